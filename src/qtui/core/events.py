@@ -1,0 +1,260 @@
+"""What happened: one light immutable class per fact, in one closed union.
+
+Events are NamedTuples, not dataclasses: three are made for each unit under the turn lock, and a frozen dataclass
+costs about four times as much to construct. Units are numbers here; `to_plain` turns them into ids for people.
+Every `at` is Unix seconds from a clock that never steps back within a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from qtui.core.model import EMPTY, ExecutionMode, RunState, UnitError, UnitState
+
+if TYPE_CHECKING:
+    from qtui.core.plan import ExecutionPlan
+
+
+class RunStarted(NamedTuple):
+    """The run begins; all units are pending."""
+
+    at: float
+    name: str
+    workers: int
+
+
+class RunPaused(NamedTuple):
+    """Nothing new starts until `RunUnpaused`."""
+
+    at: float
+    cause: str
+
+
+class RunUnpaused(NamedTuple):
+    """Units start again."""
+
+    at: float
+    cause: str
+
+
+class RunReopened(NamedTuple):
+    """A finished run goes on, because a person reset a unit while a screen was open."""
+
+    at: float
+    cause: str
+
+
+class RunStopping(NamedTuple):
+    """The run was told to end. `how`: ``drain`` lets running units finish, ``stop`` stops them, ``interrupt`` too,
+    but leaves what it cut without an end, for resume. `signal` is the signal that asked, or 0."""
+
+    at: float
+    how: str
+    cause: str
+    signal: int = 0
+
+
+class UnitReady(NamedTuple):
+    """All needs are met; the unit waits for a worker."""
+
+    unit: int
+    at: float
+
+
+class UnitSubmitted(NamedTuple):
+    """The unit holds a worker slot of a lane that will tell by itself when the unit really begins."""
+
+    unit: int
+    attempt: int
+    lane: ExecutionMode
+    worker: int
+    at: float
+
+
+class UnitStarted(NamedTuple):
+    """An attempt runs in worker slot `worker` (1-based), in process `pid` (0: in qtui's own)."""
+
+    unit: int
+    attempt: int
+    lane: ExecutionMode
+    worker: int
+    pid: int
+    at: float
+
+
+class UnitRetrying(NamedTuple):
+    """The attempt failed; the next becomes ready after `delay` seconds."""
+
+    unit: int
+    attempt: int
+    delay: float
+    error: UnitError
+    at: float
+
+
+class UnitCanceling(NamedTuple):
+    """The unit was asked to stop (`killing`: is being killed). `reason`: cancel, timeout or interrupt."""
+
+    unit: int
+    attempt: int
+    reason: str
+    cause: str
+    killing: bool
+    at: float
+
+
+class UnitReset(NamedTuple):
+    """A new generation of the unit begins: pending again, attempt numbers count on, retry budget anew."""
+
+    unit: int
+    generation: int
+    cause: str
+    at: float
+
+
+class UnitProgress(NamedTuple):
+    """How far the attempt says it is; `total` 0 means unknown."""
+
+    unit: int
+    attempt: int
+    done: float
+    total: float
+    message: str
+    at: float
+
+
+class UnitFinished(NamedTuple):
+    """The end of the unit's generation. `duration` is the last attempt's, in seconds; `cause` says why a unit
+    that did not run ended; `error` stays readable when a fallback was used."""
+
+    unit: int
+    attempt: int
+    generation: int
+    state: UnitState
+    at: float
+    duration: float = 0.0
+    error: UnitError | None = None
+    cause: str = ""
+    cached: bool = False
+    fallback: bool = False
+    abandoned: bool = False
+    metrics: Mapping[str, Any] = EMPTY
+
+
+class WorkersChanged(NamedTuple):
+    """From now on at most `target` units run at a time."""
+
+    target: int
+    cause: str
+    at: float
+
+
+class Warned(NamedTuple):
+    """Something a person should know; `unit` is -1 when it concerns the whole run."""
+
+    unit: int
+    message: str
+    at: float
+
+
+class RunFinished(NamedTuple):
+    """The run ended. `counts` has the number of units by state, `exit_code` what the command line returns."""
+
+    state: RunState
+    counts: Mapping[str, int]
+    duration: float
+    exit_code: int
+    at: float
+
+
+Event = (
+    RunStarted
+    | RunPaused
+    | RunUnpaused
+    | RunReopened
+    | RunStopping
+    | UnitReady
+    | UnitSubmitted
+    | UnitStarted
+    | UnitRetrying
+    | UnitCanceling
+    | UnitReset
+    | UnitProgress
+    | UnitFinished
+    | WorkersChanged
+    | Warned
+    | RunFinished
+)
+
+UNIT_EVENTS = (
+    UnitReady | UnitSubmitted | UnitStarted | UnitRetrying | UnitCanceling | UnitReset | UnitProgress | UnitFinished
+)
+
+NAMES: Mapping[type[Event], str] = {
+    RunStarted: "run_started",
+    RunPaused: "run_paused",
+    RunUnpaused: "run_unpaused",
+    RunReopened: "run_reopened",
+    RunStopping: "run_stopping",
+    UnitReady: "unit_ready",
+    UnitSubmitted: "unit_submitted",
+    UnitStarted: "unit_started",
+    UnitRetrying: "unit_retrying",
+    UnitCanceling: "unit_canceling",
+    UnitReset: "unit_reset",
+    UnitProgress: "unit_progress",
+    UnitFinished: "unit_finished",
+    WorkersChanged: "workers_changed",
+    Warned: "warning",
+    RunFinished: "run_finished",
+}
+CLASSES: Mapping[str, type[Event]] = {name: cls for cls, name in NAMES.items()}
+
+
+def to_plain(event: Event, plan: ExecutionPlan) -> dict[str, Any]:
+    """`event` as JSON-ready data: its name under ``event``, unit numbers as ids, empty fields left as they are.
+
+    ``run_started`` also carries the plan: every unit's id, family, resolved needs and lane.
+    """
+    data: dict[str, Any] = {"event": NAMES[type(event)]}
+    for key, value in event._asdict().items():
+        if key == "unit":
+            data[key] = plan.table[value].id if value >= 0 else None
+        elif isinstance(value, UnitError):
+            data[key] = {**value._asdict(), "bases": list(value.bases)}
+        elif isinstance(value, Mapping):
+            data[key] = dict(value)
+        else:
+            data[key] = value
+    if isinstance(event, UnitRetrying):
+        data["cause"] = str(event.error)
+    if isinstance(event, RunStarted):
+        data["units"] = [
+            {
+                "id": unit.id,
+                "family": unit.name,
+                "needs": [plan.table[need].id for need in plan.needs[number]],
+                "mode": str(plan.lanes[number]),
+            }
+            for number, unit in enumerate(plan.table)
+        ]
+    return data
+
+
+def from_plain(data: Mapping[str, Any], number: Callable[[str], int]) -> Event:
+    """The event that `to_plain` wrote; `number` gives a unit's number for its id.
+
+    Raises KeyError for a name that is not an event's, so that a reader may skip it.
+    """
+    cls = CLASSES[data["event"]]
+    values = {key: data[key] for key in cls._fields if key in data}
+    if "unit" in values:
+        values["unit"] = -1 if values["unit"] is None else number(values["unit"])
+    if values.get("error"):
+        values["error"] = UnitError(**{**values["error"], "bases": tuple(values["error"]["bases"])})
+    if "lane" in values:
+        values["lane"] = ExecutionMode(values["lane"])
+    if "state" in values:
+        values["state"] = (RunState if cls is RunFinished else UnitState)(values["state"])
+    return cls(**values)

@@ -1,0 +1,343 @@
+"""The values everything is built from: units, modes, states, retry policies, outcomes and results."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, Literal, NamedTuple
+
+EMPTY: Final[Mapping[str, Any]] = {}
+
+
+class UnitState(StrEnum):
+    """Where a unit is in its life; the last five are ends, final within a generation."""
+
+    __hash__ = str.__hash__  # Enum's own is Python code, and states are looked up several times a unit
+
+    PENDING = "pending"
+    READY = "ready"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    CANCELING = "canceling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    SKIPPED = "skipped"
+    CANCELED = "canceled"
+
+    @property
+    def ended(self) -> bool:
+        """True for completed, failed, timeout, skipped and canceled."""
+        return self in ENDS
+
+
+_S = UnitState
+ENDS: Final = frozenset({_S.COMPLETED, _S.FAILED, _S.TIMEOUT, _S.SKIPPED, _S.CANCELED})
+FAILURES: Final = frozenset({_S.FAILED, _S.TIMEOUT})
+
+STEPS: Final[Mapping[UnitState, frozenset[UnitState]]] = {
+    _S.PENDING: frozenset({_S.READY, _S.SKIPPED, _S.CANCELED}),
+    _S.READY: frozenset({_S.RUNNING, _S.CANCELING, _S.COMPLETED, _S.FAILED, _S.RETRYING, _S.CANCELED, _S.PENDING}),
+    _S.RUNNING: frozenset({_S.COMPLETED, _S.FAILED, _S.RETRYING, _S.CANCELING}),
+    _S.RETRYING: frozenset({_S.READY, _S.CANCELED, _S.PENDING}),
+    _S.CANCELING: frozenset({_S.CANCELED, _S.TIMEOUT, _S.RETRYING, _S.COMPLETED, _S.PENDING}),
+    # an end is left only by a reset, which opens the unit's next generation
+    **{end: frozenset({_S.PENDING}) for end in (_S.COMPLETED, _S.FAILED, _S.TIMEOUT, _S.SKIPPED, _S.CANCELED)},
+}
+"""The allowed steps. READY -> FAILED is a lane that could not start the unit; READY -> COMPLETED a milestone;
+CANCELING -> COMPLETED a timeout with a fallback; CANCELING -> PENDING a unit cut by the end of an interrupted run."""
+
+
+class ExecutionMode(StrEnum):
+    """How a unit runs: the name of its lane, or `auto` to let qtui choose by unit."""
+
+    AUTO = "auto"
+    SEQUENTIAL = "sequential"
+    THREAD = "thread"
+    PROCESS = "process"
+    ASYNC = "async"
+    COMMAND = "command"
+    CUSTOM = "custom"
+
+
+class RunState(StrEnum):
+    """The state of a run: waiting to begin, running, or one of its four ends."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def ended(self) -> bool:
+        """True once the run has finished, until a reset reopens it."""
+        return self not in (RunState.PENDING, RunState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a unit was written: a file and its line (1-based; 0 if unknown)."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """When and how often a failed attempt is tried again.
+
+    `max` counts re-tries, not tries. The n-th re-try waits ``delay * backoff ** (n - 1)`` seconds, at most
+    `max_delay`; `jitter` shortens that by up to half, by an amount that follows from `salt` alone, so that
+    the scheduler stays a pure function. `on` limits re-tries to exit codes, exception names or ``"timeout"``;
+    empty means every failure.
+    """
+
+    max: int = 0
+    delay: float = 1.0
+    backoff: float = 2.0
+    max_delay: float = 60.0
+    jitter: bool = False
+    on: tuple[int | str, ...] = ()
+
+    def wait(self, retry: int, salt: int = 0) -> float:
+        """Seconds before re-try number `retry` (1 for the first)."""
+        # 2.0 ** 1024 overflows a float; by then max_delay has long decided
+        seconds = min(self.delay * self.backoff ** min(retry - 1, 64), self.max_delay)
+        if self.jitter:
+            # Knuth's multiplicative hash: spreads neighbouring salts evenly over [0, 1)
+            seconds *= 1.0 - 0.5 * (((salt + retry) * 2654435761 % 2**32) / 2**32)
+        return seconds
+
+    def covers(self, error: UnitError) -> bool:
+        """True if an attempt that ended with `error` may be tried again under `on`."""
+        if not self.on:
+            return True
+        return error.exit_code in self.on or error.type in self.on or bool(set(error.bases) & set(self.on))
+
+
+class UnitError(NamedTuple):
+    """Why an attempt ended badly, as plain data that can travel and be stored.
+
+    `type` is an exception's class name, ``"exit"`` for a command, ``"timeout"``, ``"lost"`` for a worker that
+    died; `bases` are the names of the exception's base classes; `traceback` shows the user's frames only.
+    """
+
+    type: str
+    message: str
+    traceback: str = ""
+    exit_code: int | None = None
+    bases: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.exit_code is not None or self.type in ("timeout", "lost"):
+            return self.message
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+
+class Outcome(NamedTuple):
+    """What a lane reports about one attempt; the scheduler decides what it means.
+
+    `error` is None when the attempt succeeded. `canceled` says that it stopped because it was asked to,
+    `abandoned` that it could not be stopped and was left behind. `seconds` is its own duration.
+    """
+
+    error: UnitError | None = None
+    canceled: bool = False
+    abandoned: bool = False
+    seconds: float = 0.0
+    metrics: Mapping[str, Any] = EMPTY
+
+
+SUCCESS: Final = Outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Run a Python function.
+
+    `reference` is the text it was named by, for people and for other processes; `wants_context` says whether the
+    ExecutionContext is passed as the first argument. Use `Call.of`, which finds that out.
+    """
+
+    function: Callable[..., Any]
+    reference: str = ""
+    wants_context: bool = True
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], args: Mapping[str, Any] = EMPTY, reference: str = "") -> Call:
+        """The call of `function` with keyword arguments `args`.
+
+        The context is passed if the first parameter is named ``context`` or ``ctx``, is annotated as one, or is
+        required, positional and not filled by `args`; a function without a signature gets none. Raises TypeError,
+        saying what does not bind, if the call could never succeed.
+        """
+        try:
+            signature = inspect.signature(function)
+        except (ValueError, TypeError):
+            return cls(function, reference, wants_context=False)
+        first = next(iter(signature.parameters.values()), None)
+        wants = first is not None and _takes_context(first, args)
+        signature.bind(*([None] if wants else []), **args)
+        return cls(function, reference, wants)
+
+    @property
+    def is_async(self) -> bool:
+        """True for coroutine functions and objects with an async ``__call__``."""
+        function = inspect.unwrap(self.function)
+        call = getattr(function, "__call__", None)  # noqa: B004  - the method is wanted, not whether it is there
+        return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+    def __str__(self) -> str:
+        return self.reference or str(getattr(self.function, "__qualname__", repr(self.function)))
+
+
+def _takes_context(first: inspect.Parameter, args: Mapping[str, Any]) -> bool:
+    if first.kind is inspect.Parameter.VAR_POSITIONAL:
+        return True
+    if first.kind not in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD):
+        return False
+    if first.name in args:
+        return False
+    annotation = first.annotation
+    annotated = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    named = first.name in ("context", "ctx") or annotated.split("[")[0].split(".")[-1] == "ExecutionContext"
+    return named or first.default is inspect.Parameter.empty
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """Run shell texts one after another, each with ``shell ... -c text``; the first failure ends the unit."""
+
+    texts: tuple[str, ...]
+    shell: tuple[str, ...] = ("sh",)
+
+    def __str__(self) -> str:
+        return " && ".join(self.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Argv:
+    """Run a program without a shell."""
+
+    argv: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join(self.argv)
+
+
+Action = Call | Shell | Argv
+
+
+class Fallback(NamedTuple):
+    """The value dependents get when a unit's last attempt failed or timed out; wrapped, so that None is one."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantumUnit:
+    """The definition of one unit of work; it never holds state or results.
+
+    `action` None makes a milestone. `dependencies` are ids, family names (all items of a matrix), or globs;
+    `ExecutionPlan.build` resolves them. `timeout` and `grace` are seconds (None: no limit; the run's grace).
+    `family` is the name before expansion (``embed`` of ``embed[shard=3]``), `matrix` that item's values.
+    """
+
+    id: str
+    action: Action | None = None
+    args: Mapping[str, Any] = field(default_factory=dict)
+    dependencies: tuple[str, ...] = ()
+    mode: ExecutionMode = ExecutionMode.AUTO
+    kind: Literal["cpu", "io"] | None = None
+    timeout: float | None = None
+    grace: float | None = None
+    retry: RetryPolicy = RetryPolicy()
+    priority: int = 0
+    tags: frozenset[str] = frozenset()
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+    fallback: Fallback | None = None
+    description: str = ""
+    family: str = ""
+    matrix: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    source: Source | None = None
+
+    @property
+    def name(self) -> str:
+        """The name without the item: ``embed`` of ``embed[shard=3]``."""
+        return self.family or self.id
+
+    def lane(self, default: ExecutionMode = ExecutionMode.AUTO) -> ExecutionMode:
+        """The lane this unit runs in when the workflow's mode is `default`.
+
+        Commands always use the command lane and coroutine functions the async lane, whatever was asked, except
+        that `sequential` also serialises plain functions. Everything else follows the unit, then the workflow.
+        """
+        if isinstance(self.action, Shell | Argv):
+            return ExecutionMode.COMMAND
+        mode = self.mode if self.mode is not ExecutionMode.AUTO else default
+        if isinstance(self.action, Call) and self.action.is_async:
+            return ExecutionMode.ASYNC
+        # until units can run in processes of their own, threads serve cpu work and timeouts too
+        return ExecutionMode.THREAD if mode in (ExecutionMode.AUTO, ExecutionMode.ASYNC) else mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a run is driven.
+
+    `workers` is the number of units of all lanes together that may run at a time, `max_workers` the bound for
+    changing it, `max_async` the most coroutines at a time, `grace` the seconds between asking a unit to stop and
+    killing it. `keep_going` False starts nothing new after the first failure. `sequential` runs one unit at a time.
+    """
+
+    workers: int = 4
+    max_workers: int = 1024
+    max_async: int = 256
+    keep_going: bool = True
+    grace: float = 5.0
+    mode: ExecutionMode = ExecutionMode.AUTO
+    strategy: str = "adaptive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitResult:
+    """How a unit ended, for library users: its value or error, times (Unix seconds) and flags."""
+
+    id: str
+    state: UnitState
+    value: Any = None
+    error: UnitError | None = None
+    attempt: int = 0
+    started: float | None = None
+    seconds: float = 0.0
+    worker: int | None = None
+    fallback: bool = False
+    cached: bool = False
+    abandoned: bool = False
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowDefinition:
+    """A whole workflow, loaded and with its params filled in: everything a run needs to begin.
+
+    `params` are the resolved values; `directory` is where relative paths start and what user modules are imported
+    from; `source` the file it came from, if any. Each unit's `env` and `cwd` are already complete.
+    """
+
+    name: str
+    units: tuple[QuantumUnit, ...]
+    description: str = ""
+    options: RunOptions = RunOptions()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    directory: str | None = None
+    source: str | None = None

@@ -1,0 +1,299 @@
+"""ExecutionPlan: units numbered once and validated as a DAG, with levels, ranks and the critical path."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import NamedTuple
+
+from qtui.core.errors import CircularDependencyError, InvalidWorkflow, Problem, did_you_mean
+from qtui.core.model import ExecutionMode, QuantumUnit, UnitState
+
+DOT_COLORS: Mapping[UnitState, str] = {
+    UnitState.PENDING: "white",
+    UnitState.READY: "azure",
+    UnitState.RUNNING: "lightskyblue",
+    UnitState.RETRYING: "khaki",
+    UnitState.CANCELING: "khaki",
+    UnitState.COMPLETED: "palegreen",
+    UnitState.FAILED: "salmon",
+    UnitState.TIMEOUT: "plum",
+    UnitState.SKIPPED: "lightgray",
+    UnitState.CANCELED: "lightgray",
+}
+
+
+class Need(NamedTuple):
+    """A dependency as written and the unit numbers it means; `many` if its result is a list of items' results."""
+
+    name: str
+    units: tuple[int, ...]
+    many: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionPlan:
+    """A validated DAG of units. Inside the core a unit is its number: the index into `table`.
+
+    `needs` and `feeds` are the edges by number, `declared` the dependencies as written, `ranks` the number of
+    units on the longest path from a unit to an end (itself included), `depths` the length of the longest path
+    to it, `lanes` where each unit runs, `order` a topological order.
+    """
+
+    table: tuple[QuantumUnit, ...]
+    needs: tuple[tuple[int, ...], ...]
+    feeds: tuple[tuple[int, ...], ...]
+    declared: tuple[tuple[Need, ...], ...]
+    lanes: tuple[ExecutionMode, ...]
+    ranks: tuple[int, ...]
+    depths: tuple[int, ...]
+    order: tuple[int, ...]
+    numbers: Mapping[str, int]
+
+    @classmethod
+    def build(cls, units: Iterable[QuantumUnit], *, default_mode: ExecutionMode = ExecutionMode.AUTO) -> ExecutionPlan:
+        """Number the units in the order given, resolve their dependencies and validate the graph.
+
+        Raises InvalidWorkflow with every fault found: no units, duplicate ids, unknown dependencies (with the
+        closest name) and, if those are fine, CircularDependencyError naming one cycle's path.
+        """
+        table = tuple(units)
+        problems: list[Problem] = []
+        numbers: dict[str, int] = {}
+        for number, unit in enumerate(table):
+            if unit.id in numbers:
+                first = table[numbers[unit.id]].source
+                problems.append(
+                    _problem(unit, "this name is already taken", f"first used at {first}" if first else None)
+                )
+            numbers.setdefault(unit.id, number)
+        if not table:
+            problems.append(Problem(message="there is no unit to run", hint="add a [units.NAME] table"))
+        declared = _Resolver(table, numbers, problems).resolve()
+        needs = tuple(
+            tuple(dict.fromkeys(number for need in unit_needs for number in need.units)) for unit_needs in declared
+        )
+        if problems:
+            raise InvalidWorkflow(problems)
+        feeds = _reverse(needs)
+        order = _topological(needs, feeds)
+        if len(order) < len(table):
+            _raise_cycle(table, needs, set(range(len(table))) - set(order))
+        ranks, depths = _ranks(order, feeds), _depths(order, needs)
+        return cls(
+            table=table,
+            needs=needs,
+            feeds=tuple(tuple(numbers_) for numbers_ in feeds),
+            declared=declared,
+            lanes=tuple(unit.lane(default_mode) for unit in table),
+            ranks=tuple(ranks),
+            depths=tuple(depths),
+            order=tuple(order),
+            numbers=numbers,
+        )
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @cached_property
+    def units(self) -> Mapping[str, QuantumUnit]:
+        """The units by id, in the order they were declared."""
+        return {unit.id: unit for unit in self.table}
+
+    @cached_property
+    def levels(self) -> list[list[str]]:
+        """Ids by depth: the units of one level do not depend on each other."""
+        levels: list[list[str]] = [[] for _ in range(max(self.depths, default=-1) + 1)]
+        for number, depth in enumerate(self.depths):
+            levels[depth].append(self.table[number].id)
+        return levels
+
+    @cached_property
+    def dependencies(self) -> Mapping[str, frozenset[str]]:
+        """What each unit needs, by id."""
+        return self._named(self.needs)
+
+    @cached_property
+    def dependents(self) -> Mapping[str, frozenset[str]]:
+        """What needs each unit, by id."""
+        return self._named(self.feeds)
+
+    @cached_property
+    def critical_path(self) -> list[str]:
+        """The ids of one longest chain of dependencies, first to last."""
+        at = max((n for n, needs in enumerate(self.needs) if not needs), key=self.ranks.__getitem__)
+        path = [at]
+        while self.feeds[at]:
+            at = max(self.feeds[at], key=self.ranks.__getitem__)
+            path.append(at)
+        return [self.table[number].id for number in path]
+
+    @property
+    def unit_count(self) -> int:
+        """How many units there are."""
+        return len(self.table)
+
+    @property
+    def max_parallel_units(self) -> int:
+        """The size of the widest level."""
+        return max(len(level) for level in self.levels)
+
+    def below(self, number: int) -> list[int]:
+        """The numbers of all units that depend on `number`, directly or not, in topological order."""
+        reached = {number}
+        for at in self.order:
+            if at not in reached and not reached.isdisjoint(self.needs[at]):
+                reached.add(at)
+        reached.discard(number)
+        return [at for at in self.order if at in reached]
+
+    def visualize(self, states: Mapping[str, UnitState] | None = None) -> str:
+        """The graph in DOT; with `states` (by id) the nodes are coloured."""
+        lines = [
+            "digraph plan {",
+            "  rankdir=LR;",
+            '  node [shape=box, style="rounded,filled", fillcolor=white];',
+        ]
+        for unit in self.table:
+            color = DOT_COLORS[states[unit.id]] if states and unit.id in states else "white"
+            lines.append(f'  "{_quoted(unit.id)}" [fillcolor={color}];')
+        for number, needs in enumerate(self.needs):
+            target = _quoted(self.table[number].id)
+            lines.extend(f'  "{_quoted(self.table[need].id)}" -> "{target}";' for need in needs)
+        return "\n".join([*lines, "}", ""])
+
+    def _named(self, edges: Sequence[Sequence[int]]) -> Mapping[str, frozenset[str]]:
+        return {
+            unit.id: frozenset(self.table[other].id for other in edges[number])
+            for number, unit in enumerate(self.table)
+        }
+
+
+class _Resolver:
+    """Turns dependencies as written into unit numbers: an exact id first, then a family, then a glob, then ``*``."""
+
+    def __init__(self, table: tuple[QuantumUnit, ...], numbers: Mapping[str, int], problems: list[Problem]) -> None:
+        self._table, self._numbers, self._problems = table, numbers, problems
+        self._families: dict[str, list[int]] = defaultdict(list)
+        for number, unit in enumerate(table):
+            if unit.family:
+                self._families[unit.family].append(number)
+        self._known = {*numbers, *self._families}
+        # most dependencies are exact ids or families of many items: resolve each name once
+        self._memo: dict[str, Need | None] = {}
+
+    def resolve(self) -> tuple[tuple[Need, ...], ...]:
+        declared = [
+            tuple(need for name in unit.dependencies if (need := self._need(unit, number, name)))
+            for number, unit in enumerate(self._table)
+        ]
+        if any(need.name == "*" for needs in declared for need in needs):
+            declared = self._expand_star(declared)
+        return tuple(declared)
+
+    def _need(self, unit: QuantumUnit, number: int, name: str) -> Need | None:
+        if name == "*":
+            return Need("*", (), True)
+        if name not in self._memo:
+            self._memo[name] = self._lookup(name)
+        need = self._memo[name]
+        if need is None:
+            self._problems.append(
+                _problem(unit, f'needs "{name}", which is not a unit', did_you_mean(name, self._known))
+            )
+        elif "*" in name and number in need.units:
+            # a unit cannot wait for itself; a glob that happens to match it means the others
+            return need._replace(units=tuple(other for other in need.units if other != number))
+        return need
+
+    def _lookup(self, name: str) -> Need | None:
+        if name in self._numbers:
+            return Need(name, (self._numbers[name],), False)
+        if name in self._families:
+            return Need(name, tuple(self._families[name]), True)
+        if any(sign in name for sign in "*?"):
+            # brackets are part of an item's name, so they do not open a character class here
+            pattern = name.replace("[", "[[]")
+            found = tuple(n for n, unit in enumerate(self._table) if fnmatchcase(unit.id, pattern))
+            return Need(name, found, True) if found else None
+        return None
+
+    def _expand_star(self, declared: list[tuple[Need, ...]]) -> list[tuple[Need, ...]]:
+        """``*`` means every unit without ``*`` that does not itself need this one."""
+        stars = {number for number, needs in enumerate(declared) if any(need.name == "*" for need in needs)}
+        feeds = _reverse([[n for need in needs for n in need.units] for needs in declared])
+        expanded = list(declared)
+        for star in stars:
+            below, stack = {star}, [star]
+            while stack:
+                for other in feeds[stack.pop()]:
+                    if other not in below:
+                        below.add(other)
+                        stack.append(other)
+            rest = tuple(n for n in range(len(self._table)) if n not in below and n not in stars)
+            expanded[star] = tuple(Need("*", rest, True) if need.name == "*" else need for need in declared[star])
+        return expanded
+
+
+def _problem(unit: QuantumUnit, message: str, hint: str | None = None) -> Problem:
+    return Problem(message=message, where=str(unit.source) if unit.source else None, key=f"units.{unit.id}", hint=hint)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _reverse(edges: Sequence[Sequence[int]]) -> list[list[int]]:
+    reverse: list[list[int]] = [[] for _ in edges]
+    for number, others in enumerate(edges):
+        for other in others:
+            reverse[other].append(number)
+    return reverse
+
+
+def _topological(needs: Sequence[Sequence[int]], feeds: Sequence[Sequence[int]]) -> list[int]:
+    """Kahn's algorithm on ints; shorter than `needs` if there is a cycle."""
+    left = [len(others) for others in needs]
+    order = [number for number, count in enumerate(left) if not count]
+    for number in order:  # grows while it is read
+        for fed in feeds[number]:
+            left[fed] -= 1
+            if not left[fed]:
+                order.append(fed)
+    return order
+
+
+def _ranks(order: Sequence[int], feeds: Sequence[Sequence[int]]) -> list[int]:
+    ranks = [1] * len(order)
+    for number in reversed(order):
+        if fed := feeds[number]:
+            ranks[number] = 1 + max([ranks[other] for other in fed])
+    return ranks
+
+
+def _depths(order: Sequence[int], needs: Sequence[Sequence[int]]) -> list[int]:
+    depths = [0] * len(order)
+    for number in order:
+        if needed := needs[number]:
+            depths[number] = 1 + max([depths[other] for other in needed])
+    return depths
+
+
+def _raise_cycle(table: tuple[QuantumUnit, ...], needs: Sequence[Sequence[int]], stuck: set[int]) -> None:
+    """Walk needs inside the stuck set until a unit comes again: that is a cycle, without recursion."""
+    at = min(stuck)
+    seen: dict[int, int] = {}
+    walk: list[int] = []
+    while at not in seen:
+        seen[at] = len(walk)
+        walk.append(at)
+        at = next(need for need in needs[at] if need in stuck)
+    cycle = walk[seen[at] :]
+    start = cycle.index(min(cycle))
+    path = tuple(table[number].id for number in [*cycle[start:], *cycle[:start], cycle[start]])
+    unit = table[cycle[start]]
+    message = "needs itself" if len(path) == 2 else f"these units need each other: {' needs '.join(path)}"
+    raise CircularDependencyError([_problem(unit, message, "remove one of these needs")], path)

@@ -1,0 +1,86 @@
+"""RunSession: all that a front end may hold of a run, be it live, attached or replayed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from qtui.core.events import Event, RunFinished
+from qtui.core.model import RunOptions
+from qtui.core.plan import ExecutionPlan
+from qtui.core.samples import LoadSample
+from qtui.core.state import RunView
+from qtui.core.stimuli import Request
+
+
+class Record(NamedTuple):
+    """An event with its place in the run's record; `seq` counts from 1 without a gap."""
+
+    seq: int
+    event: Event
+
+
+class LogChunk(NamedTuple):
+    """Bytes of a log from the asked offset on; `size` is the log's length in bytes when it was read."""
+
+    data: bytes
+    size: int
+
+
+class Feed(Protocol):
+    """The record of a run, from its first event on, as one reader takes it."""
+
+    def take(self, timeout: float | None = None) -> list[Record]:
+        """All that has come since the last call; waits up to `timeout` seconds (None: for ever) for the first.
+
+        An empty list means that the time is over or that the feed is closed.
+        """
+
+    @property
+    def closed(self) -> bool:
+        """True when all was taken and nothing more will come."""
+
+
+class RunSession(Protocol):
+    """A run in the hands of a front end. No call waits for the engine, but `wait` and `close`."""
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
+
+    @property
+    def plan(self) -> ExecutionPlan:
+        """The run's units and how they depend on each other."""
+
+    @property
+    def options(self) -> RunOptions:
+        """How the run is driven."""
+
+    def view(self) -> RunView:
+        """What is known now."""
+
+    def now(self) -> float:
+        """The run's clock: Unix seconds that never step back."""
+
+    def request(self, request: Request) -> None:
+        """Ask for something; what comes of it is seen in the view and the feed."""
+
+    def feed(self) -> Feed:
+        """A new reader of the record."""
+
+    def read_log(self, unit: int, attempt: int, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
+        """Up to `limit` bytes of an attempt's output from `offset` on; a negative offset counts from the end.
+
+        Empty if the attempt has written nothing (yet).
+        """
+
+    def log_path(self, unit: int, attempt: int) -> str | None:
+        """The file that holds an attempt's output, or None if it is only kept in memory."""
+
+    def sample(self) -> LoadSample:
+        """What machine and running units use right now; takes about a millisecond."""
+
+    def wait(self, timeout: float | None = None) -> RunFinished | None:
+        """Wait until the run has finished and every subscriber was told; None if `timeout` seconds pass first."""
+
+    def close(self) -> None:
+        """Let go of the run: what still runs is killed, threads end, files are closed. May be called twice."""

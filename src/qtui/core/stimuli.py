@@ -1,0 +1,155 @@
+"""The scheduler's words: stimuli bring news or wishes, effects are what lanes and timers are told to do.
+
+The wishes (`Request`) are also what front ends send through `RunSession.request`; units are numbers of the plan.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from qtui.core.events import Event
+from qtui.core.model import ExecutionMode, Outcome
+
+
+class RunRequested(NamedTuple):
+    """Begin the run."""
+
+    name: str = ""
+
+
+class UnitBegan(NamedTuple):
+    """A lane that queues says that the attempt has really begun, in process `pid`."""
+
+    unit: int
+    attempt: int
+    pid: int = 0
+
+
+class UnitReturned(NamedTuple):
+    """An attempt is over."""
+
+    unit: int
+    attempt: int
+    outcome: Outcome
+
+
+class ProgressReported(NamedTuple):
+    """A running unit says how far it is."""
+
+    unit: int
+    attempt: int
+    done: float
+    total: float
+    message: str = ""
+
+
+class TimerFired(NamedTuple):
+    """The time asked for by `WakeAt` has come."""
+
+
+class WarningRaised(NamedTuple):
+    """Something outside the scheduler went wrong in a way that people should see."""
+
+    message: str
+    unit: int = -1
+
+
+class CancelRequested(NamedTuple):
+    """Stop these units; on one that is already stopping: kill it."""
+
+    units: tuple[int, ...]
+    cause: str = "canceled by you"
+
+
+class CancelRunRequested(NamedTuple):
+    """End the run: `drain` lets running units finish, `stop` stops them; asked twice, `stop` kills."""
+
+    how: Literal["drain", "stop"] = "stop"
+    cause: str = "canceled by you"
+
+
+class InterruptRequested(NamedTuple):
+    """A signal ends the run: what runs is stopped and stays without an end; asked twice, it is killed."""
+
+    signal: int = 2
+
+
+class RetryRequested(NamedTuple):
+    """Run these units again; scope `dependents` also resets everything below them that has ended."""
+
+    units: tuple[int, ...]
+    scope: Literal["unit", "dependents"] = "unit"
+    cause: str = "retried by you"
+
+
+class PauseRequested(NamedTuple):
+    """Start nothing new."""
+
+    cause: str = "paused by you"
+
+
+class UnpauseRequested(NamedTuple):
+    """Start units again."""
+
+    cause: str = "unpaused by you"
+
+
+class WorkersRequested(NamedTuple):
+    """Let at most `target` units run at a time (at least 1)."""
+
+    target: int
+    cause: str = "set by you"
+
+
+Request = (
+    CancelRequested
+    | CancelRunRequested
+    | InterruptRequested
+    | RetryRequested
+    | PauseRequested
+    | UnpauseRequested
+    | WorkersRequested
+)
+Stimulus = RunRequested | UnitBegan | UnitReturned | ProgressReported | TimerFired | WarningRaised | Request
+
+
+class StartUnit(NamedTuple):
+    """Run this attempt; the lane answers with `UnitReturned` in the end, whatever happens."""
+
+    unit: int
+    attempt: int
+    lane: ExecutionMode
+    worker: int
+
+
+class InterruptUnit(NamedTuple):
+    """Ask the attempt to stop."""
+
+    unit: int
+    attempt: int
+    lane: ExecutionMode
+
+
+class KillUnit(NamedTuple):
+    """Stop the attempt by force; a lane that cannot answers `abandoned`."""
+
+    unit: int
+    attempt: int
+    lane: ExecutionMode
+
+
+class WakeAt(NamedTuple):
+    """Post `TimerFired` at this time of the run's clock."""
+
+    at: float
+
+
+LaneEffect = StartUnit | InterruptUnit | KillUnit
+Effect = LaneEffect | WakeAt
+
+
+class Decision(NamedTuple):
+    """What a stimulus led to: facts to record, in order, and effects to carry out, in order."""
+
+    events: list[Event]
+    effects: list[Effect]
