@@ -194,6 +194,10 @@ class Scheduler:
         self._events, self._effects = [], []
         return decision
 
+    def state_of(self, number: int) -> UnitState:
+        """The unit's state now; may be read from any thread."""
+        return self._state[number]
+
     # -- news from lanes ---------------------------------------------------------------------------------
 
     def _on_returned(self, stimulus: UnitReturned, now: float) -> None:

@@ -1,0 +1,1 @@
+"""Drives the core: lanes, the turn, the recorder, and what user code sees."""

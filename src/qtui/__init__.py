@@ -1,0 +1,69 @@
+"""qtui runs workflows and shows them in the terminal; this is its library side.
+
+Names are imported when they are first used, so that a worker process pays only for what it needs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qtui.core.errors import Canceled, InvalidWorkflow, NoResult, QtuiError, WorkflowFailed
+    from qtui.core.model import ExecutionMode, QuantumUnit, RetryPolicy, UnitState
+    from qtui.core.plan import ExecutionPlan
+    from qtui.engine.bus import EventBus
+    from qtui.engine.context import ExecutionContext
+    from qtui.manager import WorkflowManager
+    from qtui.services import Services, open_services
+    from qtui.workflow import Workflow
+
+_HOMES = {
+    "Canceled": "qtui.core.errors",
+    "EventBus": "qtui.engine.bus",
+    "ExecutionContext": "qtui.engine.context",
+    "ExecutionMode": "qtui.core.model",
+    "ExecutionPlan": "qtui.core.plan",
+    "InvalidWorkflow": "qtui.core.errors",
+    "NoResult": "qtui.core.errors",
+    "QtuiError": "qtui.core.errors",
+    "QuantumUnit": "qtui.core.model",
+    "RetryPolicy": "qtui.core.model",
+    "Services": "qtui.services",
+    "UnitState": "qtui.core.model",
+    "Workflow": "qtui.workflow",
+    "WorkflowFailed": "qtui.core.errors",
+    "WorkflowManager": "qtui.manager",
+    "open_services": "qtui.services",
+}
+
+__all__ = [
+    "Canceled",
+    "EventBus",
+    "ExecutionContext",
+    "ExecutionMode",
+    "ExecutionPlan",
+    "InvalidWorkflow",
+    "NoResult",
+    "QtuiError",
+    "QuantumUnit",
+    "RetryPolicy",
+    "Services",
+    "UnitState",
+    "Workflow",
+    "WorkflowFailed",
+    "WorkflowManager",
+    "open_services",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

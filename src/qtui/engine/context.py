@@ -1,0 +1,186 @@
+"""ExecutionContext: the one object that user code sees."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from qtui.core.errors import Canceled, NoResult, did_you_mean
+from qtui.core.model import QuantumUnit, UnitState
+from qtui.core.plan import ExecutionPlan, Need
+from qtui.engine.logs import LogWriter
+
+
+class RunFacts(Protocol):
+    """What a context reads of its run; the engine is one."""
+
+    plan: ExecutionPlan
+    params: Mapping[str, Any]
+    results: list[Any]
+
+    def state_of(self, number: int) -> UnitState:
+        """The unit's state right now."""
+
+    def report_progress(self, number: int, attempt: int, done: float, total: float, message: str) -> None:
+        """Note how far an attempt is."""
+
+
+class ExecutionContext(Mapping[str, Any]):
+    """One attempt's view of its run: a mapping of the results it needs, then of the run's params.
+
+    ``context["need"]`` is a need's result, a list in matrix order where the need is a family; ``context["params"]``
+    are all params. Only declared needs are visible. Safe to use from any thread of the unit.
+    """
+
+    __slots__ = ("_canceled", "_facts", "_number", "attempt", "deadline", "environment", "log_writer", "metrics")
+
+    def __init__(
+        self,
+        facts: RunFacts,
+        number: int,
+        attempt: int,
+        environment: Mapping[str, str],
+        log_writer: LogWriter,
+        deadline: float | None,
+    ) -> None:
+        self._facts, self._number = facts, number
+        self._canceled: threading.Event | None = None
+        self.attempt = attempt
+        self.environment = environment
+        """The unit's environment variables; in-process units do not get them through os.environ."""
+        self.metrics: dict[str, Any] = {}
+        """What `record_metric` noted; it travels with the end of the unit."""
+        self.deadline = deadline
+        """When the attempt times out (Unix seconds), or None."""
+        self.log_writer = log_writer
+
+    @property
+    def unit(self) -> QuantumUnit:
+        """The definition of the unit that runs."""
+        return self._facts.plan.table[self._number]
+
+    @property
+    def matrix(self) -> Mapping[str, Any]:
+        """The values of this item of a matrix."""
+        return self.unit.matrix
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The run's params."""
+        return self._facts.params
+
+    # -- results -----------------------------------------------------------------------------------------
+
+    def __getitem__(self, key: str) -> Any:
+        for need in self._facts.plan.declared[self._number]:
+            if need.name == key:
+                return self._value(need)
+        for number in self._facts.plan.needs[self._number]:
+            if self._facts.plan.table[number].id == key:
+                return self._result(number)
+        if key == "params":
+            return self._facts.params
+        if key in self._facts.params:
+            return self._facts.params[key]
+        hint = did_you_mean(key, self)
+        raise NoResult(
+            f'{self.unit.id} does not need "{key}", so it cannot see its result' + (f" ({hint})" if hint else "")
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        names = [need.name for need in self._facts.plan.declared[self._number]]
+        yield from dict.fromkeys([*names, *self._facts.params])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _value(self, need: Need) -> Any:
+        values = [self._result(number) for number in need.units]
+        return values if need.many else values[0]
+
+    def _result(self, number: int) -> Any:
+        state = self._facts.state_of(number)
+        if state.ended and state is not UnitState.COMPLETED:
+            raise NoResult(f"{self._facts.plan.table[number].id} has no result: it is {state}")
+        return self._facts.results[number]
+
+    def get_dependency_result(self, need: str) -> Any:
+        """The result of a need, or None if it has none."""
+        try:
+            return self[need]
+        except NoResult:
+            return None
+
+    @property
+    def unit_results(self) -> dict[str, Any]:
+        """The results of all needs, by the names they were declared with."""
+        return {need.name: self.get_dependency_result(need.name) for need in self._facts.plan.declared[self._number]}
+
+    @property
+    def states(self) -> dict[str, UnitState]:
+        """The states of all needs, by unit id."""
+        plan = self._facts.plan
+        return {plan.table[number].id: self._facts.state_of(number) for number in plan.needs[self._number]}
+
+    # -- stopping ----------------------------------------------------------------------------------------
+
+    @property
+    def cancelled(self) -> bool:
+        """True once the unit was asked to stop."""
+        return self._canceled is not None and self._canceled.is_set()
+
+    def check(self) -> None:
+        """Raise `Canceled` if the unit was asked to stop. Call it where stopping is safe."""
+        if self.cancelled:
+            raise Canceled(f"{self.unit.id} was asked to stop")
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, and raise `Canceled` as soon as the unit is asked to stop."""
+        self.cancel_event().wait(seconds)
+        self.check()
+
+    def cancel_event(self) -> threading.Event:
+        """The event that is set when the unit is asked to stop; made at first use, as most units never look."""
+        if self._canceled is None:
+            with _event_lock:
+                if self._canceled is None:
+                    self._canceled = threading.Event()
+        return self._canceled
+
+    # -- telling -----------------------------------------------------------------------------------------
+
+    def record_metric(self, name: str, value: Any) -> None:
+        """Note a figure that travels with the end of the unit."""
+        self.metrics[name] = value
+
+    def progress(self, done: float, total: float = 0, message: str = "") -> None:
+        """Say how far the unit is; recorded at most once a second, so call it as often as you like."""
+        self._facts.report_progress(self._number, self.attempt, done, total, message)
+
+    def log(self, text: str) -> None:
+        """Write a line to the unit's log."""
+        self.log_writer.write(f"{text}\n".encode(errors="replace"))
+
+
+_event_lock = threading.Lock()
+
+current_context: ContextVar[ExecutionContext | None] = ContextVar("qtui_context", default=None)
+"""The context of the unit that runs in this thread or task."""
+
+
+class ProgressThrottle:
+    """Lets one report per unit and second pass; the last one before the end of a unit may be dropped."""
+
+    def __init__(self) -> None:
+        self._passed: dict[int, float] = {}
+
+    def passes(self, number: int) -> bool:
+        """True if it is time to record this unit's progress again."""
+        now = time.monotonic()
+        if now - self._passed.get(number, 0.0) < 1.0:
+            return False
+        self._passed[number] = now
+        return True

@@ -1,0 +1,328 @@
+"""The engine: inbox, turn, timer, recorder and dispatcher around one scheduler. The only caller of the scheduler."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Mapping
+from queue import SimpleQueue
+from typing import Any
+
+from qtui.core.errors import EXIT_INTERNAL, UsageError
+from qtui.core.events import Event, RunFinished, RunReopened, UnitFinished, Warned
+from qtui.core.model import (
+    ExecutionMode,
+    Outcome,
+    QuantumUnit,
+    RunOptions,
+    RunState,
+    UnitState,
+)
+from qtui.core.plan import ExecutionPlan
+from qtui.core.scheduler import Scheduler
+from qtui.core.session import Feed
+from qtui.core.state import RunView, fold
+from qtui.core.stimuli import (
+    ProgressReported,
+    RunRequested,
+    StartUnit,
+    Stimulus,
+    TimerFired,
+    UnitBegan,
+    UnitReturned,
+    WakeAt,
+    WarningRaised,
+)
+from qtui.engine.bus import EventBus, Notice
+from qtui.engine.context import ExecutionContext, ProgressThrottle
+from qtui.engine.logs import LogStore
+from qtui.engine.record import EventRecord
+from qtui.engine.workers.base import Attempt, Lane
+from qtui.engine.workers.registry import LANES
+
+RECORDER_NAP = 0.003
+"""Seconds the recorder lets events gather: long enough to batch hundreds, short enough for a frame."""
+
+
+class Engine:
+    """Runs one plan.
+
+    Whoever brings news puts a stimulus into the inbox and tries the turn lock; the holder works off what the
+    others left, so nobody waits for it. Events are recorded right behind, in order, by the recorder thread:
+    folded into the view, then handed to feeds and subscribers.
+    """
+
+    def __init__(
+        self,
+        plan: ExecutionPlan,
+        options: RunOptions,
+        *,
+        run: str,
+        name: str,
+        logs: LogStore,
+        params: Mapping[str, Any] | None = None,
+        bus: EventBus | None = None,
+    ) -> None:
+        missing = [str(mode) for mode in dict.fromkeys(plan.lanes) if mode not in LANES]
+        if missing:
+            raise UsageError(f"no lane runs mode {', '.join(missing)} yet; use auto, thread, sequential or async")
+        self.plan, self.options, self.run, self.name = plan, options, run, name
+        self.params: Mapping[str, Any] = dict(params or {})
+        self.logs = logs
+        self.results: list[Any] = [None] * len(plan)
+        self._bus = bus or EventBus()
+        self._scheduler = Scheduler(plan, options)
+        self._clock_offset = time.time() - time.monotonic()
+        self._inbox: deque[Stimulus] = deque()
+        self._lock = threading.Lock()
+        self._broken = False
+        self._lanes: dict[ExecutionMode, Lane] = {mode: LANES[mode]() for mode in dict.fromkeys(plan.lanes)}
+        self._record = EventRecord()
+        self._view = RunView.initial(plan)
+        self._progress = ProgressThrottle()
+        self._closed = False
+        # recorder
+        self._recorded = threading.Event()
+        self._unrecorded: list[Event] = []
+        # timer
+        self._due: float | None = None
+        self._timer_wake = threading.Event()
+        # dispatcher
+        self._notices: SimpleQueue[list[tuple[int, Event]] | None] = SimpleQueue()
+        self._finished = threading.Condition()
+        self._told: RunFinished | None = None
+        self._threads = [
+            threading.Thread(target=target, name=f"qtui-{name}", daemon=True)
+            for name, target in (
+                ("timer", self._keep_time),
+                ("recorder", self._keep_record),
+                ("dispatcher", self._dispatch),
+            )
+        ]
+
+    # -- the outside -------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Open the lanes and start the run."""
+        for lane in self._lanes.values():
+            lane.open(self)
+        for thread in self._threads:
+            thread.start()
+        self.post(RunRequested(self.name))
+
+    def post(self, stimulus: Stimulus) -> None:
+        """Bring news without taking the turn: the timer thread does, at once. For threads that must not wait."""
+        self._inbox.append(stimulus)
+        self._timer_wake.set()
+
+    def view(self) -> RunView:
+        """What is known now."""
+        return self._view
+
+    def now(self) -> float:
+        """Unix seconds from a clock that never steps back."""
+        return time.monotonic() + self._clock_offset
+
+    def feed(self) -> Feed:
+        """A reader of all events from the first on."""
+        return self._record.feed()
+
+    def wait(self, timeout: float | None = None) -> RunFinished | None:
+        """Wait until the run has finished and its last event was handed to every subscriber."""
+        with self._finished:
+            self._finished.wait_for(lambda: self._told is not None, timeout)
+            return self._told
+
+    def close(self) -> None:
+        """Kill what still runs, record what came of it, and end the threads."""
+        if self._closed:
+            return
+        self._closed = True
+        for lane in self._lanes.values():
+            lane.close()
+        self._timer_wake.set()
+        self._recorded.set()
+        for thread in self._threads:
+            if thread.is_alive() and thread is not threading.current_thread():
+                thread.join(timeout=2.0)
+        self._record.close()
+
+    # -- the turn ----------------------------------------------------------------------------------------
+
+    def _turn(self, lane: Lane | None = None) -> StartUnit | None:
+        """Work off the inbox unless somebody else does; may return one start of `lane` for the caller."""
+        mine: StartUnit | None = None
+        while self._inbox:
+            if not self._lock.acquire(blocking=False):
+                return mine  # the holder looks into the inbox again after letting go
+            try:
+                mine = self._work_off(lane, mine)
+            except Exception as error:  # noqa: BLE001  - whatever it is, it is our bug and must end the run
+                self._break(error)
+            finally:
+                self._lock.release()
+        return mine
+
+    def _work_off(self, lane: Lane | None, mine: StartUnit | None) -> StartUnit | None:
+        inbox, lanes, handle, now = self._inbox, self._lanes, self._scheduler.handle, self.now
+        while inbox:
+            stimulus = inbox.popleft()
+            if self._broken:
+                continue
+            events, effects = handle(stimulus, now())
+            if events:
+                self._note(events)
+            for effect in effects:
+                if isinstance(effect, StartUnit):
+                    if mine is None and lane is not None and effect.lane is lane.mode:
+                        mine = effect
+                        lane.keep(effect)
+                    else:
+                        lanes[effect.lane].post(effect)
+                elif isinstance(effect, WakeAt):
+                    self._due = effect.at
+                    self._timer_wake.set()
+                else:
+                    lanes[effect.lane].post(effect)
+        return mine
+
+    def _note(self, events: list[Event]) -> None:
+        for event in events:
+            if type(event) is UnitFinished and event.fallback:
+                fallback = self.plan.table[event.unit].fallback
+                self.results[event.unit] = fallback.value if fallback is not None else None
+        self._unrecorded.extend(events)
+        if not self._recorded.is_set():
+            self._recorded.set()
+
+    def _break(self, error: Exception) -> None:
+        """A bug of qtui: stop everything, and say so where people look."""
+        self._broken = True
+        story = "".join(traceback.format_exception(error)).rstrip()
+        view, now = self._view, self.now()
+        counts = {str(state): count for state, count in view.counts.items() if count}
+        self._note(
+            [
+                Warned(-1, f"internal error, please report it: {story}", now),
+                RunFinished(RunState.INTERRUPTED, counts, view.elapsed(now), EXIT_INTERNAL, now),
+            ]
+        )
+        for lane in self._lanes.values():
+            threading.Thread(target=lane.close, name="qtui-close", daemon=True).start()
+
+    # -- what lanes use (Host) and contexts read (RunFacts) ------------------------------------------------
+
+    def attempt(self, start: StartUnit) -> Attempt:
+        """The attempt of a start."""
+        return Attempt(start, self.plan.table[start.unit])
+
+    def open_context(self, attempt: Attempt) -> ExecutionContext:
+        """Make the attempt's context, on the lane's thread."""
+        number, tried = attempt.start.unit, attempt.start.attempt
+        unit = attempt.unit
+        deadline = self.now() + unit.timeout if unit.timeout is not None else None
+        writer = self.logs.writer(number, tried)
+        attempt.context = ExecutionContext(self, number, tried, self._environment(unit), writer, deadline)
+        return attempt.context
+
+    def began(self, start: StartUnit, pid: int) -> None:
+        """A lane that queues has begun an attempt."""
+        self._inbox.append(UnitBegan(start.unit, start.attempt, pid))
+        self._turn()
+
+    def returned(self, attempt: Attempt, outcome: Outcome, value: Any, lane: Lane | None) -> StartUnit | None:
+        """An attempt is over; its value is stored before anybody can ask for it."""
+        start = attempt.start
+        if outcome.error is None and not outcome.canceled:
+            self.results[start.unit] = value
+        self._inbox.append(UnitReturned(start.unit, start.attempt, outcome))
+        return self._turn(lane)
+
+    def state_of(self, number: int) -> UnitState:
+        """The unit's state right now, ahead of the record by some milliseconds."""
+        return self._scheduler.state_of(number)
+
+    def report_progress(self, number: int, attempt: int, done: float, total: float, message: str) -> None:
+        """Record progress, at most once a second for each unit."""
+        if self._progress.passes(number):
+            self.post(ProgressReported(number, attempt, done, total, message))
+
+    def _environment(self, unit: QuantumUnit) -> dict[str, str]:
+        own = {"QTUI_RUN": self.run, "QTUI_UNIT": unit.id, "QTUI_PYTHON": sys.executable}
+        own.update({f"QTUI_PARAM_{_shell_name(name)}": _shell_text(value) for name, value in self.params.items()})
+        own.update({f"QTUI_MATRIX_{_shell_name(name)}": _shell_text(value) for name, value in unit.matrix.items()})
+        return {**os.environ, **unit.env, **own}
+
+    # -- threads -----------------------------------------------------------------------------------------
+
+    def _keep_time(self) -> None:
+        """Wake when a timer is due, and take the turn for threads that only post."""
+        while not self._closed:
+            due = self._due
+            self._timer_wake.wait(None if due is None else max(0.0, due - self.now()))
+            self._timer_wake.clear()
+            due = self._due
+            if due is not None and due <= self.now():
+                self._due = None
+                self._inbox.append(TimerFired())
+            self._turn()
+
+    def _keep_record(self) -> None:
+        """Fold what happened into the view and hand it on, in batches."""
+        while True:
+            if not self._closed:
+                self._recorded.wait()
+                time.sleep(RECORDER_NAP)
+            self._recorded.clear()
+            count = len(self._unrecorded)
+            batch = self._unrecorded[:count]
+            del self._unrecorded[:count]
+            if batch:
+                first = self._view.seq + 1
+                self._view = fold(self._view, batch)
+                self._record.extend(batch)
+                self._notices.put(list(enumerate(batch, first)))
+            elif self._closed:
+                self._notices.put(None)
+                return
+
+    def _dispatch(self) -> None:
+        """Tell subscribers, then those who wait for the end."""
+        while (batch := self._notices.get()) is not None:
+            if self._bus.has_subscribers:
+                for seq, event in batch:
+                    for raised in self._bus.deliver(Notice(self.run, seq, event, self.plan)):
+                        self._warn_of(raised, event)
+            for _, event in batch:
+                if isinstance(event, RunFinished):
+                    self._tell(event)
+                elif isinstance(event, RunReopened):
+                    self._tell(None)
+
+    def _warn_of(self, raised: Exception, event: Event) -> None:
+        if isinstance(event, Warned):
+            return  # a subscriber that fails on warnings would be warned about for ever
+        self.post(WarningRaised(f"a subscriber to {type(event).__name__} raised {type(raised).__name__}: {raised}"))
+
+    def _tell(self, end: RunFinished | None) -> None:
+        with self._finished:
+            self._told = end
+            self._finished.notify_all()
+
+
+def _shell_name(name: str) -> str:
+    return "".join(sign if sign.isalnum() else "_" for sign in name).upper()
+
+
+def _shell_text(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case list() | tuple():
+            return " ".join(_shell_text(item) for item in value)
+        case _:
+            return str(value)

@@ -1,0 +1,63 @@
+"""The record of a run in memory, and the feeds that read it."""
+
+from __future__ import annotations
+
+import threading
+
+from qtui.core.events import Event
+from qtui.core.session import Record
+
+
+class EventRecord:
+    """All events of a run in order. One thread appends; any number of feeds read, each at its own pace."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._grown = threading.Condition()
+        self._closed = False
+
+    def extend(self, batch: list[Event]) -> None:
+        """Append a batch and wake the readers."""
+        self._events.extend(batch)
+        with self._grown:
+            self._grown.notify_all()
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        with self._grown:
+            self._closed = True
+            self._grown.notify_all()
+
+    def feed(self) -> RecordFeed:
+        """A reader from the first event on."""
+        return RecordFeed(self)
+
+    def after(self, seq: int, timeout: float | None) -> list[Record]:
+        """The records behind `seq`; waits up to `timeout` seconds for the first."""
+        if len(self._events) <= seq and timeout != 0:
+            with self._grown:
+                self._grown.wait_for(lambda: len(self._events) > seq or self._closed, timeout)
+        return [Record(number, event) for number, event in enumerate(self._events[seq:], seq + 1)]
+
+    def ended_at(self, seq: int) -> bool:
+        """True if a reader at `seq` has read all there will ever be."""
+        return self._closed and len(self._events) <= seq
+
+
+class RecordFeed:
+    """One reader's place in the record."""
+
+    def __init__(self, record: EventRecord) -> None:
+        self._record = record
+        self._seq = 0
+
+    def take(self, timeout: float | None = None) -> list[Record]:
+        """All that has come since the last call; empty if the time is over or the record closed."""
+        records = self._record.after(self._seq, timeout)
+        self._seq += len(records)
+        return records
+
+    @property
+    def closed(self) -> bool:
+        """True when all was taken and nothing more will come."""
+        return self._record.ended_at(self._seq)

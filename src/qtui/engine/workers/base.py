@@ -1,0 +1,59 @@
+"""What engine and lanes promise each other."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from qtui.core.model import ExecutionMode, Outcome, QuantumUnit
+from qtui.core.stimuli import LaneEffect, StartUnit
+from qtui.engine.context import ExecutionContext
+
+
+class Attempt:
+    """One attempt on its way through a lane.
+
+    `begun_at` is the monotonic time at which a lane's thread took it up; `kept` is what the lane needs to stop it.
+    """
+
+    __slots__ = ("begun_at", "context", "interrupted", "kept", "start", "unit")
+
+    def __init__(self, start: StartUnit, unit: QuantumUnit) -> None:
+        self.start, self.unit = start, unit
+        self.context: ExecutionContext | None = None
+        self.interrupted = False
+        self.begun_at: float | None = None
+        self.kept: Any = None
+
+
+class Host(Protocol):
+    """The engine, as lanes see it. Every method may be called from any thread."""
+
+    def attempt(self, start: StartUnit) -> Attempt:
+        """The attempt of a start, without its context."""
+
+    def open_context(self, attempt: Attempt) -> ExecutionContext:
+        """Make the attempt's context; called on the lane's own thread."""
+
+    def began(self, start: StartUnit, pid: int) -> None:
+        """A queueing lane says that the attempt really runs now."""
+
+    def returned(self, attempt: Attempt, outcome: Outcome, value: Any, lane: Lane | None) -> StartUnit | None:
+        """The attempt is over. The caller may be handed the best start of `lane` to go on with."""
+
+
+class Lane(Protocol):
+    """Runs attempts of one mode. It answers every StartUnit with exactly one `returned`."""
+
+    mode: ExecutionMode
+
+    def open(self, host: Host) -> None:
+        """Get ready; called once, before the first `post`."""
+
+    def post(self, effect: LaneEffect) -> None:
+        """Take an effect; called under the turn lock, so it only notes it and returns. Order is kept."""
+
+    def keep(self, start: StartUnit) -> None:
+        """Note a start whose attempt the caller of `returned` runs itself; called under the turn lock."""
+
+    def close(self) -> None:
+        """Kill what still runs and let the threads end; does not wait for threads that cannot be stopped."""

@@ -1,0 +1,42 @@
+"""The composition root: what a program needs of qtui, built in order and closed in reverse."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from qtui.engine.bus import EventBus
+from qtui.manager import WorkflowManager
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """One instance of each part that front ends and libraries share."""
+
+    bus: EventBus
+    manager: WorkflowManager
+
+
+@contextmanager
+def open_services(state_dir: Path | None = None) -> Iterator[Services]:
+    """Build the services; leaving the block closes every run that is still open.
+
+    Without `state_dir` no file is written.
+    """
+    bus = EventBus()
+    manager = WorkflowManager(bus=bus, state_dir=state_dir)
+    try:
+        yield Services(bus=bus, manager=manager)
+    finally:
+        manager.close()
+
+
+def default_state_dir() -> Path:
+    """``$XDG_STATE_HOME/qtui``, by default ``~/.local/state/qtui``."""
+    home = os.environ.get("XDG_STATE_HOME") or ""
+    # the specification says that a relative path is to be ignored
+    base = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
+    return base / "qtui"
