@@ -1,0 +1,43 @@
+# Two commands for a new machine with Python >= 3.11 (with venv) and make: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint types layers check screenshots soak clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "qtui needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## run the document pipeline: the dashboard on a terminal, plain lines otherwise
+	@$(BIN)/qtui run workflows/corpus.toml
+
+test: $(VENV)/.installed  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed  ## style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed  ## mypy --strict
+	$(BIN)/mypy
+
+layers: $(VENV)/.installed  ## the import contracts
+	$(BIN)/lint-imports
+
+check: lint types layers test  ## all that a change must pass
+
+screenshots: $(VENV)/.installed  ## make the pictures in screenshots/ from real runs
+	$(BIN)/python screenshots/make.py
+
+soak: $(VENV)/.installed  ## the property tests of the core with 20,000 examples each
+	QTUI_HYPOTHESIS=soak $(BIN)/python -m pytest tests/core
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

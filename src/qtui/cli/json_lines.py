@@ -1,0 +1,29 @@
+"""``--ui json``: one event a line on standard output. The format is documented in docs/events.md."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TextIO
+
+from qtui.core.events import to_plain
+from qtui.core.session import RunSession
+
+
+class JsonLines:
+    """Writes a run's record as JSON lines until its feed is closed."""
+
+    def __init__(self, session: RunSession, out: TextIO | None = None) -> None:
+        self._session = session
+        self._out = out or sys.stdout
+
+    def follow(self) -> None:
+        """Write until nothing more will come. Raises BrokenPipeError when the reader has gone."""
+        feed = self._session.feed()
+        while not feed.closed:
+            records = feed.take(timeout=0.5)
+            for record in records:
+                line = {"seq": record.seq, "run": self._session.run, **to_plain(record.event, self._session.plan)}
+                self._out.write(json.dumps(line, default=str) + "\n")
+            if records:
+                self._out.flush()

@@ -1,0 +1,66 @@
+"""The entry point: parses, calls one command, and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from qtui.cli.options import parse
+from qtui.core.errors import EXIT_CANCELED, EXIT_INTERNAL, EXIT_OK, InvalidWorkflow, QtuiError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run qtui with `arguments` (default: the process's) and return its exit code."""
+    try:
+        options = parse(sys.argv[1:] if arguments is None else arguments)
+        if options.command is None:
+            parse(["--help"])
+        if getattr(options, "directory", None):
+            os.chdir(options.directory)
+        return _command(options.command)(options)
+    except InvalidWorkflow as error:
+        count = len(error.problems)
+        _complain(str(error), f"{count} problems, nothing was run" if count > 1 else "nothing was run")
+        return error.exit_code
+    except QtuiError as error:
+        _complain(f"qtui: {error}")
+        return error.exit_code
+    except BrokenPipeError:
+        _close_stdout()
+        return EXIT_OK
+    except KeyboardInterrupt:
+        return EXIT_CANCELED
+    except OSError as error:
+        _complain(f"qtui: {error}")
+        return EXIT_INTERNAL if not getattr(error, "filename", None) else 2
+    except Exception:  # noqa: BLE001  - the last line of defence: a bug of ours, said as such
+        _complain(f"qtui: internal error, please report it:\n{traceback.format_exc()}")
+        return EXIT_INTERNAL
+
+
+def _command(name: str):  # type: ignore[no-untyped-def]
+    """The function of a command; each imports only what it needs."""
+    if name == "run":
+        from qtui.cli.run import run
+
+        return run
+    from qtui.cli.inspect import check, graph
+
+    return check if name == "check" else graph
+
+
+def _complain(*lines: str) -> None:
+    from qtui.tui.text import clean
+
+    for text in lines:
+        for line in text.splitlines():
+            print(clean(line), file=sys.stderr)
+
+
+def _close_stdout() -> None:
+    """Point standard output at nothing, so that Python's own flush at exit does not complain again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

@@ -1,0 +1,186 @@
+"""``--ui plain``: lines of text for pipes, files and CI; no cursor movement, no carriage returns."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+from qtui.core.events import (
+    RunFinished,
+    RunPaused,
+    RunReopened,
+    RunStarted,
+    RunStopping,
+    RunUnpaused,
+    UnitFinished,
+    UnitRetrying,
+    UnitStarted,
+    Warned,
+    WorkersChanged,
+)
+from qtui.core.model import UnitState
+from qtui.core.session import Record, RunSession
+from qtui.core.state import RunView, fold
+from qtui.tui.format import clock
+from qtui.tui.text import clean, clean_lines
+
+HEARTBEAT = 60.0
+"""Seconds of silence after which a line names what runs, so that CI does not take a quiet job for a dead one."""
+
+BLOCK_LIMIT = 1 << 20
+TAIL_LINES = 20
+
+WORDS = {
+    UnitState.COMPLETED: "ok",
+    UnitState.FAILED: "FAIL",
+    UnitState.TIMEOUT: "TIME",
+    UnitState.SKIPPED: "skip",
+    UnitState.CANCELED: "CANC",
+}
+_COLORS = {"ok": "32", "FAIL": "1;31", "TIME": "1;35", "retry": "33", "CANC": "35", "warn": "33"}
+
+
+class PlainLines:
+    """Writes a run's record as text: a line at the start and end of each unit, its output as a block at its end."""
+
+    def __init__(self, session: RunSession, out: TextIO | None = None, *, color: bool = False) -> None:
+        self._session = session
+        self._out = out or sys.stdout
+        self._color = color
+        # a view of its own, exactly as far as the record that was printed
+        self._view = RunView.initial(session.plan)
+
+    def follow(self) -> None:
+        """Write until nothing more will come. Raises BrokenPipeError when the reader has gone."""
+        feed = self._session.feed()
+        quiet_since = self._session.now()
+        while not feed.closed:
+            records = feed.take(timeout=0.5)
+            for record in records:
+                self._print(record)
+            if records:
+                quiet_since = self._session.now()
+                self._out.flush()
+            elif self._session.now() - quiet_since >= HEARTBEAT and self._view.active:
+                quiet_since = self._session.now()
+                self._heartbeat()
+        for line in summary(self._session):
+            self._write(line)
+        self._out.flush()
+
+    def _print(self, record: Record) -> None:
+        event = record.event
+        self._view = fold(self._view, [event])
+        match event:
+            case RunStarted():
+                count = len(self._session.plan)
+                self._write(f"{clean(event.name)}: {count} units, {event.workers} workers, run {self._session.run}")
+            case UnitStarted():
+                again = f"  (try {self._try(event.unit)})" if self._try(event.unit) > 1 else ""
+                self._unit_line("start", event.unit, again, event.at)
+            case UnitRetrying():
+                self._unit_line("retry", event.unit, f"  {event.error}, again in {duration(event.delay)}", event.at)
+                self._block(event.unit, event.attempt)
+            case UnitFinished():
+                self._end(event)
+            case Warned():
+                where = f"{self._id(event.unit)}: " if event.unit >= 0 else ""
+                for number, line in enumerate(clean_lines(f"{where}{event.message}")):
+                    self._line("warn" if not number else "", line, event.at)
+            case RunPaused() | RunUnpaused() | RunReopened() | RunStopping():
+                self._line("run", f"{type(event).__name__.removeprefix('Run').lower()}: {event.cause}", event.at)
+            case WorkersChanged():
+                self._line("run", f"{event.target} workers: {event.cause}", event.at)
+            case RunFinished():
+                pass  # the summary says it
+
+    def _end(self, event: UnitFinished) -> None:
+        detail = f"  {duration(event.duration)}" if event.attempt else ""
+        if event.fallback:
+            detail += "  fallback"
+        if event.abandoned:
+            detail += "  abandoned: its thread could not be stopped"
+        reason = event.cause or (str(event.error) if event.error else "")
+        self._unit_line(WORDS[event.state], event.unit, detail + (f"  {reason}" if reason else ""), event.at)
+        if event.attempt:
+            self._block(event.unit, event.attempt)
+        if event.error and event.error.traceback:
+            for line in clean_lines(event.error.traceback):
+                self._write(f"    {line}")
+
+    def _block(self, unit: int, attempt: int) -> None:
+        """What the attempt printed, as one block, so that the output of units side by side is not mixed."""
+        chunk = self._session.read_log(unit, attempt, 0, BLOCK_LIMIT)
+        for line in _log_lines(chunk.data):
+            self._write(f"    {line}")
+        if chunk.size > len(chunk.data):
+            self._write(f"    ... {chunk.size - len(chunk.data)} more bytes: {self._session.log_path(unit, attempt)}")
+
+    def _heartbeat(self) -> None:
+        now = self._session.now()
+        running = [unit for unit in self._view.units if unit.state in (UnitState.RUNNING, UnitState.CANCELING)]
+        names = [f"{clean(unit.id)} {duration(unit.elapsed(now) or 0)}" for unit in running[:5]]
+        more = f" and {len(running) - 5} more" if len(running) > 5 else ""
+        self._line("still", f"running: {', '.join(names)}{more}", now)
+        self._out.flush()
+
+    def _unit_line(self, word: str, unit: int, detail: str, at: float) -> None:
+        self._line(word, f"{self._id(unit)}{clean(detail)}", at)
+
+    def _line(self, word: str, text: str, at: float) -> None:
+        total = len(self._session.plan)
+        painted = f"{word:<5}"
+        if self._color and word in _COLORS:
+            painted = f"\x1b[{_COLORS[word]}m{painted}\x1b[0m"
+        width = len(str(total))
+        self._write(f"{clock(self._view.elapsed(at))} [{self._view.ended:>{width}}/{total}] {painted} {text}")
+
+    def _write(self, line: str) -> None:
+        self._out.write(line.rstrip() + "\n")
+
+    def _id(self, unit: int) -> str:
+        return clean(self._session.plan.table[unit].id)
+
+    def _try(self, unit: int) -> int:
+        return self._view.unit(unit).attempt_in_generation
+
+
+def duration(seconds: float) -> str:
+    """A span of time to read in a line: ``0.04s``, ``12.3s``, ``4m07s``, ``2h05m``."""
+    if seconds < 9.995:
+        return f"{seconds:.2f}s"
+    if seconds < 59.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    return f"{whole // 60}m{whole % 60:02}s" if whole < 3600 else f"{whole // 3600}h{whole // 60 % 60:02}m"
+
+
+def summary(session: RunSession) -> list[str]:
+    """How the run ended: failures with their last lines, counts, where the logs are."""
+    view = session.view()
+    end = view.finished
+    lines: list[str] = []
+    failed = [unit for unit in view.units if unit.state in (UnitState.FAILED, UnitState.TIMEOUT)]
+    for unit in failed:
+        lines += ["", f"{WORDS[unit.state]} {clean(unit.id)}: {clean(unit.cause)}"]
+        tail = session.read_log(unit.number, unit.attempt, -64 * 1024)
+        shown = _log_lines(tail.data)[-TAIL_LINES:]
+        if not shown and unit.error is not None:
+            shown = clean_lines(unit.error.traceback)[-TAIL_LINES:]
+        lines += [f"    {line}" for line in shown if line]
+        if (path := session.log_path(unit.number, unit.attempt)) is not None:
+            lines.append(f"    log: {path}")
+    counts = [f"{count} {state}" for state in UnitState if (count := view.counts[state])]
+    fallbacks = sum(1 for unit in view.units if unit.finished is not None and unit.finished.fallback)
+    if fallbacks:
+        counts.append(f"{fallbacks} by fallback")
+    if view.abandoned:
+        counts.append(f"{view.abandoned} abandoned")
+    state = str(end.state) if end is not None else "unfinished"
+    lines += ["", f"{clean(view.name)}: {state} in {duration(view.elapsed(session.now()))} ({', '.join(counts)})"]
+    return lines
+
+
+def _log_lines(data: bytes) -> list[str]:
+    text = data.decode("utf-8", "replace")
+    return clean_lines(text.removesuffix("\n")) if text else []
