@@ -24,6 +24,9 @@ class RunFacts(Protocol):
     def state_of(self, number: int) -> UnitState:
         """The unit's state right now."""
 
+    def environment_of(self, number: int) -> dict[str, str]:
+        """The unit's environment variables."""
+
     def report_progress(self, number: int, attempt: int, done: float, total: float, message: str) -> None:
         """Note how far an attempt is."""
 
@@ -35,22 +38,20 @@ class ExecutionContext(Mapping[str, Any]):
     are all params. Only declared needs are visible. Safe to use from any thread of the unit.
     """
 
-    __slots__ = ("_canceled", "_facts", "_number", "attempt", "deadline", "environment", "log_writer", "metrics")
+    __slots__ = ("_canceled", "_environment", "_facts", "_number", "attempt", "deadline", "log_writer", "metrics")
 
     def __init__(
         self,
         facts: RunFacts,
         number: int,
         attempt: int,
-        environment: Mapping[str, str],
         log_writer: LogWriter,
         deadline: float | None,
     ) -> None:
         self._facts, self._number = facts, number
         self._canceled: threading.Event | None = None
         self.attempt = attempt
-        self.environment = environment
-        """The unit's environment variables; in-process units do not get them through os.environ."""
+        self._environment: Mapping[str, str] | None = None
         self.metrics: dict[str, Any] = {}
         """What `record_metric` noted; it travels with the end of the unit."""
         self.deadline = deadline
@@ -71,6 +72,13 @@ class ExecutionContext(Mapping[str, Any]):
     def params(self) -> Mapping[str, Any]:
         """The run's params."""
         return self._facts.params
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The unit's environment variables; in-process units do not get them through os.environ."""
+        if self._environment is None:  # made when asked for: copying os.environ costs more than running a small unit
+            self._environment = self._facts.environment_of(self._number)
+        return self._environment
 
     # -- results -----------------------------------------------------------------------------------------
 

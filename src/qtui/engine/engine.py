@@ -17,7 +17,6 @@ from qtui.core.events import Event, RunFinished, RunReopened, UnitFinished, Warn
 from qtui.core.model import (
     ExecutionMode,
     Outcome,
-    QuantumUnit,
     RunOptions,
     RunState,
     UnitState,
@@ -226,7 +225,7 @@ class Engine:
         unit = attempt.unit
         deadline = self.now() + unit.timeout if unit.timeout is not None else None
         writer = self.logs.writer(number, tried)
-        attempt.context = ExecutionContext(self, number, tried, self._environment(unit), writer, deadline)
+        attempt.context = ExecutionContext(self, number, tried, writer, deadline)
         return attempt.context
 
     def began(self, start: StartUnit, pid: int) -> None:
@@ -251,7 +250,9 @@ class Engine:
         if self._progress.passes(number):
             self.post(ProgressReported(number, attempt, done, total, message))
 
-    def _environment(self, unit: QuantumUnit) -> dict[str, str]:
+    def environment_of(self, number: int) -> dict[str, str]:
+        """qtui's own environment, then the unit's, then what tells it who it is."""
+        unit = self.plan.table[number]
         own = {"QTUI_RUN": self.run, "QTUI_UNIT": unit.id, "QTUI_PYTHON": sys.executable}
         own.update({f"QTUI_PARAM_{_shell_name(name)}": _shell_text(value) for name, value in self.params.items()})
         own.update({f"QTUI_MATRIX_{_shell_name(name)}": _shell_text(value) for name, value in unit.matrix.items()})

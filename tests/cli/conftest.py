@@ -1,0 +1,72 @@
+"""Ways to run the program itself: as a process with pipes, and in a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from terminal import GENEROUS, Terminal
+
+
+@pytest.fixture(autouse=True)
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test has a state directory of its own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def workflow(tmp_path: Path) -> Callable[..., Path]:
+    """Write a workflow file, and modules beside it."""
+
+    def write(toml: str, name: str = "flow.toml", **modules: str) -> Path:
+        for module, source in modules.items():
+            (tmp_path / f"{module}.py").write_text(source)
+        path = tmp_path / name
+        path.write_text(toml)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def qtui(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``qtui`` to its end with pipes."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "qtui", *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=GENEROUS * 2,
+        )
+
+    return run
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """Run ``qtui`` in a terminal; closed at the end of the test."""
+    opened: list[Terminal] = []
+
+    def open_terminal(*arguments: object, **keys: Any) -> Terminal:
+        opened.append(Terminal(*map(str, arguments), cwd=tmp_path, **keys))
+        return opened[-1]
+
+    yield open_terminal
+    for each in opened:
+        each.close()
+
+
+def events_of(result: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    """The events that ``--ui json`` wrote."""
+    return [json.loads(line) for line in result.stdout.splitlines()]
