@@ -204,7 +204,7 @@ class _Resolver:
             self._problems.append(
                 _problem(unit, f'needs "{name}", which is not a unit', did_you_mean(name, self._known))
             )
-        elif "*" in name and number in need.units:
+        elif need.many and name not in self._families and number in need.units:
             # a unit cannot wait for itself; a glob that happens to match it means the others
             return need._replace(units=tuple(other for other in need.units if other != number))
         return need

@@ -73,6 +73,9 @@ QUEUEING_LANES = frozenset({ExecutionMode.COMMAND, ExecutionMode.PROCESS, Execut
 # Timers: (due, kind, unit, attempt). A timer that no longer fits its unit is ignored when it fires.
 _RETRY, _TIMEOUT, _KILL = 0, 1, 2
 
+_HARDER = ("drain", "stop", "interrupt")
+"""The ways to end a run: one that is ending can only be told to end harder."""
+
 
 class Scheduler:
     """Decides what a run does next. The same stimuli at the same times give the same decisions.
@@ -92,7 +95,6 @@ class Scheduler:
         self._generation = [1] * n
         self._left = [len(needs) for needs in plan.needs]
         self._slot = [0] * n  # the worker slot held, 0 for none
-        self._began: list[float] = [0.0] * n
         self._reason = [""] * n  # why a canceling unit is being stopped: cancel, timeout or interrupt
         self._cause = [""] * n
         self._killing = [False] * n
@@ -105,7 +107,7 @@ class Scheduler:
         )
         sequential = options.mode is ExecutionMode.SEQUENTIAL
         self._max_workers = 1 if sequential else options.max_workers
-        self._target = min(options.workers, self._max_workers)
+        self._target = max(1, min(options.workers, self._max_workers))
         self._free_slots: list[int] = []
         self._slots_made = 0
         self._active = 0
@@ -144,7 +146,7 @@ class Scheduler:
         self = cls(plan, options)
         self._run, self._paused, self._stopping = view.state, view.paused, view.stopping
         self._started_at = view.started_at or 0.0
-        if view.state is not RunState.PENDING:
+        if view.workers:
             self._target = view.workers
         self._state = list(view.states)
         self._attempt, self._base = list(view.attempts), list(view.bases)
@@ -169,7 +171,6 @@ class Scheduler:
             self._slot[number] = begun.worker
             self._active += 1
             self._ready.take(number)
-            self._began[number] = begun.at
             if isinstance(begun, UnitStarted):
                 self._add_timeout(number, begun.at)
             if isinstance(last, UnitCanceling):
@@ -187,7 +188,7 @@ class Scheduler:
             self._fill(now)
             if not self._open or (self._stopping is not None and not self._active):
                 self._finish_run(now)
-        if self._timers and self._timers[0][0] != self._wake_at:
+        if self._run is RunState.RUNNING and self._timers and self._timers[0][0] != self._wake_at:
             self._wake_at = self._timers[0][0]
             self._effects.append(WakeAt(self._wake_at))
         decision = Decision(self._events, self._effects)
@@ -205,13 +206,17 @@ class Scheduler:
         slot = self._slot[number]
         if attempt != self._attempt[number] or not slot:
             return  # a late message of an attempt that has ended
+        reason = self._reason[number]
+        succeeded = not reason and outcome.error is None and not outcome.canceled
+        if succeeded and self._state[number] is READY:
+            # the lane never said that the unit began, which loses nothing but a time
+            self._start(number, 0, now)
         self._slot[number] = 0
         heappush(self._free_slots, slot)
         self._active -= 1
         self._ready.give_back(number)
-        reason = self._reason[number]
         if not reason:
-            if outcome.error is None and not outcome.canceled:
+            if succeeded:
                 self._finish(number, COMPLETED, now, outcome)
             else:
                 self._failed(number, FAILED, outcome.error or UnitError("lost", "stopped by itself"), outcome, now)
@@ -243,6 +248,8 @@ class Scheduler:
 
     def _on_timer(self, _stimulus: TimerFired, now: float) -> None:
         self._wake_at = None
+        if self._run is not RunState.RUNNING:
+            return  # an interrupted run keeps its back-offs for the day it is reopened
         while self._timers and self._timers[0][0] <= now:
             _due, kind, number, attempt = heappop(self._timers)
             if attempt != self._attempt[number]:
@@ -272,26 +279,40 @@ class Scheduler:
             return
         self._run, self._started_at = RunState.RUNNING, now
         self._events.append(RunStarted(now, stimulus.name, self._target))
-        for number in range(len(self._left)):
-            if not self._left[number] and self._state[number] is PENDING:
+        self._make_met_ready(now)
+
+    def _make_met_ready(self, now: float) -> None:
+        for number, left in enumerate(self._left):
+            if not left and self._state[number] is PENDING:
                 self._make_ready(number, now)
 
     def _on_cancel(self, stimulus: CancelRequested, now: float) -> None:
+        if self._run.ended:
+            return  # what an interrupted run left without an end is for a resume
         for number in stimulus.units:
             state = self._state[number]
             if state is CANCELING:
-                self._kill(number, now)
+                self._cancel_stopping(number, stimulus.cause, now)
             elif self._slot[number]:
                 self._stop(number, "cancel", stimulus.cause, now)
             elif not state.ended:
                 self._ready.discard(number)
                 self._finish(number, CANCELED, now, cause=stimulus.cause)
 
+    def _cancel_stopping(self, number: int, cause: str, now: float) -> None:
+        """Kill a unit that is stopping; if that was for a timeout, it is now neither tried again nor replaced."""
+        if self._reason[number] != "cancel":
+            self._reason[number], self._cause[number] = "cancel", cause
+            if self._killing[number]:
+                self._note_canceling(number, now)
+        self._kill(number, now)
+
     def _on_cancel_run(self, stimulus: CancelRunRequested, now: float) -> None:
         if self._run is not RunState.RUNNING:
             return
         again = self._note_stopping(RunStopping(now, stimulus.how, stimulus.cause))
-        self._cancel_waiting(stimulus.cause, now)
+        if self._stopping is not None and self._stopping.how != "interrupt":
+            self._cancel_waiting(stimulus.cause, now)
         if stimulus.how == "stop":
             self._stop_all("cancel", stimulus.cause, now, kill=again)
 
@@ -310,27 +331,26 @@ class Scheduler:
             for number in stimulus.units:
                 chosen.update(below for below in self._plan.below(number) if self._state[below].ended)
         ordered = [number for number in self._plan.order if number in chosen]
-        reset = False
         for number in ordered:
-            reset |= self._retry(number, stimulus.cause, now)
-        if reset and self._run.ended:
+            self._retry(number, stimulus.cause, now)
+        if self._run.ended and any(not self._state[number].ended for number in ordered):
             self._run, self._stopping = RunState.RUNNING, None
             # the reopening comes first in the record: nobody sees a finished run with pending units
             self._events.insert(0, RunReopened(now, stimulus.cause))
+            self._make_met_ready(now)  # what an interrupt had cut goes on too
 
-    def _retry(self, number: int, cause: str, now: float) -> bool:
-        """Open the unit's next generation; True if it did."""
+    def _retry(self, number: int, cause: str, now: float) -> None:
+        """Open the unit's next generation, if it has ended and its needs allow it."""
         state = self._state[number]
         if state is RETRYING:
             self._make_ready(number, now)  # a person does not want to wait for the back-off
-            return False
         if not state.ended:
-            return False
-        bad = next((need for need in self._needs[number] if self._is_bad(need)), None)
+            return
+        bad = self._bad_need(number)
         if bad is not None:
             message = f"not run again: it needs {self._plan.table[bad].id}, which is {self._state[bad]}"
             self._events.append(Warned(number, message, now))
-            return False
+            return
         was_completed = state is COMPLETED
         self._reset(number, cause, now)
         for fed in self._feeds[number]:
@@ -342,14 +362,13 @@ class Scheduler:
         self._revive(number, now)
         if not self._left[number]:
             self._make_ready(number, now)
-        return True
 
     def _revive(self, number: int, now: float) -> None:
         """Reset the units below that were skipped for a reason that is gone."""
         stack = [number]
         while stack:
             for fed in self._feeds[stack.pop()]:
-                if self._state[fed] is SKIPPED and not any(self._is_bad(need) for need in self._needs[fed]):
+                if self._state[fed] is SKIPPED and self._bad_need(fed) is None:
                     self._reset(fed, f"{self._plan.table[number].id} runs again", now)
                     stack.append(fed)
 
@@ -415,7 +434,6 @@ class Scheduler:
             self._slot[number] = slot
             lane = self._lanes[number]
             if lane in QUEUEING_LANES:
-                self._began[number] = now
                 self._events.append(UnitSubmitted(number, attempt, lane, slot, now))
             else:
                 self._start(number, 0, now)
@@ -423,7 +441,6 @@ class Scheduler:
 
     def _start(self, number: int, pid: int, now: float) -> None:
         self._step(number, RUNNING)
-        self._began[number] = now
         attempt = self._attempt[number]
         self._events.append(UnitStarted(number, attempt, self._lanes[number], self._slot[number], pid, now))
         self._add_timeout(number, now)
@@ -434,17 +451,26 @@ class Scheduler:
         tries = self._attempt[number] - self._base[number]
         # an abandoned attempt may still be at work: a second one beside it would not be what the user wrote
         again = tries <= unit.retry.max and unit.retry.covers(error) and not outcome.abandoned
-        if again and self._stopping is None:
+        if again and self._starts_more() and self._bad_need(number) is None:
             delay = unit.retry.wait(tries, salt=number)
             self._step(number, RETRYING)
             self._events.append(UnitRetrying(number, self._attempt[number], delay, error, now))
-            heappush(self._timers, (now + delay, _RETRY, number, self._attempt[number]))
+            if self._left[number]:
+                # a person had a need run again meanwhile: the next attempt waits for that, not for a timer
+                self._reset(number, "a need runs again", now)
+            else:
+                heappush(self._timers, (now + delay, _RETRY, number, self._attempt[number]))
         elif unit.fallback is not None:
             self._finish(number, COMPLETED, now, outcome, error=error, fallback=True)
         else:
             self._finish(number, state, now, outcome, error=error)
             if not self._options.keep_going:
                 self._cancel_waiting(f"fail-fast: {unit.id} {'timed out' if state is TIMEOUT else 'failed'}", now)
+
+    def _starts_more(self) -> bool:
+        """False once the run is ending, or fails fast and has failed: then there are no re-tries either."""
+        failing_fast = not self._options.keep_going and any(state in FAILURES for state in self._state)
+        return self._stopping is None and not failing_fast
 
     def _finish(
         self,
@@ -460,9 +486,6 @@ class Scheduler:
         """End the unit's generation and let its dependents know."""
         if outcome is None:
             outcome = _NOTHING
-        elif self._state[number] is READY and state is COMPLETED:
-            # the lane never said that the unit began, which loses nothing but a time
-            self._start(number, 0, now)
         self._step(number, state)
         self._open -= 1
         self._events.append(
@@ -496,19 +519,22 @@ class Scheduler:
         while stack:
             for fed in self._feeds[stack.pop()]:
                 if self._state[fed] is PENDING:
-                    self._step(fed, SKIPPED)
-                    self._open -= 1
-                    self._events.append(
-                        UnitFinished(fed, self._attempt[fed], self._generation[fed], SKIPPED, now, cause=cause)
-                    )
+                    self._end_waiting(fed, SKIPPED, cause, now)
                     stack.append(fed)
+
+    def _end_waiting(self, number: int, state: UnitState, cause: str, now: float) -> None:
+        self._step(number, state)
+        self._open -= 1
+        self._events.append(
+            UnitFinished(number, self._attempt[number], self._generation[number], state, now, cause=cause)
+        )
 
     def _stop(self, number: int, reason: str, cause: str, now: float) -> None:
         """Ask a unit that holds a worker to stop, and set the timer that ends its grace."""
         attempt = self._attempt[number]
         self._step(number, CANCELING)
         self._reason[number], self._cause[number] = reason, cause
-        self._events.append(UnitCanceling(number, attempt, reason, cause, False, now))
+        self._note_canceling(number, now)
         self._effects.append(InterruptUnit(number, attempt, self._lanes[number]))
         heappush(self._timers, (now + self._grace(number), _KILL, number, attempt))
 
@@ -516,23 +542,26 @@ class Scheduler:
         if self._killing[number]:
             return
         self._killing[number] = True
-        attempt = self._attempt[number]
+        self._note_canceling(number, now)
+        self._effects.append(KillUnit(number, self._attempt[number], self._lanes[number]))
+
+    def _note_canceling(self, number: int, now: float) -> None:
         reason, cause = self._reason[number], self._cause[number]
-        self._events.append(UnitCanceling(number, attempt, reason, cause, True, now))
-        self._effects.append(KillUnit(number, attempt, self._lanes[number]))
+        self._events.append(UnitCanceling(number, self._attempt[number], reason, cause, self._killing[number], now))
 
     def _cut(self, number: int, now: float) -> None:
         """An interrupted unit returned: it gets no end, so that a later resume runs it again."""
-        self._step(number, PENDING)
-        self._generation[number] += 1
-        self._base[number] = self._attempt[number]
-        self._events.append(UnitReset(number, self._generation[number], "cut by a signal", now))
+        self._reset(number, "cut by a signal", now)
+        bad = self._bad_need(number)
+        if bad is not None:
+            # a need that a person had run again has failed meanwhile: no resume could run this unit
+            self._end_waiting(number, SKIPPED, f"because {self._plan.table[bad].id}", now)
 
     # -- steps of the run --------------------------------------------------------------------------------
 
     def _note_stopping(self, stopping: RunStopping) -> bool:
-        """Record that the run was told to end; True if it had been told the same before."""
-        if self._stopping is not None and self._stopping.how == stopping.how:
+        """Record that the run was told to end; True if it had been told that, or harder, before."""
+        if self._stopping is not None and _HARDER.index(stopping.how) <= _HARDER.index(self._stopping.how):
             return True
         self._stopping = stopping
         self._events.append(stopping)
@@ -553,11 +582,7 @@ class Scheduler:
         for number, state in enumerate(self._state):
             if state in (PENDING, READY, RETRYING) and not self._slot[number]:
                 self._ready.discard(number)
-                self._step(number, CANCELED)
-                self._open -= 1
-                self._events.append(
-                    UnitFinished(number, self._attempt[number], self._generation[number], CANCELED, now, cause=cause)
-                )
+                self._end_waiting(number, CANCELED, cause, now)
 
     def _finish_run(self, now: float) -> None:
         states = self._state
@@ -577,9 +602,12 @@ class Scheduler:
             counts[state.value] = counts.get(state.value, 0) + 1
         self._events.append(RunFinished(self._run, counts, now - self._started_at, code, now))
 
-    def _is_bad(self, number: int) -> bool:
-        state = self._state[number]
-        return state.ended and state is not COMPLETED
+    def _bad_need(self, number: int) -> int | None:
+        """A need of the unit that ended without a value, if there is one."""
+        for need in self._needs[number]:
+            if self._state[need].ended and self._state[need] is not COMPLETED:
+                return need
+        return None
 
 
 _NOTHING = Outcome()

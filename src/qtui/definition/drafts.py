@@ -1,0 +1,92 @@
+"""Drafts: units as people wrote them, before params, matrix items and defaults are filled in."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from qtui.core.model import EMPTY, Source
+from qtui.definition.keys import UNIT_KEYS, Table
+from qtui.definition.report import Locate
+from qtui.definition.values import Fault, Rejected, quoted
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """One unit as written. `keys` are its own and `defaults` those of every unit, both still unchecked.
+
+    `function` is set for units made in Python; with `mapped`, the unit is made once for each of these items.
+    """
+
+    name: str
+    keys: Mapping[str, Any]
+    source: Source
+    locate: Locate
+    table: Table = field(default_factory=lambda: UNIT_KEYS)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    function: Callable[..., Any] | None = None
+    mapped: Sequence[Any] | None = None
+
+    @property
+    def path(self) -> tuple[str, str]:
+        """The key path of the unit's table."""
+        return ("units", self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the drafts of one workflow share.
+
+    Resolved params, the workflow's variables, the directory where relative paths start, and how to find the
+    function that a `call` names (raising `Rejected`); needed only where drafts have calls.
+    """
+
+    params: Mapping[str, Any]
+    env: Mapping[str, str]
+    directory: str
+    find: Callable[[str], Callable[..., Any]] | None = None
+
+
+def name_fault(name: Any) -> Fault | None:
+    """What is wrong with the name of a unit, if anything."""
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return None
+    return Fault(
+        f"{quoted(str(name))} cannot be the name of a unit",
+        "use letters, digits, _ - and . and begin with a letter or digit",
+    )
+
+
+def item_parameter(function: Callable[..., Any], args: Mapping[str, Any] = EMPTY) -> str | None:
+    """The parameter of `function` that takes an item of `map`: the first that `args` and the context leave free.
+
+    None if the item is passed by position, as to builtins. Raises `Rejected` if there is no place for an item.
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (ValueError, TypeError):
+        return None
+    kinds = {parameter.kind for parameter in parameters}
+    free = [
+        parameter
+        for parameter in parameters
+        if parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        and parameter.name not in args
+    ]
+    required = [parameter for parameter in free if parameter.default is inspect.Parameter.empty]
+    if len(required) > 1 or (free and _is_context(free[0])):
+        free = free[1:]
+        if not free or inspect.Parameter.POSITIONAL_ONLY in kinds:
+            raise Rejected(Fault("the function has no parameter that could take an item by its name"))
+    elif not free and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        raise Rejected(Fault("the function has no parameter for an item"))
+    return None if not free or inspect.Parameter.POSITIONAL_ONLY in kinds else free[0].name
+
+
+def _is_context(parameter: inspect.Parameter) -> bool:
+    return parameter.name in ("context", "ctx") or "ExecutionContext" in str(parameter.annotation)

@@ -1,0 +1,117 @@
+"""``${{ params.x }}``, ``${{ matrix.x }}`` and ``${{ env.X }}``: a dotted lookup, and never more than that."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from qtui.core.errors import did_you_mean
+from qtui.definition.values import Fault, Rejected, quoted
+
+Scope = Mapping[str, Mapping[str, Any]]
+"""The values by namespace: params, matrix, env."""
+
+REPORTED: Final = object()
+"""Stands for a value whose fault is already known; what uses it is left out without another message."""
+
+_OPEN: Final = "${{"
+_EXPRESSION: Final = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+_LOOKUP: Final = re.compile(r"\s*([A-Za-z_]+)\.([A-Za-z0-9_.-]+)\s*", re.ASCII)
+_ABSENT: Final = {
+    "params": "the workflow declares no params, or they cannot be used here",
+    "matrix": "there is no matrix here",
+    "env": "env cannot be used here",
+}
+
+
+def has_expression(value: Any) -> bool:
+    """True if a string somewhere in `value` has an expression."""
+    match value:
+        case str():
+            return _OPEN in value
+        case Mapping():
+            return any(has_expression(item) for item in value.values())
+        case list() | tuple() | set() | frozenset():
+            return any(has_expression(item) for item in value)
+    return False
+
+
+def fill(value: Any, scope: Scope, *, keep_type: bool) -> Any:
+    """`value` with the expressions in its strings replaced.
+
+    With `keep_type`, a string that is nothing but one expression becomes the value itself: a number stays one.
+    Raises `Rejected` with every expression that cannot be replaced.
+    """
+    if not has_expression(value):
+        return value
+    faults: list[Fault] = []
+    try:
+        filled = _fill(value, scope, keep_type, (), faults)
+    except _AlreadyReported:
+        raise Rejected(*faults) from None
+    if faults:
+        raise Rejected(*faults)
+    return filled
+
+
+def as_text(value: Any) -> str:
+    """A value inside a longer string: booleans as in TOML, the items of a list with spaces between them."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return " ".join(map(as_text, value))
+    return "" if value is None else str(value)
+
+
+class _AlreadyReported(Exception):
+    """An expression names a value that is `REPORTED`."""
+
+
+def _fill(value: Any, scope: Scope, keep_type: bool, path: tuple[str, ...], faults: list[Fault]) -> Any:
+    match value:
+        case str():
+            return _fill_text(value, scope, keep_type, path, faults)
+        case Mapping():
+            return {key: _fill(item, scope, keep_type, (*path, str(key)), faults) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_fill(item, scope, keep_type, (*path, f"[{at}]"), faults) for at, item in enumerate(value)]
+    return value
+
+
+def _fill_text(text: str, scope: Scope, keep_type: bool, path: tuple[str, ...], faults: list[Fault]) -> Any:
+    def value_of(match: re.Match[str]) -> Any:
+        try:
+            return _look_up(match, scope)
+        except Rejected as rejected:
+            faults.extend(fault.under(*path) for fault in rejected.faults)
+            return ""
+
+    whole = _EXPRESSION.fullmatch(text)
+    if keep_type and whole and text.count(_OPEN) == 1:
+        return value_of(whole)
+    if _OPEN in _EXPRESSION.sub("", text):
+        faults.append(Fault("${{ is never closed", "close it with }}", path, _OPEN))
+    return _EXPRESSION.sub(lambda match: as_text(value_of(match)), text)
+
+
+def _look_up(match: re.Match[str], scope: Scope) -> Any:
+    lookup = _LOOKUP.fullmatch(match[1])
+    if lookup is None:
+        message = f"{quoted(match[0])} is not an expression"
+        raise Rejected(Fault(message, "write params.NAME, matrix.NAME or env.NAME", (), match[0]))
+    space, name = lookup.groups()
+    if space not in _ABSENT:
+        known = ", ".join(scope)
+        there = did_you_mean(space, scope) or f"there are {known}"
+        raise Rejected(Fault(f"there is no {quoted(space)} to take {quoted(name)} from", there, (), match[0]))
+    if name in (values := scope.get(space, {})):
+        if values[name] is REPORTED:
+            raise _AlreadyReported
+        return values[name]
+    hint = did_you_mean(name, values)
+    if not values:
+        hint = _ABSENT[space]
+    elif hint is None and space != "env":
+        hint = f"there are {', '.join(sorted(values))}"
+    raise Rejected(Fault(f"{space}.{name} is not known", hint, (), match[0]))

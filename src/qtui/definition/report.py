@@ -1,0 +1,64 @@
+"""Collects every fault of a workflow, with its place, so that all of them are told at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+from qtui.core.errors import InvalidWorkflow, Problem
+from qtui.definition.values import Fault, Path
+
+Locate = Callable[[Path, str], str | None]
+"""Where a key is written (``file:line``, or ``file:line:column`` of the given text inside its value)."""
+
+
+class Report:
+    """The faults found so far, in order, each of them once."""
+
+    def __init__(self) -> None:
+        self._problems: dict[Problem, None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._problems)
+
+    def add(self, locate: Locate, path: Path, *faults: Fault) -> None:
+        """Note faults of the value at `path`."""
+        for fault in faults:
+            full = path + fault.path
+            self.extend(
+                [
+                    Problem(
+                        message=fault.message,
+                        where=locate(full, fault.needle),
+                        key=shown_path(full) or None,
+                        hint=fault.hint,
+                    )
+                ]
+            )
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Note problems that are already complete."""
+        for problem in problems:
+            self._problems.setdefault(problem)
+
+    def raise_if_any(self) -> None:
+        """Raise InvalidWorkflow with all of them, if there are some."""
+        if self._problems:
+            raise InvalidWorkflow(self._problems)
+
+
+def shown_path(path: Path) -> str:
+    """A key path as people write it: ``units.fetch.argv[2]``."""
+    shown = ""
+    for part in path:
+        shown += part if part.startswith("[") or not shown else f".{part}"
+    return shown
+
+
+def shown_file(file: str) -> str:
+    """A file's name as short as it is clear: relative if it is below the working directory."""
+    try:
+        relative = os.path.relpath(file)
+    except (ValueError, OSError):  # another drive; the working directory is gone
+        return file
+    return file if relative.startswith("..") or not os.path.isabs(file) else relative  # noqa: PTH117

@@ -1,0 +1,73 @@
+"""Loads a workflow from whatever a person names: a TOML file, a Python file, or an object in a module."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from qtui.core.errors import InvalidWorkflow, Problem
+from qtui.core.model import EMPTY, WorkflowDefinition
+from qtui.definition.options import Overrides
+from qtui.definition.values import quoted
+from qtui.loaders.python import load_module, load_python
+from qtui.loaders.toml import load_toml
+
+__all__ = ["Overrides", "load_definition"]
+
+_DOTTED: Final = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_IN_FILE: Final = re.compile(rf"(.+\.py):({_DOTTED})")
+_IN_MODULE: Final = re.compile(rf"({_DOTTED}):({_DOTTED})")
+
+
+def load_definition(
+    target: str, params: Mapping[str, str] = EMPTY, overrides: Overrides | None = None
+) -> WorkflowDefinition:
+    """The workflow that `target` names, with `params` (text from the command line) filled in.
+
+    `target` is a path to a ``.toml`` or ``.py`` file, ``path.py:name`` or ``pkg.mod:name``. The graph is checked,
+    too. Raises InvalidWorkflow with every fault, and where each of them is.
+    """
+    if (found := _IN_FILE.fullmatch(target)) and not _exists(target):
+        return load_python(_existing(found[1]), found[2], params, overrides)
+    if (found := _IN_MODULE.fullmatch(target)) and not _exists(target):
+        return load_module(found[1], found[2], str(Path.cwd()), params, overrides)
+    path = _existing(target)
+    if path.suffix == ".toml":
+        return load_toml(path, params, overrides)
+    if path.suffix == ".py":
+        return load_python(path, None, params, overrides)
+    raise _unusable(target, "is neither a .toml nor a .py file", _candidate(path))
+
+
+def _exists(target: str) -> bool:
+    try:
+        return bool(target) and Path(target).exists()
+    except (OSError, ValueError):  # too long, or with a NUL: not the name of a file
+        return False
+
+
+def _existing(target: str) -> Path:
+    path = Path(target)
+    if not _exists(target):
+        raise _unusable(target, "there is no such file", _candidate(path))
+    if path.is_dir():
+        raise _unusable(target, "is a directory", _candidate(path / "workflow.toml"))
+    return path
+
+
+def _candidate(path: Path) -> str | None:
+    """The hint at a file that was probably meant."""
+    try:
+        near = [other.name for other in path.parent.iterdir() if other.suffix in (".toml", ".py")]
+    except (OSError, ValueError):
+        return None
+    close = [name for name in (f"{path.name}.toml", f"{path.name}.py") if name in near]
+    close += get_close_matches(path.name, near, n=1, cutoff=0.6)
+    return f'did you mean "{path.parent / close[0]}"?' if close else None
+
+
+def _unusable(target: str, message: str, hint: str | None) -> InvalidWorkflow:
+    return InvalidWorkflow([Problem(message=message, where=quoted(target)[1:-1] or '""', hint=hint)])

@@ -1,0 +1,108 @@
+"""Workflows written in Python: finds the workflow in a module, or lets the module build it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from qtui.core.errors import InvalidWorkflow, Problem
+from qtui.core.model import WorkflowDefinition
+from qtui.definition.options import Overrides
+from qtui.definition.values import Fault, Rejected, quoted
+from qtui.loaders.imports import attribute, guarded, import_module, load_file
+
+BUILDER = "build_workflow"
+
+
+def load_python(
+    path: Path, name: str | None, params: Mapping[str, str], overrides: Overrides | None
+) -> WorkflowDefinition:
+    """The workflow in a file: the object `name`, or the only workflow there, or what ``build_workflow`` makes."""
+    return _load(lambda: load_file(path), str(path), str(path.resolve().parent), name, params, overrides)
+
+
+def load_module(
+    module: str, name: str, directory: str, params: Mapping[str, str], overrides: Overrides | None
+) -> WorkflowDefinition:
+    """The workflow called `name` in an importable module, `directory` being the first place to look for it."""
+    return _load(lambda: import_module(module, directory), module, directory, name, params, overrides)
+
+
+def _load(
+    load: Any, shown: str, directory: str, name: str | None, params: Mapping[str, str], overrides: Overrides | None
+) -> WorkflowDefinition:
+    try:
+        module = load()
+        if name is not None:
+            return _named(module, name, shown, directory, params, overrides)
+        found = _candidates(module)
+        if len(found) > 1:
+            listed = ", ".join(found)
+            raise Rejected(Fault(f"has several workflows: {listed}", f"name one: {shown}:{next(iter(found))}"))
+        if found:
+            return _define(next(iter(found.values())), shown, directory, params, overrides)
+        if callable(getattr(module, BUILDER, None)):
+            return _build(module, shown, directory, params, overrides)
+        hint = f"make a qtui.Workflow, or define {BUILDER}(params)"
+        raise Rejected(Fault("has no workflow", hint))
+    except Rejected as rejected:
+        problems = [Problem(message=fault.message, where=shown, hint=fault.hint) for fault in rejected.faults]
+        raise InvalidWorkflow(problems) from rejected.__cause__
+
+
+def _is_workflow(value: Any) -> bool:
+    return not isinstance(value, type | ModuleType) and callable(getattr(value, "definition", None))
+
+
+def _candidates(module: ModuleType) -> dict[str, Any]:
+    """The workflows in a module by name; one with two names counts once."""
+    unique = {id(value): name for name, value in reversed(vars(module).items()) if _is_workflow(value)}
+    return {name: vars(module)[name] for name in reversed(unique.values())}
+
+
+def _named(
+    module: ModuleType,
+    name: str,
+    shown: str,
+    directory: str,
+    params: Mapping[str, str],
+    overrides: Overrides | None,
+) -> WorkflowDefinition:
+    if name == BUILDER:
+        return _build(module, shown, directory, params, overrides)
+    value: Any = module
+    for part in name.split("."):
+        value = attribute(value, part, shown)
+    if not _is_workflow(value):
+        listed = ", ".join(_candidates(module))
+        hint = f"the workflows there are {listed}" if listed else None
+        raise Rejected(Fault(f"{quoted(name)} is not a workflow but a value of type {type(value).__name__}", hint))
+    return _define(value, shown, directory, params, overrides)
+
+
+def _define(
+    workflow: Any, shown: str, directory: str, params: Mapping[str, Any], overrides: Overrides | None
+) -> WorkflowDefinition:
+    definition = guarded(
+        lambda: workflow.definition(params=params, overrides=overrides), f"defining the workflow of {shown}", directory
+    )
+    if not isinstance(definition, WorkflowDefinition):
+        raise Rejected(Fault(f"definition() returned a value of type {type(definition).__name__}"))
+    return definition
+
+
+def _build(
+    module: ModuleType, shown: str, directory: str, params: Mapping[str, str], overrides: Overrides | None
+) -> WorkflowDefinition:
+    """``build_workflow`` gets all params as text; those the workflow declares itself are checked and converted."""
+    builder = attribute(module, BUILDER, shown)
+    workflow = guarded(lambda: builder(dict(params)), f"{BUILDER}(params)", directory)
+    if not _is_workflow(workflow):
+        raise Rejected(Fault(f"{BUILDER}(params) returned no workflow but a value of type {type(workflow).__name__}"))
+    declared = getattr(workflow, "params", {})
+    own = {name: value for name, value in params.items() if name in declared}
+    definition = _define(workflow, shown, directory, own, overrides)
+    return replace(definition, params={**params, **definition.params})

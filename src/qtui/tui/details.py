@@ -1,0 +1,88 @@
+"""What there is to know about a unit besides its output: why it waits, what it does, what it died of."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from qtui.core.model import UnitState
+from qtui.core.state import UnitView
+from qtui.tui.format import SIGNS, Glyphs, Role, badges, cause_of, look_of, short_clock
+from qtui.tui.text import clean, clean_lines
+
+_MOST_NEEDS: Final = 12
+_MOST_LINES: Final = 400
+
+
+class Detail(NamedTuple):
+    """One line and what it means."""
+
+    text: str
+    role: Role
+
+
+def before_output(unit: UnitView, now: float, glyphs: Glyphs) -> list[Detail]:
+    """What to say about a unit that has printed nothing."""
+    state = unit.state
+    if state is UnitState.PENDING:
+        return _waiting(unit, glyphs)
+    if state is UnitState.SKIPPED or (state is UnitState.CANCELED and not unit.attempt):
+        return [Detail(f"did not run: {clean(unit.cause)}", Role.MUTED)]
+    if state is UnitState.READY:
+        cause = cause_of(unit, now)
+        return [Detail(f"ready to run{f': {cause}' if cause else ''}", Role.ACCENT)]
+    if state is UnitState.RUNNING:
+        where = f"pid {unit.pid}" if unit.pid else f"{unit.lane} lane"
+        return [Detail(f"no output yet ({where}, worker {unit.worker})", Role.MUTED), *_message(unit)]
+    if unit.unit.action is None:
+        return [Detail("a milestone: done when what it needs is done", Role.MUTED)]
+    elapsed = unit.elapsed(now)
+    took = f" in {short_clock(elapsed)}" if elapsed is not None else ""
+    return [Detail(f"no output{took if state is UnitState.COMPLETED else ''}", Role.MUTED)]
+
+
+def after_output(unit: UnitView, now: float) -> list[Detail]:
+    """What to say below the output: the error with its traceback, the next try, what was done about it."""
+    error = unit.error
+    lines: list[Detail] = []
+    if error is not None:
+        lines += [Detail(line, Role.MUTED) for line in clean_lines(error.traceback.rstrip())[-_MOST_LINES:] if line]
+        title = str(error)
+        lines += [Detail(line, Role.ERROR) for line in clean_lines(title)[:_MOST_LINES]]
+        if unit.unit.source is not None:
+            lines.append(Detail(f"defined at {clean(str(unit.unit.source))}", Role.MUTED))
+    match unit.state:
+        case UnitState.RETRYING:
+            lines.append(Detail(cause_of(unit, now), Role.WARNING))
+        case UnitState.CANCELING:
+            lines.append(Detail(cause_of(unit, now), Role.WARNING))
+        case UnitState.CANCELED if unit.attempt:
+            lines.append(Detail(clean(unit.cause), Role.SECONDARY))
+        case UnitState.RUNNING:
+            lines += _message(unit)
+        case _:
+            pass
+    if found := badges(unit):
+        texts = {
+            "fallback": "the fallback value was used instead of a result",
+            "abandoned": "the attempt could not be stopped and was left behind",
+        }
+        lines += [Detail(texts[badge], Role.WARNING) for badge in found.split()]
+    return lines
+
+
+def _waiting(unit: UnitView, glyphs: Glyphs) -> list[Detail]:
+    view = unit.view
+    needs = view.plan.needs[unit.number]
+    open_needs = [view.unit(need) for need in needs if view.states[need] is not UnitState.COMPLETED]
+    lines = [Detail(f"waits for {len(open_needs)} of {len(needs)} needs", Role.MUTED)]
+    for need in open_needs[:_MOST_NEEDS]:
+        look = look_of(need)
+        lines.append(Detail(f"  {glyphs.sign(look)} {look.value:<5}  {clean(need.id)}", SIGNS[look].role))
+    if len(open_needs) > _MOST_NEEDS:
+        lines.append(Detail(f"  and {len(open_needs) - _MOST_NEEDS} more", Role.MUTED))
+    return lines
+
+
+def _message(unit: UnitView) -> list[Detail]:
+    progress = unit.progress
+    return [Detail(clean(progress.message), Role.PRIMARY)] if progress is not None and progress.message else []

@@ -1,0 +1,320 @@
+"""What a unit's or run's state looks like in words and signs; pure, and no colours, only roles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from qtui.core.events import UnitCanceling
+from qtui.core.model import ExecutionMode, RunState, UnitState
+from qtui.core.state import RunView, UnitView
+from qtui.tui.text import clean
+
+
+class Role(StrEnum):
+    """What a piece of text means; a theme gives each role its style."""
+
+    TEXT = "text"
+    MUTED = "muted"
+    ACCENT = "accent"
+    PRIMARY = "primary"
+    SUCCESS = "success"
+    CACHED = "cached"
+    WARNING = "warning"
+    STOPPING = "stopping"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    SECONDARY = "secondary"
+    TITLE = "title"
+    KEY = "key"
+
+
+class Look(StrEnum):
+    """How a unit is shown: its state, finer where people need it; the value is the word on the screen."""
+
+    WAIT = "wait"
+    READY = "ready"
+    QUEUE = "queue"
+    RUN = "run"
+    OK = "ok"
+    HIT = "hit"
+    RETRY = "retry"
+    STOP = "stop"
+    FAIL = "FAIL"
+    TIME = "TIME"
+    SKIP = "skip"
+    CANC = "CANC"
+
+
+class _Sign(NamedTuple):
+    glyph: str
+    ascii: str
+    role: Role
+
+
+SIGNS: Final[Mapping[Look, _Sign]] = {
+    Look.WAIT: _Sign("∙", ".", Role.MUTED),
+    Look.READY: _Sign("◦", "o", Role.TEXT),
+    Look.QUEUE: _Sign("⋮", ":", Role.ACCENT),
+    Look.RUN: _Sign("▸", ">", Role.PRIMARY),
+    Look.OK: _Sign("✓", "+", Role.SUCCESS),
+    Look.HIT: _Sign("=", "=", Role.CACHED),
+    Look.RETRY: _Sign("↻", "~", Role.WARNING),
+    Look.STOP: _Sign("⊗", "s", Role.STOPPING),
+    Look.FAIL: _Sign("✗", "X", Role.ERROR),
+    Look.TIME: _Sign("◷", "T", Role.TIMEOUT),
+    Look.SKIP: _Sign("↷", "-", Role.MUTED),
+    Look.CANC: _Sign("⊘", "c", Role.SECONDARY),
+}
+
+COUNT_ORDER: Final = (
+    Look.OK,
+    Look.HIT,
+    Look.RUN,
+    Look.QUEUE,
+    Look.READY,
+    Look.WAIT,
+    Look.FAIL,
+    Look.TIME,
+    Look.RETRY,
+    Look.STOP,
+    Look.SKIP,
+    Look.CANC,
+)
+
+_LOOKS: Final[Mapping[UnitState, Look]] = {
+    UnitState.PENDING: Look.WAIT,
+    UnitState.READY: Look.READY,
+    UnitState.RUNNING: Look.RUN,
+    UnitState.RETRYING: Look.RETRY,
+    UnitState.CANCELING: Look.STOP,
+    UnitState.COMPLETED: Look.OK,
+    UnitState.FAILED: Look.FAIL,
+    UnitState.TIMEOUT: Look.TIME,
+    UnitState.SKIPPED: Look.SKIP,
+    UnitState.CANCELED: Look.CANC,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glyphs:
+    """One set of signs to draw with; `unicode` says which column of `SIGNS` goes with it."""
+
+    unicode: bool
+    branch: str
+    last: str
+    through: str
+    member: str
+    space: str
+    ellipsis: str
+    cursor: str
+    up: str
+    times: str
+    dash: str
+    range: str
+    full: str
+    cached: str
+    running: str
+    failed: str
+    left_out: str
+    empty: str
+
+    def sign(self, look: Look) -> str:
+        """The one-cell sign of a look."""
+        sign = SIGNS[look]
+        return sign.glyph if self.unicode else sign.ascii
+
+
+UNICODE: Final = Glyphs(
+    unicode=True,
+    branch="├─ ",
+    last="└─ ",
+    through="│  ",
+    member="┆  ",
+    space="   ",
+    ellipsis="…",
+    cursor="›",
+    up="↑",
+    times="×",
+    dash="–",
+    range="..",
+    full="█",
+    cached="▓",
+    running="▒",
+    failed="X",
+    left_out="-",
+    empty="░",
+)
+ASCII: Final = Glyphs(
+    unicode=False,
+    branch="|- ",
+    last="`- ",
+    through="|  ",
+    member=":  ",
+    space="   ",
+    ellipsis="~",
+    cursor=">",
+    up="^",
+    times="x",
+    dash="-",
+    range="..",
+    full="#",
+    cached="=",
+    running=">",
+    failed="X",
+    left_out="-",
+    empty=".",
+)
+
+
+def prefers_ascii(environ: Mapping[str, str], encoding: str | None) -> bool:
+    """True for a terminal that may not show more than ASCII: by its TERM, or because it is not written in UTF-8."""
+    term = environ.get("TERM", "")
+    plain_terminal = term in ("linux", "dumb") or term.startswith("vt")
+    return plain_terminal or (encoding or "").lower().replace("-", "").replace("_", "") != "utf8"
+
+
+def look_of_state(state: UnitState, view: RunView) -> Look:
+    """How units in `state` are shown while the run is as in `view`."""
+    if state is UnitState.READY and (view.paused or view.active >= view.workers):
+        return Look.QUEUE
+    return _LOOKS[state]
+
+
+def look_of(unit: UnitView) -> Look:
+    """How this unit is shown."""
+    state = unit.state
+    if state is UnitState.COMPLETED and (end := unit.finished) is not None and end.cached:
+        return Look.HIT
+    if unit.submitted:
+        return Look.QUEUE
+    return look_of_state(state, unit.view)
+
+
+def run_word(view: RunView) -> tuple[str, Role]:
+    """The state of the run in one word, and its role."""
+    if view.state is RunState.RUNNING:
+        if view.stopping is not None:
+            return ("DRAINING" if view.stopping.how == "drain" else "STOPPING"), Role.WARNING
+        return ("PAUSED", Role.WARNING) if view.paused else ("RUNNING", Role.PRIMARY)
+    return {
+        RunState.PENDING: ("STARTING", Role.MUTED),
+        RunState.COMPLETED: ("OK", Role.SUCCESS),
+        RunState.FAILED: ("FAILED", Role.ERROR),
+        RunState.CANCELED: ("CANCELED", Role.SECONDARY),
+        RunState.INTERRUPTED: ("INTERRUPTED", Role.SECONDARY),
+    }[view.state]
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and whole seconds: ``0:04:12``."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def short_clock(seconds: float) -> str:
+    """At most five cells: ``4:12``, ``59:59``, ``3h07m``, ``2d03h``."""
+    whole = int(seconds)
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02}"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole // 60 % 60:02}m"
+    return f"{whole // 86400}d{whole // 3600 % 24:02}h"
+
+
+def size_of(count: float) -> str:
+    """A number of bytes in at most five cells: ``812B``, ``45M``, ``1.2G``."""
+    for unit in "BKMGT":
+        if count < 999.5 or unit == "T":
+            return f"{count:.1f}{unit}" if count < 9.95 and unit != "B" else f"{count:.0f}{unit}"
+        count /= 1024
+    raise AssertionError("unreachable")
+
+
+def tries(unit: UnitView) -> str:
+    """``2/3`` for the second of three tries; empty if there is only one."""
+    most = unit.unit.retry.max + 1
+    attempt = unit.attempt_in_generation
+    return f"{attempt}/{most}" if most > 1 and attempt else ""
+
+
+def badges(unit: UnitView) -> str:
+    """What must not be overlooked about a unit that ended: a fallback was used, an attempt was left behind."""
+    end = unit.finished
+    if end is None:
+        return ""
+    return " ".join(word for word, on in (("fallback", end.fallback), ("abandoned", end.abandoned)) if on)
+
+
+def cause_of(unit: UnitView, now: float) -> str:
+    """Why the unit is in its state, in the few words a row has room for; `now` is the run's clock."""
+    match unit.state:
+        case UnitState.PENDING:
+            return _missing_needs(unit)
+        case UnitState.READY:
+            return _queued(unit)
+        case UnitState.RUNNING:
+            return " ".join(filter(None, (_progress(unit), tries(unit))))
+        case UnitState.RETRYING:
+            most = unit.unit.retry.max + 1
+            return f"try {unit.attempt_in_generation + 1}/{most} in {unit.retry_in(now) or 0:.0f}s"
+        case UnitState.CANCELING:
+            return _stopping(unit, now)
+        case UnitState.FAILED | UnitState.TIMEOUT:
+            return " ".join(filter(None, (short_error(unit), tries(unit), badges(unit))))
+        case UnitState.CANCELED:
+            return " ".join(filter(None, (clean(unit.cause).removeprefix("canceled "), badges(unit))))
+        case UnitState.COMPLETED:
+            used = unit.error
+            return " ".join(filter(None, (badges(unit), f"after {short_error(unit)}" if used else tries(unit))))
+        case _:
+            return clean(unit.cause)
+
+
+def short_error(unit: UnitView) -> str:
+    """The error of the latest attempt in a few words: ``exit 3``, ``after 30 s``, ``ValueError: bad row``."""
+    error = unit.error
+    if error is None:
+        return clean(unit.cause)
+    if error.exit_code is not None:
+        return f"exit {error.exit_code}"
+    return clean(str(error)).removeprefix("timed out ").strip()
+
+
+def _missing_needs(unit: UnitView) -> str:
+    needs = unit.view.plan.needs[unit.number]
+    if len(needs) < 2:
+        return ""
+    states = unit.view.states
+    met = sum(states[need] is UnitState.COMPLETED for need in needs)
+    return f"has {met}/{len(needs)} needs"
+
+
+def _queued(unit: UnitView) -> str:
+    view = unit.view
+    if unit.submitted:
+        return "starting"
+    if view.paused:
+        return "paused"
+    return f"{view.active} of {view.workers} workers busy" if view.active >= view.workers else ""
+
+
+def _progress(unit: UnitView) -> str:
+    progress = unit.progress
+    if progress is None:
+        return ""
+    if progress.total > 0:
+        return f"{min(100, int(100 * progress.done / progress.total))}%"
+    return f"{progress.done:g}" if progress.done else ""
+
+
+def _stopping(unit: UnitView, now: float) -> str:
+    last = unit.view.last[unit.number]
+    if not isinstance(last, UnitCanceling):
+        return ""
+    words = f"{'killing ' if last.killing else ''}for {max(0, int(now - last.at))}s"
+    if unit.lane in (ExecutionMode.THREAD, ExecutionMode.SEQUENTIAL):
+        words += ", a thread cannot be stopped"
+    return f"{words}: {clean(last.cause)}" if last.reason == "timeout" else words

@@ -1,0 +1,80 @@
+"""Where the lines of an attempt's output begin, found piece by piece; the text itself stays in the session."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from typing import Final
+
+from qtui.core.session import RunSession
+
+PIECE: Final = 1 << 20
+"""Bytes read at a time."""
+TAIL: Final = 16 << 20
+"""Bytes before the end where reading begins, if the output was longer than that when it was opened."""
+MOST_LINES: Final = 1_000_000
+"""Lines remembered; when there are more, the first half of them is left out."""
+LINE_BYTES: Final = 16 << 10
+"""The most bytes of one line that are shown."""
+
+_NEWLINE: Final = re.compile(b"\n")
+
+
+class LogLines:
+    """The lines of one attempt's output. Uses eight bytes of memory a line, at most 8 MB."""
+
+    def __init__(self, session: RunSession, unit: int, attempt: int) -> None:
+        self._session = session
+        self.unit = unit
+        self.attempt = attempt
+        self._starts: array[int] = array("Q", [0])
+        self._read = 0
+        self._opened = False
+        self.skipped = False
+        """True if the first lines were left out."""
+
+    def __len__(self) -> int:
+        # the last start is that of a line which may not have begun
+        return len(self._starts) - (self._starts[-1] == self._read)
+
+    def advance(self) -> bool:
+        """Look at up to a few megabytes of what has come since; True if there was anything."""
+        if not self._opened:
+            self._opened = True
+            self._skip_to_tail()
+        grown = False
+        for _ in range(4):
+            chunk = self._session.read_log(self.unit, self.attempt, self._read, PIECE)
+            if not chunk.data:
+                break
+            grown = True
+            base = self._read + 1
+            self._starts.extend([base + match.start() for match in _NEWLINE.finditer(chunk.data)])
+            self._read += len(chunk.data)
+            if self._read >= chunk.size:
+                break
+        if len(self._starts) > MOST_LINES:
+            del self._starts[: MOST_LINES // 2]
+            self.skipped = True
+        return grown
+
+    def text(self, line: int) -> str:
+        """A line's text, unsafe as it was written. Of a very long line only the end is given if it was overwritten
+        by carriage returns, else only the beginning."""
+        start = self._starts[line]
+        end = self._starts[line + 1] - 1 if line + 1 < len(self._starts) else self._read
+        length = end - start
+        data = self._session.read_log(self.unit, self.attempt, start, min(length, LINE_BYTES)).data if length else b""
+        if length > LINE_BYTES:
+            tail = self._session.read_log(self.unit, self.attempt, end - LINE_BYTES, LINE_BYTES).data
+            data = tail if b"\r" in tail.rstrip(b"\r") else data
+        return data.decode("utf-8", "replace")
+
+    def _skip_to_tail(self) -> None:
+        size = self._session.read_log(self.unit, self.attempt, 0, 1).size
+        if size <= TAIL:
+            return
+        chunk = self._session.read_log(self.unit, self.attempt, size - TAIL, PIECE)
+        self._read = size - TAIL + chunk.data.find(b"\n") + 1
+        self._starts = array("Q", [self._read])
+        self.skipped = True

@@ -1,0 +1,52 @@
+"""Which panes a terminal of a given size shows; pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class Pane(StrEnum):
+    """The panes, in the order of their number keys; the value is the widget's id."""
+
+    UNITS = "units"
+    LOG = "log"
+    WORKERS = "workers"
+    EVENTS = "events"
+
+
+LOWER: Final = (Pane.LOG, Pane.WORKERS, Pane.EVENTS)
+"""The panes that take turns in one place when there is no room for all."""
+
+
+class Arrangement(StrEnum):
+    """How the panes are placed; the value is a class of the screen."""
+
+    MICRO = "micro"
+    """One pane at a time."""
+    SMALL = "small"
+    """Units above one other pane."""
+    STACK = "stack"
+    """All four, one above the other."""
+    SIDE = "side"
+    """Units beside one other pane."""
+    GRID = "grid"
+    """Units and log above workers and events."""
+
+
+def arrangement_for(width: int, height: int) -> Arrangement:
+    """The arrangement for a terminal of this size, in cells."""
+    if width < 60 or height < 16:
+        return Arrangement.SIDE if width >= 100 and height >= 10 else Arrangement.MICRO
+    if width >= 100:
+        return Arrangement.GRID if height >= 30 else Arrangement.SIDE
+    return Arrangement.STACK if height >= 40 else Arrangement.SMALL
+
+
+def panes_shown(arrangement: Arrangement, *, lower: Pane, focused: Pane, zoomed: bool) -> frozenset[Pane]:
+    """The panes on show, given which of the lower ones was looked at last and which pane has the focus."""
+    if zoomed or arrangement is Arrangement.MICRO:
+        return frozenset({focused})
+    if arrangement in (Arrangement.SMALL, Arrangement.SIDE):
+        return frozenset({Pane.UNITS, lower})
+    return frozenset(Pane)

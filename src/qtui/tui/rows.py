@@ -1,0 +1,169 @@
+"""One row of the tree as styled text: a gutter of what changes often, then guides, name, cause and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Final, NamedTuple
+
+from rich.cells import cell_len
+
+from qtui.core.model import UnitState
+from qtui.core.state import RunView
+from qtui.tui.bridge import Bridge
+from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, Role, cause_of, look_of, look_of_state, short_clock
+from qtui.tui.layout import TreeLayout, further_needs
+from qtui.tui.text import PLAIN, Span, cut_end, cut_middle, pad
+from qtui.tui.theme import DARK, QUIET
+
+WORD_FROM: Final = 60
+"""The width of the terminal, in cells, from which states are also written as words."""
+MAX_DEPTH: Final = 12
+"""Levels of indentation drawn; a deeper row says how deep it is instead."""
+_MIN_NAME: Final = 12
+
+
+class Row(NamedTuple):
+    """The two parts of a painted row; they change at different times, so they are repainted apart."""
+
+    gutter: tuple[Span, ...]
+    body: tuple[Span, ...]
+
+
+def gutter_width(words: bool) -> int:
+    """Cells taken by marker, sign, word and clock."""
+    return 15 if words else 9
+
+
+class RowPainter:
+    """Makes rows from a bridge's view; keeps what can never change."""
+
+    def __init__(self, layout: TreeLayout, bridge: Bridge, glyphs: Glyphs) -> None:
+        self._layout = layout
+        self._bridge = bridge
+        self._glyphs = glyphs
+        self._guides = cache(self._make_guides)
+        self._further = cache(lambda node: further_needs(layout, node, times=glyphs.times))
+
+    def row(self, node: int, *, now: float, width: int, words: bool, closed: bool, selected: bool) -> Row:
+        """The row of `node` in `width` cells; `closed` says that its subtree is folded away."""
+        family = self._layout.families[node]
+        room = width - gutter_width(words)
+        if family >= 0:
+            return self._family_row(node, family, room, words, closed, selected)
+        unit = self._bridge.view.unit(self._layout.units[node])
+        look = look_of(unit)
+        elapsed = unit.elapsed(now)
+        gutter = self._gutter(look, "" if elapsed is None else short_clock(elapsed), words, selected)
+        name = self._layout.names[unit.number]
+        style = QUIET[SIGNS[look].role] if look in (Look.RUN, Look.FAIL, Look.TIME) else DARK[Role.TEXT]
+        if look in (Look.SKIP, Look.WAIT):
+            style = DARK[Role.MUTED]
+        cause = Span(cause_of(unit, now), QUIET[_cause_role(look)])
+        return Row(gutter, self._body(node, Span(name, style), [cause], room, closed))
+
+    def _family_row(self, node: int, family: int, room: int, words: bool, closed: bool, selected: bool) -> Row:
+        counts = self._bridge.family_counts[family]
+        view = self._bridge.view
+        look = _family_look(counts, view)
+        total = len(self._layout.groups[family].members)
+        done = sum(count for state, count in counts.items() if state.ended)
+        gutter = self._gutter(look, f"{100 * done // total}%", words, selected)
+        badges = [
+            Span(f"{count}{self._glyphs.sign(kind)}", QUIET[SIGNS[kind].role])
+            for kind, count in family_counts(counts, view)
+        ]
+        name = Span(self._layout.groups[family].label, DARK[Role.TITLE])
+        return Row(gutter, self._body(node, name, badges, room, closed))
+
+    def _gutter(self, look: Look, clock: str, words: bool, selected: bool) -> tuple[Span, ...]:
+        glyphs, role = self._glyphs, SIGNS[look].role
+        marker = glyphs.cursor if selected else " "
+        spans = [Span(marker, DARK[Role.KEY]), Span(glyphs.sign(look), QUIET[role]), Span(" ", PLAIN)]
+        if words:
+            spans += [Span(look.value, DARK[role]), Span(" " * (6 - len(look.value)), PLAIN)]
+        spans.append(Span(f"{clock:>5} ", DARK[Role.MUTED]))
+        return tuple(spans)
+
+    def _body(self, node: int, name: Span, causes: list[Span], room: int, closed: bool) -> tuple[Span, ...]:
+        guides = self._guides(node)
+        room = max(0, room - cell_len(guides))
+        causes = [cause for cause in causes if cause.text]
+        if closed:
+            causes.append(Span(self._folded(node), QUIET[Role.ACCENT]))
+        wanted = sum(cell_len(cause.text) + 1 for cause in causes) + bool(causes)
+        name_room = max(min(_MIN_NAME, room), room - wanted)
+        text = cut_middle(name.text, name_room, self._glyphs.ellipsis)
+        spans = [Span(guides, DARK[Role.MUTED]), Span(text, name.style)]
+        left, gap = room - cell_len(text), "  "
+        for cause in causes:
+            if left <= len(gap) + 1:
+                break
+            shown = cut_end(cause.text, left - len(gap), self._glyphs.ellipsis)
+            spans += [Span(gap, PLAIN), Span(shown, cause.style)]
+            left, gap = left - len(gap) - cell_len(shown), " "
+        if (further := self._further(node)) and left > 8:
+            note = cut_end(f"  {self._glyphs.up} also {further}", left, self._glyphs.ellipsis)
+            spans.append(Span(note, DARK[Role.MUTED]))
+            left -= cell_len(note)
+        return (*spans, Span(" " * max(0, left), PLAIN))
+
+    def _folded(self, node: int) -> str:
+        """What hides under a closed node: how many units, and how many of them failed."""
+        states = self._bridge.view.states
+        below = [unit for unit in self._layout.units[node + 1 : self._layout.ends[node]] if unit >= 0]
+        if (family := self._layout.families[node]) >= 0:
+            below = below[len(self._layout.groups[family].members) :]
+        bad = sum(states[unit] in (UnitState.FAILED, UnitState.TIMEOUT) for unit in below)
+        return f"(+{len(below)}{f', {bad} failed' if bad else ''})"
+
+    def _make_guides(self, node: int) -> str:
+        layout, glyphs = self._layout, self._glyphs
+        depth = layout.depths[node]
+        if not depth:
+            return ""
+        own = glyphs.member if layout.is_member(node) else (glyphs.last if layout.lasts[node] else glyphs.branch)
+        parts = [own]
+        for above in layout.ancestors(node)[: MAX_DEPTH - 1]:
+            if layout.depths[above]:
+                parts.append(glyphs.space if layout.lasts[above] else glyphs.through)
+        if depth > MAX_DEPTH:
+            parts[-1] = pad(f"{depth}{glyphs.ellipsis}", 3 if depth < 100 else len(str(depth)) + 1)
+        return "".join(reversed(parts))
+
+
+def family_counts(counts: Mapping[UnitState, int], view: RunView) -> list[tuple[Look, int]]:
+    """The looks of a family's members with their counts, without zeros, in the order of the screen."""
+    found: dict[Look, int] = {}
+    for state, count in counts.items():
+        if count:
+            look = look_of_state(state, view)
+            found[look] = found.get(look, 0) + count
+    return [(look, found[look]) for look in COUNT_ORDER if look in found]
+
+
+_FAMILY_LOOKS: Final = (
+    (UnitState.RUNNING, Look.RUN),
+    (UnitState.CANCELING, Look.STOP),
+    (UnitState.RETRYING, Look.RETRY),
+    (UnitState.READY, Look.QUEUE),
+    (UnitState.FAILED, Look.FAIL),
+    (UnitState.TIMEOUT, Look.TIME),
+)
+
+
+def _family_look(counts: Mapping[UnitState, int], view: RunView) -> Look:
+    """One look for a whole family: what goes on in it, else what went wrong, else what most of it is."""
+    for state, look in _FAMILY_LOOKS:
+        if counts.get(state):
+            return look_of_state(state, view) if look is Look.QUEUE else look
+    if counts.get(UnitState.PENDING):
+        return Look.WAIT
+    return look_of_state(max(counts, key=lambda state: counts[state]), view)
+
+
+def _cause_role(look: Look) -> Role:
+    """Bad news is coloured, the rest stays in the background."""
+    if look in (Look.FAIL, Look.TIME, Look.RETRY, Look.STOP, Look.CANC):
+        return SIGNS[look].role
+    return Role.ACCENT if look is Look.QUEUE else Role.MUTED

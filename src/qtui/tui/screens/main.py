@@ -1,0 +1,362 @@
+"""The dashboard itself: four panes on a run, drawn anew ten times a second where something changed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input
+
+from qtui.core.events import UnitFinished
+from qtui.core.model import FAILURES
+from qtui.core.session import RunSession
+from qtui.tui import steering
+from qtui.tui.bridge import Bridge, Change
+from qtui.tui.format import Glyphs, Role
+from qtui.tui.layout import lay_out
+from qtui.tui.panes import LOWER, Arrangement, Pane, arrangement_for, panes_shown
+from qtui.tui.sampler import Sampler
+from qtui.tui.screens.help import Help
+from qtui.tui.screens.question import Question
+from qtui.tui.steering import Answer, Ask, Do, Note
+from qtui.tui.text import clean
+from qtui.tui.widgets.events import EventsPane
+from qtui.tui.widgets.filter import FilterInput
+from qtui.tui.widgets.header import Header
+from qtui.tui.widgets.log import LogView
+from qtui.tui.widgets.status import KeyLine, StatusLine, situation
+from qtui.tui.widgets.tree import UnitTree
+from qtui.tui.widgets.workers import WorkersPane, short_machine
+
+NOTE_SECONDS: Final = 5.0
+_FRAME_SECONDS: Final = 0.1
+_REMOTE_FRAME_SECONDS: Final = 0.2  # a network may be slow
+
+_FOCUS_IDS: Final = {
+    Pane.UNITS: "#units",
+    Pane.LOG: "#log",
+    Pane.WORKERS: "#worker-lines",
+    Pane.EVENTS: "#events",
+}
+
+
+class MainScreen(Screen[None], inherit_bindings=False):
+    """Shows a session and posts requests to it; all it shows comes from the session's view."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "next_pane(1)", show=False),
+        Binding("shift+tab", "next_pane(-1)", show=False),
+        Binding("1", "pane('units')", show=False),
+        Binding("2", "pane('log')", show=False),
+        Binding("3", "pane('workers')", show=False),
+        Binding("4", "pane('events')", show=False),
+        Binding("z", "zoom", show=False),
+        Binding("F", "follow", show=False),
+        Binding("slash", "filter", show=False),
+        Binding("n", "next_match(1)", show=False),
+        Binding("N", "next_match(-1)", show=False),
+        Binding("f", "next_failed", show=False),
+        Binding("r", "retry", show=False),
+        Binding("R", "retry_all", show=False),
+        Binding("x", "cancel", show=False),
+        Binding("X", "cancel_run", show=False),
+        Binding("p", "pause", show=False),
+        Binding("plus", "workers(1)", show=False),
+        Binding("minus", "workers(-1)", show=False),
+        Binding("question_mark,f1", "help", show=False),
+        Binding("escape", "back", show=False),
+        Binding("q", "app.leave", show=False),
+    ]
+
+    def __init__(self, session: RunSession, title: str, glyphs: Glyphs, *, on_finished: Callable[[], None]) -> None:
+        super().__init__(classes="" if glyphs.unicode else "-ascii")
+        self._session = session
+        self._run_title = title
+        self._glyphs = glyphs
+        self._on_finished = on_finished
+        self._layout_of_plan = lay_out(session.plan, times=glyphs.times, dots=glyphs.range)
+        self.bridge = Bridge(session, self._layout_of_plan)
+        self._sampler = Sampler(session)
+        self._pane = Pane.UNITS
+        self._lower = Pane.LOG
+        self._zoomed = False
+        self._opened = False
+        self._arranged: Arrangement | None = None
+        self._note = ""
+        self._note_until = 0.0
+        self._second = -1
+        self._ended = False
+
+    def compose(self) -> ComposeResult:
+        """Textual's hook: the parts of the screen."""
+        glyphs, bridge = self._glyphs, self.bridge
+        yield Header(self._run_title, bridge, glyphs)
+        with Container(id="panes"):
+            yield UnitTree(self._layout_of_plan, bridge, glyphs, clock=self._session.now, id=Pane.UNITS)
+            yield LogView(self._session, glyphs, id=Pane.LOG)
+            yield WorkersPane(bridge, glyphs, id=Pane.WORKERS)
+            yield EventsPane(self._layout_of_plan, glyphs, id=Pane.EVENTS)
+        yield StatusLine(glyphs)
+        yield FilterInput()
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Begin to draw frames."""
+        self._arrange()
+        self.set_focus(self.tree_pane)
+        self._sampler.start()
+        self._watch_selected()
+        self.set_interval(_REMOTE_FRAME_SECONDS if "SSH_CONNECTION" in os.environ else _FRAME_SECONDS, self.draw_frame)
+
+    def on_unmount(self) -> None:
+        """Leave no thread at work."""
+        self._sampler.stop()
+
+    # -- frames ------------------------------------------------------------------------------------------
+
+    @property
+    def tree_pane(self) -> UnitTree:
+        """The pane of the units."""
+        return self.query_one(UnitTree)
+
+    @property
+    def log_pane(self) -> LogView:
+        """The pane of the log."""
+        return self.query_one(LogView)
+
+    def draw_frame(self) -> None:
+        """Take what is new and repaint what it touches."""
+        change = self.bridge.advance()
+        now = self._session.now()
+        second, self._second = self._second, int(now)
+        if change.units or change.records or second != self._second:
+            self._draw(change, now)
+        self.log_pane.update_log(self.bridge.view, now)
+        self._say()
+        if self.bridge.view.state.ended and not self._ended:
+            self._finish()
+        self._ended = self.bridge.view.state.ended
+
+    def _draw(self, change: Change, now: float) -> None:
+        self.query_one(Header).update_run(now)
+        self.tree_pane.update_rows(exposure=change.exposure)
+        self.query_one(EventsPane).add(change.records)
+        self.query_one(WorkersPane).update_workers(now, self._sampler.latest, self._sampler.error)
+
+    def _say(self) -> None:
+        """Bring the status line up to date."""
+        view = self.bridge.view
+        if time.monotonic() < self._note_until:
+            text, role = self._note, Role.ACCENT
+        else:
+            text, role = situation(view)
+            if not text and self.tree_pane.filter:
+                text, role = f"filter: {self.tree_pane.filter}; n N next, esc clears", Role.ACCENT
+        right = "" if self.query_one(WorkersPane).display else short_machine(view, self._sampler.latest)
+        self.query_one(StatusLine).say(text, role, right)
+
+    def note(self, text: str) -> None:
+        """Say something for a few seconds."""
+        self._note, self._note_until = text, time.monotonic() + NOTE_SECONDS
+
+    def _finish(self) -> None:
+        """The run has ended: show what failed first."""
+        view = self.bridge.view
+        ends = [end for end in view.last if isinstance(end, UnitFinished) and end.state in FAILURES]
+        if ends:
+            self.tree_pane.select_unit(min(ends, key=lambda end: end.at).unit)
+            self.log_pane.follow(True)
+        self._on_finished()
+
+    # -- panes -------------------------------------------------------------------------------------------
+
+    def on_resize(self) -> None:
+        """Another size may need another arrangement."""
+        self._arrange()
+        self._second = -1
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """The mouse may have moved the focus."""
+        for pane, selector in _FOCUS_IDS.items():
+            if event.widget.id == selector[1:] and pane is not self._pane:
+                self._pane = pane
+                self._arrange()
+
+    def _arrange(self) -> None:
+        """Show the panes that the size, the focus and the zoom ask for."""
+        arrangement = arrangement_for(*self.app.size)
+        if self._pane in LOWER:
+            self._lower = self._pane
+        if arrangement is not self._arranged:
+            for other in Arrangement:
+                self.set_class(other is arrangement, f"-{other}")
+            self._arranged = arrangement
+            self.tree_pane.write_title()
+            self.query_one(EventsPane).write_title()
+        self.set_class(self._zoomed, "-zoomed")
+        shown = panes_shown(arrangement, lower=self._lower, focused=self._pane, zoomed=self._zoomed)
+        for pane in Pane:
+            widget = self.query_one(f"#{pane}", Widget)
+            if widget.display != (pane in shown):
+                widget.display = pane in shown
+        self._second = -1
+
+    def _focus_pane(self, pane: Pane) -> None:
+        self._pane = pane
+        self._arrange()
+        self.set_focus(self.query_one(_FOCUS_IDS[pane], Widget))
+
+    def action_pane(self, pane: str) -> None:
+        """Go to a pane."""
+        self._opened = False
+        self._focus_pane(Pane(pane))
+
+    def action_next_pane(self, step: int) -> None:
+        """Go to the next pane, or the one before."""
+        panes = list(Pane)
+        self.action_pane(panes[(panes.index(self._pane) + step) % len(panes)])
+
+    def action_zoom(self) -> None:
+        """Give the whole screen to the pane, or take it back."""
+        self._zoomed = not self._zoomed
+        self._opened = False
+        self._arrange()
+
+    def action_back(self) -> None:
+        """Escape: close what was opened last, then the filter, then go back to the units."""
+        if self._zoomed:
+            self._zoomed = False
+            self._focus_pane(Pane.UNITS if self._opened else self._pane)
+            self._opened = False
+        elif self.tree_pane.filter:
+            self._drop_filter()
+        else:
+            self._focus_pane(Pane.UNITS)
+
+    def action_follow(self) -> None:
+        """Let the log follow the end, or let it be."""
+        log = self.log_pane
+        log.follow(not log.following)
+
+    def action_help(self) -> None:
+        """Show the keys."""
+        self.app.push_screen(Help(self._glyphs))
+
+    # -- the selected unit -------------------------------------------------------------------------------
+
+    def on_unit_tree_selected(self) -> None:
+        """Another unit: another log."""
+        self._watch_selected()
+
+    def on_unit_tree_opened(self) -> None:
+        """Enter: the log on the whole screen."""
+        self._opened = self._zoomed = True
+        self._focus_pane(Pane.LOG)
+
+    def _watch_selected(self) -> None:
+        tree = self.tree_pane
+        self.log_pane.watch_unit(self.bridge.view, tree.unit, tree.label)
+        self.log_pane.update_log(self.bridge.view, self._session.now())
+
+    # -- filter ------------------------------------------------------------------------------------------
+
+    def action_filter(self) -> None:
+        """Begin to type a filter."""
+        self._zoomed = False
+        self._focus_pane(Pane.UNITS)
+        line = self.query_one(FilterInput)
+        line.value = self.tree_pane.filter
+        self.add_class("-filtering")
+        self.set_focus(line)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter while it is typed."""
+        if self.has_class("-filtering"):
+            self.tree_pane.set_filter(event.value)
+
+    def on_input_submitted(self) -> None:
+        """Keep the filter."""
+        self._close_filter_line()
+
+    def on_filter_input_given_up(self) -> None:
+        """Show all units again."""
+        self._drop_filter()
+
+    def on_filter_input_step(self, event: FilterInput.Step) -> None:
+        """Go to another match while typing."""
+        self.tree_pane.next_match(event.count)
+
+    def _drop_filter(self) -> None:
+        self._close_filter_line()
+        self.tree_pane.set_filter("")
+
+    def _close_filter_line(self) -> None:
+        self.remove_class("-filtering")
+        self._focus_pane(Pane.UNITS)
+
+    def action_next_match(self, step: int) -> None:
+        """Go to another match."""
+        if not self.tree_pane.next_match(step):
+            self.note("no filter is set; / sets one" if not self.tree_pane.filter else "nothing matches the filter")
+
+    def action_next_failed(self) -> None:
+        """Go to the next failed unit."""
+        if not self.tree_pane.next_failed():
+            self.note("nothing has failed")
+
+    # -- steering ----------------------------------------------------------------------------------------
+
+    def carry_out(self, answer: Answer) -> None:
+        """Do what a key asked for, after a question if there is one."""
+        match answer:
+            case Note(text):
+                self.note(text)
+            case Do(request):
+                self._session.request(request)
+            case Ask():
+                self.app.push_screen(Question(answer, self._glyphs), self._answered)
+
+    def _answered(self, chosen: Do | None) -> None:
+        if chosen is not None:
+            self._session.request(chosen.request)
+
+    def action_retry(self) -> None:
+        """Run the selected unit or family again."""
+        tree, view = self.tree_pane, self._session.view()
+        if tree.unit is not None:
+            self.carry_out(steering.retry_unit(view, tree.unit))
+        else:
+            self.carry_out(steering.retry_units(view, tree.units, tree.label))
+
+    def action_retry_all(self) -> None:
+        """Run all that ended badly again."""
+        view = self._session.view()
+        self.carry_out(steering.retry_units(view, range(len(view.plan)), clean(self._run_title)))
+
+    def action_cancel(self) -> None:
+        """Stop the selected unit or family."""
+        tree, view = self.tree_pane, self._session.view()
+        if tree.unit is not None:
+            self.carry_out(steering.cancel_unit(view, tree.unit))
+        else:
+            self.carry_out(steering.cancel_units(view, tree.units, tree.label))
+
+    def action_cancel_run(self) -> None:
+        """End the run."""
+        self.carry_out(steering.cancel_run(self._session.view()))
+
+    def action_pause(self) -> None:
+        """Pause or go on."""
+        self.carry_out(steering.pause(self._session.view()))
+
+    def action_workers(self, step: int) -> None:
+        """More or fewer workers."""
+        self.carry_out(steering.more_workers(self._session.view(), step))

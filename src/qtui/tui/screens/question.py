@@ -1,0 +1,73 @@
+"""A question before something that cannot be taken back."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+
+from qtui.tui.format import Glyphs, Role
+from qtui.tui.steering import Ask, Do
+from qtui.tui.text import PLAIN, Span, clean
+from qtui.tui.theme import DARK, selected
+from qtui.tui.widgets.lines import Line, Lines, set_title
+
+_WIDTH = 64
+
+
+class Question(ModalScreen[Do | None], inherit_bindings=False):
+    """Answers with what the pressed key stands for, or None for back, which is what enter and escape mean."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("n,enter,escape,q", "back", show=False)]
+
+    def __init__(self, ask: Ask, glyphs: Glyphs) -> None:
+        super().__init__(classes="" if glyphs.unicode else "-ascii")
+        self._ask = ask
+
+    def compose(self) -> ComposeResult:
+        """Textual's hook: one box."""
+        yield Lines(id="question")
+
+    def on_mount(self) -> None:
+        """Draw for the size there is."""
+        self._draw()
+
+    def on_resize(self) -> None:
+        """Draw again for the new size."""
+        self._draw()
+
+    def on_key(self, event: events.Key) -> None:
+        """Take a letter for its option; other keys do nothing while a question is open."""
+        for option in self._ask.options:
+            if event.character == option.key:
+                event.stop()
+                self.dismiss(option.action)
+                return
+
+    def action_back(self) -> None:
+        """Do nothing of what was asked."""
+        self.dismiss(None)
+
+    def _draw(self) -> None:
+        width = max(20, min(_WIDTH, self.app.size.width - 4))
+        inside = width - 4
+        lines: list[Line] = [()]
+        lines += [(Span(f" {line}", PLAIN),) for line in textwrap.wrap(clean(self._ask.text), inside)]
+        lines.append(())
+        for option in self._ask.options:
+            label = textwrap.wrap(option.label, inside - 4) or [""]
+            lines.append((Span(f" {option.key} ", DARK[Role.KEY]), Span(f" {label[0]}", PLAIN)))
+            lines += [(Span(f"    {rest}", PLAIN),) for rest in label[1:]]
+        back = " n  back (also enter, esc)"
+        fill = " " * max(0, inside - cell_len(back))
+        lines.append((Span(f"{back}{fill}", selected(focused=True, colour=not self.app.no_color)),))
+        box = self.query_one("#question", Lines)
+        box.styles.width = width
+        box.styles.height = len(lines) + 2
+        set_title(box, self._ask.title)
+        box.show(lines)

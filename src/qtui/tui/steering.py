@@ -1,0 +1,168 @@
+"""What a key asks of the run, given what is known: a request, a question first, or a word why not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from qtui.core.model import FAILURES, UnitState
+from qtui.core.state import RunView
+from qtui.core.stimuli import (
+    CancelRequested,
+    CancelRunRequested,
+    PauseRequested,
+    Request,
+    RetryRequested,
+    UnpauseRequested,
+    WorkersRequested,
+)
+from qtui.tui.text import clean
+
+
+class Note(NamedTuple):
+    """Nothing is asked of the run; `text` says why."""
+
+    text: str
+
+
+class Do(NamedTuple):
+    """Ask this of the run; with `leave` the screen is left when the run has finished."""
+
+    request: Request
+    leave: bool = False
+
+
+class Option(NamedTuple):
+    """An answer to a question: the key to press, what it says, what it does."""
+
+    key: str
+    label: str
+    action: Do
+
+
+class Ask(NamedTuple):
+    """A question. There is always one more answer: back, on ``n``, escape and enter."""
+
+    title: str
+    text: str
+    options: tuple[Option, ...]
+
+
+Answer = Note | Do | Ask
+
+_RERUN: Final = FAILURES | {UnitState.CANCELED}
+
+
+def retry_unit(view: RunView, number: int) -> Answer:
+    """Run a unit again; asks for the scope when units below it have results of their own."""
+    unit = view.unit(number)
+    name = clean(unit.id)
+    again = RetryRequested((number,))
+    if unit.state is UnitState.RETRYING:
+        return Do(again)  # without the rest of the wait
+    if not unit.state.ended:
+        return Note(f"{name} has not ended; x stops it")
+    below = [fed for fed in view.plan.below(number) if view.states[fed].ended]
+    redone = [fed for fed in below if view.states[fed] is not UnitState.SKIPPED]
+    if unit.state is not UnitState.COMPLETED and not redone:
+        return Do(again)
+    options = [Option("u", "this unit only", Do(again))]
+    if redone:
+        everything = Do(RetryRequested((number,), "dependents"))
+        options.append(Option("d", f"the unit and {_count(len(redone), 'dependent')} that ran", everything))
+    return Ask("Run again", f"{name} is {unit.state.value}. Run it again?", tuple(options))
+
+
+def retry_units(view: RunView, numbers: Iterable[int], what: str) -> Answer:
+    """Run again all failed, timed-out and canceled units among `numbers`; `what` names where they are from."""
+    bad = tuple(number for number in numbers if view.states[number] in _RERUN)
+    if not bad:
+        return Note(f"nothing failed, timed out or was canceled in {what}")
+    text = f"Run {_count(len(bad), 'unit')} of {what} again that failed, timed out or were canceled?"
+    return Ask("Run again", text, (Option("y", "run again", Do(RetryRequested(bad))),))
+
+
+def cancel_unit(view: RunView, number: int) -> Answer:
+    """Stop a unit; asks when others are hit by it too. On one that is stopping already: kill it."""
+    unit = view.unit(number)
+    name = clean(unit.id)
+    if unit.state.ended:
+        return Note(f"{name} has ended; r runs it again")
+    cancel = Do(CancelRequested((number,)))
+    if unit.state is UnitState.CANCELING:
+        return cancel
+    skipped = sum(view.states[fed] is UnitState.PENDING for fed in view.plan.below(number))
+    if not skipped:
+        return cancel
+    text = f"cancel {name}; {_count(skipped, 'dependent')} will be skipped"
+    return Ask("Cancel", text, (Option("y", "cancel", cancel),))
+
+
+def cancel_units(view: RunView, numbers: Sequence[int], what: str) -> Answer:
+    """Stop all units of a family that have not ended; always asks."""
+    still = tuple(number for number in numbers if not view.states[number].ended)
+    if not still:
+        return Note(f"all units of {what} have ended")
+    hit = set(still)
+    skipped = {fed for number in still for fed in view.plan.feeds[number]} - hit
+    open_below = sum(view.states[fed] is UnitState.PENDING for fed in _closure(view, skipped))
+    consequence = f"; {_count(open_below, 'dependent')} will be skipped" if open_below else ""
+    text = f"cancel {_count(len(still), 'unit')} of {what}{consequence}"
+    return Ask("Cancel", text, (Option("y", "cancel", Do(CancelRequested(still))),))
+
+
+def _closure(view: RunView, numbers: Iterable[int]) -> set[int]:
+    reached, stack = set(numbers), list(numbers)
+    while stack:
+        for fed in view.plan.feeds[stack.pop()]:
+            if fed not in reached:
+                reached.add(fed)
+                stack.append(fed)
+    return reached
+
+
+def cancel_run(view: RunView) -> Answer:
+    """End the run: let running units finish, or stop them; asks."""
+    if view.state.ended:
+        return Note("the run has finished")
+    options = []
+    if view.stopping is None:
+        options.append(Option("d", "drain: let running units finish", Do(CancelRunRequested("drain"))))
+    stopped = view.stopping is not None and view.stopping.how == "stop"
+    label = "kill what still runs" if stopped else "stop running units now"
+    options.append(Option("s", label, Do(CancelRunRequested("stop"))))
+    return Ask("Cancel the run", _run_text(view), tuple(options))
+
+
+def leave(view: RunView) -> Ask:
+    """Leave the screen while the run goes on: what is to become of the run?"""
+    options = [Option("c", "cancel the run, leave when it has stopped", Do(CancelRunRequested("stop"), leave=True))]
+    if view.stopping is None:
+        drain = Do(CancelRunRequested("drain"), leave=True)
+        options.append(Option("d", "drain: let running units finish, then leave", drain))
+    return Ask("Leave", _run_text(view), tuple(options))
+
+
+def pause(view: RunView) -> Answer:
+    """Start nothing new, or start again."""
+    if view.state.ended:
+        return Note("the run has finished")
+    return Do(UnpauseRequested() if view.paused else PauseRequested())
+
+
+def more_workers(view: RunView, step: int) -> Answer:
+    """Let more (`step` 1) or fewer (-1) units run at a time."""
+    if view.state.ended:
+        return Note("the run has finished")
+    if view.workers + step < 1:
+        return Note("one worker is the least; p pauses the run")
+    return Do(WorkersRequested(view.workers + step))
+
+
+def _run_text(view: RunView) -> str:
+    still = len(view.plan) - view.ended
+    return f"{_count(view.active, 'unit')} running, {still - view.active} not started yet."
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,170 @@
+"""The events pane: what happened, newest at the bottom."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import ClassVar, Final
+
+from textual.binding import BindingType
+from textual.geometry import Size
+
+from qtui.core.events import (
+    Event,
+    RunFinished,
+    RunPaused,
+    RunReopened,
+    RunStarted,
+    RunStopping,
+    RunUnpaused,
+    UnitCanceling,
+    UnitFinished,
+    UnitProgress,
+    UnitReady,
+    UnitReset,
+    UnitRetrying,
+    UnitStarted,
+    UnitSubmitted,
+    Warned,
+    WorkersChanged,
+)
+from qtui.core.model import UnitState
+from qtui.core.session import Record
+from qtui.tui.format import SIGNS, Glyphs, Look, Role, short_clock
+from qtui.tui.layout import TreeLayout
+from qtui.tui.text import Span, clean
+from qtui.tui.theme import DARK, QUIET
+from qtui.tui.widgets.lines import Line, Lines, set_title
+
+MOST_EVENTS: Final = 2_000
+
+# these come with every unit, or many times a second; the tree shows them
+_SILENT: Final = (UnitReady, UnitSubmitted, UnitStarted, UnitProgress)
+
+_ENDS: Final = {
+    UnitState.COMPLETED: Look.OK,
+    UnitState.FAILED: Look.FAIL,
+    UnitState.TIMEOUT: Look.TIME,
+    UnitState.SKIPPED: Look.SKIP,
+    UnitState.CANCELED: Look.CANC,
+}
+
+
+class EventsPane(Lines, can_focus=True):
+    """Keeps the last few thousand events; follows the end until one scrolls up."""
+
+    BINDINGS: ClassVar[list[BindingType]] = Lines.SCROLL_KEYS
+
+    def __init__(self, layout: TreeLayout, glyphs: Glyphs, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._layout = layout
+        self._glyphs = glyphs
+        self.ellipsis = glyphs.ellipsis
+        self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._following = True
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Append what people care about of `records`."""
+        shown = [event for _, event in records if not isinstance(event, _SILENT)]
+        if not shown:
+            return
+        self._events.extend(shown)
+        self.virtual_size = Size(0, len(self._events))
+        if self._following:
+            self.scroll_to(y=max(0, len(self._events) - self.size.height), animate=False, force=True)
+        self.refresh()
+
+    def line(self, at: int) -> Line:
+        """The event at this place, as a line."""
+        return event_line(self._events[at], self._layout, self._glyphs) if at < len(self._events) else ()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Following ends when one scrolls up and begins again at the end."""
+        super().watch_scroll_y(old_value, new_value)
+        self._following = new_value >= self.max_scroll_y
+
+    def on_mount(self) -> None:
+        """Name the pane."""
+        self.write_title()
+
+    def write_title(self) -> None:
+        """Put the pane's name into its border."""
+        set_title(self, "Events")
+
+    def on_resize(self) -> None:
+        """Stay at the end while following."""
+        if self._following:
+            self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
+
+
+def event_line(event: Event, layout: TreeLayout, glyphs: Glyphs) -> Line:
+    """Time of day, sign, unit and a short text."""
+    look = sign_of(event)
+    at = time.strftime("%H:%M:%S", time.localtime(event.at))
+    role = SIGNS[look].role if look else Role.WARNING if isinstance(event, Warned) else Role.ACCENT
+    sign = glyphs.sign(look) if look else "!" if isinstance(event, Warned) else " "
+    unit = getattr(event, "unit", -1)
+    name = layout.names[unit] if unit >= 0 else ""
+    return (
+        Span(f"{at} ", DARK[Role.MUTED]),
+        Span(f"{sign} ", QUIET[role]),
+        Span(f"{name}  " if name else "", DARK[Role.TEXT]),
+        Span(event_text(event), QUIET[role] if not name or look in _LOUD else DARK[Role.MUTED]),
+    )
+
+
+_LOUD: Final = (Look.FAIL, Look.TIME, Look.RETRY, Look.STOP, Look.CANC)
+
+
+def sign_of(event: Event) -> Look | None:
+    """The look an event goes with, if there is one."""
+    match event:
+        case UnitFinished():
+            return Look.HIT if event.cached else _ENDS[event.state]
+        case UnitRetrying():
+            return Look.RETRY
+        case UnitCanceling():
+            return Look.STOP
+        case UnitReset():
+            return Look.WAIT
+        case _:
+            return None
+
+
+def event_text(event: Event) -> str:
+    """What happened, in a few words."""
+    match event:
+        case UnitFinished():
+            return _end_text(event)
+        case UnitRetrying():
+            return f"{clean(str(event.error))}; tried again in {event.delay:g} s"
+        case UnitCanceling():
+            return f"{'being killed' if event.killing else 'asked to stop'}: {clean(event.cause)}"
+        case UnitReset() | RunReopened():
+            return clean(event.cause)
+        case RunStarted():
+            return f"run started with {event.workers} workers"
+        case RunPaused() | RunUnpaused():
+            return clean(event.cause)
+        case RunStopping():
+            how = {"drain": "nothing new starts", "stop": "the run is being stopped"}.get(event.how, "interrupted")
+            return f"{how}: {clean(event.cause)}"
+        case RunFinished():
+            return f"run {event.state.value} after {short_clock(event.duration)}"
+        case WorkersChanged():
+            return f"workers: {event.target} ({clean(event.cause)})"
+        case Warned():
+            return clean(event.message)
+        case _:
+            return ""
+
+
+def _end_text(event: UnitFinished) -> str:
+    if event.state is UnitState.COMPLETED:
+        used = f" by fallback: {clean(str(event.error))}" if event.fallback else ""
+        return f"ok {short_clock(event.duration)}{used}"
+    if event.error is not None:
+        word = "" if event.state is UnitState.TIMEOUT else "failed: "
+        return f"{word}{clean(str(event.error))}{' (left behind)' if event.abandoned else ''}"
+    return clean(event.cause)

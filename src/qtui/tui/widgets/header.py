@@ -1,0 +1,115 @@
+"""The header: what runs, how far it is, and the units by state; two lines at most."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.cells import cell_len
+
+from qtui.core.model import UnitState
+from qtui.core.state import RunView
+from qtui.tui.bridge import Bridge
+from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, Role, clock, look_of_state, run_word
+from qtui.tui.text import PLAIN, Span, clean, cut_middle
+from qtui.tui.theme import DARK, QUIET
+from qtui.tui.widgets.lines import Line, Lines
+
+_WORD: Final = 8  # the bar begins at the same place for RUNNING, PAUSED, STOPPING
+_LEAST_BAR: Final = 10
+
+
+class Header(Lines):
+    """Shows the run as a whole."""
+
+    def __init__(self, title: str, bridge: Bridge, glyphs: Glyphs) -> None:
+        super().__init__(id="header")
+        self._title = clean(title)
+        self._bridge = bridge
+        self._glyphs = glyphs
+
+    def update_run(self, now: float) -> None:
+        """Show the state of the run at `now`."""
+        width = self.size.width
+        if width:
+            view = self._bridge.view
+            counts = look_counts(view, cached=len(self._bridge.cached))
+            self.show(
+                [
+                    progress_line(view, now, self._title, width, self._glyphs),
+                    counts_line(counts, len(self._bridge.fallbacks), width, self._glyphs),
+                ]
+            )
+
+
+def look_counts(view: RunView, *, cached: int = 0) -> dict[Look, int]:
+    """How many units there are of each look."""
+    counts = dict.fromkeys(COUNT_ORDER, 0)
+    for state, count in view.counts.items():
+        counts[look_of_state(state, view)] += count
+    counts[Look.OK] -= cached
+    counts[Look.HIT] += cached
+    return counts
+
+
+def progress_line(view: RunView, now: float, title: str, width: int, glyphs: Glyphs) -> Line:
+    """Name, state of the run, bar, ended units of all, elapsed time."""
+    word, role = run_word(view)
+    tail = f" {view.ended}/{len(view.plan)}  {clock(view.elapsed(now))} "
+    filled = max(len(word), _WORD)
+    room = width - filled - cell_len(tail) - 4
+    name = cut_middle(title, max(0, min(room - _LEAST_BAR, max(16, room // 3))), glyphs.ellipsis)
+    bar = max(0, room - cell_len(name))
+    spans = [Span(f" {name}  ", DARK[Role.TITLE]), Span(word, DARK[role]), Span(" " * (filled - len(word) + 1), PLAIN)]
+    spans += progress_bar(view, bar, glyphs) if bar >= 5 else [Span(" " * bar, PLAIN)]
+    return (*spans, Span(tail, DARK[Role.TEXT]))
+
+
+def progress_bar(view: RunView, width: int, glyphs: Glyphs) -> list[Span]:
+    """One cell per share of the units; parts differ by texture, and none that is not empty vanishes."""
+    counts, total = view.counts, max(1, len(view.plan))
+    running = counts[UnitState.RUNNING] + counts[UnitState.CANCELING]
+    parts = [
+        (glyphs.full, counts[UnitState.COMPLETED], Role.SUCCESS),
+        (glyphs.failed, counts[UnitState.FAILED] + counts[UnitState.TIMEOUT], Role.ERROR),
+        (glyphs.left_out, counts[UnitState.SKIPPED] + counts[UnitState.CANCELED], Role.MUTED),
+        (glyphs.running, running, Role.PRIMARY),
+    ]
+    cells = [max(1, count * width // total) if count else 0 for _, count, _ in parts]
+    if sum(count for _, count, _ in parts) == total and cells:
+        cells[cells.index(max(cells))] += width - sum(cells)
+    while sum(cells) > width:
+        cells[cells.index(max(cells))] -= 1
+    spans = [Span(glyph * n, QUIET[role]) for (glyph, _, role), n in zip(parts, cells, strict=True) if n]
+    return [*spans, Span(glyphs.empty * (width - sum(cells)), DARK[Role.MUTED])]
+
+
+_ALWAYS = (Look.OK, Look.RUN, Look.QUEUE, Look.WAIT, Look.FAIL)
+
+
+def counts_line(counts: dict[Look, int], fallbacks: int, width: int, glyphs: Glyphs) -> Line:
+    """The units by look. Counts are never cut: zeros go first, then the words, then the gaps."""
+    merged = dict(counts)
+    if not merged[Look.READY]:
+        merged.pop(Look.READY)
+    elif not merged[Look.QUEUE]:
+        merged.pop(Look.QUEUE)
+    nonzero = {look: count for look, count in merged.items() if count}
+    usual = {look: count for look, count in merged.items() if count or look in _ALWAYS}
+    for chosen, words, gap in (
+        (merged, True, "   "),
+        (usual, True, "   "),
+        (usual, True, "  "),
+        (nonzero, True, " "),
+        (nonzero, False, " "),
+    ):
+        spans: list[Span] = []
+        for look, count in chosen.items():
+            word = f" {look.value} " if words else ""
+            sign = Span(f"{glyphs.sign(look)}{word}{count}", QUIET[SIGNS[look].role if count else Role.MUTED])
+            spans += [Span(gap if spans else " ", PLAIN), sign]
+        if fallbacks:
+            text = f"{fallbacks} fallback" if words else f"{fallbacks}fb"
+            spans += [Span(gap, PLAIN), Span(text, QUIET[Role.WARNING])]
+        if sum(cell_len(span.text) for span in spans) <= width:
+            break
+    return tuple(spans)

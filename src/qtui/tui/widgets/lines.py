@@ -1,0 +1,100 @@
+"""Lines: styled lines on the screen, of which only those that changed are painted again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.geometry import Region, Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widget import Widget
+
+from qtui.tui.format import Role
+from qtui.tui.text import PLAIN, Span, clean
+from qtui.tui.theme import DARK
+
+Line = tuple[Span, ...]
+MUTED = DARK[Role.MUTED]
+
+
+def strip_of(line: Sequence[Span], width: int, left: int = 0) -> Strip:
+    """`line` in exactly `width` cells, from cell `left` on. Every segment has a style, as filters demand."""
+    strip = Strip([Segment(text, style) for text, style in line if text])
+    return strip.crop_extend(left, left + width, PLAIN)
+
+
+def set_title(widget: Widget, text: str) -> None:
+    """Put `text` into the widget's border; never read as markup, and painted only if it is new."""
+    # a border without corners leaves no space beside its title
+    space = "" if widget.screen.classes.isdisjoint(("-small", "-micro")) else " "
+    title = Content(f"{space}{clean(text)}{space}")
+    if widget.border_title != title.markup:
+        widget.border_title = title
+
+
+class Lines(ScrollView):
+    """A list of lines, replaced as a whole with `show`; scrolls up and down if there are more than fit.
+
+    Nothing in a line is ever read as markup. Focusable only if the subclass says so. A line that is too long ends in
+    `ellipsis`; `left` cells of each are scrolled out of sight.
+    """
+
+    ellipsis = ""
+    left = 0
+
+    SCROLL_KEYS: ClassVar[list[BindingType]] = [
+        Binding("j,down", "scroll_lines(1)", show=False),
+        Binding("k,up", "scroll_lines(-1)", show=False),
+        Binding("ctrl+d", "scroll_pages(0.5)", show=False),
+        Binding("ctrl+u", "scroll_pages(-0.5)", show=False),
+        Binding("pagedown", "scroll_pages(1)", show=False),
+        Binding("pageup", "scroll_pages(-1)", show=False),
+        Binding("g,home", "scroll_to_line(0)", show=False),
+        Binding("G,end", "scroll_to_line(-1)", show=False),
+    ]
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002  - Textual's name
+        super().__init__(id=id, classes=classes)
+        self._lines: list[Line] = []
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """Show these lines instead of the former."""
+        before, self._lines = self._lines, list(lines)
+        if len(before) != len(lines):
+            self.virtual_size = Size(0, len(lines))
+            self.refresh()
+            return
+        top, height = self.scroll_offset.y, self.size.height
+        for at in range(top, min(top + height, len(lines))):
+            if before[at] != self._lines[at]:
+                self.refresh(Region(0, at - top, self.size.width, 1))
+
+    def line(self, at: int) -> Line:
+        """The line at this place of the list; empty beyond its end."""
+        return self._lines[at] if at < len(self._lines) else ()
+
+    def render_line(self, y: int) -> Strip:
+        """Textual's hook: row `y` of the widget."""
+        line = self.line(y + self.scroll_offset.y)
+        width = self.size.width
+        strip = strip_of(line, width, self.left)
+        if not self.ellipsis or sum(cell_len(span.text) for span in line) - self.left <= width:
+            return strip
+        return Strip.join([strip.crop(0, width - 1), strip_of([Span(self.ellipsis, MUTED)], 1)])
+
+    def action_scroll_lines(self, count: int) -> None:
+        """Scroll by lines."""
+        self.scroll_to(y=self.scroll_offset.y + count, animate=False)
+
+    def action_scroll_pages(self, count: float) -> None:
+        """Scroll by pages, or a part of one."""
+        self.action_scroll_lines(int(count * max(1, self.size.height - 1)))
+
+    def action_scroll_to_line(self, line: int) -> None:
+        """Scroll to a line; -1 is the end."""
+        self.scroll_to(y=line if line >= 0 else self.max_scroll_y, animate=False)

@@ -1,0 +1,69 @@
+"""The two lines at the bottom: what is worth a sentence now, and the keys."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+
+from qtui.core.model import RunState, UnitState
+from qtui.core.state import RunView
+from qtui.tui.format import Glyphs, Role
+from qtui.tui.keys import key_line
+from qtui.tui.text import PLAIN, Span, clean, cut_end
+from qtui.tui.theme import DARK, QUIET
+from qtui.tui.widgets.lines import Lines
+
+
+class StatusLine(Lines):
+    """One sentence on the left; on the right whatever has no pane on the screen."""
+
+    def __init__(self, glyphs: Glyphs) -> None:
+        super().__init__(id="status")
+        self._glyphs = glyphs
+
+    def say(self, text: str, role: Role, right: str = "") -> None:
+        """Show these instead of the former."""
+        width = self.size.width
+        right = f" {right} " if right and cell_len(right) + 20 < width else ""
+        left = cut_end(f" {clean(text)}", width - cell_len(right), self._glyphs.ellipsis)
+        gap = " " * max(0, width - cell_len(left) - cell_len(right))
+        self.show([(Span(left, QUIET[role]), Span(gap, PLAIN), Span(right, DARK[Role.MUTED]))])
+
+
+class KeyLine(Lines):
+    """The most needed keys, as many as fit."""
+
+    def __init__(self) -> None:
+        super().__init__(id="keys")
+
+    def on_resize(self) -> None:
+        """Draw for the new width."""
+        self.show([key_line(self.size.width)])
+
+
+def situation(view: RunView) -> tuple[str, Role]:
+    """What is worth saying about the run when nothing else is, and its role."""
+    failed = view.counts[UnitState.FAILED] + view.counts[UnitState.TIMEOUT]
+    if view.state.ended:
+        end = {
+            RunState.COMPLETED: ("finished", Role.SUCCESS),
+            RunState.FAILED: (f"finished, {failed} failed: f shows the next, r runs it again", Role.ERROR),
+            RunState.CANCELED: ("canceled", Role.SECONDARY),
+            RunState.INTERRUPTED: ("interrupted: what was cut has no end", Role.SECONDARY),
+        }
+        text, role = end.get(view.state, ("finished", Role.TEXT))
+        return f"{text}; q leaves", role
+    if view.stopping is not None:
+        left = f"{view.active} still running"
+        if view.stopping.how == "drain":
+            return f"draining: nothing new starts, {left}; X s stops now", Role.WARNING
+        return f"stopping, {left}; X s kills", Role.WARNING
+    if view.paused:
+        return "paused: running units go on, nothing new starts; p goes on", Role.WARNING
+    if view.abandoned:
+        text = (
+            f"{view.abandoned} attempt{'s' if view.abandoned > 1 else ''} could not be stopped and may still be at work"
+        )
+        return text, Role.WARNING
+    if failed:
+        return f"{failed} failed: f shows the next, r runs it again, R all", Role.ERROR
+    return "", Role.MUTED

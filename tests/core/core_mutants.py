@@ -1,0 +1,288 @@
+"""The mutation list: schedulers with one planted bug each, which a checker worth its name must find."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Self
+
+from qtui.core.events import UnitFinished
+from qtui.core.model import Outcome, RunState, UnitError, UnitState
+from qtui.core.scheduler import Scheduler
+from qtui.core.stimuli import Decision, Stimulus, TimerFired, UnitReturned, WakeAt
+
+
+class ForgetsToSkip(Scheduler):
+    def _skip_below(self, number: int, now: float) -> None:
+        pass
+
+
+class StartsBeforeAllNeeds(Scheduler):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._left = [min(1, left) for left in self._left]
+
+
+class StartsOneTooMany(Scheduler):
+    def _fill(self, now: float) -> None:
+        self._target += 1
+        super()._fill(now)
+        self._target -= 1
+
+
+class StartsWhilePaused(Scheduler):
+    def _fill(self, now: float) -> None:
+        paused, self._paused = self._paused, False
+        super()._fill(now)
+        self._paused = paused
+
+
+class LeavesAWorkerIdle(Scheduler):
+    def _fill(self, now: float) -> None:
+        if not self._active:
+            super()._fill(now)
+
+
+class BelievesLateMessages(Scheduler):
+    def _on_returned(self, stimulus: UnitReturned, now: float) -> None:
+        super()._on_returned(stimulus._replace(attempt=self._attempt[stimulus.unit]), now)
+
+
+class LosesTheSlotOfACanceledUnit(Scheduler):
+    def _on_returned(self, stimulus: UnitReturned, now: float) -> None:
+        canceling = self._state[stimulus.unit] is UnitState.CANCELING
+        super()._on_returned(stimulus, now)
+        self._active += canceling
+
+
+class SharesASlot(Scheduler):
+    def _start(self, number: int, pid: int, now: float) -> None:
+        self._slot[number] = 1
+        super()._start(number, pid, now)
+
+
+class IgnoresLostWorkers(Scheduler):
+    def _on_returned(self, stimulus: UnitReturned, now: float) -> None:
+        error = stimulus.outcome.error
+        if error is None or error.type != "lost":
+            super()._on_returned(stimulus, now)
+
+
+class TriesOnceTooOften(Scheduler):
+    def _failed(self, number: int, *args: Any) -> None:
+        self._base[number] += 1
+        super()._failed(number, *args)
+        self._base[number] -= 1
+
+
+class RetriesErrorsThatOnDoesNotName(Scheduler):
+    def _failed(self, number: int, state: UnitState, error: UnitError, outcome: Outcome, now: float) -> None:
+        super()._failed(number, state, error._replace(exit_code=3), outcome, now)
+
+
+class RetriesWhatWasAbandoned(Scheduler):
+    def _failed(self, number: int, state: UnitState, error: UnitError, outcome: Outcome, now: float) -> None:
+        super()._failed(number, state, error, outcome._replace(abandoned=False), now)
+
+
+class RetriesWhatWasCanceled(Scheduler):
+    def _on_returned(self, stimulus: UnitReturned, now: float) -> None:
+        if self._reason[stimulus.unit] == "cancel":
+            self._reason[stimulus.unit] = "timeout"
+        super()._on_returned(stimulus, now)
+
+
+class RetriesBesideARunningNeed(Scheduler):
+    def _failed(self, number: int, *args: Any) -> None:
+        left, self._left[number] = self._left[number], 0
+        super()._failed(number, *args)
+        self._left[number] = left
+
+
+class RetriesAtOnce(Scheduler):
+    def _failed(self, number: int, *args: Any) -> None:
+        super()._failed(number, *args)
+        if self._state[number] is UnitState.RETRYING:
+            self._make_ready(number, args[-1])
+
+
+class RetriesThoughItFailsFast(Scheduler):
+    def _starts_more(self) -> bool:
+        return self._stopping is None
+
+
+class ForgetsToFailFast(Scheduler):
+    def _failed(self, *args: Any) -> None:
+        options, self._options = self._options, replace(self._options, keep_going=True)
+        super()._failed(*args)
+        self._options = options
+
+
+class ForgetsTimeouts(Scheduler):
+    def _add_timeout(self, number: int, began: float) -> None:
+        pass
+
+
+class ForgetsToWake(Scheduler):
+    def handle(self, stimulus: Stimulus, now: float) -> Decision:
+        decision = super().handle(stimulus, now)
+        return decision._replace(effects=[effect for effect in decision.effects if not isinstance(effect, WakeAt)])
+
+
+class NeverKills(Scheduler):
+    def _kill(self, number: int, now: float) -> None:
+        pass
+
+
+class KillsWithoutAWord(Scheduler):
+    def _note_canceling(self, number: int, now: float) -> None:
+        if not self._killing[number]:
+            super()._note_canceling(number, now)
+
+
+class LetsATimeoutOutrankAPerson(Scheduler):
+    def _cancel_stopping(self, number: int, cause: str, now: float) -> None:
+        self._kill(number, now)
+
+
+class ForgetsToRevive(Scheduler):
+    def _revive(self, number: int, now: float) -> None:
+        pass
+
+
+class LeavesDependentsReady(Scheduler):
+    def _reset(self, number: int, cause: str, now: float) -> None:
+        if self._state[number] is not UnitState.READY:
+            super()._reset(number, cause, now)
+
+
+class StrandsWaitingUnitsAtTheEnd(Scheduler):
+    def _cancel_waiting(self, cause: str, now: float) -> None:
+        pass
+
+
+class EndsTwice(Scheduler):
+    def _finish(self, *args: Any, **keys: Any) -> None:
+        super()._finish(*args, **keys)
+        self._events.append(next(event for event in self._events[::-1] if isinstance(event, UnitFinished)))
+
+
+class ForgetsPriorities(Scheduler):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._ready._keys = [(0, 0, number) for number in range(len(self._plan))]
+
+
+class ForgetsTheLimitsOfLanes(Scheduler):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._ready._free = dict.fromkeys(self._ready._free, 100)
+
+
+class NeverGivesALaneBack(Scheduler):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._ready.give_back = lambda number: None  # type: ignore[method-assign]
+
+
+class EndsWhatASignalCut(Scheduler):
+    def _cut(self, number: int, now: float) -> None:
+        self._finish(number, UnitState.CANCELED, now)
+
+
+class StrandsWhatASignalCut(Scheduler):
+    def _make_met_ready(self, now: float) -> None:
+        if not any(self._attempt):
+            super()._make_met_ready(now)
+
+
+class WakesUnitsOfAFinishedRun(Scheduler):
+    def _on_timer(self, stimulus: TimerFired, now: float) -> None:
+        run, self._run = self._run, RunState.RUNNING
+        super()._on_timer(stimulus, now)
+        self._run = run
+
+
+class FinishesTooEarly(Scheduler):
+    def _end_waiting(self, *args: Any) -> None:
+        super()._end_waiting(*args)
+        self._open -= 1
+
+
+class LetsADrainReplaceAStop(Scheduler):
+    def _note_stopping(self, stopping: Any) -> bool:
+        self._stopping = None
+        return super()._note_stopping(stopping)
+
+
+DECIDING_WRONG = [kind for kind in list(globals().values()) if isinstance(kind, type) and kind.__base__ is Scheduler]
+
+
+class RestoresNoTimers(Scheduler):
+    @classmethod
+    def restore(cls, *args: Any) -> Self:
+        scheduler = super().restore(*args)
+        scheduler._timers = []
+        return scheduler
+
+
+class RestoresNoHeldUnits(Scheduler):
+    @classmethod
+    def restore(cls, *args: Any) -> Self:
+        scheduler = super().restore(*args)
+        scheduler._active = 0
+        return scheduler
+
+
+class RestoresOtherSlots(Scheduler):
+    @classmethod
+    def restore(cls, *args: Any) -> Self:
+        scheduler = super().restore(*args)
+        scheduler._free_slots = []
+        return scheduler
+
+
+class RestoresNoReasons(Scheduler):
+    @classmethod
+    def restore(cls, *args: Any) -> Self:
+        scheduler = super().restore(*args)
+        scheduler._reason = ["cancel" if reason else "" for reason in scheduler._reason]
+        return scheduler
+
+
+class RestoresNoLimits(Scheduler):
+    @classmethod
+    def restore(cls, *args: Any) -> Self:
+        scheduler = super().restore(*args)
+        scheduler._ready._free = {"sequential": 1, "async": scheduler._options.max_async}
+        return scheduler
+
+
+class RestoresAFreshBudget(Scheduler):
+    @classmethod
+    def restore(cls, *args: Any) -> Self:
+        scheduler = super().restore(*args)
+        scheduler._base = list(scheduler._attempt)
+        return scheduler
+
+
+class RestoresNoPause(Scheduler):
+    @classmethod
+    def restore(cls, *args: Any) -> Self:
+        scheduler = super().restore(*args)
+        scheduler._paused = False
+        return scheduler
+
+
+class RestoresTheFirstTarget(Scheduler):
+    @classmethod
+    def restore(cls, *args: Any) -> Self:
+        scheduler = super().restore(*args)
+        scheduler._target = min(scheduler._options.workers, scheduler._max_workers)
+        return scheduler
+
+
+RESTORING_WRONG = [
+    kind
+    for kind in list(globals().values())
+    if isinstance(kind, type) and kind.__base__ is Scheduler and kind not in DECIDING_WRONG
+]

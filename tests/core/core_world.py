@@ -1,0 +1,231 @@
+"""A random world around the scheduler: workflows, what their units come to, people who interfere, and the clock."""
+
+from __future__ import annotations
+
+from random import Random
+
+from core_checker import Checker, Violation, require
+from core_driver import COMMAND, COROUTINE, WORK
+
+from qtui.core.model import (
+    SUCCESS,
+    ExecutionMode,
+    Fallback,
+    Outcome,
+    QuantumUnit,
+    RetryPolicy,
+    RunOptions,
+    RunState,
+    UnitError,
+    UnitState,
+)
+from qtui.core.plan import ExecutionPlan
+from qtui.core.scheduler import QUEUEING_LANES, Scheduler
+from qtui.core.state import RunView
+from qtui.core.stimuli import (
+    CancelRequested,
+    CancelRunRequested,
+    Decision,
+    InterruptRequested,
+    PauseRequested,
+    ProgressReported,
+    RetryRequested,
+    RunRequested,
+    StartUnit,
+    Stimulus,
+    TimerFired,
+    UnitBegan,
+    UnitReturned,
+    UnpauseRequested,
+    WakeAt,
+    WarningRaised,
+    WorkersRequested,
+)
+
+LANES = ("thread", "thread", "command", "command", "async", "sequential", "milestone")
+FREE_STEPS, LAST_STEPS, WISHES = 60, 200, 6
+
+LOST = Outcome(error=UnitError("lost", "the worker died"))
+ABANDONED = Outcome(error=UnitError("timeout", "left behind"), abandoned=True)
+EXIT_3 = Outcome(error=UnitError("exit", "exit code 3", exit_code=3))
+ERROR = Outcome(error=UnitError("ValueError", "wrong", bases=("Exception",)), seconds=0.5)
+STOPPED = Outcome(canceled=True)
+OUTCOMES = (SUCCESS, SUCCESS, SUCCESS, SUCCESS, ERROR, ERROR, EXIT_3, LOST, ABANDONED, STOPPED)
+
+
+def random_unit(rng: Random, name: str, needs: tuple[str, ...]) -> QuantumUnit:
+    lane = rng.choice(LANES)
+    actions = {"milestone": None, "command": COMMAND, "async": COROUTINE}
+    retry = RetryPolicy(max=rng.choice((0, 0, 1, 2)), delay=rng.choice((0.0, 1.0)), on=rng.choice(((), (), (3,))))
+    return QuantumUnit(
+        id=name,
+        dependencies=needs,
+        action=actions.get(lane, WORK),
+        mode=ExecutionMode.SEQUENTIAL if lane == "sequential" else ExecutionMode.AUTO,
+        retry=retry,
+        timeout=rng.choice((None, None, 2.0)),
+        grace=rng.choice((None, 0.0)),
+        priority=rng.choice((0, 0, 1)),
+        fallback=rng.choice((None, None, None, Fallback(0))),
+    )
+
+
+def random_plan(rng: Random, mode: ExecutionMode) -> ExecutionPlan:
+    """Up to seven units, each needing some of the ones drawn before it; declared in any order."""
+    names = [f"u{number}" for number in range(rng.randint(2, 7))]
+    units = []
+    for number, name in enumerate(names):
+        needs = tuple(other for other in names[:number] if rng.randrange(5) < 2)
+        units.append(random_unit(rng, name, needs))
+    rng.shuffle(units)
+    return ExecutionPlan.build(units, default_mode=mode)
+
+
+def random_options(rng: Random) -> RunOptions:
+    return RunOptions(
+        workers=rng.randint(1, 3),
+        max_workers=3,
+        max_async=rng.randint(1, 2),
+        keep_going=rng.randrange(4) > 0,
+        grace=1.0,
+        mode=ExecutionMode.SEQUENTIAL if rng.randrange(8) == 0 else ExecutionMode.AUTO,
+    )
+
+
+class World:
+    """Plays one run to its end. `rng` draws everything, so a world is as repeatable as its generator.
+
+    With `twins`, a scheduler restored from the view answers every stimulus too, and is made anew now and then.
+    """
+
+    def __init__(self, rng: Random, kind: type[Scheduler] = Scheduler, *, twins: bool = False) -> None:
+        self._rng, self._kind, self._twins = rng, kind, twins
+        self._options = random_options(rng)
+        self._plan = random_plan(rng, self._options.mode)
+        self._scheduler = kind(self._plan, self._options)
+        self._twin: Scheduler | None = None
+        self._checker = Checker(self._plan, self._options)
+        self._past: list[StartUnit] = []
+        self._now = 100.0
+        self._wishes = WISHES
+        self.story: list[str] = []
+
+    @property
+    def view(self) -> RunView:
+        return self._checker.view
+
+    def play(self) -> None:
+        """Raises Violation, with the story so far, when an invariant breaks."""
+        try:
+            self._play()
+        except Exception as error:
+            units = "\n".join(map(str, self._plan.table))
+            told = "\n".join(self.story)
+            raise Violation(f"{error!r}\n{self._options}\n{units}\n{told}") from error
+
+    def _play(self) -> None:
+        if self._rng.randrange(10) == 0:
+            self._post(self._wish())
+        self._post(RunRequested("world"))
+        for _ in range(FREE_STEPS):
+            self._now += self._rng.choice((0.0, 0.0, 0.5, 1.0))
+            stimulus = self._any_stimulus()
+            if stimulus is None:
+                break
+            self._post(stimulus)
+        self._post(UnpauseRequested())
+        for _ in range(LAST_STEPS):
+            stimulus = self._quiet_stimulus()
+            if stimulus is None:
+                break
+            self._post(stimulus)
+        require(self.view.state.ended, f"the run does not come to an end: {self.view.state}")
+
+    def _post(self, stimulus: Stimulus) -> None:
+        if self._twins and self._rng.randrange(4) == 0:
+            self._twin = self._kind.restore(self._plan, self._options, self.view)
+        held = self._checker.held
+        if isinstance(stimulus, UnitReturned) and stimulus.unit in held:
+            self._past.append(held[stimulus.unit])
+        decision = self._scheduler.handle(stimulus, self._now)
+        self.story.append(f"{self._now:g} {stimulus} -> {decision.events} {decision.effects}")
+        self._checker.see(stimulus, self._now, decision, self._scheduler)
+        if self._twin is not None:
+            twin = self._twin.handle(stimulus, self._now)
+            require(_deeds(twin) == _deeds(decision), f"the restored scheduler decides {twin}")
+
+    # -- what comes next ---------------------------------------------------------------------------------
+
+    def _any_stimulus(self) -> Stimulus | None:
+        held = list(self._checker.held.values())
+        unbegun = [start for start in held if self.view.unit(start.unit).submitted]
+        kinds = ["return"] * 5 * bool(held) + ["begin"] * 3 * bool(unbegun)
+        kinds += ["timer"] * 2 * (self._checker.wake is not None) + ["wish"] * 2 * (self._wishes > 0)
+        if not kinds:
+            return None
+        if self.view.state.ended and self._rng.randrange(4) == 0:
+            return None
+        match self._rng.choice([*kinds, "odd"]):
+            case "return":
+                return self._return(self._rng.choice(held))
+            case "begin":
+                start = self._rng.choice(unbegun)
+                return UnitBegan(start.unit, start.attempt, 7)
+            case "timer":
+                return self._timer()
+            case "wish":
+                self._wishes -= 1
+                return self._wish()
+            case _:
+                return self._odd()
+
+    def _quiet_stimulus(self) -> Stimulus | None:
+        """The lanes and the clock go on, people have left."""
+        if self.view.state is not RunState.RUNNING:
+            return None
+        held = list(self._checker.held.values())
+        if held:
+            return self._return(self._rng.choice(held))
+        return self._timer() if self._checker.wake is not None else None
+
+    def _return(self, start: StartUnit) -> UnitReturned:
+        stopping = self.view.states[start.unit] is UnitState.CANCELING
+        outcomes = (STOPPED, STOPPED, SUCCESS, ABANDONED, ERROR) if stopping else OUTCOMES
+        return UnitReturned(start.unit, start.attempt, self._rng.choice(outcomes))
+
+    def _timer(self) -> TimerFired:
+        self._now = max(self._now, self._checker.wake or 0.0)
+        return TimerFired()
+
+    def _odd(self) -> Stimulus:
+        """News that come too late, too early, or concern nobody."""
+        number = self._rng.randrange(len(self._plan))
+        attempt = self.view.attempts[number]
+        kinds = [
+            WarningRaised("strange", number),
+            ProgressReported(number, attempt, 1.0, 2.0),
+            ProgressReported(number, attempt - 1, 1.0, 2.0),
+            UnitBegan(number, attempt if self.view.plan.lanes[number] in QUEUEING_LANES else attempt - 1),
+            *(UnitReturned(past.unit, past.attempt, SUCCESS) for past in self._past[-3:]),
+        ]
+        return self._rng.choice(kinds)
+
+    def _wish(self) -> Stimulus:
+        some = tuple(sorted({self._rng.randrange(len(self._plan)) for _ in range(self._rng.randint(1, 2))}))
+        if self._rng.randrange(5) == 0:
+            return self._rng.choice((CancelRunRequested("drain"), CancelRunRequested("stop"), InterruptRequested(15)))
+        kinds: tuple[Stimulus, ...] = (
+            CancelRequested(some),
+            CancelRequested(some),
+            RetryRequested(some),
+            RetryRequested(some, "dependents"),
+            PauseRequested(),
+            UnpauseRequested(),
+            WorkersRequested(self._rng.randint(0, 4)),
+        )
+        return self._rng.choice(kinds)
+
+
+def _deeds(decision: Decision) -> tuple[object, object]:
+    """A decision but for its timers: a restored scheduler sets its own."""
+    return decision.events, [effect for effect in decision.effects if not isinstance(effect, WakeAt)]

@@ -1,0 +1,266 @@
+"""Events as plain data, and the small values beside the scheduler: retry policies, calls, the ready queue."""
+
+from __future__ import annotations
+
+import functools
+import json
+from random import Random
+from typing import Any, get_args
+
+import pytest
+from core_driver import COMMAND, plan_of, unit
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qtui.core.events import (
+    CLASSES,
+    NAMES,
+    Event,
+    RunFinished,
+    RunPaused,
+    RunReopened,
+    RunStarted,
+    RunStopping,
+    RunUnpaused,
+    UnitCanceling,
+    UnitFinished,
+    UnitProgress,
+    UnitReady,
+    UnitReset,
+    UnitRetrying,
+    UnitStarted,
+    UnitSubmitted,
+    Warned,
+    WorkersChanged,
+    from_plain,
+    to_plain,
+)
+from qtui.core.model import Call, ExecutionMode, RetryPolicy, RunState, UnitError, UnitState
+from qtui.core.ready import ReadyQueue
+
+PLAN = plan_of(unit("a", family="fam"), unit("b", "a", action=COMMAND))
+ERROR = UnitError("ValueError", "wrong \x1b[31m", "  File x", None, ("Exception", "BaseException"))
+EXIT = UnitError("exit", "exit code 3", exit_code=3)
+
+EVENTS: list[Event] = [
+    RunStarted(1.5, "nightly", 4),
+    RunPaused(2.0, "paused by you"),
+    RunUnpaused(2.5, "unpaused by you"),
+    RunReopened(2.75, "retried by you"),
+    RunStopping(3.0, "interrupt", "interrupted", 15),
+    UnitReady(0, 3.5),
+    UnitSubmitted(1, 1, ExecutionMode.COMMAND, 2, 4.0),
+    UnitStarted(1, 1, ExecutionMode.COMMAND, 2, 4711, 4.5),
+    UnitRetrying(0, 2, 0.5, EXIT, 5.0),
+    UnitCanceling(0, 3, "timeout", "timed out after 2 s", True, 5.5),
+    UnitReset(1, 2, "retried by you", 6.0),
+    UnitProgress(0, 3, 10.0, 0.0, "halfway", 6.5),
+    UnitFinished(0, 3, 2, UnitState.FAILED, 7.0, 1.25, ERROR, "", False, False, True, {"rows": 12}),
+    UnitFinished(1, 0, 1, UnitState.SKIPPED, 7.0, cause="because a"),
+    WorkersChanged(8, "set by you", 7.5),
+    Warned(-1, "disk is almost full", 8.0),
+    Warned(1, "strange", 8.0),
+    RunFinished(RunState.FAILED, {"failed": 1, "skipped": 1}, 6.5, 1, 8.5),
+]
+
+
+# -- plain data ------------------------------------------------------------------------------------------
+
+
+def test_every_event_class_has_a_name_and_an_example_here() -> None:
+    classes = set(get_args(Event))
+    assert set(NAMES) == classes
+    assert set(CLASSES.values()) == classes
+    assert len(set(NAMES.values())) == len(classes)
+    assert {type(event) for event in EVENTS} == classes
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: NAMES[type(event)])
+def test_an_event_survives_json(event: Event) -> None:
+    text = json.dumps(to_plain(event, PLAN), allow_nan=False)
+    back = from_plain(json.loads(text), PLAN.numbers.__getitem__)
+    assert type(back) is type(event)
+    assert back == event
+    for name, value in event._asdict().items():
+        # equal is not enough: the word "failed" equals the state, but has no `ended`
+        assert isinstance(getattr(back, name), type(value)) or value == {}
+
+
+def test_units_are_ids_in_plain_data() -> None:
+    assert to_plain(UnitReady(1, 2.0), PLAN) == {"event": "unit_ready", "unit": "b", "at": 2.0}
+    assert to_plain(Warned(-1, "hm", 2.0), PLAN)["unit"] is None
+
+
+def test_the_start_of_a_run_carries_its_plan() -> None:
+    assert to_plain(RunStarted(1.0, "nightly", 4), PLAN)["units"] == [
+        {"id": "a", "family": "fam", "needs": [], "mode": "thread"},
+        {"id": "b", "family": "b", "needs": ["a"], "mode": "command"},
+    ]
+
+
+def test_a_retry_tells_its_cause_in_words() -> None:
+    assert to_plain(UnitRetrying(0, 1, 1.0, EXIT, 2.0), PLAN)["cause"] == "exit code 3"
+
+
+def test_an_unknown_event_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        from_plain({"event": "unit_teleported", "unit": "a"}, PLAN.numbers.__getitem__)
+
+
+# -- retry policies --------------------------------------------------------------------------------------
+
+policies = st.builds(
+    RetryPolicy,
+    delay=st.floats(0, 1e6),
+    backoff=st.floats(1, 1e9),
+    max_delay=st.floats(0, 1e6),
+    jitter=st.booleans(),
+)
+
+
+@given(policies, st.integers(1, 10_000), st.integers(0, 10**6))
+def test_a_wait_lies_between_zero_and_the_longest_delay(policy: RetryPolicy, retry: int, salt: int) -> None:
+    assert 0 <= policy.wait(retry, salt) <= policy.max_delay
+    if policy.jitter:
+        steady = RetryPolicy(delay=policy.delay, backoff=policy.backoff, max_delay=policy.max_delay)
+        assert steady.wait(retry) / 2 <= policy.wait(retry, salt) <= steady.wait(retry)
+
+
+@given(st.floats(0.001, 1e6), st.floats(1, 100), st.floats(0.001, 1e6))
+def test_without_jitter_no_wait_is_shorter_than_the_one_before(delay: float, backoff: float, most: float) -> None:
+    waits = [RetryPolicy(delay=delay, backoff=backoff, max_delay=most).wait(retry) for retry in range(1, 80)]
+    assert waits == sorted(waits)
+
+
+def test_waits_grow_by_the_backoff_up_to_the_longest() -> None:
+    policy = RetryPolicy(delay=1.0, backoff=3.0, max_delay=20.0)
+    assert [policy.wait(retry) for retry in (1, 2, 3, 4, 5)] == [1.0, 3.0, 9.0, 20.0, 20.0]
+
+
+def test_jitter_follows_from_the_salt_and_spreads() -> None:
+    policy = RetryPolicy(delay=10.0, jitter=True)
+    waits = [policy.wait(1, salt) for salt in range(100)]
+    assert waits == [policy.wait(1, salt) for salt in range(100)]
+    assert len(set(waits)) == 100
+    assert min(waits) < 6 < 9 < max(waits)
+
+
+@pytest.mark.parametrize(
+    ("on", "error", "covered"),
+    [
+        ((), UnitError("ValueError", ""), True),
+        ((3,), UnitError("exit", "", exit_code=3), True),
+        ((3,), UnitError("exit", "", exit_code=4), False),
+        ((3,), UnitError("ValueError", ""), False),
+        (("ConnectionError",), UnitError("ConnectionError", ""), True),
+        (("OSError",), UnitError("ConnectionError", "", bases=("OSError", "Exception")), True),
+        (("timeout",), UnitError("timeout", ""), True),
+        (("timeout",), UnitError("lost", ""), False),
+    ],
+)
+def test_on_names_the_errors_that_are_tried_again(on: tuple[int | str, ...], error: UnitError, covered: bool) -> None:
+    assert RetryPolicy(max=1, on=on).covers(error) is covered
+
+
+# -- calls -----------------------------------------------------------------------------------------------
+
+
+class ExecutionContext:
+    """Named like the real one, which is all that `Call.of` looks at."""
+
+
+def required(x: Any) -> None: ...
+def named_context(context: Any = None) -> None: ...
+def named_ctx(ctx: Any = None) -> None: ...
+def annotated(c: ExecutionContext | Any = None) -> None: ...
+def annotated_text(c: qtui.ExecutionContext = None) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+def variadic(*everything: Any) -> None: ...
+def none() -> None: ...
+def optional(x: int = 1) -> None: ...
+def keyword_only(*, x: int = 1) -> None: ...
+def keywords(**keys: Any) -> None: ...
+def two(x: Any, y: int) -> None: ...
+async def coroutine(context: Any) -> None: ...
+
+
+class Callable:
+    def method(self, context: Any) -> None: ...
+    async def __call__(self, context: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "function",
+    [required, named_context, named_ctx, annotated_text, variadic, coroutine, Callable().method, Callable()],
+)
+def test_the_context_is_passed_to_a_function_that_takes_one(function: Any) -> None:
+    assert Call.of(function).wants_context
+
+
+@pytest.mark.parametrize("function", [none, optional, keyword_only, keywords, dict])
+def test_no_context_is_passed_to_a_function_that_takes_none(function: Any) -> None:
+    assert not Call.of(function).wants_context
+
+
+def test_a_first_parameter_that_has_an_argument_gets_no_context() -> None:
+    assert not Call.of(required, {"x": 1}).wants_context
+    assert not Call.of(two, {"x": 1, "y": 2}).wants_context
+    assert Call.of(two, {"y": 2}).wants_context
+    assert not Call.of(named_context, {"context": 1}).wants_context
+
+
+def test_a_partial_is_a_call_of_what_is_left() -> None:
+    assert Call.of(functools.partial(two, y=2)).wants_context
+    assert not Call.of(functools.partial(optional, 1)).wants_context
+
+
+@pytest.mark.parametrize(
+    ("function", "args"),
+    [(none, {"x": 1}), (two, {}), (two, {"x": 1}), (required, {"z": 1}), (keyword_only, {"y": 1})],
+)
+def test_arguments_that_do_not_bind_are_a_type_error(function: Any, args: dict[str, Any]) -> None:
+    with pytest.raises(TypeError):
+        Call.of(function, args)
+
+
+def test_coroutine_functions_are_known_as_such() -> None:
+    assert Call.of(coroutine).is_async
+    assert Call.of(Callable()).is_async
+    assert Call.of(functools.partial(coroutine, None)).is_async
+    assert not Call.of(required).is_async
+
+
+# -- the ready queue -------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(st.randoms(use_true_random=False, note_method_calls=False))
+def test_the_queue_offers_what_a_sort_of_the_allowed_units_puts_first(rng: Random) -> None:
+    count = rng.randint(1, 10)
+    priorities = [rng.randrange(3) for _ in range(count)]
+    ranks = [rng.randrange(3) for _ in range(count)]
+    holds = [rng.choice([(), ("x",), ("y",), ("x", "y")]) for _ in range(count)]
+    free = {"x": 1, "y": 2}
+    queue = ReadyQueue(priorities, ranks, holds, free)
+    waiting: set[int] = set()
+    taken: list[int] = []
+    for _ in range(40):
+        match rng.choice(["push", "push", "pop", "pop", "discard", "give back"]):
+            case "push" if idle := sorted(set(range(count)) - waiting - set(taken)):
+                waiting.add(number := rng.choice(idle))
+                queue.push(number)
+            case "discard" if waiting:
+                waiting.discard(number := rng.choice(sorted(waiting)))
+                queue.discard(number)
+            case "give back" if taken:
+                queue.give_back(number := taken.pop(rng.randrange(len(taken))))
+                free.update({limit: free[limit] + 1 for limit in holds[number]})
+            case "pop":
+                allowed = [n for n in waiting if all(free[limit] for limit in holds[n])]
+                best = min(allowed, key=lambda n: (-priorities[n], -ranks[n], n), default=None)
+                assert queue.pop() == best
+                if best is not None:
+                    waiting.discard(best)
+                    taken.append(best)
+                    free.update({limit: free[limit] - 1 for limit in holds[best]})
+            case _:
+                pass

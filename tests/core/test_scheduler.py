@@ -1,0 +1,692 @@
+"""What a run does, told as scenarios: starts, ends, retries, stops, and what people ask for."""
+
+from __future__ import annotations
+
+import pytest
+from core_driver import COMMAND, COROUTINE, Run, milestone, unit
+
+from qtui.core.events import RunReopened, RunStarted, RunStopping, UnitProgress, UnitStarted, UnitSubmitted, Warned
+from qtui.core.model import SUCCESS, ExecutionMode, Fallback, Outcome, RetryPolicy, RunState, UnitError
+from qtui.core.stimuli import (
+    CancelRunRequested,
+    InterruptRequested,
+    PauseRequested,
+    RunRequested,
+    TimerFired,
+    UnitBegan,
+    UnitReturned,
+    UnpauseRequested,
+    WarningRaised,
+    WorkersRequested,
+)
+
+THRICE = RetryPolicy(max=2, delay=1.0, backoff=3.0)
+DRAIN, STOP = CancelRunRequested("drain"), CancelRunRequested("stop")
+LONG = 20_000
+
+
+def ended(run: Run) -> tuple[str, int]:
+    """The run's end and exit code."""
+    return str(run.finished.state), run.finished.exit_code
+
+
+# -- beginning and completing ----------------------------------------------------------------------------
+
+
+def test_nothing_happens_before_the_run_is_requested() -> None:
+    run = Run(unit("a"), begin=False)
+    assert run.send(TimerFired()) == []
+    assert run.view.state is RunState.PENDING
+
+
+def test_a_chain_runs_unit_by_unit_and_completes() -> None:
+    run = Run(unit("a"), unit("b", "a"), workers=3)
+    assert run.running == {"a"}
+    run.succeed("a")
+    assert run.running == {"b"}
+    run.succeed("b")
+    assert run.states() == {"a": "completed", "b": "completed"}
+    assert ended(run) == ("completed", 0)
+    assert run.finished.counts == {"completed": 2}
+
+
+def test_a_second_request_does_not_begin_the_run_again() -> None:
+    run = Run(unit("a"))
+    assert run.send(RunRequested("again")) == []
+    assert [event.name for event in run.said(RunStarted)] == ["test"]
+
+
+def test_a_unit_waits_for_all_its_needs() -> None:
+    run = Run(unit("a"), unit("b"), unit("both", "a", "b"))
+    run.succeed("a")
+    assert run.state("both") == "pending"
+    run.succeed("b")
+    assert run.running == {"both"}
+
+
+def test_no_more_units_run_than_there_are_workers() -> None:
+    run = Run(*(unit(f"u{n}") for n in range(5)), workers=2)
+    assert run.running == {"u0", "u1"}
+    run.succeed("u1")
+    assert run.running == {"u0", "u2"}
+
+
+def test_a_worker_slot_is_used_again_lowest_first() -> None:
+    run = Run(unit("a"), unit("b"), unit("c"), unit("d"), workers=3)
+    run.succeed("b", "a")
+    assert (run.unit("c").worker, run.unit("d").worker) == (3, 2)
+
+
+def test_the_higher_priority_goes_first() -> None:
+    run = Run(unit("low", priority=-1), unit("plain"), unit("high", priority=5), workers=1)
+    run.succeed("high", "plain", "low")
+    assert run.started == ["high", "plain", "low"]
+
+
+def test_among_equals_the_longest_remaining_path_goes_first() -> None:
+    run = Run(unit("short"), unit("long"), unit("long2", "long"), unit("long3", "long2"), workers=1)
+    run.succeed("long", "long2")
+    assert run.started == ["long", "long2", "short"]
+
+
+def test_priority_wins_over_the_longest_path() -> None:
+    run = Run(unit("long"), unit("next", "long"), unit("urgent", priority=1), workers=1)
+    assert run.running == {"urgent"}
+
+
+# -- failing ---------------------------------------------------------------------------------------------
+
+
+def test_a_failure_skips_what_needs_it_and_the_rest_goes_on() -> None:
+    run = Run(unit("a"), unit("b", "a"), unit("c", "b"), unit("other"), workers=2)
+    run.fail("a")
+    assert run.states() == {"a": "failed", "b": "skipped", "c": "skipped", "other": "running"}
+    assert run.unit("c").cause == "because a"
+    assert str(run.unit("a").error) == "ValueError: went wrong"
+    run.succeed("other")
+    assert ended(run) == ("failed", 1)
+
+
+def test_what_needs_a_failed_and_a_running_unit_is_skipped_at_once_and_only_once() -> None:
+    run = Run(unit("a"), unit("b"), unit("both", "a", "b"))
+    run.fail("a")
+    assert run.state("both") == "skipped"
+    run.succeed("b")
+    assert run.finished.counts == {"failed": 1, "completed": 1, "skipped": 1}
+
+
+def test_without_keep_going_nothing_new_starts_after_a_failure() -> None:
+    run = Run(unit("a"), unit("b"), unit("waits"), unit("after", "b"), workers=2, keep_going=False)
+    run.fail("a")
+    assert run.states() == {"a": "failed", "b": "running", "waits": "canceled", "after": "canceled"}
+    assert run.unit("waits").cause == "fail-fast: a failed"
+    run.succeed("b")
+    assert ended(run) == ("failed", 1)
+
+
+def test_without_keep_going_a_later_failure_is_not_tried_again() -> None:
+    run = Run(unit("a"), unit("b", retry=THRICE), workers=2, keep_going=False)
+    run.fail("a")
+    run.fail("b")
+    assert run.state("b") == "failed"
+
+
+def test_without_keep_going_a_fallback_is_no_failure() -> None:
+    run = Run(unit("a", fallback=Fallback(0)), unit("b", "a"), keep_going=False)
+    run.fail("a")
+    assert run.running == {"b"}
+
+
+def test_an_attempt_that_stops_without_being_asked_is_a_failure() -> None:
+    run = Run(unit("a"))
+    run.stopped("a")
+    assert run.state("a") == "failed"
+    assert run.unit("a").error is not None
+
+
+# -- trying again ----------------------------------------------------------------------------------------
+
+
+def test_a_failed_attempt_is_tried_again_after_a_growing_wait() -> None:
+    run = Run(unit("a", retry=THRICE), unit("b", "a"))
+    run.fail("a")
+    assert run.state("a") == "retrying"
+    assert run.unit("a").retry_in(run.now) == 1.0
+    run.wait(0.9)
+    assert run.state("a") == "retrying"
+    run.wait(0.1)
+    assert (run.state("a"), run.unit("a").attempt) == ("running", 2)
+    run.fail("a")
+    run.wait(2.9)
+    assert run.state("a") == "retrying"
+    run.wait(0.1)
+    run.succeed("a")
+    assert run.unit("a").attempt == 3
+    assert run.running == {"b"}
+
+
+def test_after_the_last_try_the_unit_has_failed() -> None:
+    run = Run(unit("a", retry=RetryPolicy(max=1, delay=0.0)))
+    run.fail("a")
+    run.wait(0)
+    run.fail("a")
+    assert ended(run) == ("failed", 1)
+    assert run.unit("a").attempt == 2
+
+
+def test_while_a_unit_waits_for_its_next_try_others_use_the_worker() -> None:
+    run = Run(unit("a", retry=THRICE), unit("b"), workers=1)
+    run.fail("a")
+    assert run.running == {"b"}
+    run.wait(1)
+    assert run.state("a") == "ready"
+    run.succeed("b")
+    assert run.running == {"a"}
+
+
+def test_only_the_errors_that_on_names_are_tried_again() -> None:
+    run = Run(unit("a", retry=RetryPolicy(max=3, on=(75,))), unit("b", retry=RetryPolicy(max=3, on=("OSError",))))
+    run.fail("a", "exit", exit_code=75)
+    assert run.state("a") == "retrying"
+    run.fail("b", "ValueError")
+    assert run.state("b") == "failed"
+
+
+def test_a_timer_that_fires_too_early_changes_nothing_and_is_set_again() -> None:
+    run = Run(unit("a", retry=THRICE))
+    run.fail("a")
+    assert run.send(TimerFired()) == []
+    assert run.wake == 1.0
+
+
+def test_two_back_offs_wake_at_the_earlier_time_first() -> None:
+    run = Run(unit("a", retry=RetryPolicy(max=1, delay=9.0)), unit("b", retry=RetryPolicy(max=1, delay=2.0)))
+    run.fail("a")
+    assert run.wake == 9.0
+    run.fail("b")
+    assert run.wake == 2.0
+    run.wait(2)
+    assert (run.states(), run.wake) == ({"a": "retrying", "b": "running"}, 9.0)
+
+
+# -- fallbacks -------------------------------------------------------------------------------------------
+
+
+def test_a_fallback_completes_a_unit_whose_last_try_failed() -> None:
+    run = Run(unit("a", fallback=Fallback(None), retry=RetryPolicy(max=1, delay=0.0)), unit("b", "a"))
+    run.fail("a")
+    assert run.state("a") == "retrying"
+    run.wait(0)
+    run.fail("a")
+    assert run.state("a") == "completed"
+    finished = run.unit("a").finished
+    assert finished is not None
+    assert finished.fallback
+    assert str(run.unit("a").error) == "ValueError: went wrong"
+    assert run.running == {"b"}
+
+
+def test_a_canceled_unit_gets_no_fallback() -> None:
+    run = Run(unit("a", fallback=Fallback(0)), unit("b", "a"))
+    run.cancel("a")
+    run.stopped("a")
+    assert run.states() == {"a": "canceled", "b": "skipped"}
+
+
+# -- timeouts --------------------------------------------------------------------------------------------
+
+
+def test_a_unit_that_takes_too_long_is_stopped_then_killed_then_timed_out() -> None:
+    run = Run(unit("a", timeout=10, grace=2), unit("b", "a"))
+    run.wait(10)
+    assert run.state("a") == "canceling"
+    assert run.interrupted == {"a"}
+    run.wait(1.9)
+    assert run.killed == set()
+    run.wait(0.1)
+    assert run.killed == {"a"}
+    run.stopped("a")
+    assert run.states() == {"a": "timeout", "b": "skipped"}
+    assert run.unit("a").cause == "timed out after 10 s"
+    assert ended(run) == ("failed", 1)
+
+
+def test_the_runs_grace_holds_for_units_without_their_own() -> None:
+    run = Run(unit("a", timeout=1), grace=3.0)
+    run.wait(3.9)
+    assert run.killed == set()
+    run.wait(0.1)
+    assert run.killed == {"a"}
+
+
+def test_a_unit_that_returns_in_time_is_not_stopped() -> None:
+    run = Run(unit("a", timeout=10), unit("b"))
+    run.succeed("a")
+    assert run.wait(20) == []
+
+
+def test_a_success_that_comes_after_the_timeout_is_still_a_timeout() -> None:
+    run = Run(unit("a", timeout=1))
+    run.wait(1)
+    run.succeed("a")
+    assert run.state("a") == "timeout"
+
+
+def test_a_timeout_may_be_tried_again_and_the_clock_starts_anew() -> None:
+    run = Run(unit("a", timeout=5, retry=RetryPolicy(max=1, delay=1.0, on=("timeout",))))
+    run.wait(5)
+    run.stopped("a")
+    assert run.state("a") == "retrying"
+    run.wait(1)
+    run.wait(4.9)
+    assert run.state("a") == "running"
+    run.wait(0.1)
+    assert run.state("a") == "canceling"
+
+
+def test_a_timeout_may_use_the_fallback() -> None:
+    run = Run(unit("a", timeout=1, fallback=Fallback(0)))
+    run.wait(1)
+    run.stopped("a")
+    assert ended(run) == ("completed", 0)
+
+
+# -- what cannot be stopped ------------------------------------------------------------------------------
+
+
+def test_an_abandoned_attempt_is_not_tried_again_and_is_counted() -> None:
+    run = Run(unit("a", timeout=1, grace=0, retry=THRICE), unit("b", "a"))
+    run.wait(1)
+    run.returns("a", Outcome(abandoned=True))
+    assert run.states() == {"a": "timeout", "b": "skipped"}
+    assert run.view.abandoned == 1
+
+
+def test_late_messages_are_ignored() -> None:
+    run = Run(unit("a", retry=RetryPolicy(max=1, delay=0.0)), unit("b"))
+    run.fail("a")
+    run.wait(0)
+    assert run.unit("a").attempt == 2
+    assert run.send(UnitReturned(0, 1, SUCCESS)) == []
+    assert run.send(UnitBegan(0, 1, 5)) == []
+    run.succeed("a")
+    assert run.send(UnitReturned(0, 2, SUCCESS)) == []
+    assert run.state("a") == "completed"
+
+
+# -- canceling units -------------------------------------------------------------------------------------
+
+
+def test_a_running_unit_that_is_canceled_is_asked_to_stop_and_then_canceled() -> None:
+    run = Run(unit("a", retry=THRICE), unit("b", "a"), workers=1)
+    run.cancel("a")
+    assert (run.state("a"), run.interrupted, run.killed) == ("canceling", {"a"}, set())
+    run.stopped("a")
+    assert run.states() == {"a": "canceled", "b": "skipped"}
+    assert run.unit("a").cause == "canceled by you"
+    assert ended(run) == ("canceled", 130)
+
+
+def test_a_second_cancel_kills_and_a_third_does_nothing() -> None:
+    run = Run(unit("a"))
+    run.cancel("a")
+    run.cancel("a")
+    assert run.killed == {"a"}
+    assert run.cancel("a") == []
+    assert run.wait(60) == []
+
+
+def test_a_canceled_unit_that_does_not_stop_is_killed_after_its_grace() -> None:
+    run = Run(unit("a", grace=2))
+    run.cancel("a")
+    run.wait(2)
+    assert run.killed == {"a"}
+
+
+def test_a_canceled_unit_that_succeeds_all_the_same_is_canceled() -> None:
+    run = Run(unit("a"))
+    run.cancel("a")
+    run.succeed("a")
+    assert run.state("a") == "canceled"
+
+
+def test_canceling_a_unit_that_is_timing_out_kills_it_for_good() -> None:
+    run = Run(unit("a", timeout=1, retry=THRICE, fallback=Fallback(0)))
+    run.wait(1)
+    run.cancel("a")
+    assert run.killed == {"a"}
+    run.stopped("a")
+    assert run.state("a") == "canceled"
+
+
+def test_canceling_a_unit_that_is_being_killed_for_a_timeout_still_counts() -> None:
+    run = Run(unit("a", timeout=1, grace=0, retry=THRICE))
+    run.wait(1)
+    assert run.killed == {"a"}
+    run.cancel("a")
+    assert run.killed == set()
+    run.stopped("a")
+    assert run.state("a") == "canceled"
+
+
+def test_units_that_hold_no_worker_are_canceled_at_once() -> None:
+    run = Run(unit("busy"), unit("ready"), unit("pending", "busy"), unit("below", "pending"), workers=1)
+    run.cancel("ready", "pending")
+    assert run.states() == {"busy": "running", "ready": "canceled", "pending": "canceled", "below": "skipped"}
+    run.succeed("busy")
+    assert ended(run) == ("canceled", 130)
+
+
+def test_a_unit_that_waits_for_its_next_try_is_canceled_at_once() -> None:
+    run = Run(unit("a", retry=THRICE), unit("b"))
+    run.fail("a")
+    run.cancel("a")
+    assert run.state("a") == "canceled"
+    assert run.wait(10) == []
+
+
+def test_a_submitted_unit_is_stopped_by_its_lane() -> None:
+    run = Run(unit("a", action=COMMAND))
+    run.cancel("a")
+    assert (run.state("a"), run.interrupted) == ("canceling", {"a"})
+    assert run.begins("a") == []
+    run.stopped("a")
+    assert run.state("a") == "canceled"
+
+
+def test_canceling_what_has_ended_does_nothing() -> None:
+    run = Run(unit("a"), unit("b"))
+    run.succeed("a")
+    assert run.cancel("a") == []
+
+
+# -- ending the run --------------------------------------------------------------------------------------
+
+
+def test_a_drained_run_lets_running_units_finish() -> None:
+    run = Run(unit("a"), unit("b", "a"), unit("c"), workers=1)
+    run.send(DRAIN)
+    assert run.states() == {"a": "running", "b": "canceled", "c": "canceled"}
+    assert run.interrupted == set()
+    run.succeed("a")
+    assert ended(run) == ("canceled", 130)
+
+
+def test_a_drained_run_tries_nothing_again() -> None:
+    run = Run(unit("a", retry=THRICE))
+    run.send(DRAIN)
+    run.fail("a")
+    assert ended(run) == ("failed", 1)
+
+
+def test_a_stopped_run_stops_running_units() -> None:
+    run = Run(unit("a"), unit("b", "a"), unit("c", retry=THRICE), workers=2)
+    run.fail("c")
+    run.send(STOP)
+    assert run.states() == {"a": "canceling", "b": "canceled", "c": "canceled"}
+    run.stopped("a")
+    assert ended(run) == ("canceled", 130)
+
+
+def test_stopping_twice_kills() -> None:
+    run = Run(unit("a"), unit("b"))
+    run.send(STOP)
+    assert run.interrupted == {"a", "b"}
+    run.send(STOP)
+    assert run.killed == {"a", "b"}
+
+
+def test_a_drain_may_become_a_stop_but_not_the_other_way_round() -> None:
+    run = Run(unit("a"))
+    run.send(DRAIN)
+    run.send(STOP)
+    assert run.interrupted == {"a"}
+    assert run.send(DRAIN) == []
+    run.send(STOP)
+    assert run.killed == {"a"}
+
+
+def test_a_stopped_run_with_nothing_running_ends_at_once() -> None:
+    run = Run(unit("a", retry=THRICE))
+    run.fail("a")
+    run.send(STOP)
+    assert ended(run) == ("canceled", 130)
+
+
+def test_an_interrupt_cuts_what_runs_and_leaves_the_rest_for_resume() -> None:
+    run = Run(unit("done"), unit("a"), unit("b", "a"), workers=2)
+    run.succeed("done")
+    run.send(InterruptRequested(15))
+    assert run.interrupted == {"a"}
+    run.stopped("a")
+    assert run.states() == {"done": "completed", "a": "pending", "b": "pending"}
+    assert ended(run) == ("interrupted", 128 + 15)
+
+
+def test_a_second_interrupt_kills() -> None:
+    run = Run(unit("a"))
+    run.send(InterruptRequested(2))
+    run.send(InterruptRequested(2))
+    assert run.killed == {"a"}
+    run.stopped("a")
+    assert ended(run) == ("interrupted", 130)
+
+
+def test_stopping_an_interrupted_run_kills_and_it_stays_interrupted() -> None:
+    run = Run(unit("a"), unit("b", "a"))
+    run.send(InterruptRequested(15))
+    run.send(STOP)
+    assert run.killed == {"a"}
+    run.stopped("a")
+    assert run.states() == {"a": "pending", "b": "pending"}
+    assert ended(run) == ("interrupted", 143)
+
+
+def test_interrupting_a_stopped_run_leaves_it_canceled_when_all_units_end() -> None:
+    run = Run(unit("a"))
+    run.send(STOP)
+    run.send(InterruptRequested(15))
+    run.stopped("a")
+    assert ended(run) == ("canceled", 130)
+
+
+def test_an_interrupted_run_is_over_for_timers_and_cancels() -> None:
+    run = Run(unit("a", retry=THRICE), unit("b", "a"))
+    run.fail("a")
+    run.send(InterruptRequested(2))
+    assert ended(run) == ("interrupted", 130)
+    assert run.wait(10) == []
+    assert run.cancel("b") == []
+
+
+# -- pause and workers -----------------------------------------------------------------------------------
+
+
+def test_a_paused_run_starts_nothing_until_it_goes_on() -> None:
+    run = Run(unit("a"), unit("b", "a"), unit("c"), workers=1)
+    run.send(PauseRequested())
+    assert run.view.paused
+    run.succeed("a")
+    assert run.running == set()
+    assert run.state("b") == "ready"
+    run.send(UnpauseRequested())
+    assert run.running == {"b"}
+
+
+def test_pausing_twice_is_said_once() -> None:
+    run = Run(unit("a"))
+    assert run.send(UnpauseRequested()) == []
+    assert len(run.send(PauseRequested())) == 1
+    assert run.send(PauseRequested()) == []
+
+
+def test_a_back_off_that_ends_during_a_pause_makes_the_unit_ready_only() -> None:
+    run = Run(unit("a", retry=THRICE))
+    run.fail("a")
+    run.send(PauseRequested())
+    run.wait(1)
+    assert run.state("a") == "ready"
+
+
+def test_more_workers_start_more_units() -> None:
+    run = Run(*(unit(f"u{n}") for n in range(4)), workers=1)
+    run.send(WorkersRequested(3))
+    assert run.running == {"u0", "u1", "u2"}
+    assert run.view.workers == 3
+
+
+def test_fewer_workers_let_running_units_finish() -> None:
+    run = Run(*(unit(f"u{n}") for n in range(4)), workers=3)
+    run.send(WorkersRequested(1))
+    run.succeed("u0", "u1")
+    assert run.running == {"u2"}
+    run.succeed("u2")
+    assert run.running == {"u3"}
+
+
+@pytest.mark.parametrize(("asked", "got"), [(0, 1), (-3, 1), (99, 8)])
+def test_workers_stay_within_their_bounds(asked: int, got: int) -> None:
+    run = Run(unit("a"), workers=2, max_workers=8)
+    run.send(WorkersRequested(asked))
+    assert run.view.workers == got
+
+
+def test_workers_may_be_set_before_the_run_begins() -> None:
+    run = Run(unit("a"), unit("b"), begin=False, workers=2)
+    run.send(WorkersRequested(1))
+    run.send(RunRequested())
+    assert run.running == {"a"}
+
+
+# -- lanes -----------------------------------------------------------------------------------------------
+
+
+def test_the_sequential_lane_runs_one_unit_at_a_time_beside_others() -> None:
+    one = ExecutionMode.SEQUENTIAL
+    run = Run(unit("s1", mode=one), unit("s2", mode=one), unit("t1"), unit("t2"), workers=4)
+    assert run.running == {"s1", "t1", "t2"}
+    run.succeed("s1")
+    assert run.running == {"s2", "t1", "t2"}
+
+
+def test_a_sequential_run_runs_one_unit_at_a_time_whatever_its_lane() -> None:
+    units = unit("a"), unit("b", action=COMMAND), unit("c", action=COROUTINE)
+    run = Run(*units, workers=4, mode=ExecutionMode.SEQUENTIAL)
+    assert run.running == {"a"}
+    run.send(WorkersRequested(4))
+    assert run.running == {"a"}
+    run.succeed("a")
+    assert run.running == {"b"}
+
+
+def test_no_more_coroutines_run_than_are_allowed() -> None:
+    units = [unit(f"co{n}", action=COROUTINE, priority=1) for n in range(3)]
+    run = Run(*units, unit("t"), workers=4, max_async=2)
+    assert run.running == {"co0", "co1", "t"}
+    run.fail("co0")
+    assert run.running == {"co1", "co2", "t"}
+
+
+def test_a_coroutine_that_is_to_be_tried_again_gives_its_place_away() -> None:
+    units = [unit(f"co{n}", action=COROUTINE, retry=THRICE) for n in range(2)]
+    run = Run(*units, workers=2, max_async=1)
+    run.fail("co0")
+    assert run.running == {"co1"}
+    run.wait(1)
+    assert run.state("co0") == "ready"
+
+
+def test_a_command_is_submitted_first_and_runs_once_it_began() -> None:
+    run = Run(unit("a", action=COMMAND), workers=1)
+    assert run.unit("a").submitted
+    assert (run.state("a"), run.view.active) == ("ready", 1)
+    run.wait(3)
+    run.begins("a", pid=4711)
+    assert (run.state("a"), run.unit("a").pid, run.unit("a").started_at) == ("running", 4711, 3.0)
+    assert run.begins("a", pid=4712) == []
+
+
+def test_a_commands_timeout_counts_from_its_beginning() -> None:
+    run = Run(unit("a", action=COMMAND, timeout=5))
+    run.wait(100)
+    run.begins("a")
+    run.wait(4.9)
+    assert run.state("a") == "running"
+    run.wait(0.1)
+    assert run.state("a") == "canceling"
+
+
+def test_a_command_that_returns_without_having_begun_ran_in_the_slot_it_held() -> None:
+    run = Run(unit("other"), unit("a", action=COMMAND), unit("b", "a"))
+    run.succeed("a")
+    assert run.state("a") == "completed"
+    assert run.running == {"other", "b"}
+    submitted, started = run.said(UnitSubmitted)[0], run.said(UnitStarted)[1]
+    assert (started.unit, started.attempt, started.worker) == (1, 1, submitted.worker)
+
+
+def test_a_command_that_could_not_be_started_has_failed_or_is_tried_again() -> None:
+    run = Run(unit("a", action=COMMAND), unit("b", action=COMMAND, retry=THRICE))
+    run.fail("a", "OSError")
+    run.fail("b", "OSError")
+    assert run.states() == {"a": "failed", "b": "retrying"}
+    assert run.said(UnitStarted) == []
+
+
+def test_a_command_that_could_not_be_started_uses_its_fallback() -> None:
+    run = Run(unit("a", action=COMMAND, fallback=Fallback(0)))
+    run.fail("a", "OSError")
+    assert ended(run) == ("completed", 0)
+
+
+# -- milestones ------------------------------------------------------------------------------------------
+
+
+def test_a_milestone_completes_by_itself_when_its_needs_have() -> None:
+    run = Run(unit("a"), milestone("m", "a"), unit("b", "m"))
+    run.succeed("a")
+    assert run.state("m") == "completed"
+    assert run.running == {"b"}
+    assert run.unit("m").attempt == 0
+
+
+def test_a_milestone_is_skipped_like_any_unit() -> None:
+    run = Run(unit("a"), milestone("m", "a"))
+    run.fail("a")
+    assert run.state("m") == "skipped"
+
+
+def test_a_workflow_of_milestones_completes_at_once() -> None:
+    run = Run(milestone("m"), milestone("n", "m"))
+    assert ended(run) == ("completed", 0)
+
+
+def test_a_milestone_completes_during_a_pause() -> None:
+    run = Run(unit("a"), milestone("m", "a"))
+    run.send(PauseRequested())
+    run.succeed("a")
+    assert ended(run) == ("completed", 0)
+
+
+def quiet_chain(first: object) -> Run:
+    """A very long chain of milestones behind one unit; begun by the test in one decision."""
+    links = (milestone(f"m{n}", f"m{n - 1}" if n else "first") for n in range(LONG))
+    return Run(unit("first"), *links, begin=False)
+
+
+def test_a_chain_of_twenty_thousand_milestones_completes_without_recursion() -> None:
+    run = quiet_chain(None)
+    run.scheduler.handle(RunRequested(), 0.0)
+    decision = run.scheduler.handle(UnitReturned(0, 1, SUCCESS), 1.0)
+    assert len(decision.events) == 1 + 2 * LONG + 1
+    assert decision.events[-1].state is RunState.COMPLETED  # type: ignore[union-attr]
+
+
+def test_a_chain_of_twenty_thousand_is_skipped_and_revived_without_recursion() -> None:
+    run = quiet_chain(None)
+    run.scheduler.handle(RunRequested(), 0.0)
+    failed = Outcome(error=UnitError("ValueError", "wrong"))
+    assert len(run.scheduler.handle(UnitReturned(0, 1, failed), 1.0).events) == 1 + LONG + 1
+    run.scheduler.handle(run_again(0), 2.0)
+    decision = run.scheduler.handle(UnitReturned(0, 2, SUCCESS), 3.0)
+    assert decision.events[-1].state is RunState.COMPLETED  # type: ignore[union-attr]

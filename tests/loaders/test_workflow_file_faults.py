@@ -1,0 +1,211 @@
+"""Workflow files with faults: each is told with its line, its key path, and where possible a way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qtui.core.errors import CircularDependencyError, InvalidWorkflow, Problem
+from qtui.core.model import WorkflowDefinition
+from qtui.loaders.load import load_definition
+
+Problems = Callable[..., tuple[Problem, ...]]
+
+FAULTS = [
+    # unknown keys and the words of other tools
+    ("[units.a]\ntimout = 1", '2: units.a.timout: unknown key (did you mean "timeout"?)'),
+    ("[units.a]\n[units.b]\ndepends_on = ['a']", '3: units.b.depends_on: unknown key (did you mean "needs"?)'),
+    ("[units.a]\ncommand = 'x'", '2: units.a.command: unknown key (did you mean "run"?)'),
+    ("[units.a]\ndir = 'x'", '2: units.a.dir: unknown key (did you mean "cwd"?)'),
+    ("[units.a]\npools = ['x']", "2: units.a.pools: unknown key"),
+    ("[units.a]\n[tasks.b]", '2: tasks: unknown key (did you mean "units"?)'),
+    ("name = 'x'\n[units.a]", "1: name: unknown key (it belongs in [workflow])"),
+    ("[units.a]\n[fetch]\nrun = 'x'", "2: fetch: unknown key (did you mean [units.fetch]?)"),
+    ("[workflow]\nworker = 3\n[units.a]", '2: workflow.worker: unknown key (did you mean "workers"?)'),
+    ("[defaults]\ntimeot = 3\n[units.a]", '2: defaults.timeot: unknown key (did you mean "timeout"?)'),
+    ("[defaults]\nrun = 'x'\n[units.a]", "2: defaults.run: cannot be a default (write it in [units.NAME])"),
+    ("[units.a]\nretries = { max = 1, delays = 3 }", '2: units.a.retries.delays: unknown key (did you mean "delay"?)'),
+    ("[units.a.retries]\nmax = 1\ndelays = 3", '3: units.a.retries.delays: unknown key (did you mean "delay"?)'),
+    # values of the wrong kind
+    ("version = 2\n[units.a]", "1: version: expected 1, the version known here, not the number 2"),
+    ("version = true\n[units.a]", "1: version: expected 1"),
+    ("units = 3", "1: units: expected a table: [units], not the number 3"),
+    ("[units]\na = 'x'", "2: units.a: expected a table, not the string \"x\" (write a table [units.a]"),
+    ("[units.a]\nneeds = 'b'", '2: units.a.needs: expected a list of names, not the string "b" (write ["b"])'),
+    ("[units.a]\nneeds = ['a', 3]", "2: units.a.needs[1]: expected a string, not the number 3"),
+    ("[units.a]\nrun = ''", "2: units.a.run: is empty"),
+    ("[units.a]\nrun = []", "2: units.a.run: is empty"),
+    ("[units.a]\nrun = ['x', '']", "2: units.a.run[1]: is empty"),
+    ('[units.a]\nrun = "a\\u0000b"', "2: units.a.run: contains a NUL character"),
+    ("[units.a]\nargv = []", "2: units.a.argv: names no program"),
+    ("[units.a]\nargv = ['x', 1]", "2: units.a.argv[1]: expected a string, not the number 1"),
+    ("[units.a]\ntimeout = true", '2: units.a.timeout: expected a duration such as "90s", or a number of seconds, not'),
+    ("[units.a]\ntimeout = nan", "2: units.a.timeout: expected a finite number of seconds, not the number nan"),
+    ("[units.a]\ntimeout = inf", "2: units.a.timeout: expected a finite number of seconds, not the number inf"),
+    ("[units.a]\ntimeout = -1", "2: units.a.timeout: a duration cannot be negative"),
+    ("[units.a]\ntimeout = 0", "2: units.a.timeout: must be longer than 0"),
+    ("[units.a]\ntimeout = '90'", '2: units.a.timeout: expected a duration such as "90s", "1h30m" or "500ms", not th'),
+    ("[units.a]\nretries = true", "2: units.a.retries: expected a whole number or a table such as { max = 3 }, not a"),
+    ("[units.a]\nretries = -1", "2: units.a.retries: expected a whole number from 0 to 1000000, not the number -1"),
+    ("[units.a]\nretries = { delay = 3 }", "2: units.a.retries: max is missing"),
+    ("[units.a]\nretries = { max = 1, on = [0] }", "2: units.a.retries.on[0]: exit code 0 is a success"),
+    ("[units.a]\nretries = { max = 1, backoff = nan }", "2: units.a.retries.backoff: expected a number from 1 to 1000"),
+    ("[units.a]\npriority = 1.5", "2: units.a.priority: expected a whole number, not the number 1.5"),
+    ("[units.a]\nkind = 'gpu'", '2: units.a.kind: "gpu" is not one of cpu, io'),
+    ("[units.a]\nmode = 'theads'", '2: units.a.mode: "theads" is not one of auto, sequential, thread, async (did you'),
+    ("[units.a]\nenv = { A = 4 }", '2: units.a.env.A: expected a string, not the number 4 (write "4")'),
+    ("[units.a.env]\nB = '1'\nA = 4", '3: units.a.env.A: expected a string, not the number 4 (write "4")'),
+    ('[env]\n"A=B" = "1"\n[units.a]', "2: env.A=B: is not a name for an environment variable"),
+    ("[defaults]\nenv = { A = 4 }\n[units.a]", "2: defaults.env.A: expected a string"),
+    ('[units.a]\nrun = "x"\nshell = "bash \'"', "3: units.a.shell: \"bash '\" cannot be split into words"),
+    ('[units.a]\ntags = ["a\\u001bb"]', '2: units.a.tags[0]: "a\\x1bb" has characters that cannot be shown'),
+    ("[workflow]\nworkers = 0\n[units.a]", "2: workflow.workers: expected a whole number from 1 to 1024, not the numb"),
+    ("[workflow]\nworkers = 5\nmax_workers = 4\n[units.a]", "2: workflow.workers: 5 workers are more than max_workers"),
+    ("[workflow]\nkeep_going = 1\n[units.a]", "2: workflow.keep_going: expected true or false, not the number 1"),
+    ("[workflow]\nstrategy = 'fast'\n[units.a]", '2: workflow.strategy: "fast" is not one of priority, resource_bal'),
+    # names and combinations
+    ('[units."a b"]', '1: units.a b: "a b" cannot be the name of a unit (use letters'),
+    ("[units.'a[0]']", '1: units.a[0]: "a[0]" cannot be the name of a unit'),
+    ("[units.-a]", '1: units.-a: "-a" cannot be the name of a unit'),
+    ("[units.a]\nrun = 'x'\nargv = ['y']", "3: units.a.argv: run and argv exclude each other"),
+    ("[units.a]\nargs = { x = 1 }", "2: units.a.args: only a call takes args"),
+    ("[units.a]\nargv = ['x']\nshell = 'sh'", "3: units.a.shell: only run uses a shell"),
+    # the matrix
+    ("[units.a]\nmatrix = { x = [] }", "2: units.a.matrix.x: is empty, so there would be no unit"),
+    ("[units.a]\nmatrix = {}", "2: units.a.matrix: has no list to take values from"),
+    ("[units.a]\nmatrix = [1]", "2: units.a.matrix: expected a table of lists, not a list"),
+    ("[units.a]\nmatrix = { x = [[1]] }", "2: units.a.matrix.x[0]: expected a string, number or boolean, not a list"),
+    ('[units.a]\nmatrix = { x = ["a\\nb"] }', '2: units.a.matrix.x[0]: "a\\nb" cannot be part of a unit\'s name'),
+    ("[units.a]\nmatrix = { x = [1, 1] }", "2: units.a.matrix: makes [x=1] twice"),
+    ("[units.a]\nmatrix = { x = [1], exclude = [{ x = 1 }] }", "2: units.a.matrix: leaves no unit to run"),
+    ("[units.a]\nmatrix = { xs = [1], exclude = [{ x = 1 }] }", "2: units.a.matrix.exclude[0].x: is not a list of thi"),
+    ("[units.a]\nmatrix = { x = [1], y = [1], include = [{ x = 1 }] }", "2: units.a.matrix.include[0]: y is missing"),
+    # expressions
+    ("[units.a]\nrun = 'echo ${{ matrix.x }}'", "2:13: units.a.run: matrix.x is not known (there is no matrix here)"),
+    (
+        "[params]\nday = 'x'\n[units.a]\nrun = '''\necho a\necho ${{ params.dya }}'''",
+        '6:6: units.a.run: params.dya is not known (did you mean "day"?)',
+    ),
+    ("[units.a]\nrun = ['x', 'y ${{ nope.x }}']", '2:16: units.a.run[1]: there is no "nope" to take "x" from'),
+    ("[units.a]\nrun = '${{ 1 + 1 }}'", '2:8: units.a.run: "${{ 1 + 1 }}" is not an expression (write params.NAME'),
+    ("[units.a]\nrun = 'x ${{ params.x'", "2:10: units.a.run: ${{ is never closed (close it with }})"),
+    ("[units.a]\nenv = { X = '${{ env.NO_SUCH_ONE }}' }", "2:14: units.a.env.X: env.NO_SUCH_ONE is not known"),
+    ("[units.a]\ncall = 'json:loads'\nargs = { s = ['${{ params.x }}'] }", "3:16: units.a.args.s[0]: params.x is not k"),
+    ("[defaults]\ncwd = '${{ params.x }}'\n[units.a]", "2:8: defaults.cwd: params.x is not known"),
+    # params
+    ("[params]\nx = { default = 1, type = 'str' }\n[units.a]", "2: params.x.default: expected a string, not the number"),
+    ("[params]\nx = { type = 'text' }\n[units.a]", '2: params.x.type: "text" is not one of str, int, float, bool, l'),
+    ("[params]\nx = { defualt = 1 }\n[units.a]", '2: params.x.defualt: unknown key (did you mean "default"?)'),
+    ("[params]\nx = { type = 'str' }\n[units.a]", "2: params.x: a value is required (give one with -p x=VALUE)"),
+    ("[params]\nx = { required = false }\n[units.a]", "2: params.x.required: a param that is not required needs a d"),
+    ("[params]\nx = { required = true, default = 1 }\n[units.a]", "2: params.x.required: a required param has no def"),
+    ("[params]\nx = { pattern = '(', default = 'a' }\n[units.a]", "2: params.x.pattern: is not a regular expression"),
+    ("[params]\nx = { pattern = 'b+', default = 'a' }\n[units.a]", '2: params.x.default: "a" does not match the pattern'),
+    ("[params]\nx = { choices = ['small'], default = 'smal' }\n[units.a]", '2: params.x.default: "smal" is not one of s'),
+    ("[params]\nx = nan\n[units.a]", "2: params.x.default: expected a finite number, not the number nan"),
+    ("[params]\nx = 2024-01-01\n[units.a]", "2: params.x: expected a string, number, boolean or list, not a date"),
+    ("[params]\nx-y = 1\n[units.a]", "2: params.x-y: is not a name for a param"),
+    ("[params]\nparams = 1\n[units.a]", '2: params.params: a param cannot be called "params"'),
+    ("[params]\nb = 1\n[units.b]\n[units.a]\nneeds = ['b']", '4: units.a: needs "b", which is also the name of a p'),
+    # the graph
+    ("[workflow]", "there is no unit to run (add a [units.NAME] table)"),
+    ("", "there is no unit to run (add a [units.NAME] table)"),
+    ("[units.fetch]\n[units.b]\nneeds = ['fecth']", '2: units.b: needs "fecth", which is not a unit (did you mean "fe'),
+    ("[units.a]\nneeds = ['b']\n[units.b]\nneeds = ['a']", "1: units.a: these units need each other: a needs b needs a"),
+    ("[units.a]\nmatrix = { x = [1, 2] }\nneeds = ['b']", '1: units.a: needs "b", which is not a unit'),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), FAULTS)
+def test_a_fault_is_told_with_its_place(problems: Problems, text: str, message: str) -> None:
+    (problem,) = problems(text)
+    assert str(problem).removeprefix("flow.toml:").startswith(message)
+    assert "\n" not in str(problem)
+
+
+MALFORMED = [
+    ("[units.a\n", "flow.toml:1:9: not correct TOML: "),
+    ("a = 1\na = 2\n", "flow.toml:2:6: not correct TOML: Cannot overwrite a value"),
+    ("[units.a]\n[units.a]\n", "flow.toml:2:9: not correct TOML: Cannot declare ('units', 'a') twice"),
+    ("a = [1,\n2", "flow.toml:2:2: not correct TOML: Unclosed array"),
+    ("a = " + "[" * 5000, "flow.toml: tables or arrays are nested too deeply"),
+    ("a = " + "9" * 5000, "flow.toml: not usable as TOML: Exceeds the limit"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), MALFORMED)
+def test_text_that_is_no_toml_is_one_line_with_a_place(problems: Problems, text: str, message: str) -> None:
+    (problem,) = problems(text)
+    assert str(problem).startswith(message.rsplit(":", 1)[0] if message.endswith(": ") else message)
+    assert "\n" not in str(problem)
+
+
+def test_bytes_that_are_no_text_are_told_with_their_place(tmp_path: Path) -> None:
+    (tmp_path / "flow.toml").write_bytes(b"[units.a]\nrun = '\xff'\n")
+    with pytest.raises(InvalidWorkflow, match=r"flow\.toml:2:8: the byte 0xff is not UTF-8 text"):
+        load_definition("flow.toml")
+
+
+def test_tables_nested_deeper_than_python_can_go_are_told(problems: Problems) -> None:
+    (problem,) = problems("[units.a.args" + ".x" * 3000 + "]\n")
+    assert "nested too deeply" in str(problem)
+
+
+def test_all_faults_of_a_file_are_told_at_once(problems: Problems) -> None:
+    found = problems(
+        """
+        vesion = 1
+        [workflow]
+        workers = "many"
+        [params]
+        day = { type = "str", required = true }
+        [units.a]
+        timeout = -1
+        tag = ["x"]
+        run = "echo ${{ params.day }} ${{ params.other }}"
+        [units.b]
+        needs = ["a", "c"]
+        retries = { max = -1, on = [true] }
+        """
+    )
+    assert [(problem.where, problem.key) for problem in found] == [
+        ("flow.toml:2", "vesion"),
+        ("flow.toml:6", "params.day"),
+        ("flow.toml:4", "workflow.workers"),
+        ("flow.toml:8", "units.a.timeout"),
+        ("flow.toml:9", "units.a.tag"),
+        ("flow.toml:13", "units.b.retries.max"),
+        ("flow.toml:13", "units.b.retries.on[0]"),
+        ("flow.toml:11", "units.b"),
+    ]
+
+
+def test_a_fault_that_all_items_of_a_matrix_have_is_told_once(problems: Problems) -> None:
+    found = problems("[units.a]\nmatrix = { x = [1, 2, 3] }\ntimeout = '${{ matrix.x }}'\nneeds = ['gone']\nrun = ''")
+    assert [problem.key for problem in found] == ["units.a.run", "units.a"]
+
+
+def test_a_fault_of_the_defaults_is_told_once_and_even_if_every_unit_overrides_it(problems: Problems) -> None:
+    (problem,) = problems("[defaults]\ntimeout = -1\n[units.a]\ntimeout = 1\n[units.b]\ntimeout = 1")
+    assert (problem.where, problem.key) == ("flow.toml:2", "defaults.timeout")
+    (problem,) = problems("[defaults]\ntimeout = -1\n[units.a]\n[units.b]")
+    assert (problem.where, problem.key) == ("flow.toml:2", "defaults.timeout")
+
+
+def test_a_cycle_alone_keeps_its_path(load: Callable[..., WorkflowDefinition]) -> None:
+    with pytest.raises(CircularDependencyError) as raised:
+        load("[units.a]\nneeds = ['b']\n[units.b]\nneeds = ['a']")
+    assert raised.value.path == ("a", "b", "a")
+
+
+def test_a_broken_matrix_does_not_make_needs_look_unknown(problems: Problems) -> None:
+    (problem,) = problems("[units.a]\nmatrix = { x = 3 }\n[units.b]\nneeds = ['a[x=3]']")
+    assert problem.key == "units.a.matrix.x"
+
+
+def test_a_matrix_too_large_to_expand_is_refused(problems: Problems) -> None:
+    axes = ", ".join(f"x{n} = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]" for n in range(20))
+    (problem,) = problems(f"[units.a]\nmatrix = {{ {axes} }}")
+    assert problem.message == "makes more than 100000 units"

@@ -1,0 +1,245 @@
+"""Words, signs and causes; headers at every width; which panes are shown."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from scenes import diamond, nightly, unit
+from scripted import ScriptedSession
+
+from qtui.core.model import Argv, ExecutionMode, Outcome, RetryPolicy, RunOptions, UnitError
+from qtui.core.state import RunView
+from qtui.core.stimuli import CancelRequested, CancelRunRequested, PauseRequested
+from qtui.tui.format import (
+    ASCII,
+    SIGNS,
+    UNICODE,
+    Look,
+    cause_of,
+    clock,
+    look_of,
+    prefers_ascii,
+    run_word,
+    short_clock,
+    size_of,
+)
+from qtui.tui.panes import Arrangement, Pane, arrangement_for, panes_shown
+from qtui.tui.widgets.header import counts_line, look_counts, progress_line
+from qtui.tui.widgets.lines import Line
+
+
+def seen(session: ScriptedSession, name: str) -> tuple[Look, str]:
+    found = session.view().unit(session.number(name))
+    return look_of(found), cause_of(found, session.now())
+
+
+def written(line: Line) -> str:
+    return "".join(span.text for span in line)
+
+
+def test_every_look_has_one_cell_in_both_sets_and_no_two_share_it() -> None:
+    for glyphs in (UNICODE, ASCII):
+        signs = [glyphs.sign(look) for look in Look]
+        assert all(cell_len(sign) == 1 for sign in signs)
+        assert len(set(signs)) == len(signs)
+    assert all(sign.ascii.isascii() for sign in SIGNS.values())
+
+
+def test_bad_news_is_in_capitals() -> None:
+    assert {look for look in Look if look.value.isupper()} == {Look.FAIL, Look.TIME, Look.CANC}
+
+
+def test_a_waiting_unit_says_how_many_needs_are_met() -> None:
+    session = diamond()
+    session.completes("fetch", "clean")
+    assert seen(session, "train") == (Look.WAIT, "has 1/2 needs")
+
+
+def test_a_ready_unit_is_queued_while_all_workers_are_busy() -> None:
+    session = ScriptedSession([unit("a"), unit("b")], RunOptions(workers=1))
+    assert seen(session, "b") == (Look.QUEUE, "1 of 1 workers busy")
+
+
+def test_a_ready_unit_is_queued_while_the_run_is_paused() -> None:
+    session = diamond()
+    session.post(PauseRequested())
+    session.completes("fetch")
+    assert seen(session, "clean") == (Look.QUEUE, "paused")
+
+
+def test_a_ready_unit_is_ready_when_a_worker_is_free() -> None:
+    units = [unit("a", mode=ExecutionMode.SEQUENTIAL), unit("b", mode=ExecutionMode.SEQUENTIAL)]
+    session = ScriptedSession(units, RunOptions(workers=4))
+    assert seen(session, "b") == (Look.READY, "")
+
+
+def test_a_running_unit_says_how_far_it_is_and_which_try_it_is() -> None:
+    session = ScriptedSession([unit("a", retry=RetryPolicy(max=2))])
+    session.progresses("a", 30, 120)
+    assert seen(session, "a") == (Look.RUN, "25% 1/3")
+
+
+def test_a_retrying_unit_counts_down() -> None:
+    session = ScriptedSession([unit("a", retry=RetryPolicy(max=2, delay=8))])
+    session.fails("a")
+    session.after(3)
+    assert seen(session, "a") == (Look.RETRY, "try 2/3 in 5s")
+
+
+def test_a_failed_command_names_its_exit_code() -> None:
+    session = ScriptedSession([unit("a", action=Argv(("false",)))])
+    session.fails("a", exit_code=3)
+    assert seen(session, "a") == (Look.FAIL, "exit 3")
+
+
+def test_a_skipped_unit_names_what_failed() -> None:
+    session = diamond()
+    session.completes("fetch")
+    session.fails("clean")
+    assert seen(session, "report") == (Look.SKIP, "because clean")
+
+
+def test_a_canceled_unit_names_who_canceled_it() -> None:
+    session = diamond()
+    session.post(CancelRequested((session.number("train"),)))
+    assert seen(session, "train") == (Look.CANC, "by you")
+
+
+def test_a_thread_that_is_asked_to_stop_says_that_it_cannot_be_stopped() -> None:
+    session = diamond()
+    session.post(CancelRequested((session.number("fetch"),)))
+    session.after(3)
+    assert seen(session, "fetch") == (Look.STOP, "for 3s, a thread cannot be stopped")
+
+
+def test_a_unit_that_ran_out_of_time_says_after_how_long() -> None:
+    session = ScriptedSession([unit("a", timeout=2, grace=1, action=Argv(("sleep", "9")))])
+    session.after(2)
+    assert seen(session, "a") == (Look.STOP, "for 0s: timed out after 2 s")
+    session.after(1)
+    assert seen(session, "a") == (Look.STOP, "killing for 0s: timed out after 2 s")
+    session.stops("a")
+    assert seen(session, "a") == (Look.TIME, "after 2 s")
+
+
+def test_a_fallback_does_not_look_like_plain_success() -> None:
+    session = nightly()
+    look, cause = seen(session, "fetch.meta")
+    assert look is Look.OK
+    assert cause.startswith("fallback")
+
+
+def test_an_abandoned_attempt_is_told() -> None:
+    session = diamond()
+    session.post(CancelRequested((session.number("fetch"),)))
+    session.returns("fetch", Outcome(canceled=True, abandoned=True))
+    assert seen(session, "fetch")[1] == "by you abandoned"
+
+
+def test_hostile_errors_are_safe_in_a_row() -> None:
+    session = diamond()
+    session.fails("fetch", UnitError("ValueError", "\x1b]0;owned\x07bad\nrow"))
+    assert seen(session, "fetch")[1] == "ValueError: bad row"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0:00"), (62.9, "1:02"), (3599, "59:59"), (3600, "1h00m"), (90000, "1d01h")]
+)
+def test_short_times_take_at_most_five_cells(seconds: float, shown: str) -> None:
+    assert short_clock(seconds) == shown
+
+
+def test_the_run_time_has_hours() -> None:
+    assert clock(3 * 3600 + 62) == "3:01:02"
+
+
+@given(st.floats(0, 1e15))
+def test_sizes_take_at_most_five_cells(count: float) -> None:
+    assert len(size_of(count)) <= 5
+
+
+def run_words(*changes: object) -> str:
+    session = diamond()
+    for change in changes:
+        session.post(change)  # type: ignore[arg-type]
+    return run_word(session.view())[0]
+
+
+def test_the_state_of_the_run_is_one_word() -> None:
+    assert run_words() == "RUNNING"
+    assert run_words(PauseRequested()) == "PAUSED"
+    assert run_words(CancelRunRequested("drain")) == "DRAINING"
+    assert run_words(CancelRunRequested("stop")) == "STOPPING"
+
+
+def mixed() -> RunView:
+    return nightly().view()
+
+
+@given(st.integers(20, 220))
+def test_the_progress_line_fits_and_always_tells_state_and_counts(width: int) -> None:
+    line = written(progress_line(mixed(), 1_700_000_200.0, "a-workflow-with-a-long-name.toml", width, UNICODE))
+    if width >= 40:
+        assert cell_len(line) == width
+        assert "RUNNING" in line
+        assert "12/23" in line
+
+
+@given(st.integers(30, 220))
+def test_counts_are_never_cut(width: int) -> None:
+    counts = look_counts(mixed())
+    line = written(counts_line(counts, 1, width, UNICODE))
+    assert cell_len(line) <= width
+    for look, count in counts.items():
+        if count:
+            assert f"{UNICODE.sign(look)}{count}" in line or f"{look.value} {count}" in line
+
+
+def test_zero_counts_go_before_words_do() -> None:
+    counts = look_counts(mixed())
+    assert "retry 0" in written(counts_line(counts, 0, 200, UNICODE))
+    narrow = written(counts_line(counts, 0, 80, UNICODE))
+    assert "retry" not in narrow
+    assert "FAIL 1" in narrow
+    assert "FAIL" not in written(counts_line(counts, 0, 40, UNICODE))
+
+
+@pytest.mark.parametrize(
+    ("environ", "encoding", "expected"),
+    [
+        ({"TERM": "xterm-256color"}, "utf-8", False),
+        ({"TERM": "xterm"}, "UTF8", False),
+        ({"TERM": "linux"}, "utf-8", True),
+        ({"TERM": "vt220"}, "utf-8", True),
+        ({"TERM": "dumb"}, "utf-8", True),
+        ({"TERM": "xterm"}, "latin-1", True),
+        ({}, "ascii", True),
+    ],
+)
+def test_ascii_is_for_terminals_that_show_no_more(
+    environ: dict[str, str], encoding: str | None, expected: bool
+) -> None:
+    assert prefers_ascii(environ, encoding) is expected
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((40, 10), Arrangement.MICRO),
+        ((80, 24), Arrangement.SMALL),
+        ((80, 50), Arrangement.STACK),
+        ((200, 20), Arrangement.SIDE),
+        ((100, 30), Arrangement.GRID),
+        ((200, 60), Arrangement.GRID),
+    ],
+)
+def test_the_arrangement_follows_width_and_height(size: tuple[int, int], expected: Arrangement) -> None:
+    assert arrangement_for(*size) is expected
+
+
+@given(st.integers(1, 300), st.integers(1, 100), st.sampled_from(Pane), st.booleans())
+def test_the_focused_pane_can_be_reached_at_every_size(width: int, height: int, pane: Pane, zoomed: bool) -> None:
+    lower = pane if pane is not Pane.UNITS else Pane.LOG
+    assert pane in panes_shown(arrangement_for(width, height), lower=lower, focused=pane, zoomed=zoomed)

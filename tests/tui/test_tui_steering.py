@@ -1,0 +1,135 @@
+"""What keys ask of a run: at once, after a question that names the consequence, or not at all."""
+
+from __future__ import annotations
+
+import pytest
+from scenes import diamond, failed, fan_out, finished, unit
+from scripted import ScriptedSession
+
+from qtui.core.model import RetryPolicy, RunOptions
+from qtui.core.stimuli import (
+    CancelRequested,
+    CancelRunRequested,
+    PauseRequested,
+    RetryRequested,
+    UnpauseRequested,
+    WorkersRequested,
+)
+from qtui.tui import steering
+from qtui.tui.steering import Answer, Ask, Do, Note
+
+
+def asked(answer: Answer) -> Ask:
+    assert isinstance(answer, Ask)
+    return answer
+
+
+def chosen(answer: Answer, key: str) -> object:
+    return next(option.action.request for option in asked(answer).options if option.key == key)
+
+
+def test_canceling_a_unit_names_how_many_will_be_skipped() -> None:
+    session = diamond()
+    answer = steering.cancel_unit(session.view(), session.number("fetch"))
+    assert asked(answer).text == "cancel fetch; 4 dependents will be skipped"
+    assert chosen(answer, "y") == CancelRequested((0,))
+
+
+def test_canceling_a_unit_that_nothing_needs_asks_nothing() -> None:
+    session = diamond()
+    number = session.number("report")
+    assert steering.cancel_unit(session.view(), number) == Do(CancelRequested((number,)))
+
+
+def test_canceling_a_unit_that_is_stopping_kills_it_without_a_question() -> None:
+    session = diamond()
+    session.post(CancelRequested((0,)))
+    assert steering.cancel_unit(session.view(), 0) == Do(CancelRequested((0,)))
+
+
+def test_an_ended_unit_cannot_be_canceled() -> None:
+    session = finished()
+    assert isinstance(steering.cancel_unit(session.view(), 0), Note)
+
+
+def test_canceling_a_family_counts_its_open_members_and_what_they_feed() -> None:
+    session = fan_out(10)
+    session.completes("list_files", "extract[0]")
+    members = [session.number(f"extract[{item}]") for item in range(10)]
+    answer = steering.cancel_units(session.view(), members, "extract[0..9]")
+    assert asked(answer).text == "cancel 9 units of extract[0..9]; 2 dependents will be skipped"
+    assert chosen(answer, "y") == CancelRequested(tuple(members[1:]))
+
+
+def test_a_failed_unit_is_run_again_without_a_question() -> None:
+    session = failed()
+    number = session.number("features")
+    assert steering.retry_unit(session.view(), number) == Do(RetryRequested((number,)))
+
+
+def test_a_completed_unit_asks_whether_its_dependents_run_again_too() -> None:
+    session = finished()
+    answer = steering.retry_unit(session.view(), session.number("clean"))
+    number = session.number("clean")
+    assert chosen(answer, "u") == RetryRequested((number,))
+    assert chosen(answer, "d") == RetryRequested((number,), "dependents")
+    assert "2 dependents" in asked(answer).options[1].label
+
+
+def test_a_completed_unit_without_dependents_asks_all_the_same() -> None:
+    session = finished()
+    answer = steering.retry_unit(session.view(), session.number("report"))
+    assert [option.key for option in asked(answer).options] == ["u"]
+
+
+def test_a_unit_between_two_tries_is_not_made_to_wait() -> None:
+    session = ScriptedSession([unit("a", retry=RetryPolicy(max=1, delay=60))])
+    session.fails("a")
+    assert steering.retry_unit(session.view(), 0) == Do(RetryRequested((0,)))
+
+
+def test_a_running_unit_is_not_run_again() -> None:
+    assert isinstance(steering.retry_unit(diamond().view(), 0), Note)
+
+
+def test_running_everything_again_counts_what_ended_badly() -> None:
+    session = failed()
+    answer = steering.retry_units(session.view(), range(5), "nightly.toml")
+    assert "1 unit of nightly.toml" in asked(answer).text
+    assert chosen(answer, "y") == RetryRequested((session.number("features"),))
+    assert isinstance(steering.retry_units(finished().view(), range(5), "x"), Note)
+
+
+def test_the_run_drains_or_stops_and_a_stopping_run_is_killed() -> None:
+    session = diamond()
+    answer = steering.cancel_run(session.view())
+    assert chosen(answer, "d") == CancelRunRequested("drain")
+    assert chosen(answer, "s") == CancelRunRequested("stop")
+    session.post(CancelRunRequested("stop"))
+    again = asked(steering.cancel_run(session.view()))
+    assert [option.label for option in again.options] == ["kill what still runs"]
+
+
+def test_leaving_a_running_run_offers_to_cancel_or_drain_and_leaves_then() -> None:
+    options = steering.leave(diamond().view()).options
+    assert [(option.key, option.action.leave) for option in options] == [("c", True), ("d", True)]
+
+
+@pytest.mark.parametrize("key", ["n", "q"])
+def test_no_answer_takes_the_keys_that_mean_back(key: str) -> None:
+    view = diamond().view()
+    answers = (steering.leave(view), steering.cancel_run(view), steering.cancel_unit(view, 0))
+    assert all(key != option.key for answer in answers for option in asked(answer).options)
+
+
+def test_p_pauses_and_goes_on() -> None:
+    session = diamond()
+    assert steering.pause(session.view()) == Do(PauseRequested())
+    session.post(PauseRequested())
+    assert steering.pause(session.view()) == Do(UnpauseRequested())
+
+
+def test_workers_never_fall_below_one() -> None:
+    session = ScriptedSession([unit("a")], RunOptions(workers=1))
+    assert steering.more_workers(session.view(), 1) == Do(WorkersRequested(2))
+    assert isinstance(steering.more_workers(session.view(), -1), Note)
