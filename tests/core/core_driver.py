@@ -170,6 +170,10 @@ class Run:
         assert self.view.finished is not None, f"the run goes on: {self.states()}"
         return self.view.finished
 
+    @property
+    def end(self) -> tuple[str, int]:
+        """How the run ended, and its exit code."""
+        return str(self.finished.state), self.finished.exit_code
+
     def said(self, kind: type[Event]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
-

@@ -1,33 +1,24 @@
-"""What a run does, told as scenarios: starts, ends, retries, stops, and what people ask for."""
+"""What a run does by itself, told as scenarios: starts, ends, tries again, times out."""
 
 from __future__ import annotations
 
-import pytest
-from core_driver import COMMAND, COROUTINE, Run, milestone, unit
+from core_driver import COMMAND, COROUTINE, Run, milestone, plan_of, unit
 
-from qtui.core.events import RunReopened, RunStarted, RunStopping, UnitProgress, UnitStarted, UnitSubmitted, Warned
-from qtui.core.model import SUCCESS, ExecutionMode, Fallback, Outcome, RetryPolicy, RunState, UnitError
+from qtui.core.events import RunFinished, RunStarted, UnitStarted, UnitSubmitted
+from qtui.core.model import SUCCESS, ExecutionMode, Fallback, Outcome, RetryPolicy, RunOptions, RunState, UnitError
+from qtui.core.scheduler import Scheduler
 from qtui.core.stimuli import (
-    CancelRunRequested,
-    InterruptRequested,
     PauseRequested,
+    RetryRequested,
     RunRequested,
     TimerFired,
     UnitBegan,
     UnitReturned,
-    UnpauseRequested,
-    WarningRaised,
     WorkersRequested,
 )
 
 THRICE = RetryPolicy(max=2, delay=1.0, backoff=3.0)
-DRAIN, STOP = CancelRunRequested("drain"), CancelRunRequested("stop")
 LONG = 20_000
-
-
-def ended(run: Run) -> tuple[str, int]:
-    """The run's end and exit code."""
-    return str(run.finished.state), run.finished.exit_code
 
 
 # -- beginning and completing ----------------------------------------------------------------------------
@@ -46,7 +37,7 @@ def test_a_chain_runs_unit_by_unit_and_completes() -> None:
     assert run.running == {"b"}
     run.succeed("b")
     assert run.states() == {"a": "completed", "b": "completed"}
-    assert ended(run) == ("completed", 0)
+    assert run.end == ("completed", 0)
     assert run.finished.counts == {"completed": 2}
 
 
@@ -104,7 +95,7 @@ def test_a_failure_skips_what_needs_it_and_the_rest_goes_on() -> None:
     assert run.unit("c").cause == "because a"
     assert str(run.unit("a").error) == "ValueError: went wrong"
     run.succeed("other")
-    assert ended(run) == ("failed", 1)
+    assert run.end == ("failed", 1)
 
 
 def test_what_needs_a_failed_and_a_running_unit_is_skipped_at_once_and_only_once() -> None:
@@ -121,7 +112,7 @@ def test_without_keep_going_nothing_new_starts_after_a_failure() -> None:
     assert run.states() == {"a": "failed", "b": "running", "waits": "canceled", "after": "canceled"}
     assert run.unit("waits").cause == "fail-fast: a failed"
     run.succeed("b")
-    assert ended(run) == ("failed", 1)
+    assert run.end == ("failed", 1)
 
 
 def test_without_keep_going_a_later_failure_is_not_tried_again() -> None:
@@ -170,7 +161,7 @@ def test_after_the_last_try_the_unit_has_failed() -> None:
     run.fail("a")
     run.wait(0)
     run.fail("a")
-    assert ended(run) == ("failed", 1)
+    assert run.end == ("failed", 1)
     assert run.unit("a").attempt == 2
 
 
@@ -248,7 +239,7 @@ def test_a_unit_that_takes_too_long_is_stopped_then_killed_then_timed_out() -> N
     run.stopped("a")
     assert run.states() == {"a": "timeout", "b": "skipped"}
     assert run.unit("a").cause == "timed out after 10 s"
-    assert ended(run) == ("failed", 1)
+    assert run.end == ("failed", 1)
 
 
 def test_the_runs_grace_holds_for_units_without_their_own() -> None:
@@ -288,7 +279,7 @@ def test_a_timeout_may_use_the_fallback() -> None:
     run = Run(unit("a", timeout=1, fallback=Fallback(0)))
     run.wait(1)
     run.stopped("a")
-    assert ended(run) == ("completed", 0)
+    assert run.end == ("completed", 0)
 
 
 # -- what cannot be stopped ------------------------------------------------------------------------------
@@ -312,250 +303,6 @@ def test_late_messages_are_ignored() -> None:
     run.succeed("a")
     assert run.send(UnitReturned(0, 2, SUCCESS)) == []
     assert run.state("a") == "completed"
-
-
-# -- canceling units -------------------------------------------------------------------------------------
-
-
-def test_a_running_unit_that_is_canceled_is_asked_to_stop_and_then_canceled() -> None:
-    run = Run(unit("a", retry=THRICE), unit("b", "a"), workers=1)
-    run.cancel("a")
-    assert (run.state("a"), run.interrupted, run.killed) == ("canceling", {"a"}, set())
-    run.stopped("a")
-    assert run.states() == {"a": "canceled", "b": "skipped"}
-    assert run.unit("a").cause == "canceled by you"
-    assert ended(run) == ("canceled", 130)
-
-
-def test_a_second_cancel_kills_and_a_third_does_nothing() -> None:
-    run = Run(unit("a"))
-    run.cancel("a")
-    run.cancel("a")
-    assert run.killed == {"a"}
-    assert run.cancel("a") == []
-    assert run.wait(60) == []
-
-
-def test_a_canceled_unit_that_does_not_stop_is_killed_after_its_grace() -> None:
-    run = Run(unit("a", grace=2))
-    run.cancel("a")
-    run.wait(2)
-    assert run.killed == {"a"}
-
-
-def test_a_canceled_unit_that_succeeds_all_the_same_is_canceled() -> None:
-    run = Run(unit("a"))
-    run.cancel("a")
-    run.succeed("a")
-    assert run.state("a") == "canceled"
-
-
-def test_canceling_a_unit_that_is_timing_out_kills_it_for_good() -> None:
-    run = Run(unit("a", timeout=1, retry=THRICE, fallback=Fallback(0)))
-    run.wait(1)
-    run.cancel("a")
-    assert run.killed == {"a"}
-    run.stopped("a")
-    assert run.state("a") == "canceled"
-
-
-def test_canceling_a_unit_that_is_being_killed_for_a_timeout_still_counts() -> None:
-    run = Run(unit("a", timeout=1, grace=0, retry=THRICE))
-    run.wait(1)
-    assert run.killed == {"a"}
-    run.cancel("a")
-    assert run.killed == set()
-    run.stopped("a")
-    assert run.state("a") == "canceled"
-
-
-def test_units_that_hold_no_worker_are_canceled_at_once() -> None:
-    run = Run(unit("busy"), unit("ready"), unit("pending", "busy"), unit("below", "pending"), workers=1)
-    run.cancel("ready", "pending")
-    assert run.states() == {"busy": "running", "ready": "canceled", "pending": "canceled", "below": "skipped"}
-    run.succeed("busy")
-    assert ended(run) == ("canceled", 130)
-
-
-def test_a_unit_that_waits_for_its_next_try_is_canceled_at_once() -> None:
-    run = Run(unit("a", retry=THRICE), unit("b"))
-    run.fail("a")
-    run.cancel("a")
-    assert run.state("a") == "canceled"
-    assert run.wait(10) == []
-
-
-def test_a_submitted_unit_is_stopped_by_its_lane() -> None:
-    run = Run(unit("a", action=COMMAND))
-    run.cancel("a")
-    assert (run.state("a"), run.interrupted) == ("canceling", {"a"})
-    assert run.begins("a") == []
-    run.stopped("a")
-    assert run.state("a") == "canceled"
-
-
-def test_canceling_what_has_ended_does_nothing() -> None:
-    run = Run(unit("a"), unit("b"))
-    run.succeed("a")
-    assert run.cancel("a") == []
-
-
-# -- ending the run --------------------------------------------------------------------------------------
-
-
-def test_a_drained_run_lets_running_units_finish() -> None:
-    run = Run(unit("a"), unit("b", "a"), unit("c"), workers=1)
-    run.send(DRAIN)
-    assert run.states() == {"a": "running", "b": "canceled", "c": "canceled"}
-    assert run.interrupted == set()
-    run.succeed("a")
-    assert ended(run) == ("canceled", 130)
-
-
-def test_a_drained_run_tries_nothing_again() -> None:
-    run = Run(unit("a", retry=THRICE))
-    run.send(DRAIN)
-    run.fail("a")
-    assert ended(run) == ("failed", 1)
-
-
-def test_a_stopped_run_stops_running_units() -> None:
-    run = Run(unit("a"), unit("b", "a"), unit("c", retry=THRICE), workers=2)
-    run.fail("c")
-    run.send(STOP)
-    assert run.states() == {"a": "canceling", "b": "canceled", "c": "canceled"}
-    run.stopped("a")
-    assert ended(run) == ("canceled", 130)
-
-
-def test_stopping_twice_kills() -> None:
-    run = Run(unit("a"), unit("b"))
-    run.send(STOP)
-    assert run.interrupted == {"a", "b"}
-    run.send(STOP)
-    assert run.killed == {"a", "b"}
-
-
-def test_a_drain_may_become_a_stop_but_not_the_other_way_round() -> None:
-    run = Run(unit("a"))
-    run.send(DRAIN)
-    run.send(STOP)
-    assert run.interrupted == {"a"}
-    assert run.send(DRAIN) == []
-    run.send(STOP)
-    assert run.killed == {"a"}
-
-
-def test_a_stopped_run_with_nothing_running_ends_at_once() -> None:
-    run = Run(unit("a", retry=THRICE))
-    run.fail("a")
-    run.send(STOP)
-    assert ended(run) == ("canceled", 130)
-
-
-def test_an_interrupt_cuts_what_runs_and_leaves_the_rest_for_resume() -> None:
-    run = Run(unit("done"), unit("a"), unit("b", "a"), workers=2)
-    run.succeed("done")
-    run.send(InterruptRequested(15))
-    assert run.interrupted == {"a"}
-    run.stopped("a")
-    assert run.states() == {"done": "completed", "a": "pending", "b": "pending"}
-    assert ended(run) == ("interrupted", 128 + 15)
-
-
-def test_a_second_interrupt_kills() -> None:
-    run = Run(unit("a"))
-    run.send(InterruptRequested(2))
-    run.send(InterruptRequested(2))
-    assert run.killed == {"a"}
-    run.stopped("a")
-    assert ended(run) == ("interrupted", 130)
-
-
-def test_stopping_an_interrupted_run_kills_and_it_stays_interrupted() -> None:
-    run = Run(unit("a"), unit("b", "a"))
-    run.send(InterruptRequested(15))
-    run.send(STOP)
-    assert run.killed == {"a"}
-    run.stopped("a")
-    assert run.states() == {"a": "pending", "b": "pending"}
-    assert ended(run) == ("interrupted", 143)
-
-
-def test_interrupting_a_stopped_run_leaves_it_canceled_when_all_units_end() -> None:
-    run = Run(unit("a"))
-    run.send(STOP)
-    run.send(InterruptRequested(15))
-    run.stopped("a")
-    assert ended(run) == ("canceled", 130)
-
-
-def test_an_interrupted_run_is_over_for_timers_and_cancels() -> None:
-    run = Run(unit("a", retry=THRICE), unit("b", "a"))
-    run.fail("a")
-    run.send(InterruptRequested(2))
-    assert ended(run) == ("interrupted", 130)
-    assert run.wait(10) == []
-    assert run.cancel("b") == []
-
-
-# -- pause and workers -----------------------------------------------------------------------------------
-
-
-def test_a_paused_run_starts_nothing_until_it_goes_on() -> None:
-    run = Run(unit("a"), unit("b", "a"), unit("c"), workers=1)
-    run.send(PauseRequested())
-    assert run.view.paused
-    run.succeed("a")
-    assert run.running == set()
-    assert run.state("b") == "ready"
-    run.send(UnpauseRequested())
-    assert run.running == {"b"}
-
-
-def test_pausing_twice_is_said_once() -> None:
-    run = Run(unit("a"))
-    assert run.send(UnpauseRequested()) == []
-    assert len(run.send(PauseRequested())) == 1
-    assert run.send(PauseRequested()) == []
-
-
-def test_a_back_off_that_ends_during_a_pause_makes_the_unit_ready_only() -> None:
-    run = Run(unit("a", retry=THRICE))
-    run.fail("a")
-    run.send(PauseRequested())
-    run.wait(1)
-    assert run.state("a") == "ready"
-
-
-def test_more_workers_start_more_units() -> None:
-    run = Run(*(unit(f"u{n}") for n in range(4)), workers=1)
-    run.send(WorkersRequested(3))
-    assert run.running == {"u0", "u1", "u2"}
-    assert run.view.workers == 3
-
-
-def test_fewer_workers_let_running_units_finish() -> None:
-    run = Run(*(unit(f"u{n}") for n in range(4)), workers=3)
-    run.send(WorkersRequested(1))
-    run.succeed("u0", "u1")
-    assert run.running == {"u2"}
-    run.succeed("u2")
-    assert run.running == {"u3"}
-
-
-@pytest.mark.parametrize(("asked", "got"), [(0, 1), (-3, 1), (99, 8)])
-def test_workers_stay_within_their_bounds(asked: int, got: int) -> None:
-    run = Run(unit("a"), workers=2, max_workers=8)
-    run.send(WorkersRequested(asked))
-    assert run.view.workers == got
-
-
-def test_workers_may_be_set_before_the_run_begins() -> None:
-    run = Run(unit("a"), unit("b"), begin=False, workers=2)
-    run.send(WorkersRequested(1))
-    run.send(RunRequested())
-    assert run.running == {"a"}
 
 
 # -- lanes -----------------------------------------------------------------------------------------------
@@ -636,7 +383,7 @@ def test_a_command_that_could_not_be_started_has_failed_or_is_tried_again() -> N
 def test_a_command_that_could_not_be_started_uses_its_fallback() -> None:
     run = Run(unit("a", action=COMMAND, fallback=Fallback(0)))
     run.fail("a", "OSError")
-    assert ended(run) == ("completed", 0)
+    assert run.end == ("completed", 0)
 
 
 # -- milestones ------------------------------------------------------------------------------------------
@@ -658,35 +405,36 @@ def test_a_milestone_is_skipped_like_any_unit() -> None:
 
 def test_a_workflow_of_milestones_completes_at_once() -> None:
     run = Run(milestone("m"), milestone("n", "m"))
-    assert ended(run) == ("completed", 0)
+    assert run.end == ("completed", 0)
 
 
 def test_a_milestone_completes_during_a_pause() -> None:
     run = Run(unit("a"), milestone("m", "a"))
     run.send(PauseRequested())
     run.succeed("a")
-    assert ended(run) == ("completed", 0)
+    assert run.end == ("completed", 0)
 
 
-def quiet_chain(first: object) -> Run:
-    """A very long chain of milestones behind one unit; begun by the test in one decision."""
+def long_chain() -> Scheduler:
+    """A run of one unit, in front of a very long chain of milestones."""
     links = (milestone(f"m{n}", f"m{n - 1}" if n else "first") for n in range(LONG))
-    return Run(unit("first"), *links, begin=False)
+    scheduler = Scheduler(plan_of(unit("first"), *links), RunOptions())
+    scheduler.handle(RunRequested(), 0.0)
+    return scheduler
 
 
 def test_a_chain_of_twenty_thousand_milestones_completes_without_recursion() -> None:
-    run = quiet_chain(None)
-    run.scheduler.handle(RunRequested(), 0.0)
-    decision = run.scheduler.handle(UnitReturned(0, 1, SUCCESS), 1.0)
-    assert len(decision.events) == 1 + 2 * LONG + 1
-    assert decision.events[-1].state is RunState.COMPLETED  # type: ignore[union-attr]
+    events = long_chain().handle(UnitReturned(0, 1, SUCCESS), 1.0).events
+    assert len(events) == 1 + 2 * LONG + 1
+    assert isinstance(events[-1], RunFinished)
+    assert events[-1].state is RunState.COMPLETED
 
 
 def test_a_chain_of_twenty_thousand_is_skipped_and_revived_without_recursion() -> None:
-    run = quiet_chain(None)
-    run.scheduler.handle(RunRequested(), 0.0)
-    failed = Outcome(error=UnitError("ValueError", "wrong"))
-    assert len(run.scheduler.handle(UnitReturned(0, 1, failed), 1.0).events) == 1 + LONG + 1
-    run.scheduler.handle(run_again(0), 2.0)
-    decision = run.scheduler.handle(UnitReturned(0, 2, SUCCESS), 3.0)
-    assert decision.events[-1].state is RunState.COMPLETED  # type: ignore[union-attr]
+    scheduler = long_chain()
+    failed = scheduler.handle(UnitReturned(0, 1, Outcome(error=UnitError("ValueError", "wrong"))), 1.0)
+    assert len(failed.events) == 1 + LONG + 1
+    scheduler.handle(RetryRequested((0,)), 2.0)
+    events = scheduler.handle(UnitReturned(0, 2, SUCCESS), 3.0).events
+    assert isinstance(events[-1], RunFinished)
+    assert events[-1].counts == {"completed": LONG + 1}

@@ -185,7 +185,7 @@ async def test_a_selected_member_stays_when_its_trouble_is_over() -> None:
     async with staged(session) as stage:
         await stage.select("extract[2]")
         session.after(8)
-        await stage.until(lambda: "retry" not in stage.text(), "the next try")
+        await stage.until(lambda: "↻ retry" not in stage.text(), "the next try")
         assert "extract[2]" in stage.line_with("›")
         await stage.press("G")
         await stage.hides("extract[2]")
