@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 from qtui.core.events import UnitFinished
 from qtui.core.model import Outcome, RunState, UnitError, UnitState
@@ -219,7 +219,7 @@ DECIDING_WRONG = [kind for kind in list(globals().values()) if isinstance(kind, 
 
 class RestoresNoTimers(Scheduler):
     @classmethod
-    def restore(cls, *args: Any) -> Self:
+    def restore(cls, *args: Any) -> Scheduler:
         scheduler = super().restore(*args)
         scheduler._timers = []
         return scheduler
@@ -227,7 +227,7 @@ class RestoresNoTimers(Scheduler):
 
 class RestoresNoHeldUnits(Scheduler):
     @classmethod
-    def restore(cls, *args: Any) -> Self:
+    def restore(cls, *args: Any) -> Scheduler:
         scheduler = super().restore(*args)
         scheduler._active = 0
         return scheduler
@@ -235,7 +235,7 @@ class RestoresNoHeldUnits(Scheduler):
 
 class RestoresOtherSlots(Scheduler):
     @classmethod
-    def restore(cls, *args: Any) -> Self:
+    def restore(cls, *args: Any) -> Scheduler:
         scheduler = super().restore(*args)
         scheduler._free_slots = []
         return scheduler
@@ -243,7 +243,7 @@ class RestoresOtherSlots(Scheduler):
 
 class RestoresNoReasons(Scheduler):
     @classmethod
-    def restore(cls, *args: Any) -> Self:
+    def restore(cls, *args: Any) -> Scheduler:
         scheduler = super().restore(*args)
         scheduler._reason = ["cancel" if reason else "" for reason in scheduler._reason]
         return scheduler
@@ -251,7 +251,7 @@ class RestoresNoReasons(Scheduler):
 
 class RestoresNoLimits(Scheduler):
     @classmethod
-    def restore(cls, *args: Any) -> Self:
+    def restore(cls, *args: Any) -> Scheduler:
         scheduler = super().restore(*args)
         scheduler._ready._free = {"sequential": 1, "async": scheduler._options.max_async}
         return scheduler
@@ -259,7 +259,7 @@ class RestoresNoLimits(Scheduler):
 
 class RestoresAFreshBudget(Scheduler):
     @classmethod
-    def restore(cls, *args: Any) -> Self:
+    def restore(cls, *args: Any) -> Scheduler:
         scheduler = super().restore(*args)
         scheduler._base = list(scheduler._attempt)
         return scheduler
@@ -267,7 +267,7 @@ class RestoresAFreshBudget(Scheduler):
 
 class RestoresNoPause(Scheduler):
     @classmethod
-    def restore(cls, *args: Any) -> Self:
+    def restore(cls, *args: Any) -> Scheduler:
         scheduler = super().restore(*args)
         scheduler._paused = False
         return scheduler
@@ -275,7 +275,7 @@ class RestoresNoPause(Scheduler):
 
 class RestoresTheFirstTarget(Scheduler):
     @classmethod
-    def restore(cls, *args: Any) -> Self:
+    def restore(cls, *args: Any) -> Scheduler:
         scheduler = super().restore(*args)
         scheduler._target = min(scheduler._options.workers, scheduler._max_workers)
         return scheduler

@@ -201,7 +201,7 @@ class World:
         """News that come too late, too early, or concern nobody."""
         number = self._rng.randrange(len(self._plan))
         attempt = self.view.attempts[number]
-        kinds = [
+        kinds: list[Stimulus] = [
             WarningRaised("strange", number),
             ProgressReported(number, attempt, 1.0, 2.0),
             ProgressReported(number, attempt - 1, 1.0, 2.0),

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 from core_driver import COMMAND, plan_of, unit
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qtui.core.events import (
@@ -62,6 +62,10 @@ EVENTS: list[Event] = [
     Warned(1, "strange", 8.0),
     RunFinished(RunState.FAILED, {"failed": 1, "skipped": 1}, 6.5, 1, 8.5),
 ]
+
+
+# a busy machine must not fail a test
+patiently = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 # -- plain data ------------------------------------------------------------------------------------------
@@ -118,6 +122,7 @@ policies = st.builds(
 )
 
 
+@patiently
 @given(policies, st.integers(1, 10_000), st.integers(0, 10**6))
 def test_a_wait_lies_between_zero_and_the_longest_delay(policy: RetryPolicy, retry: int, salt: int) -> None:
     assert 0 <= policy.wait(retry, salt) <= policy.max_delay
@@ -126,6 +131,7 @@ def test_a_wait_lies_between_zero_and_the_longest_delay(policy: RetryPolicy, ret
         assert steady.wait(retry) / 2 <= policy.wait(retry, salt) <= steady.wait(retry)
 
 
+@patiently
 @given(st.floats(0.001, 1e6), st.floats(1, 100), st.floats(0.001, 1e6))
 def test_without_jitter_no_wait_is_shorter_than_the_one_before(delay: float, backoff: float, most: float) -> None:
     waits = [RetryPolicy(delay=delay, backoff=backoff, max_delay=most).wait(retry) for retry in range(1, 80)]
@@ -172,8 +178,6 @@ class ExecutionContext:
 def required(x: Any) -> None: ...
 def named_context(context: Any = None) -> None: ...
 def named_ctx(ctx: Any = None) -> None: ...
-def annotated(c: ExecutionContext | Any = None) -> None: ...
-def annotated_text(c: qtui.ExecutionContext = None) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 def variadic(*everything: Any) -> None: ...
 def none() -> None: ...
 def optional(x: int = 1) -> None: ...
@@ -183,17 +187,25 @@ def two(x: Any, y: int) -> None: ...
 async def coroutine(context: Any) -> None: ...
 
 
-class Callable:
+class Job:
     def method(self, context: Any) -> None: ...
     async def __call__(self, context: Any) -> None: ...
 
 
 @pytest.mark.parametrize(
     "function",
-    [required, named_context, named_ctx, annotated_text, variadic, coroutine, Callable().method, Callable()],
+    [required, named_context, named_ctx, variadic, coroutine, Job().method, Job()],
 )
 def test_the_context_is_passed_to_a_function_that_takes_one(function: Any) -> None:
     assert Call.of(function).wants_context
+
+
+@pytest.mark.parametrize("annotation", [ExecutionContext, "ExecutionContext", "qtui.ExecutionContext"])
+def test_the_context_is_passed_to_a_parameter_that_is_annotated_as_one(annotation: object) -> None:
+    def annotated(c: Any = None) -> None: ...
+
+    annotated.__annotations__["c"] = annotation
+    assert Call.of(annotated).wants_context
 
 
 @pytest.mark.parametrize("function", [none, optional, keyword_only, keywords, dict])
@@ -224,7 +236,7 @@ def test_arguments_that_do_not_bind_are_a_type_error(function: Any, args: dict[s
 
 def test_coroutine_functions_are_known_as_such() -> None:
     assert Call.of(coroutine).is_async
-    assert Call.of(Callable()).is_async
+    assert Call.of(Job()).is_async
     assert Call.of(functools.partial(coroutine, None)).is_async
     assert not Call.of(required).is_async
 
@@ -232,7 +244,7 @@ def test_coroutine_functions_are_known_as_such() -> None:
 # -- the ready queue -------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
+@patiently
 @given(st.randoms(use_true_random=False, note_method_calls=False))
 def test_the_queue_offers_what_a_sort_of_the_allowed_units_puts_first(rng: Random) -> None:
     count = rng.randint(1, 10)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from random import Random
 
 import pytest
 from core_driver import COMMAND, milestone, plan_of, unit
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qtui.core.errors import CircularDependencyError, InvalidWorkflow
@@ -265,10 +266,12 @@ def plan_from(needs: Sequence[Sequence[int]]) -> ExecutionPlan:
     return plan_of(*(unit(f"u{n}", *(f"u{m}" for m in needed)) for n, needed in enumerate(needs)))
 
 
+# a busy machine must not fail a test
+patiently = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 chance = st.randoms(use_true_random=False, note_method_calls=False)
 
 
-@settings(max_examples=200, deadline=None)
+@patiently
 @given(chance)
 def test_measures_are_what_their_definitions_say(rng: Random) -> None:
     needs = random_needs(rng)
@@ -293,10 +296,10 @@ def test_measures_are_what_their_definitions_say(rng: Random) -> None:
 
     path = [plan.numbers[name] for name in plan.critical_path]
     assert len(path) == max(plan.ranks)
-    assert all(before in needs[after] for before, after in zip(path, path[1:], strict=False))
+    assert all(before in needs[after] for before, after in pairwise(path))
 
 
-@settings(max_examples=200, deadline=None)
+@patiently
 @given(chance)
 def test_an_edge_that_closes_a_cycle_is_reported_with_a_real_cycle(rng: Random) -> None:
     needs = random_needs(rng)
@@ -309,4 +312,20 @@ def test_an_edge_that_closes_a_cycle_is_reported_with_a_real_cycle(rng: Random) 
     path = [plan.numbers[name] for name in caught.value.path]
     assert path[0] == path[-1]
     assert len(set(path)) == len(path) - 1
-    assert all(need in needs[number] for number, need in zip(path, path[1:], strict=False))
+    assert all(need in needs[number] for number, need in pairwise(path))
+
+
+def test_every_knot_of_cycles_is_reported_beside_the_other_faults() -> None:
+    def unit(id: str, *needs: str) -> QuantumUnit:
+        return QuantumUnit(id=id, dependencies=needs)
+
+    with pytest.raises(InvalidWorkflow) as caught:
+        ExecutionPlan.build(
+            [unit("a", "b"), unit("b", "a"), unit("below", "a", "x"), unit("x", "y"), unit("y", "x"), unit("z", "nope")]
+        )
+
+    assert [problem.message for problem in caught.value.problems] == [
+        'needs "nope", which is not a unit',
+        "these units need each other: a needs b needs a",
+        "these units need each other: x needs y needs x",
+    ]

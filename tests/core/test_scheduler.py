@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from core_driver import COMMAND, COROUTINE, Run, milestone, plan_of, unit
 
-from qtui.core.events import RunFinished, RunStarted, UnitStarted, UnitSubmitted
+from qtui.core.events import RunFinished, RunStarted, UnitProgress, UnitStarted, UnitSubmitted, Warned
 from qtui.core.model import SUCCESS, ExecutionMode, Fallback, Outcome, RetryPolicy, RunOptions, RunState, UnitError
 from qtui.core.scheduler import Scheduler
 from qtui.core.stimuli import (
     PauseRequested,
+    ProgressReported,
     RetryRequested,
     RunRequested,
     TimerFired,
     UnitBegan,
     UnitReturned,
+    UnpauseRequested,
+    WarningRaised,
     WorkersRequested,
 )
 
@@ -438,3 +441,36 @@ def test_a_chain_of_twenty_thousand_is_skipped_and_revived_without_recursion() -
     events = scheduler.handle(UnitReturned(0, 2, SUCCESS), 3.0).events
     assert isinstance(events[-1], RunFinished)
     assert events[-1].counts == {"completed": LONG + 1}
+
+
+# -- what units tell -------------------------------------------------------------------------------------
+
+
+def test_progress_of_a_running_unit_is_seen_until_the_next_attempt() -> None:
+    run = Run(unit("a", retry=RetryPolicy(max=1, delay=0.0)))
+    run.progress("a", 3, 10)
+    assert run.unit("a").progress == UnitProgress(0, 1, 3, 10, "", 0.0)
+    run.fail("a")
+    run.wait(0)
+    assert run.unit("a").progress is None
+
+
+def test_progress_of_what_does_not_run_is_ignored() -> None:
+    run = Run(unit("a"), unit("b", action=COMMAND))
+    assert run.progress("b", 1, 2) == []
+    run.cancel("a")
+    assert run.progress("a", 1, 2) == []
+    run.stopped("a")
+    assert run.send(ProgressReported(0, 1, 1, 2)) == []
+
+
+def test_a_warning_is_passed_on() -> None:
+    run = Run(unit("a"))
+    assert run.send(WarningRaised("disk is almost full")) == [Warned(-1, "disk is almost full", 0.0)]
+
+
+def test_pausing_twice_is_said_once() -> None:
+    run = Run(unit("a"))
+    assert run.send(UnpauseRequested()) == []
+    assert len(run.send(PauseRequested())) == 1
+    assert run.send(PauseRequested()) == []

@@ -5,16 +5,14 @@ from __future__ import annotations
 import pytest
 from core_driver import COMMAND, Run, milestone, unit
 
-from qtui.core.events import RunFinished, RunReopened, UnitProgress, UnitReset, Warned
+from qtui.core.events import RunFinished, RunReopened, UnitReset, Warned
 from qtui.core.model import Fallback, RetryPolicy
 from qtui.core.stimuli import (
     CancelRunRequested,
     InterruptRequested,
     PauseRequested,
-    ProgressReported,
     RunRequested,
     UnpauseRequested,
-    WarningRaised,
     WorkersRequested,
 )
 
@@ -219,13 +217,6 @@ def test_a_paused_run_starts_nothing_until_it_goes_on() -> None:
     assert run.state("b") == "ready"
     run.send(UnpauseRequested())
     assert run.running == {"b"}
-
-
-def test_pausing_twice_is_said_once() -> None:
-    run = Run(unit("a"))
-    assert run.send(UnpauseRequested()) == []
-    assert len(run.send(PauseRequested())) == 1
-    assert run.send(PauseRequested()) == []
 
 
 def test_a_back_off_that_ends_during_a_pause_makes_the_unit_ready_only() -> None:
@@ -500,29 +491,3 @@ def test_a_cut_unit_whose_need_has_failed_anew_is_skipped() -> None:
     run.stopped("b")
     assert run.states() == {"a": "failed", "b": "skipped"}
     assert run.end == ("failed", 1)
-
-
-# -- what units tell -------------------------------------------------------------------------------------
-
-
-def test_progress_of_a_running_unit_is_seen_until_the_next_attempt() -> None:
-    run = Run(unit("a", retry=RetryPolicy(max=1, delay=0.0)))
-    run.progress("a", 3, 10)
-    assert run.unit("a").progress == UnitProgress(0, 1, 3, 10, "", 0.0)
-    run.fail("a")
-    run.wait(0)
-    assert run.unit("a").progress is None
-
-
-def test_progress_of_what_does_not_run_is_ignored() -> None:
-    run = Run(unit("a"), unit("b", action=COMMAND))
-    assert run.progress("b", 1, 2) == []
-    run.cancel("a")
-    assert run.progress("a", 1, 2) == []
-    run.stopped("a")
-    assert run.send(ProgressReported(0, 1, 1, 2)) == []
-
-
-def test_a_warning_is_passed_on() -> None:
-    run = Run(unit("a"))
-    assert run.send(WarningRaised("disk is almost full")) == [Warned(-1, "disk is almost full", 0.0)]

@@ -207,7 +207,10 @@ def test_a_call_is_imported_from_beside_the_file(load: Load, steps: Path) -> Non
 @pytest.mark.parametrize(
     ("unit", "message"),
     [
-        ('call = "stepps:clean"', 'units.a.call: there is no module stepps in . or on Python\'s path (did you mean "st'),
+        (
+            'call = "stepps:clean"',
+            "units.a.call: there is no module stepps in . or on Python's path (did you mean \"st",
+        ),
         ('call = "steps:claen"', 'units.a.call: steps has no "claen" (did you mean "clean"?)'),
         ('call = "steps:number"', "units.a.call: steps:number is not a function but a value of type int"),
         ('call = "steps:clean"', "units.a.call: steps:clean cannot be called like this: missing a required argument"),
@@ -236,7 +239,10 @@ def test_a_call_that_cannot_work_is_told_before_the_run(
         ("def f(:\n    pass", "at bad.py:1: SyntaxError: "),
         ("def f():\n    f()\nf()", "at bad.py:2: RecursionError: "),
         ("raise BaseException('odd')", "at bad.py:1: BaseException: odd"),
-        ("class Odd(Exception):\n    def __str__(self): raise self\nraise Odd", "at bad.py:3: Odd: (its message cannot"),
+        (
+            "class Odd(Exception):\n    def __str__(self): raise self\nraise Odd",
+            "at bad.py:3: Odd: (its message cannot",
+        ),
         ("import json\njson.loads('{')", "at bad.py:2: JSONDecodeError: "),
     ],
 )
@@ -256,6 +262,8 @@ def test_a_module_that_another_one_hides_is_told(problems: Callable[..., tuple[o
     assert "(rename the file)" in str(problem)
 
 
-def test_a_module_is_imported_once_for_all_its_calls(load: Load, steps: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_module_is_imported_once_for_all_its_calls(
+    load: Load, steps: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     load("".join(f'[units.u{n}]\ncall = "steps:plain"\n' for n in range(3)))
     assert capfd.readouterr().out.count("hello from the import") == 1

@@ -108,8 +108,10 @@ class RetryPolicy:
 
     def wait(self, retry: int, salt: int = 0) -> float:
         """Seconds before re-try number `retry` (1 for the first)."""
-        # 2.0 ** 1024 overflows a float; by then max_delay has long decided
-        seconds = min(self.delay * self.backoff ** min(retry - 1, 64), self.max_delay)
+        try:
+            seconds = min(self.delay * self.backoff ** (retry - 1), self.max_delay)
+        except OverflowError:  # beyond any float: max_delay has long decided
+            seconds = self.max_delay if self.delay else 0.0
         if self.jitter:
             # Knuth's multiplicative hash: spreads neighbouring salts evenly over [0, 1)
             seconds *= 1.0 - 0.5 * (((salt + retry) * 2654435761 % 2**32) / 2**32)

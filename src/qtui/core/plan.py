@@ -58,7 +58,7 @@ class ExecutionPlan:
         """Number the units in the order given, resolve their dependencies and validate the graph.
 
         Raises InvalidWorkflow with every fault found: no units, duplicate ids, unknown dependencies (with the
-        closest name) and, if those are fine, CircularDependencyError naming one cycle's path.
+        closest name) and cycles with their paths; CircularDependencyError if cycles are all that is wrong.
         """
         table = tuple(units)
         problems: list[Problem] = []
@@ -76,12 +76,15 @@ class ExecutionPlan:
         needs = tuple(
             tuple(dict.fromkeys(number for need in unit_needs for number in need.units)) for unit_needs in declared
         )
-        if problems:
-            raise InvalidWorkflow(problems)
         feeds = _reverse(needs)
         order = _topological(needs, feeds)
         if len(order) < len(table):
-            _raise_cycle(table, needs, set(range(len(table))) - set(order))
+            cycles = _find_cycles(needs, set(range(len(table))) - set(order))
+            problems += [_cycle_problem(table, cycle) for cycle in cycles]
+            if len(problems) == len(cycles):
+                raise CircularDependencyError(problems, tuple(table[number].id for number in cycles[0]))
+        if problems:
+            raise InvalidWorkflow(problems)
         ranks, depths = _ranks(order, feeds), _depths(order, needs)
         return cls(
             table=table,
@@ -282,18 +285,32 @@ def _depths(order: Sequence[int], needs: Sequence[Sequence[int]]) -> list[int]:
     return depths
 
 
-def _raise_cycle(table: tuple[QuantumUnit, ...], needs: Sequence[Sequence[int]], stuck: set[int]) -> None:
-    """Walk needs inside the stuck set until a unit comes again: that is a cycle, without recursion."""
-    at = min(stuck)
-    seen: dict[int, int] = {}
-    walk: list[int] = []
-    while at not in seen:
-        seen[at] = len(walk)
-        walk.append(at)
-        at = next(need for need in needs[at] if need in stuck)
-    cycle = walk[seen[at] :]
-    start = cycle.index(min(cycle))
-    path = tuple(table[number].id for number in [*cycle[start:], *cycle[:start], cycle[start]])
-    unit = table[cycle[start]]
-    message = "needs itself" if len(path) == 2 else f"these units need each other: {' needs '.join(path)}"
-    raise CircularDependencyError([_problem(unit, message, "remove one of these needs")], path)
+def _find_cycles(needs: Sequence[Sequence[int]], stuck: set[int]) -> list[list[int]]:
+    """Cycles among the units that no topological order could place, one for each knot of them.
+
+    Each begins and ends with its smallest unit. Walks needs inside `stuck` until a unit comes again; no recursion.
+    """
+    cycles: list[list[int]] = []
+    left = set(stuck)
+    while left:
+        at = min(left)
+        place: dict[int, int] = {}
+        walk: list[int] = []
+        while at in left and at not in place:
+            place[at] = len(walk)
+            walk.append(at)
+            # a need that was in an earlier cycle's walk has left the set: this unit only hangs below that cycle
+            at = next((need for need in needs[at] if need in left), -1)
+        if at in place:
+            cycle = walk[place[at] :]
+            start = cycle.index(min(cycle))
+            cycles.append([*cycle[start:], *cycle[:start], cycle[start]])
+        left.difference_update(walk)
+    return cycles
+
+
+def _cycle_problem(table: tuple[QuantumUnit, ...], cycle: list[int]) -> Problem:
+    unit = table[cycle[0]]
+    path = " needs ".join(table[number].id for number in cycle)
+    message = "needs itself" if len(cycle) == 2 else f"these units need each other: {path}"
+    return _problem(unit, message, "remove one of these needs")

@@ -102,9 +102,11 @@ class Assembler:
         fields, own_faults = self._fields(draft, scope)
         faults += own_faults
         call_args = {**fields.get("args", {}), **instance.args}
+        # whether a call binds cannot be told from args that were rejected
+        args_known = "args" in fields or ("args" not in draft.keys and "args" not in draft.defaults)
         action: Action | None = None
         try:
-            action = self._action(draft, fields, call_args, instance.positional)
+            action = self._action(draft, fields, call_args if args_known else None, instance.positional)
         except Rejected as rejected:
             faults += rejected.faults
         self._report.add(draft.locate, draft.path, *faults)
@@ -160,7 +162,7 @@ class Assembler:
         return self._fill(value, scope, keep_type=key.templates is Templates.VALUE)
 
     def _action(
-        self, draft: Draft, fields: Mapping[str, Any], args: Mapping[str, Any], positional: tuple[Any, ...]
+        self, draft: Draft, fields: Mapping[str, Any], args: Mapping[str, Any] | None, positional: tuple[Any, ...]
     ) -> Action | None:
         given = [name for name in ACTIONS if name in draft.keys]
         if len(given) > 1:
@@ -188,10 +190,12 @@ class Assembler:
         self,
         function: Callable[..., Any],
         reference: str,
-        args: Mapping[str, Any],
+        args: Mapping[str, Any] | None,
         positional: tuple[Any, ...],
         path: tuple[str, ...],
-    ) -> Call:
+    ) -> Call | None:
+        if args is None:
+            return None
         if positional:
             return Call(partial(function, *positional), reference or _function_name(function), wants_context=False)
         # which arguments there are decides whether a call binds, not their values: one look for all items

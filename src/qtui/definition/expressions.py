@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from qtui.core.errors import did_you_mean
-from qtui.definition.values import Fault, Rejected, quoted
+from qtui.definition.values import Fault, Path, Rejected, quoted
 
 Scope = Mapping[str, Mapping[str, Any]]
 """The values by namespace: params, matrix, env."""
@@ -45,13 +45,10 @@ def fill(value: Any, scope: Scope, *, keep_type: bool) -> Any:
     """
     if not has_expression(value):
         return value
-    faults: list[Fault] = []
-    try:
-        filled = _fill(value, scope, keep_type, (), faults)
-    except _AlreadyReported:
-        raise Rejected(*faults) from None
-    if faults:
-        raise Rejected(*faults)
+    filling = _Filling(scope, keep_type)
+    filled = filling.fill(value, ())
+    if filling.faults or filling.incomplete:
+        raise Rejected(*filling.faults)
     return filled
 
 
@@ -64,35 +61,43 @@ def as_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-class _AlreadyReported(Exception):
-    """An expression names a value that is `REPORTED`."""
+class _Filling:
+    """One value on its way; collects the faults of its expressions.
 
+    `incomplete` says that an expression names a value that is `REPORTED`.
+    """
 
-def _fill(value: Any, scope: Scope, keep_type: bool, path: tuple[str, ...], faults: list[Fault]) -> Any:
-    match value:
-        case str():
-            return _fill_text(value, scope, keep_type, path, faults)
-        case Mapping():
-            return {key: _fill(item, scope, keep_type, (*path, str(key)), faults) for key, item in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [_fill(item, scope, keep_type, (*path, f"[{at}]"), faults) for at, item in enumerate(value)]
-    return value
+    def __init__(self, scope: Scope, keep_type: bool) -> None:
+        self._scope, self._keep_type = scope, keep_type
+        self.faults: list[Fault] = []
+        self.incomplete = False
 
+    def fill(self, value: Any, path: Path) -> Any:
+        match value:
+            case str():
+                return self._fill_text(value, path)
+            case Mapping():
+                return {key: self.fill(item, (*path, str(key))) for key, item in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return [self.fill(item, (*path, f"[{at}]")) for at, item in enumerate(value)]
+        return value
 
-def _fill_text(text: str, scope: Scope, keep_type: bool, path: tuple[str, ...], faults: list[Fault]) -> Any:
-    def value_of(match: re.Match[str]) -> Any:
+    def _fill_text(self, text: str, path: Path) -> Any:
+        whole = _EXPRESSION.fullmatch(text)
+        if self._keep_type and whole and text.count(_OPEN) == 1:
+            return self._value(whole, path)
+        if _OPEN in _EXPRESSION.sub("", text):
+            self.faults.append(Fault("${{ is never closed", "close it with }}", path, _OPEN))
+        return _EXPRESSION.sub(lambda match: as_text(self._value(match, path)), text)
+
+    def _value(self, match: re.Match[str], path: Path) -> Any:
         try:
-            return _look_up(match, scope)
+            value = _look_up(match, self._scope)
         except Rejected as rejected:
-            faults.extend(fault.under(*path) for fault in rejected.faults)
+            self.faults.extend(fault.under(*path) for fault in rejected.faults)
             return ""
-
-    whole = _EXPRESSION.fullmatch(text)
-    if keep_type and whole and text.count(_OPEN) == 1:
-        return value_of(whole)
-    if _OPEN in _EXPRESSION.sub("", text):
-        faults.append(Fault("${{ is never closed", "close it with }}", path, _OPEN))
-    return _EXPRESSION.sub(lambda match: as_text(value_of(match)), text)
+        self.incomplete = self.incomplete or value is REPORTED
+        return value
 
 
 def _look_up(match: re.Match[str], scope: Scope) -> Any:
@@ -106,8 +111,6 @@ def _look_up(match: re.Match[str], scope: Scope) -> Any:
         there = did_you_mean(space, scope) or f"there are {known}"
         raise Rejected(Fault(f"there is no {quoted(space)} to take {quoted(name)} from", there, (), match[0]))
     if name in (values := scope.get(space, {})):
-        if values[name] is REPORTED:
-            raise _AlreadyReported
         return values[name]
     hint = did_you_mean(name, values)
     if not values:

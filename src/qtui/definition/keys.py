@@ -69,7 +69,7 @@ ALIASES: Final[Mapping[str, str]] = {
 def unknown_key(name: str, table: Iterable[str]) -> Fault:
     """The fault of a key that does not exist."""
     known = tuple(table)
-    alias = ALIASES.get(name.lower())
+    alias = ALIASES.get(name.lower(), name.lower())
     if alias == "needs" and "dependencies" in known:
         alias = "dependencies"
     hint = f'did you mean "{alias}"?' if alias in known else did_you_mean(name, known)

@@ -55,7 +55,6 @@ class Lines:
         return line, at - self._starts[line - 1] + 1
 
     def _spot(self, path: Path) -> Spot | None:
-        path = tuple(part for part in path if not part.startswith("["))
         return next((self.spots[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.spots), None)
 
 

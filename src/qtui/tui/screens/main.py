@@ -19,7 +19,7 @@ from qtui.core.events import UnitFinished
 from qtui.core.model import FAILURES
 from qtui.core.session import RunSession
 from qtui.tui import steering
-from qtui.tui.bridge import Bridge, Change
+from qtui.tui.bridge import Bridge
 from qtui.tui.format import Glyphs, Role
 from qtui.tui.layout import lay_out
 from qtui.tui.panes import LOWER, Arrangement, Pane, arrangement_for, panes_shown
@@ -137,19 +137,18 @@ class MainScreen(Screen[None], inherit_bindings=False):
         change = self.bridge.advance()
         now = self._session.now()
         second, self._second = self._second, int(now)
-        if change.units or change.records or second != self._second:
-            self._draw(change, now)
+        changed = bool(change.records) or second != self._second
+        if changed:
+            self.query_one(Header).update_run(now)
+            self.tree_pane.update_rows(exposure=change.exposure)
+        self.query_one(EventsPane).add(change.records)
+        sampler = self._sampler
+        self.query_one(WorkersPane).update_workers(now, sampler.latest, sampler.error, changed=changed)
         self.log_pane.update_log(self.bridge.view, now)
         self._say()
         if self.bridge.view.state.ended and not self._ended:
             self._finish()
         self._ended = self.bridge.view.state.ended
-
-    def _draw(self, change: Change, now: float) -> None:
-        self.query_one(Header).update_run(now)
-        self.tree_pane.update_rows(exposure=change.exposure)
-        self.query_one(EventsPane).add(change.records)
-        self.query_one(WorkersPane).update_workers(now, self._sampler.latest, self._sampler.error)
 
     def _say(self) -> None:
         """Bring the status line up to date."""

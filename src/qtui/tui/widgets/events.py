@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import ClassVar, Final
 
 from textual.binding import BindingType
-from textual.geometry import Size
 
 from qtui.core.events import (
     Event,
@@ -35,9 +34,11 @@ from qtui.tui.format import SIGNS, Glyphs, Look, Role, short_clock
 from qtui.tui.layout import TreeLayout
 from qtui.tui.text import Span, clean
 from qtui.tui.theme import DARK, QUIET
-from qtui.tui.widgets.lines import Line, Lines, set_title
+from qtui.tui.widgets.lines import Line, Lines, set_row_count, set_title
 
 MOST_EVENTS: Final = 2_000
+PAINT_SECONDS: Final = 0.5
+"""The least time between two paintings: nobody reads faster, and each costs the whole pane."""
 
 # these come with every unit, or many times a second; the tree shows them
 _SILENT: Final = (UnitReady, UnitSubmitted, UnitStarted, UnitProgress)
@@ -63,17 +64,20 @@ class EventsPane(Lines, can_focus=True):
         self.ellipsis = glyphs.ellipsis
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._following = True
+        self._new = 0
+        self._paint_after = 0.0
 
     def add(self, records: Iterable[Record]) -> None:
-        """Append what people care about of `records`."""
+        """Append what people care about of `records`; call it in every frame, as a flood is painted less often."""
         shown = [event for _, event in records if not isinstance(event, _SILENT)]
-        if not shown:
-            return
         self._events.extend(shown)
-        self.virtual_size = Size(0, len(self._events))
+        self._new += len(shown)
+        if not self._new or time.monotonic() < self._paint_after:
+            return
+        self._new, self._paint_after = 0, time.monotonic() + PAINT_SECONDS
+        set_row_count(self, len(self._events))
         if self._following:
             self.scroll_to(y=max(0, len(self._events) - self.size.height), animate=False, force=True)
-        self.refresh()
 
     def line(self, at: int) -> Line:
         """The event at this place, as a line."""

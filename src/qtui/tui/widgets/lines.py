@@ -37,6 +37,17 @@ def set_title(widget: Widget, text: str) -> None:
         widget.border_title = title
 
 
+def set_row_count(widget: ScrollView, count: int) -> None:
+    """Tell how many rows there are to scroll through.
+
+    Assigning `virtual_size` would lay out the whole screen each time, to decide on scrollbars; there are none.
+    """
+    widget.set_reactive(Widget.virtual_size, Size(0, count))
+    if widget.scroll_offset.y > widget.max_scroll_y:
+        widget.scroll_to(y=widget.max_scroll_y, animate=False, force=True)
+    widget.refresh()
+
+
 class Lines(ScrollView):
     """A list of lines, replaced as a whole with `show`; scrolls up and down if there are more than fit.
 
@@ -66,8 +77,7 @@ class Lines(ScrollView):
         """Show these lines instead of the former."""
         before, self._lines = self._lines, list(lines)
         if len(before) != len(lines):
-            self.virtual_size = Size(0, len(lines))
-            self.refresh()
+            set_row_count(self, len(lines))
             return
         top, height = self.scroll_offset.y, self.size.height
         for at in range(top, min(top + height, len(lines))):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
 
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
@@ -14,7 +13,7 @@ from qtui.tui.format import Glyphs, Role, look_of, tries
 from qtui.tui.loglines import LogLines
 from qtui.tui.text import Span, clean, parse_line
 from qtui.tui.theme import QUIET
-from qtui.tui.widgets.lines import Line, Lines, set_title
+from qtui.tui.widgets.lines import Line, Lines, set_row_count, set_title
 
 _SIDE_STEP = 8
 _CACHED_LINES = 2_000
@@ -90,10 +89,9 @@ class LogView(Lines, can_focus=True):
             return
         self._before, self._after = before, after
         count = len(before) + (len(self._log) if self._log else 0) + len(after)
-        self.virtual_size = Size(0, count)
+        set_row_count(self, count)
         if self.following:
             self.scroll_to(y=max(0, count - self.size.height), animate=False, force=True)
-        self.refresh()
 
     def line(self, at: int) -> Line:
         """Line `at` of what is said before the output, the output, and what is said after it."""

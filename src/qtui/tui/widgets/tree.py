@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, Size
+from textual.geometry import Region
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -19,7 +19,7 @@ from qtui.tui.layout import TreeLayout, row_of
 from qtui.tui.rows import WORD_FROM, Row, RowPainter, gutter_width
 from qtui.tui.text import Span, clean
 from qtui.tui.theme import selected as selected_style
-from qtui.tui.widgets.lines import set_title, strip_of
+from qtui.tui.widgets.lines import set_row_count, set_title, strip_of
 
 
 class UnitTree(ScrollView, can_focus=True):
@@ -183,7 +183,7 @@ class UnitTree(ScrollView, can_focus=True):
             above = (node for node in self.nodes.ancestors(self.selected) if row_of(self._rows, node) is not None)
             self.selected = next(above, self._rows[0] if self._rows else self.selected)
         self._painted.clear()
-        self.virtual_size = Size(0, len(self._rows))
+        set_row_count(self, len(self._rows))
         if not self.is_mounted:
             return
         was = row_of(before, self.selected)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import time
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -16,7 +17,9 @@ from qtui.tui.text import PLAIN, Span, clean, cut_middle, pad
 from qtui.tui.theme import DARK, QUIET
 from qtui.tui.widgets.lines import Line, Lines, set_title
 
-_BAR = 8
+PAINT_SECONDS: Final = 0.5
+"""The least time between two paintings: rows that change faster cannot be read."""
+_BAR: Final = 8
 
 
 class WorkerLines(Lines, can_focus=True):
@@ -32,14 +35,23 @@ class WorkersPane(Vertical):
         super().__init__(id=id)
         self._bridge = bridge
         self._glyphs = glyphs
+        self._paint_after = 0.0
+        self._stale = True
 
     def compose(self) -> ComposeResult:
         """Textual's hook: the parts of the pane."""
         yield WorkerLines(id="worker-lines")
         yield Lines(id="machine")
 
-    def update_workers(self, now: float, sample: LoadSample | None, error: str) -> None:
-        """Show who works on what at `now`, and the latest sample, or what kept it from being taken."""
+    def update_workers(self, now: float, sample: LoadSample | None, error: str, *, changed: bool) -> None:
+        """Show who works on what at `now`, and the latest sample, or what kept it from being taken.
+
+        Call it in every frame: many changes are painted at once, a moment later.
+        """
+        self._stale |= changed
+        if not self._stale or not self.display or time.monotonic() < self._paint_after:
+            return
+        self._stale, self._paint_after = False, time.monotonic() + PAINT_SECONDS
         view = self._bridge.view
         lines = self.query_one("#worker-lines", Lines)
         width = lines.size.width
