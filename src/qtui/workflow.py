@@ -69,12 +69,7 @@ class Workflow:
         }
         self._settings, faults = read_table(_given(given), WORKFLOW_KEYS)
         report.add(locate, ("workflow",), *faults)
-        self._params: dict[str, declared_params.ParamSpec] = {}
-        for param, declared in (params or {}).items():
-            try:
-                self._params[param] = declared_params.declare(param, declared)
-            except Rejected as rejected:
-                report.add(locate, ("params", str(param)), *rejected.faults)
+        self._params = _declared(params or {}, locate, report)
         self._env: dict[str, str] = {}
         try:
             self._env = variables(env or {})
@@ -242,7 +237,7 @@ class Workflow:
             overrides=overrides,
             params=resolved,
             directory=self._directory,
-            source=self._source.file if Path(self._source.file).is_file() else None,
+            source=str(file.resolve()) if (file := Path(self._source.file)).is_file() else None,
             locate=locate,
             report=report,
             graph_known=known,
@@ -297,6 +292,16 @@ def _nested(units: list[QuantumUnit], prefix: str, env: Mapping[str, str]) -> li
         )
         for unit in units
     ]
+
+
+def _declared(params: Mapping[str, Any], locate: Locate, report: Report) -> dict[str, declared_params.ParamSpec]:
+    specs = {}
+    for name, declared in params.items():
+        try:
+            specs[name] = declared_params.declare(name, declared)
+        except Rejected as rejected:
+            report.add(locate, ("params", str(name)), *rejected.faults)
+    return specs
 
 
 def _draft(name: str, dependencies: Iterable[str], keys: Mapping[str, Any], table: Table, source: Source) -> Draft:

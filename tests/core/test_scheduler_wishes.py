@@ -482,12 +482,12 @@ def test_asking_for_a_cut_unit_reopens_the_interrupted_run() -> None:
     assert run.running == {"a"}
 
 
-def test_a_cut_unit_whose_need_has_failed_anew_is_skipped() -> None:
-    run = Run(unit("a"), unit("b", "a"))
+def test_a_cut_unit_whose_need_has_failed_anew_is_skipped_with_what_is_below() -> None:
+    run = Run(unit("a"), unit("b", "a"), unit("c", "b"))
     run.succeed("a")
     run.retry("a")
     run.fail("a")
     run.send(InterruptRequested(15))
     run.stopped("b")
-    assert run.states() == {"a": "failed", "b": "skipped"}
+    assert run.states() == {"a": "failed", "b": "skipped", "c": "skipped"}
     assert run.end == ("failed", 1)

@@ -14,12 +14,13 @@ from qtui.loaders.load import load_definition
 
 
 @pytest.fixture(autouse=True)
-def untouched_imports() -> Iterator[None]:
-    path, modules = list(sys.path), set(sys.modules)
+def untouched_imports(tmp_path: Path) -> Iterator[None]:
+    path = list(sys.path)
     yield
     sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.fixture(autouse=True)

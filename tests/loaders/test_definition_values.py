@@ -43,7 +43,7 @@ def test_a_number_without_a_unit_in_a_string_is_explained() -> None:
 
 # -- expressions -----------------------------------------------------------------------------------------
 
-SCOPE = {
+SCOPE: dict[str, dict[str, Any]] = {
     "params": {"day": "monday", "full": True, "hosts": ["a1", "a2"], "rows": 3},
     "matrix": {"shard": 0},
     "env": {"HOME": "/home"},

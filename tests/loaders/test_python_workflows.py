@@ -37,7 +37,7 @@ def test_the_one_workflow_of_a_file_is_found(load: Load, tmp_path: Path) -> None
     definition = load(ONE, "one.py", rows="5")
     assert (definition.name, definition.params) == ("one", {"rows": 5})
     assert definition.directory == str(tmp_path)
-    assert definition.source == "one.py"
+    assert definition.source == str(tmp_path / "one.py")
     (unit,) = definition.units
     assert unit.id == "first"
     assert unit.cwd == str(tmp_path)

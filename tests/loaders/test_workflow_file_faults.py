@@ -191,6 +191,7 @@ def test_all_faults_of_a_file_are_told_at_once(problems: Problems) -> None:
         ("flow.toml:4", "workflow.workers"),
         ("flow.toml:8", "units.a.timeout"),
         ("flow.toml:9", "units.a.tag"),
+        ("flow.toml:10:39", "units.a.run"),
         ("flow.toml:13", "units.b.retries.max"),
         ("flow.toml:13", "units.b.retries.on[0]"),
         ("flow.toml:11", "units.b"),
@@ -218,6 +219,11 @@ def test_a_cycle_alone_keeps_its_path(load: Callable[..., WorkflowDefinition]) -
 def test_a_broken_matrix_does_not_make_needs_look_unknown(problems: Problems) -> None:
     (problem,) = problems("[units.a]\nmatrix = { x = 3 }\n[units.b]\nneeds = ['a[x=3]']")
     assert problem.key == "units.a.matrix.x"
+
+
+def test_a_broken_matrix_does_not_hide_the_other_faults_of_its_unit(problems: Problems) -> None:
+    found = problems("[units.a]\nmatrix = { x = 3 }\nrun = '${{ matrix.x }}'\ntimeout = -1\ntag = 1")
+    assert [problem.key for problem in found] == ["units.a.matrix.x", "units.a.timeout", "units.a.tag"]
 
 
 def test_a_matrix_too_large_to_expand_is_refused(problems: Problems) -> None:

@@ -49,26 +49,29 @@ def _quick_switches() -> Iterator[None]:
 @contextmanager
 def _quiet_descriptors() -> Iterator[None]:
     """While the screen is up, what C code and child processes of Python units write to descriptors 1 and 2 goes to
-    a file instead of across the screen; Textual draws on a copy of standard error. Shown afterwards, if any."""
-    screen = os.dup(2)
-    saved_out = os.dup(1)
-    drawn, standard_error = os.fdopen(os.dup(screen), "w", encoding="utf-8"), sys.__stderr__
-    with tempfile.TemporaryFile() as stray:
-        os.dup2(stray.fileno(), 1)
-        os.dup2(stray.fileno(), 2)
-        sys.__stderr__ = drawn  # type: ignore[misc]
+    a file instead of across the screen, and is shown afterwards. Textual draws on a copy of standard error, and
+    measures it."""
+    kept = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
+    standard = sys.__stdout__, sys.__stderr__
+    with tempfile.TemporaryFile() as stray, os.fdopen(os.dup(2), "w", encoding=_encoding()) as drawn:
+        for descriptor in kept:
+            os.dup2(stray.fileno(), descriptor)
+        sys.__stdout__ = sys.__stderr__ = drawn  # type: ignore[misc]
         try:
             yield
         finally:
-            sys.__stderr__ = standard_error  # type: ignore[misc]
-            os.dup2(screen, 2)
-            os.dup2(saved_out, 1)
-            drawn.close()
-            os.close(screen)
-            os.close(saved_out)
+            sys.__stdout__, sys.__stderr__ = standard  # type: ignore[misc]
+            for descriptor, original in kept.items():
+                os.dup2(original, descriptor)
+                os.close(original)
             stray.seek(0)
             if text := stray.read(1 << 16):
                 sys.stderr.write(_printable(text))
+
+
+def _encoding() -> str:
+    """What the terminal is written in; decides whether more than ASCII is drawn."""
+    return getattr(sys.__stderr__, "encoding", None) or "ascii"
 
 
 def _printable(data: bytes) -> str:

@@ -555,7 +555,7 @@ class Scheduler:
         bad = self._bad_need(number)
         if bad is not None:
             # a need that a person had run again has failed meanwhile: no resume could run this unit
-            self._end_waiting(number, SKIPPED, f"because {self._plan.table[bad].id}", now)
+            self._finish(number, SKIPPED, now, cause=f"because {self._plan.table[bad].id}")
 
     # -- steps of the run --------------------------------------------------------------------------------
 

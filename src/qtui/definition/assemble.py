@@ -71,6 +71,10 @@ class Assembler:
             self._report.add(draft.locate, (*draft.path, "matrix"), *rejected.faults)
             self.graph_known = False
             instances = []
+            ready = {
+                name: value for name, value in draft.keys.items() if name != "matrix" and not has_expression(value)
+            }
+            self._report.add(draft.locate, draft.path, *read_table(ready, draft.table)[1])
         for number, instance in enumerate(instances, 1):
             unit, sound = self._unit(draft, instance)
             yield unit

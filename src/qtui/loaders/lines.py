@@ -12,6 +12,9 @@ Path = tuple[str, ...]
 
 _SPACE: Final = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _BLANK: Final = re.compile(r"[ \t]*")
+_HEADER_END: Final = re.compile(r"[\] \t]*")
+_EQUALS: Final = re.compile(r"[ \t=]*")
+_REST_OF_LINE: Final = re.compile(r"[^\n]*")
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _STRING: Final = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}' r"|'''.*?'{3,5}" r'|"(?:\\.|[^"\\\n])*"' r"|'[^'\n]*'",
@@ -77,10 +80,10 @@ class _Scanner:
                 break  # no correct text comes here
             if header:
                 table = path
-                self._skip(re.compile(r"[\] \t]*"))
+                self._skip(_HEADER_END)
             else:
                 path = table + path
-                self._skip(re.compile(r"[ \t=]*"))
+                self._skip(_EQUALS)
                 self._skip_value()
             self._note(path, Spot(start, self._at, header))
         return self._spots
@@ -124,7 +127,7 @@ class _Scanner:
             if sign == "#":
                 if not depth:
                     return
-                self._skip(re.compile(r"[^\n]*"))
+                self._skip(_REST_OF_LINE)
                 continue
             depth += (sign in "[{") - (sign in "]}")
             start = self._at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +32,12 @@ def load_module(
 
 
 def _load(
-    load: Any, shown: str, directory: str, name: str | None, params: Mapping[str, str], overrides: Overrides | None
+    load: Callable[[], ModuleType],
+    shown: str,
+    directory: str,
+    name: str | None,
+    params: Mapping[str, str],
+    overrides: Overrides | None,
 ) -> WorkflowDefinition:
     try:
         module = load()

@@ -68,6 +68,7 @@ class Dashboard(App[Leaving], inherit_bindings=False):
     CSS_PATH = "dashboard.tcss"
     ENABLE_COMMAND_PALETTE = False
     ESCAPE_TO_MINIMIZE = False
+    ALLOW_SELECT = False
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c", "interrupt", show=False, priority=True)]
 
     def __init__(self, session: RunSession, title: str, *, ascii: bool = False, color: bool | None = None) -> None:  # noqa: A002
@@ -138,7 +139,8 @@ class Dashboard(App[Leaving], inherit_bindings=False):
             self._session.request(chosen.request)
 
     def _on_run_finished(self) -> None:
-        if self._leave_when_finished:
+        # an interrupted run was ended by a signal to the whole program: nobody may be there to press a key
+        if self._leave_when_finished or self._session.view().state is RunState.INTERRUPTED:
             self._leave()
 
     def _leave(self) -> None:

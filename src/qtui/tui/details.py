@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
-from qtui.core.model import UnitState
+from qtui.core.model import UnitError, UnitState
 from qtui.core.state import UnitView
 from qtui.tui.format import SIGNS, Glyphs, Role, badges, cause_of, look_of, short_clock
 from qtui.tui.text import clean, clean_lines
@@ -42,12 +43,9 @@ def before_output(unit: UnitView, now: float, glyphs: Glyphs) -> list[Detail]:
 
 def after_output(unit: UnitView, now: float) -> list[Detail]:
     """What to say below the output: the error with its traceback, the next try, what was done about it."""
-    error = unit.error
     lines: list[Detail] = []
-    if error is not None:
-        lines += [Detail(line, Role.MUTED) for line in clean_lines(error.traceback.rstrip())[-_MOST_LINES:] if line]
-        title = str(error)
-        lines += [Detail(line, Role.ERROR) for line in clean_lines(title)[:_MOST_LINES]]
+    if unit.error is not None:
+        lines += _error_lines(unit.error)
         if unit.unit.source is not None:
             lines.append(Detail(f"defined at {clean(str(unit.unit.source))}", Role.MUTED))
     match unit.state:
@@ -68,6 +66,16 @@ def after_output(unit: UnitView, now: float) -> list[Detail]:
         }
         lines += [Detail(texts[badge], Role.WARNING) for badge in found.split()]
     return lines
+
+
+@lru_cache(32)  # it is asked for in every frame
+def _error_lines(error: UnitError) -> tuple[Detail, ...]:
+    traceback = clean_lines(error.traceback.rstrip())[-_MOST_LINES:]
+    message = clean_lines(str(error))[:_MOST_LINES]
+    return (
+        *(Detail(line, Role.MUTED) for line in traceback if line),
+        *(Detail(line, Role.ERROR) for line in message),
+    )
 
 
 def _waiting(unit: UnitView, glyphs: Glyphs) -> list[Detail]:

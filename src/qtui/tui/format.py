@@ -112,7 +112,6 @@ class Glyphs:
     cursor: str
     up: str
     times: str
-    dash: str
     range: str
     full: str
     cached: str
@@ -138,7 +137,6 @@ UNICODE: Final = Glyphs(
     cursor="›",
     up="↑",
     times="×",
-    dash="–",
     range="..",
     full="█",
     cached="▓",
@@ -158,7 +156,6 @@ ASCII: Final = Glyphs(
     cursor=">",
     up="^",
     times="x",
-    dash="-",
     range="..",
     full="#",
     cached="=",

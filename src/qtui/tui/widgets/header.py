@@ -32,10 +32,11 @@ class Header(Lines):
         width = self.size.width
         if width:
             view = self._bridge.view
-            counts = look_counts(view, cached=len(self._bridge.cached))
+            cached = len(self._bridge.cached)
+            counts = look_counts(view, cached=cached)
             self.show(
                 [
-                    progress_line(view, now, self._title, width, self._glyphs),
+                    progress_line(view, now, self._title, width, self._glyphs, cached=cached),
                     counts_line(counts, len(self._bridge.fallbacks), width, self._glyphs),
                 ]
             )
@@ -51,7 +52,7 @@ def look_counts(view: RunView, *, cached: int = 0) -> dict[Look, int]:
     return counts
 
 
-def progress_line(view: RunView, now: float, title: str, width: int, glyphs: Glyphs) -> Line:
+def progress_line(view: RunView, now: float, title: str, width: int, glyphs: Glyphs, *, cached: int = 0) -> Line:
     """Name, state of the run, bar, ended units of all, elapsed time."""
     word, role = run_word(view)
     tail = f" {view.ended}/{len(view.plan)}  {clock(view.elapsed(now))} "
@@ -60,16 +61,17 @@ def progress_line(view: RunView, now: float, title: str, width: int, glyphs: Gly
     name = cut_middle(title, max(0, min(room - _LEAST_BAR, max(16, room // 3))), glyphs.ellipsis)
     bar = max(0, room - cell_len(name))
     spans = [Span(f" {name}  ", DARK[Role.TITLE]), Span(word, DARK[role]), Span(" " * (filled - len(word) + 1), PLAIN)]
-    spans += progress_bar(view, bar, glyphs) if bar >= 5 else [Span(" " * bar, PLAIN)]
+    spans += progress_bar(view, bar, glyphs, cached=cached) if bar >= 5 else [Span(" " * bar, PLAIN)]
     return (*spans, Span(tail, DARK[Role.TEXT]))
 
 
-def progress_bar(view: RunView, width: int, glyphs: Glyphs) -> list[Span]:
+def progress_bar(view: RunView, width: int, glyphs: Glyphs, *, cached: int = 0) -> list[Span]:
     """One cell per share of the units; parts differ by texture, and none that is not empty vanishes."""
     counts, total = view.counts, max(1, len(view.plan))
     running = counts[UnitState.RUNNING] + counts[UnitState.CANCELING]
     parts = [
-        (glyphs.full, counts[UnitState.COMPLETED], Role.SUCCESS),
+        (glyphs.full, counts[UnitState.COMPLETED] - cached, Role.SUCCESS),
+        (glyphs.cached, cached, Role.CACHED),
         (glyphs.failed, counts[UnitState.FAILED] + counts[UnitState.TIMEOUT], Role.ERROR),
         (glyphs.left_out, counts[UnitState.SKIPPED] + counts[UnitState.CANCELED], Role.MUTED),
         (glyphs.running, running, Role.PRIMARY),
@@ -108,7 +110,7 @@ def counts_line(counts: dict[Look, int], fallbacks: int, width: int, glyphs: Gly
             sign = Span(f"{glyphs.sign(look)}{word}{count}", QUIET[SIGNS[look].role if count else Role.MUTED])
             spans += [Span(gap if spans else " ", PLAIN), sign]
         if fallbacks:
-            text = f"{fallbacks} fallback" if words else f"{fallbacks}fb"
+            text = f"{fallbacks} fallback" if len(gap) > 1 else f"{fallbacks}fb"
             spans += [Span(gap, PLAIN), Span(text, QUIET[Role.WARNING])]
         if sum(cell_len(span.text) for span in spans) <= width:
             break

@@ -76,7 +76,7 @@ class LogView(Lines, can_focus=True):
         if self._log.skipped:
             before = [Detail(self._left_out(), Role.MUTED)]
         self._show_details(before, after_output(unit, now), grown=grown)
-        place = "following" if self.following else "end resumes"
+        place = "end resumes" if not self.following else "" if unit.state.ended else "following"
         parts = [unit.id, look_of(unit).value, tries(unit) and f"try {tries(unit)}", place if len(self._log) else ""]
         set_title(self, f"Log {'  '.join(filter(None, parts))}")
 
@@ -122,10 +122,6 @@ class LogView(Lines, can_focus=True):
         self.following = on
         if on:
             self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
-
-    def to_end(self) -> None:
-        """Show the end and follow it."""
-        self.follow(True)
 
     def action_scroll_side(self, step: int) -> None:
         """Move the text sideways, to read long lines."""
