@@ -151,7 +151,7 @@ def test_a_failed_run_stays_and_shows_the_failure(terminal, workflow) -> None:
     wait_state(screen, "bad", "FAIL")
     screen.wait_for("FAILED")
     screen.wait_for("the last words")
-    assert "exit 7" in screen.row("FAIL")
+    assert "exit 7" in screen.row("bad")
 
     screen.press("q")
     assert screen.exit_code() == 1
@@ -196,7 +196,9 @@ def main():
 """
     screen = terminal(workflow(toml, evil=evil))
     screen.wait_for("FAILED")
+    screen.press("\r", "g")  # the log on the whole screen, from its first line
     screen.wait_for("visible evil")
+    screen.wait_for("boom")
     screen.press("q")
 
     assert screen.exit_code() == 1
@@ -206,12 +208,13 @@ def main():
     assert "\u202e".encode() not in screen.raw
 
 
-@pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"CI": "true"}])
+@pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"CI": "true"}, {"TERM": ""}])
 def test_where_no_screen_can_or_should_be_drawn_there_are_lines(terminal, workflow, environment) -> None:
     screen = terminal(workflow(QUICK), **environment)
 
     assert screen.exit_code() == 0
-    assert b"ok    a" in screen.raw
+    assert b"output of a" in screen.raw
+    assert b"quick: completed" in screen.raw
     assert b"\x1b[?1049h" not in screen.raw
 
 

@@ -145,7 +145,7 @@ def choose_ui(asked: str, environment: Mapping[str, str]) -> str:
         raise UsageError("the dashboard needs a terminal for standard input, output and error; use --ui plain")
     if asked != "auto":
         return asked
-    if not terminals or environment.get("TERM", "dumb") == "dumb" or environment.get("CI"):
+    if not terminals or (environment.get("TERM") or "dumb") == "dumb" or environment.get("CI"):
         return "plain"
     size = os.get_terminal_size(sys.stdout.fileno())
     # 0x0 is a terminal that does not know its size; programs take it for 80x24
@@ -159,7 +159,9 @@ def wants_color(asked: str, environment: Mapping[str, str], is_terminal: bool) -
         return asked == "always"
     if environment.get("NO_COLOR"):
         return False
-    return is_terminal or environment.get("FORCE_COLOR", "0") != "0" or environment.get("CLICOLOR_FORCE", "0") != "0"
+    if is_terminal and (environment.get("TERM") or "dumb") != "dumb":
+        return True
+    return environment.get("FORCE_COLOR", "0") != "0" or environment.get("CLICOLOR_FORCE", "0") != "0"
 
 
 def _version() -> str:

@@ -229,11 +229,17 @@ def _function_name(function: Callable[..., Any]) -> str:
 
 
 def check_graph(
-    units: Sequence[QuantumUnit], mode: ExecutionMode, params: Mapping[str, Any], report: Report, *, known: bool = True
+    units: Sequence[QuantumUnit],
+    mode: ExecutionMode,
+    params: Mapping[str, Any],
+    report: Report,
+    *,
+    source: str | None,
+    known: bool = True,
 ) -> None:
     """Report unknown needs, duplicate ids and cycles; raise CircularDependencyError if a cycle is the only fault.
 
-    With `known` False some units are missing, so only the names that needs share with params are checked.
+    `source` is where a fault of the whole workflow is. With `known` False some units are missing, so only the names that needs share with params are checked.
     """
     for unit in units:
         for need in unit.dependencies:
@@ -250,7 +256,7 @@ def check_graph(
             raise
         report.extend(error.problems)
     except InvalidWorkflow as error:
-        report.extend(_by_family(units, error.problems))
+        report.extend(replace(each, where=each.where or source) for each in _by_family(units, error.problems))
 
 
 def _by_family(units: Sequence[QuantumUnit], problems: Iterable[Problem]) -> Iterator[Problem]:
@@ -279,7 +285,7 @@ def finish(
         options = build_options(settings, overrides)
     except Rejected as rejected:
         report.add(locate, ("workflow",), *rejected.faults)
-    check_graph(units, options.mode, params, report, known=graph_known)
+    check_graph(units, options.mode, params, report, source=source, known=graph_known)
     report.raise_if_any()
     return WorkflowDefinition(
         name=name,

@@ -70,7 +70,8 @@ def after_output(unit: UnitView, now: float) -> list[Detail]:
 
 @lru_cache(32)  # it is asked for in every frame
 def _error_lines(error: UnitError) -> tuple[Detail, ...]:
-    traceback = clean_lines(error.traceback.rstrip())[-_MOST_LINES:]
+    # a traceback ends with the error itself, which is told once, and in the colour of an error
+    traceback = clean_lines(error.traceback.rstrip().removesuffix(str(error)))[-_MOST_LINES:]
     message = clean_lines(str(error))[:_MOST_LINES]
     return (
         *(Detail(line, Role.MUTED) for line in traceback if line),
