@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -65,8 +64,3 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     yield open_terminal
     for each in opened:
         each.close()
-
-
-def events_of(result: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
-    """The events that ``--ui json`` wrote."""
-    return [json.loads(line) for line in result.stdout.splitlines()]

@@ -18,14 +18,15 @@ GENEROUS = 30.0
 """Seconds to wait for something that takes a fraction of one when all is well."""
 
 
-
 class Terminal:
     """Runs ``python -m qtui ARGUMENTS`` in a pty of the given size."""
 
     def __init__(
         self, *arguments: str, columns: int = 80, rows: int = 24, cwd: Path | None = None, **environment: str
     ) -> None:
-        inherited = {key: value for key, value in os.environ.items() if key not in ("CI", "NO_COLOR", "COLUMNS", "LINES")}
+        inherited = {
+            key: value for key, value in os.environ.items() if key not in ("CI", "NO_COLOR", "COLUMNS", "LINES")
+        }
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = bytearray()

@@ -248,3 +248,30 @@ def test_a_storm_of_resizes_leaves_a_working_screen(terminal, workflow, tmp_path
     wait_state(screen, "after-other", "ok")
     screen.press("\x03", "\x03")
     assert screen.exit_code() == 130
+
+
+def test_what_python_units_print_while_the_screen_is_up_goes_to_their_logs(terminal, workflow) -> None:
+    module = """
+import sys, threading, time, os
+def main(context):
+    while not os.path.exists("go"):
+        context.sleep(0.02)
+    print("printed by the unit")
+    print("and to stderr", file=sys.stderr)
+    thread = threading.Thread(target=print, args=("printed by a thread of the unit",))
+    thread.start()
+    thread.join()
+"""
+    path = workflow('[units.talk]\ncall = "talk:main"\n', talk=module)
+    screen = terminal(path)
+    wait_state(screen, "talk", "run")
+
+    (path.parent / "go").touch()
+
+    screen.wait_for("printed by the unit")
+    screen.wait_for("and to stderr")
+    assert "printed by a thread" not in screen.text(), "it has no log, and must not be drawn across the screen"
+    screen.press("q")
+    assert screen.exit_code() == 0
+    left = bytes(screen.raw).rpartition(b"\x1b[?1049l")[2]
+    assert b"printed by a thread of the unit" in left, "shown when the screen is gone"

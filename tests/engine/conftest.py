@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from engine_waiting import Start, until
+
 from qtui.core.model import QuantumUnit, RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.engine.bus import EventBus
 from qtui.engine.engine import Engine
 from qtui.engine.logs import FileLogs
-
-GENEROUS = 20.0
-"""Seconds to wait for something that takes milliseconds when all is well."""
-
-Start = Callable[..., Engine]
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition; fail, naming it, when it does not come."""
-    deadline = time.monotonic() + GENEROUS
-    while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        time.sleep(0.005)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import sys
 import threading
 
 import pytest
-from conftest import GENEROUS, Start, until
+from engine_waiting import GENEROUS, Start, until
+
 from qtui.core.errors import NoResult, UsageError
 from qtui.core.events import RunFinished, UnitFinished, UnitProgress, Warned
 from qtui.core.model import Call, ExecutionMode, Fallback, QuantumUnit, RunState, Shell, UnitState

@@ -8,7 +8,8 @@ import threading
 import time
 
 import pytest
-from conftest import GENEROUS, Start, until
+from engine_waiting import GENEROUS, Start, until
+
 from qtui.core.events import UnitCanceling, UnitFinished
 from qtui.core.model import Argv, Call, ExecutionMode, QuantumUnit, RetryPolicy, RunState, Shell, UnitState
 from qtui.core.stimuli import CancelRequested, CancelRunRequested, InterruptRequested, RetryRequested

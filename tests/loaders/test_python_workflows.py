@@ -128,7 +128,7 @@ def test_build_workflow_is_called_with_the_params(load: Load) -> None:
             "from qtui.workflow import Workflow\nflow = Workflow('x')\nflow.command('a', run='x', dependencies=['b'])",
             'bad.py:3: units.a: needs "b", which is not a unit',
         ),
-        ("from qtui.workflow import Workflow\nflow = Workflow('x')", "there is no unit to run"),
+        ("from qtui.workflow import Workflow\nflow = Workflow('x')", "bad.py: there is no unit to run"),
         (
             "class Odd:\n    def definition(self, **kw): return 3\nodd = Odd()",
             "bad.py: definition() returned a value of",

@@ -122,8 +122,8 @@ FAULTS = [
     ("[params]\nparams = 1\n[units.a]", '2: params.params: a param cannot be called "params"'),
     ("[params]\nb = 1\n[units.b]\n[units.a]\nneeds = ['b']", '4: units.a: needs "b", which is also the name of a p'),
     # the graph
-    ("[workflow]", "there is no unit to run (add a [units.NAME] table)"),
-    ("", "there is no unit to run (add a [units.NAME] table)"),
+    ("[workflow]", " there is no unit to run (add a [units.NAME] table)"),
+    ("", " there is no unit to run (add a [units.NAME] table)"),
     ("[units.fetch]\n[units.b]\nneeds = ['fecth']", '2: units.b: needs "fecth", which is not a unit (did you mean "fe'),
     (
         "[units.a]\nneeds = ['b']\n[units.b]\nneeds = ['a']",

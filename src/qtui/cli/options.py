@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from qtui.core.errors import UsageError, did_you_mean
 
 COMMANDS = ("run", "check", "graph")
+_WITH_VALUE = ("-p", "--param", "-C", "--directory", "-j", "--workers", "--ui", "--color", "--state-dir", "--format")
 MIN_COLUMNS, MIN_ROWS = 40, 10
 
 _EPILOG = """\
@@ -34,11 +35,23 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     Raises UsageError; exits by itself for ``--help`` and ``--version`` only.
     """
     words = list(arguments)
-    first = next((word for word in words if not word.startswith("-")), None)
-    if first is not None and first not in COMMANDS:
-        _refuse_misspelt_command(first)
+    at = _first_word(words)
+    if at is not None and words[at] in COMMANDS:
+        words.insert(0, words.pop(at))  # options may stand before the command
+    elif at is not None:
+        _refuse_misspelt_command(words[at])
         words.insert(0, "run")
     return _parser().parse_args(words)
+
+
+def _first_word(words: Sequence[str]) -> int | None:
+    """Where the command or the workflow is: the first word that is neither an option nor an option's value."""
+    takes_value = False
+    for at, word in enumerate(words):
+        if not word.startswith("-") and not takes_value:
+            return at
+        takes_value = not takes_value and word in _WITH_VALUE
+    return None
 
 
 def _refuse_misspelt_command(word: str) -> None:

@@ -27,7 +27,7 @@ from qtui.definition.expressions import Scope, fill, has_expression
 from qtui.definition.keys import ACTIONS, DEFAULT_KEYS, Key, Templates, read_table
 from qtui.definition.matrix import Item, item_label
 from qtui.definition.options import Overrides, build_options
-from qtui.definition.report import Locate, Report
+from qtui.definition.report import Locate, Report, shown_file
 from qtui.definition.values import Fault, Rejected, quoted, variables
 
 _NOT_UNIT_FIELDS = frozenset({"run", "argv", "call", "shell", "matrix"})
@@ -239,7 +239,8 @@ def check_graph(
 ) -> None:
     """Report unknown needs, duplicate ids and cycles; raise CircularDependencyError if a cycle is the only fault.
 
-    `source` is where a fault of the whole workflow is. With `known` False some units are missing, so only the names that needs share with params are checked.
+    `source` is where a fault of the whole workflow is. With `known` False some units are missing, so only the names
+    that needs share with params are checked.
     """
     for unit in units:
         for need in unit.dependencies:
@@ -256,7 +257,8 @@ def check_graph(
             raise
         report.extend(error.problems)
     except InvalidWorkflow as error:
-        report.extend(replace(each, where=each.where or source) for each in _by_family(units, error.problems))
+        file = shown_file(source) if source else None
+        report.extend(replace(each, where=each.where or file) for each in _by_family(units, error.problems))
 
 
 def _by_family(units: Sequence[QuantumUnit], problems: Iterable[Problem]) -> Iterator[Problem]:

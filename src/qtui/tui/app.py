@@ -80,6 +80,7 @@ class Dashboard(App[Leaving], inherit_bindings=False):
         self._color = color
         if color is not None:
             self.no_color = not color
+        self._outside = sys.stdout, sys.stderr
         self._leave_when_finished = False
         self._interrupted_at: float | None = None
         self.failure: Exception | None = None
@@ -87,6 +88,11 @@ class Dashboard(App[Leaving], inherit_bindings=False):
     def get_default_screen(self) -> Screen[None]:
         """Textual's hook: the first screen."""
         return MainScreen(self._session, self.title, self._glyphs, on_finished=self._on_run_finished)
+
+    def on_mount(self) -> None:
+        """Undo what Textual does to standard output and error: it drops what is printed, but prints of units are
+        for their logs. When it ends, Textual gives back the streams it found, which are these."""
+        sys.stdout, sys.stderr = self._outside
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's hook: what is done to every line; `color` decides on colours."""
