@@ -129,6 +129,15 @@ run = "true"
     assert needs == {"n[i=1]": [], "n[i=2]": [], "all": ["n[i=1]", "n[i=2]"], "last": ["n[i=1]", "n[i=2]", "all"]}
 
 
+def test_nothing_but_events_is_on_standard_output(qtui, workflow) -> None:
+    noisy = "import os, threading\nprint('at import')\ndef f():\n    os.system('echo from a child')\n"
+    noisy += "    t = threading.Thread(target=print, args=('from a thread',))\n    t.start()\n    t.join()\n"
+    result = qtui("run", workflow('[units.a]\ncall = "noisy:f"\n', noisy=noisy), "--ui", "json")
+
+    assert events_of(result)[-1]["state"] == "completed"
+    assert set(result.stderr.splitlines()) == {"at import", "from a child", "from a thread"}
+
+
 def test_fail_fast_starts_nothing_new(qtui, workflow) -> None:
     toml = '[units.a]\nrun = "exit 1"\npriority = 1\n[units.b]\nrun = "true"\n'
     path = workflow(toml)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TextIO
 
 from qtui.core.events import to_plain
@@ -13,9 +12,9 @@ from qtui.core.session import RunSession
 class JsonLines:
     """Writes a run's record as JSON lines until its feed is closed."""
 
-    def __init__(self, session: RunSession, out: TextIO | None = None) -> None:
+    def __init__(self, session: RunSession, out: TextIO) -> None:
         self._session = session
-        self._out = out or sys.stdout
+        self._out = out
 
     def follow(self) -> None:
         """Write until nothing more will come. Raises BrokenPipeError when the reader has gone."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TextIO
 
 from qtui.core.events import (
@@ -43,9 +42,9 @@ _COLORS = {"ok": "32", "FAIL": "1;31", "TIME": "1;35", "retry": "33", "CANC": "3
 class PlainLines:
     """Writes a run's record as text: a line at the start and end of each unit, its output as a block at its end."""
 
-    def __init__(self, session: RunSession, out: TextIO | None = None, *, color: bool = False) -> None:
+    def __init__(self, session: RunSession, out: TextIO, *, color: bool = False) -> None:
         self._session = session
-        self._out = out or sys.stdout
+        self._out = out
         self._color = color
         # a view of its own, exactly as far as the record that was printed
         self._view = RunView.initial(session.plan)

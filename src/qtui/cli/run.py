@@ -8,17 +8,18 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from qtui.cli.options import choose_ui, params_of, wants_color
 from qtui.core.errors import EXIT_INTERNAL
+from qtui.core.model import WorkflowDefinition
 from qtui.core.session import RunSession
 from qtui.core.stimuli import InterruptRequested
 from qtui.manager import routed_output
-from qtui.services import default_state_dir, open_services
+from qtui.services import Services, default_state_dir, open_services
 from qtui.workflow import Overrides
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -34,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     ui = choose_ui(options.ui, os.environ)
     overrides = Overrides(workers=options.workers, keep_going=options.keep_going)
     state_dir = Path(options.state_dir).absolute() if options.state_dir else default_state_dir()
+    out = _reserved_stdout() if ui == "json" else sys.stdout
     # user modules are imported by load: their log handlers must find the routed streams already there
     with routed_output(), open_services(state_dir) as services:
         definition = services.manager.load(options.workflow, params_of(options.param), overrides)
@@ -42,14 +44,11 @@ def run(options: argparse.Namespace) -> int:
 
             return dry_run(definition, services.manager.plan(definition))
         if ui == "tui":
-            # before the run begins: beside busy threads this import takes seconds instead of 0.2
-            from qtui.cli.screen import show
-        session = services.manager.start(definition)
-        with _interrupted_by_signals(session):
-            if ui == "tui":
-                show(session, title=definition.name, ascii_only=options.ascii)
-            else:
-                _follow(session, _follower(ui, session, options))
+            session = _on_screen(services, definition, options)
+        else:
+            session = services.manager.start(definition)
+            with _interrupted_by_signals(session):
+                _follow(session, _follower(ui, session, out, options), out)
         code = _exit_code(session)
         busy = session.view().abandoned > 0
     if busy:
@@ -60,19 +59,41 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
-def _follower(ui: str, session: RunSession, options: argparse.Namespace) -> _Follower:
+def _on_screen(services: Services, definition: WorkflowDefinition, options: argparse.Namespace) -> RunSession:
+    # before the run begins: beside busy threads this import takes seconds instead of 0.2
+    from qtui.cli.screen import cleared_terminal, draw, finish
+
+    with ExitStack() as terminal:
+        terminal.enter_context(cleared_terminal())
+        session = services.manager.start(definition)
+        with _interrupted_by_signals(session):
+            story = draw(session, title=definition.name, ascii_only=options.ascii)
+            terminal.close()
+            finish(session, story)
+    return session
+
+
+def _reserved_stdout() -> TextIO:
+    """Standard output for the events alone: whatever modules, units or their children print by themselves goes to
+    standard error from now on, so that every line is an event."""
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return events
+
+
+def _follower(ui: str, session: RunSession, out: TextIO, options: argparse.Namespace) -> _Follower:
     if ui == "json":
         from qtui.cli.json_lines import JsonLines
 
-        return JsonLines(session)
+        return JsonLines(session, out)
     from qtui.cli.plain import PlainLines
 
-    return PlainLines(session, color=wants_color(options.color, os.environ, sys.stdout.isatty()))
+    return PlainLines(session, out, color=wants_color(options.color, os.environ, out.isatty()))
 
 
-def _follow(session: RunSession, follower: _Follower) -> None:
+def _follow(session: RunSession, follower: _Follower, out: TextIO) -> None:
     """Wait for the end while a thread writes the output; a closed pipe ends the output, not the run."""
-    writer = threading.Thread(target=_write, args=(follower,), name="qtui-output", daemon=True)
+    writer = threading.Thread(target=_write, args=(follower, out), name="qtui-output", daemon=True)
     writer.start()
     while session.wait(timeout=0.5) is None:
         pass  # a timeout, so that signal handlers get their turn on every platform
@@ -80,12 +101,13 @@ def _follow(session: RunSession, follower: _Follower) -> None:
     writer.join()
 
 
-def _write(follower: _Follower) -> None:
+def _write(follower: _Follower, out: TextIO) -> None:
     try:
         follower.follow()
     except BrokenPipeError:
+        # what is still buffered goes nowhere, instead of failing once more at exit
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, out.fileno())
         os.close(null)
 
 

@@ -15,17 +15,26 @@ from qtui.tui.app import run_dashboard
 from qtui.tui.text import clean_lines
 
 
-def show(session: RunSession, *, title: str, ascii_only: bool) -> None:
-    """Draw the dashboard until it is left, then print the summary.
+@contextmanager
+def cleared_terminal() -> Iterator[None]:
+    """While this holds, the terminal belongs to the dashboard alone. Enter it before the run begins."""
+    with _quiet_descriptors(), _quick_switches():
+        yield
 
-    A screen that breaks does not end the run: the story is told, and the run goes on without a screen.
-    """
+
+def draw(session: RunSession, *, title: str, ascii_only: bool) -> str | None:
+    """Draw the dashboard until it is left. A screen that breaks does not end the run: the story is returned."""
     try:
-        with _quiet_descriptors(), _quick_switches():
-            run_dashboard(session, title=title, ascii=ascii_only)
+        run_dashboard(session, title=title, ascii=ascii_only)
     except Exception:  # noqa: BLE001  - whatever broke the screen, the run is worth more
-        story = clean_lines(traceback.format_exc())
-        print("\n".join(["qtui: the screen broke, please report it:", *story]), file=sys.stderr)
+        return traceback.format_exc()
+    return None
+
+
+def finish(session: RunSession, story: str | None) -> None:
+    """Once the terminal is free again: say if the screen broke, wait for the end of the run, print the summary."""
+    if story is not None:
+        print("\n".join(["qtui: the screen broke, please report it:", *clean_lines(story)]), file=sys.stderr)
         print("qtui: the run goes on without a screen; ctrl+c stops it", file=sys.stderr)
     while session.wait(timeout=0.5) is None:
         pass  # a timeout, so that signal handlers get their turn on every platform
