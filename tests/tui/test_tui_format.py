@@ -78,7 +78,11 @@ def test_a_ready_unit_is_ready_when_a_worker_is_free() -> None:
 def test_a_running_unit_says_how_far_it_is_and_which_try_it_is() -> None:
     session = ScriptedSession([unit("a", retry=RetryPolicy(max=2))])
     session.progresses("a", 30, 120)
-    assert seen(session, "a") == (Look.RUN, "25% 1/3")
+    assert seen(session, "a") == (Look.RUN, "25%"), "a first try needs no number"
+    session.fails("a")
+    session.after(60)
+    session.progresses("a", 60, 120)
+    assert seen(session, "a") == (Look.RUN, "50% 2/3")
 
 
 def test_a_retrying_unit_counts_down() -> None:

@@ -231,10 +231,9 @@ def size_of(count: float) -> str:
 
 
 def tries(unit: UnitView) -> str:
-    """``2/3`` for the second of three tries; empty if there is only one."""
-    most = unit.unit.retry.max + 1
+    """``2/3`` for the second of three tries; empty for the first."""
     attempt = unit.attempt_in_generation
-    return f"{attempt}/{most}" if most > 1 and attempt else ""
+    return f"{attempt}/{unit.unit.retry.max + 1}" if attempt > 1 else ""
 
 
 def badges(unit: UnitView) -> str:
