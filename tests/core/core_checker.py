@@ -23,9 +23,10 @@ from qtui.core.events import (
     UnitSubmitted,
     WorkersChanged,
 )
+from qtui.core.machine import QUEUEING_LANES
 from qtui.core.model import FAILURES, ExecutionMode, Outcome, RunOptions, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
-from qtui.core.scheduler import QUEUEING_LANES, Scheduler
+from qtui.core.scheduler import Scheduler
 from qtui.core.state import RunView, check_steps, fold
 from qtui.core.stimuli import (
     CancelRequested,

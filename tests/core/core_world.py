@@ -7,6 +7,7 @@ from random import Random
 from core_checker import Checker, Violation, require
 from core_driver import COMMAND, COROUTINE, WORK
 
+from qtui.core.machine import QUEUEING_LANES
 from qtui.core.model import (
     SUCCESS,
     ExecutionMode,
@@ -20,7 +21,7 @@ from qtui.core.model import (
     UnitState,
 )
 from qtui.core.plan import ExecutionPlan
-from qtui.core.scheduler import QUEUEING_LANES, Scheduler
+from qtui.core.scheduler import Scheduler
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
     CancelRequested,

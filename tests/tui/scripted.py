@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from qtui.core.events import Event, RunFinished
+from qtui.core.machine import QUEUEING_LANES
 from qtui.core.model import Outcome, QuantumUnit, RunOptions, UnitError
 from qtui.core.plan import ExecutionPlan
 from qtui.core.samples import LoadSample, ProcessSample
-from qtui.core.scheduler import QUEUEING_LANES, Scheduler
+from qtui.core.scheduler import Scheduler
 from qtui.core.session import LogChunk, Record
 from qtui.core.state import RunView, fold
 from qtui.core.stimuli import (

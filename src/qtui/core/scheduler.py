@@ -1,57 +1,53 @@
-"""The scheduler: a pure function of (stimulus, now) over flat arrays indexed by unit number."""
+"""The scheduler: a pure function of (stimulus, now)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from qtui.core.errors import EXIT_CANCELED, EXIT_FAILED, EXIT_OK, IllegalStep
 from qtui.core.events import (
     Event,
-    RunFinished,
     RunPaused,
     RunReopened,
     RunStarted,
     RunStopping,
     RunUnpaused,
     UnitCanceling,
-    UnitFinished,
     UnitProgress,
-    UnitReady,
-    UnitReset,
     UnitRetrying,
     UnitStarted,
     UnitSubmitted,
     Warned,
     WorkersChanged,
 )
-from qtui.core.model import (
-    FAILURES,
-    STEPS,
-    ExecutionMode,
-    Outcome,
-    RunOptions,
-    RunState,
-    UnitError,
-    UnitState,
+from qtui.core.machine import (
+    CANCELED,
+    CANCELING,
+    COMPLETED,
+    FAILED,
+    KILL_TIMER,
+    READY,
+    RETRY_TIMER,
+    RETRYING,
+    RUNNING,
+    SKIPPED,
+    TIMEOUT,
+    TIMEOUT_TIMER,
+    RunMachine,
 )
+from qtui.core.model import RunOptions, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
-from qtui.core.ready import ReadyQueue
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
     CancelRequested,
     CancelRunRequested,
     Decision,
-    Effect,
     InterruptRequested,
-    InterruptUnit,
-    KillUnit,
     PauseRequested,
     ProgressReported,
     RetryRequested,
     RunRequested,
-    StartUnit,
     Stimulus,
     TimerFired,
     UnitBegan,
@@ -62,22 +58,8 @@ from qtui.core.stimuli import (
     WorkersRequested,
 )
 
-PENDING, READY, RUNNING = UnitState.PENDING, UnitState.READY, UnitState.RUNNING
-RETRYING, CANCELING = UnitState.RETRYING, UnitState.CANCELING
-COMPLETED, FAILED, TIMEOUT = UnitState.COMPLETED, UnitState.FAILED, UnitState.TIMEOUT
-SKIPPED, CANCELED = UnitState.SKIPPED, UnitState.CANCELED
 
-QUEUEING_LANES = frozenset({ExecutionMode.COMMAND, ExecutionMode.PROCESS, ExecutionMode.CUSTOM})
-"""Lanes that say themselves, with `UnitBegan`, when a unit really begins."""
-
-# Timers: (due, kind, unit, attempt). A timer that no longer fits its unit is ignored when it fires.
-_RETRY, _TIMEOUT, _KILL = 0, 1, 2
-
-_HARDER = ("drain", "stop", "interrupt")
-"""The ways to end a run: one that is ending can only be told to end harder."""
-
-
-class Scheduler:
+class Scheduler(RunMachine):
     """Decides what a run does next. The same stimuli at the same times give the same decisions.
 
     It keeps no secret: everything it knows follows from the plan and the events it has emitted, so `restore`
@@ -85,42 +67,8 @@ class Scheduler:
     """
 
     def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
-        n = len(plan)
-        self._plan = plan
-        self._options = options
-        self._needs, self._feeds, self._lanes = plan.needs, plan.feeds, plan.lanes
-        self._state: list[UnitState] = [PENDING] * n
-        self._attempt = [0] * n
-        self._base = [0] * n
-        self._generation = [1] * n
-        self._left = [len(needs) for needs in plan.needs]
-        self._slot = [0] * n  # the worker slot held, 0 for none
-        self._reason = [""] * n  # why a canceling unit is being stopped: cancel, timeout or interrupt
-        self._cause = [""] * n
-        self._killing = [False] * n
-        limits = {"sequential": 1, "async": options.max_async}
-        self._ready = ReadyQueue(
-            [unit.priority for unit in plan.table],
-            plan.ranks,
-            [(str(lane),) if lane in limits else () for lane in plan.lanes],
-            limits,
-        )
-        sequential = options.mode is ExecutionMode.SEQUENTIAL
-        self._max_workers = 1 if sequential else options.max_workers
-        self._target = max(1, min(options.workers, self._max_workers))
-        self._free_slots: list[int] = []
-        self._slots_made = 0
-        self._active = 0
-        self._open = n
-        self._run = RunState.PENDING
-        self._started_at = 0.0
-        self._paused = False
-        self._stopping: RunStopping | None = None
-        self._timers: list[tuple[float, int, int, int]] = []
+        super().__init__(plan, options)
         self._wake_at: float | None = None
-        self._milestones: list[int] = []
-        self._events: list[Event] = []
-        self._effects: list[Effect] = []
         self._handlers: dict[type[Any], Callable[[Any, float], None]] = {
             UnitReturned: self._on_returned,
             UnitBegan: self._on_began,
@@ -166,7 +114,7 @@ class Scheduler:
         if state is READY and not isinstance(last, UnitSubmitted):
             self._ready.push(number)
         elif state is RETRYING and isinstance(last, UnitRetrying):
-            self._timers.append((last.at + last.delay, _RETRY, number, last.attempt))
+            self._timers.append((last.at + last.delay, RETRY_TIMER, number, last.attempt))
         elif begun is not None and (state in (RUNNING, CANCELING) or state is READY):
             self._slot[number] = begun.worker
             self._active += 1
@@ -177,7 +125,7 @@ class Scheduler:
                 self._reason[number], self._cause[number] = last.reason, last.cause
                 self._killing[number] = last.killing
                 if not last.killing:
-                    self._timers.append((last.at + self._grace(number), _KILL, number, last.attempt))
+                    self._timers.append((last.at + self._grace(number), KILL_TIMER, number, last.attempt))
 
     def handle(self, stimulus: Stimulus, now: float) -> Decision:
         """Decide what `stimulus`, arriving at `now` (Unix seconds), leads to."""
@@ -255,22 +203,13 @@ class Scheduler:
             if attempt != self._attempt[number]:
                 continue
             state = self._state[number]
-            if kind == _RETRY and state is RETRYING:
+            if kind == RETRY_TIMER and state is RETRYING:
                 self._make_ready(number, now)
-            elif kind == _TIMEOUT and state is RUNNING:
+            elif kind == TIMEOUT_TIMER and state is RUNNING:
                 limit = self._plan.table[number].timeout or 0.0
                 self._stop(number, "timeout", f"timed out after {limit:g} s", now)
-            elif kind == _KILL and state is CANCELING:
+            elif kind == KILL_TIMER and state is CANCELING:
                 self._kill(number, now)
-
-    def _add_timeout(self, number: int, began: float) -> None:
-        timeout = self._plan.table[number].timeout
-        if timeout is not None:
-            heappush(self._timers, (began + timeout, _TIMEOUT, number, self._attempt[number]))
-
-    def _grace(self, number: int) -> float:
-        grace = self._plan.table[number].grace
-        return self._options.grace if grace is None else grace
 
     # -- wishes ------------------------------------------------------------------------------------------
 
@@ -280,11 +219,6 @@ class Scheduler:
         self._run, self._started_at = RunState.RUNNING, now
         self._events.append(RunStarted(now, stimulus.name, self._target))
         self._make_met_ready(now)
-
-    def _make_met_ready(self, now: float) -> None:
-        for number, left in enumerate(self._left):
-            if not left and self._state[number] is PENDING:
-                self._make_ready(number, now)
 
     def _on_cancel(self, stimulus: CancelRequested, now: float) -> None:
         if self._run.ended:
@@ -372,14 +306,6 @@ class Scheduler:
                     self._reset(fed, f"{self._plan.table[number].id} runs again", now)
                     stack.append(fed)
 
-    def _reset(self, number: int, cause: str, now: float) -> None:
-        if self._state[number].ended:
-            self._open += 1
-        self._step(number, PENDING)
-        self._generation[number] += 1
-        self._base[number] = self._attempt[number]
-        self._events.append(UnitReset(number, self._generation[number], cause, now))
-
     def _on_pause(self, stimulus: PauseRequested, now: float) -> None:
         if not self._paused:
             self._paused = True
@@ -395,219 +321,3 @@ class Scheduler:
         if target != self._target:
             self._target = target
             self._events.append(WorkersChanged(target, stimulus.cause, now))
-
-    # -- steps of units ----------------------------------------------------------------------------------
-
-    def _step(self, number: int, to: UnitState) -> None:
-        """The one place where a unit's state is written."""
-        state = self._state[number]
-        if to not in STEPS[state]:
-            unit = self._plan.table[number]
-            raise IllegalStep(
-                f"{unit.id}: {state} -> {to} is not a step "
-                f"(attempt {self._attempt[number]}, generation {self._generation[number]})"
-            )
-        self._state[number] = to
-
-    def _make_ready(self, number: int, now: float) -> None:
-        self._step(number, READY)
-        self._events.append(UnitReady(number, now))
-        if self._plan.table[number].action is None:
-            self._milestones.append(number)  # not finished here: a long chain of them would recurse
-        else:
-            self._ready.push(number)
-
-    def _fill(self, now: float) -> None:
-        """Start the best ready units while there are workers."""
-        if self._paused or self._stopping is not None:
-            return
-        while self._active < self._target:
-            number = self._ready.pop()
-            if number is None:
-                return
-            self._active += 1
-            attempt = self._attempt[number] = self._attempt[number] + 1
-            if self._free_slots:
-                slot = heappop(self._free_slots)
-            else:
-                slot = self._slots_made = self._slots_made + 1
-            self._slot[number] = slot
-            lane = self._lanes[number]
-            if lane in QUEUEING_LANES:
-                self._events.append(UnitSubmitted(number, attempt, lane, slot, now))
-            else:
-                self._start(number, 0, now)
-            self._effects.append(StartUnit(number, attempt, lane, slot))
-
-    def _start(self, number: int, pid: int, now: float) -> None:
-        self._step(number, RUNNING)
-        attempt = self._attempt[number]
-        self._events.append(UnitStarted(number, attempt, self._lanes[number], self._slot[number], pid, now))
-        self._add_timeout(number, now)
-
-    def _failed(self, number: int, state: UnitState, error: UnitError, outcome: Outcome, now: float) -> None:
-        """An attempt ended badly: try again, use the fallback, or end."""
-        unit = self._plan.table[number]
-        tries = self._attempt[number] - self._base[number]
-        # an abandoned attempt may still be at work: a second one beside it would not be what the user wrote
-        again = tries <= unit.retry.max and unit.retry.covers(error) and not outcome.abandoned
-        if again and self._starts_more() and self._bad_need(number) is None:
-            delay = unit.retry.wait(tries, salt=number)
-            self._step(number, RETRYING)
-            self._events.append(UnitRetrying(number, self._attempt[number], delay, error, now))
-            if self._left[number]:
-                # a person had a need run again meanwhile: the next attempt waits for that, not for a timer
-                self._reset(number, "a need runs again", now)
-            else:
-                heappush(self._timers, (now + delay, _RETRY, number, self._attempt[number]))
-        elif unit.fallback is not None:
-            self._finish(number, COMPLETED, now, outcome, error=error, fallback=True)
-        else:
-            self._finish(number, state, now, outcome, error=error)
-            if not self._options.keep_going:
-                self._cancel_waiting(f"fail-fast: {unit.id} {'timed out' if state is TIMEOUT else 'failed'}", now)
-
-    def _starts_more(self) -> bool:
-        """False once the run is ending, or fails fast and has failed: then there are no re-tries either."""
-        failing_fast = not self._options.keep_going and any(state in FAILURES for state in self._state)
-        return self._stopping is None and not failing_fast
-
-    def _finish(
-        self,
-        number: int,
-        state: UnitState,
-        now: float,
-        outcome: Outcome | None = None,
-        *,
-        error: UnitError | None = None,
-        cause: str = "",
-        fallback: bool = False,
-    ) -> None:
-        """End the unit's generation and let its dependents know."""
-        if outcome is None:
-            outcome = _NOTHING
-        self._step(number, state)
-        self._open -= 1
-        self._events.append(
-            UnitFinished(
-                number,
-                self._attempt[number],
-                self._generation[number],
-                state,
-                now,
-                outcome.seconds,
-                error,
-                cause,
-                False,
-                fallback,
-                outcome.abandoned,
-                outcome.metrics,
-            )
-        )
-        if state is COMPLETED:
-            left, states = self._left, self._state
-            for fed in self._feeds[number]:
-                left[fed] -= 1
-                if not left[fed] and states[fed] is PENDING:
-                    self._make_ready(fed, now)
-        else:
-            self._skip_below(number, now)
-
-    def _skip_below(self, number: int, now: float) -> None:
-        cause = f"because {self._plan.table[number].id}"
-        stack = [number]
-        while stack:
-            for fed in self._feeds[stack.pop()]:
-                if self._state[fed] is PENDING:
-                    self._end_waiting(fed, SKIPPED, cause, now)
-                    stack.append(fed)
-
-    def _end_waiting(self, number: int, state: UnitState, cause: str, now: float) -> None:
-        self._step(number, state)
-        self._open -= 1
-        self._events.append(
-            UnitFinished(number, self._attempt[number], self._generation[number], state, now, cause=cause)
-        )
-
-    def _stop(self, number: int, reason: str, cause: str, now: float) -> None:
-        """Ask a unit that holds a worker to stop, and set the timer that ends its grace."""
-        attempt = self._attempt[number]
-        self._step(number, CANCELING)
-        self._reason[number], self._cause[number] = reason, cause
-        self._note_canceling(number, now)
-        self._effects.append(InterruptUnit(number, attempt, self._lanes[number]))
-        heappush(self._timers, (now + self._grace(number), _KILL, number, attempt))
-
-    def _kill(self, number: int, now: float) -> None:
-        if self._killing[number]:
-            return
-        self._killing[number] = True
-        self._note_canceling(number, now)
-        self._effects.append(KillUnit(number, self._attempt[number], self._lanes[number]))
-
-    def _note_canceling(self, number: int, now: float) -> None:
-        reason, cause = self._reason[number], self._cause[number]
-        self._events.append(UnitCanceling(number, self._attempt[number], reason, cause, self._killing[number], now))
-
-    def _cut(self, number: int, now: float) -> None:
-        """An interrupted unit returned: it gets no end, so that a later resume runs it again."""
-        self._reset(number, "cut by a signal", now)
-        bad = self._bad_need(number)
-        if bad is not None:
-            # a need that a person had run again has failed meanwhile: no resume could run this unit
-            self._finish(number, SKIPPED, now, cause=f"because {self._plan.table[bad].id}")
-
-    # -- steps of the run --------------------------------------------------------------------------------
-
-    def _note_stopping(self, stopping: RunStopping) -> bool:
-        """Record that the run was told to end; True if it had been told that, or harder, before."""
-        if self._stopping is not None and _HARDER.index(stopping.how) <= _HARDER.index(self._stopping.how):
-            return True
-        self._stopping = stopping
-        self._events.append(stopping)
-        return False
-
-    def _stop_all(self, reason: str, cause: str, now: float, *, kill: bool) -> None:
-        for number in self._holding():
-            if self._state[number] is not CANCELING:
-                self._stop(number, reason, cause, now)
-            elif kill:
-                self._kill(number, now)
-
-    def _holding(self) -> Iterable[int]:
-        return [number for number, slot in enumerate(self._slot) if slot]
-
-    def _cancel_waiting(self, cause: str, now: float) -> None:
-        """End everything that holds no worker."""
-        for number, state in enumerate(self._state):
-            if state in (PENDING, READY, RETRYING) and not self._slot[number]:
-                self._ready.discard(number)
-                self._end_waiting(number, CANCELED, cause, now)
-
-    def _finish_run(self, now: float) -> None:
-        states = self._state
-        stopping = self._stopping
-        if stopping is not None and stopping.how == "interrupt" and self._open:
-            self._run, code = RunState.INTERRUPTED, 128 + stopping.signal
-        elif stopping is not None and any(state is CANCELED for state in states):
-            self._run, code = RunState.CANCELED, EXIT_CANCELED
-        elif any(state in FAILURES for state in states):
-            self._run, code = RunState.FAILED, EXIT_FAILED
-        elif any(state is CANCELED for state in states):
-            self._run, code = RunState.CANCELED, EXIT_CANCELED
-        else:
-            self._run, code = RunState.COMPLETED, EXIT_OK
-        counts: dict[str, int] = {}
-        for state in states:
-            counts[state.value] = counts.get(state.value, 0) + 1
-        self._events.append(RunFinished(self._run, counts, now - self._started_at, code, now))
-
-    def _bad_need(self, number: int) -> int | None:
-        """A need of the unit that ended without a value, if there is one."""
-        for need in self._needs[number]:
-            if self._state[need].ended and self._state[need] is not COMPLETED:
-                return need
-        return None
-
-
-_NOTHING = Outcome()
