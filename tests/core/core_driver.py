@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtui.core.events import Event, RunFinished, UnitStarted, UnitSubmitted
-from qtui.core.model import SUCCESS, Action, Argv, Call, ExecutionMode, Outcome, QuantumUnit, RunOptions, UnitError
+from qtui.core.model import Action, Argv, Call, ExecutionMode, Outcome, QuantumUnit, RunOptions, UnitError
 from qtui.core.plan import ExecutionPlan
 from qtui.core.scheduler import Scheduler
 from qtui.core.state import RunView, UnitView, check_steps, fold
@@ -24,6 +24,8 @@ from qtui.core.stimuli import (
     UnitReturned,
     WakeAt,
 )
+
+SUCCESS = Outcome()
 
 
 def work(context: object) -> None:

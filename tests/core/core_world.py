@@ -5,11 +5,10 @@ from __future__ import annotations
 from random import Random
 
 from core_checker import Checker, Violation, require
-from core_driver import COMMAND, COROUTINE, WORK
+from core_driver import COMMAND, COROUTINE, SUCCESS, WORK
 
 from qtui.core.machine import QUEUEING_LANES
 from qtui.core.model import (
-    SUCCESS,
     ExecutionMode,
     Fallback,
     Outcome,

@@ -157,9 +157,6 @@ class Outcome(NamedTuple):
     metrics: Mapping[str, Any] = EMPTY
 
 
-SUCCESS: Final = Outcome()
-
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """Run a Python function.

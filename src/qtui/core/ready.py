@@ -27,6 +27,8 @@ class ReadyQueue:
         self._holds = holds
         self._free = dict(capacity)
         self._heaps: dict[tuple[Limit, ...], list[tuple[int, int, int]]] = {held: [] for held in set(holds)}
+        # most runs have no limits at all: then there is one heap and nothing to look up
+        self._only = self._heaps.get(()) if len(self._heaps) == 1 else None
         self._queued = [False] * len(self._keys)
 
     def push(self, number: int) -> None:
@@ -40,6 +42,8 @@ class ReadyQueue:
 
     def pop(self) -> int | None:
         """Take the best unit whose limits allow it, and take one of each of them; None if there is none."""
+        if self._only is not None:
+            return self._pop_from(self._only)
         best: list[tuple[int, int, int]] | None = None
         for held, heap in self._heaps.items():
             while heap and not self._queued[heap[0][2]]:
@@ -50,10 +54,19 @@ class ReadyQueue:
                 best = heap
         if best is None:
             return None
-        number = heappop(best)[2]
-        self._queued[number] = False
-        self.take(number)
+        number = self._pop_from(best)
+        if number is not None:
+            self.take(number)
         return number
+
+    def _pop_from(self, heap: list[tuple[int, int, int]]) -> int | None:
+        queued = self._queued
+        while heap:
+            number = heappop(heap)[2]
+            if queued[number]:
+                queued[number] = False
+                return number
+        return None
 
     def take(self, number: int) -> None:
         """Count a unit's limits as used."""

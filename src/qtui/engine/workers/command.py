@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qtui.core.model import SUCCESS, Argv, ExecutionMode, Outcome, Shell, UnitError
+from qtui.core.model import Argv, ExecutionMode, Outcome, Shell, UnitError
 from qtui.engine.logs import LogWriter
 from qtui.engine.workers.base import Attempt
 from qtui.engine.workers.pool import PooledLane
@@ -61,10 +61,10 @@ class CommandLane(PooledLane):
                     break
         finally:
             context.log_writer.close()
-        seconds = time.monotonic() - began
+        outcome = Outcome(error, attempt.interrupted, False, time.monotonic() - began, context.metrics)
         if attempt.interrupted or error is not None:
-            return Outcome(error, attempt.interrupted, False, seconds, context.metrics), None
-        return SUCCESS._replace(seconds=seconds), {"exit_code": 0, "stdout": tail.decode("utf-8", "replace")}
+            return outcome, None
+        return outcome, {"exit_code": 0, "stdout": tail.decode("utf-8", "replace")}
 
     def interrupt(self, attempt: Attempt) -> None:
         """Send TERM to the command's group."""

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from qtui.core.errors import Canceled
-from qtui.core.model import SUCCESS, Call, Outcome
+from qtui.core.model import Call, Outcome
 from qtui.engine.context import ExecutionContext, current_context
 from qtui.engine.failure import describe_exception
 from qtui.engine.workers.base import Attempt
@@ -36,10 +36,7 @@ class ThreadLane(PooledLane):
         finally:
             current_context.reset(token)
             context.log_writer.close()
-        seconds = time.monotonic() - began
-        if error is None and not canceled and not context.metrics:
-            return SUCCESS._replace(seconds=seconds), value
-        return Outcome(error, canceled, False, seconds, context.metrics), value
+        return Outcome(error, canceled, False, time.monotonic() - began, context.metrics), value
 
     def interrupt(self, attempt: Attempt) -> None:
         """Set the flag that `check`, `sleep` and `cancelled` look at."""
