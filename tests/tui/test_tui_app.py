@@ -400,6 +400,16 @@ async def test_the_run_goes_on_under_an_open_question() -> None:
         await stage.shows("✓ ok     1:01", "0:01:01")
 
 
+async def test_a_question_about_a_running_workflow_goes_when_it_has_finished() -> None:
+    session = ScriptedSession([unit("only")])
+    async with staged(session) as stage:
+        await stage.press("q")
+        await stage.shows("Leave")
+        session.completes("only")
+        await stage.hides("Leave")
+        await stage.shows("finished; q leaves")
+
+
 # -- the mouse -------------------------------------------------------------------------------------------
 
 

@@ -145,6 +145,8 @@ class Dashboard(App[Leaving], inherit_bindings=False):
             self._session.request(chosen.request)
 
     def _on_run_finished(self) -> None:
+        if isinstance(self.screen, Question) and self.screen.moot_when_ended:
+            self.screen.dismiss(None)
         # an interrupted run was ended by a signal to the whole program: nobody may be there to press a key
         if self._leave_when_finished or self._session.view().state is RunState.INTERRUPTED:
             self._leave()

@@ -41,11 +41,15 @@ class Option(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A question. There is always one more answer: back, on ``n``, escape and enter."""
+    """A question. There is always one more answer: back, on ``n``, escape and enter.
+
+    `moot_when_ended` says that there is nothing to ask any more once the run has finished.
+    """
 
     title: str
     text: str
     options: tuple[Option, ...]
+    moot_when_ended: bool = False
 
 
 Answer = Note | Do | Ask
@@ -95,7 +99,7 @@ def cancel_unit(view: RunView, number: int) -> Answer:
     if not skipped:
         return cancel
     text = f"cancel {name}; {_count(skipped, 'dependent')} will be skipped"
-    return Ask("Cancel", text, (Option("y", "cancel", cancel),))
+    return Ask("Cancel", text, (Option("y", "cancel", cancel),), moot_when_ended=True)
 
 
 def cancel_units(view: RunView, numbers: Sequence[int], what: str) -> Answer:
@@ -108,7 +112,7 @@ def cancel_units(view: RunView, numbers: Sequence[int], what: str) -> Answer:
     open_below = sum(view.states[fed] is UnitState.PENDING for fed in _closure(view, skipped))
     consequence = f"; {_count(open_below, 'dependent')} will be skipped" if open_below else ""
     text = f"cancel {_count(len(still), 'unit')} of {what}{consequence}"
-    return Ask("Cancel", text, (Option("y", "cancel", Do(CancelRequested(still))),))
+    return Ask("Cancel", text, (Option("y", "cancel", Do(CancelRequested(still))),), moot_when_ended=True)
 
 
 def _closure(view: RunView, numbers: Iterable[int]) -> set[int]:
@@ -131,7 +135,7 @@ def cancel_run(view: RunView) -> Answer:
     stopped = view.stopping is not None and view.stopping.how == "stop"
     label = "kill what still runs" if stopped else "stop running units now"
     options.append(Option("s", label, Do(CancelRunRequested("stop"))))
-    return Ask("Cancel the run", _run_text(view), tuple(options))
+    return Ask("Cancel the run", _run_text(view), tuple(options), moot_when_ended=True)
 
 
 def leave(view: RunView) -> Ask:
@@ -140,7 +144,7 @@ def leave(view: RunView) -> Ask:
     if view.stopping is None:
         drain = Do(CancelRunRequested("drain"), leave=True)
         options.append(Option("d", "drain: let running units finish, then leave", drain))
-    return Ask("Leave", _run_text(view), tuple(options))
+    return Ask("Leave", _run_text(view), tuple(options), moot_when_ended=True)
 
 
 def pause(view: RunView) -> Answer:

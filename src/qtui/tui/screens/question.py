@@ -29,6 +29,11 @@ class Question(ModalScreen[Do | None], inherit_bindings=False):
         super().__init__(classes="" if glyphs.unicode else "-ascii")
         self._ask = ask
 
+    @property
+    def moot_when_ended(self) -> bool:
+        """True if the question makes no sense once the run has finished."""
+        return self._ask.moot_when_ended
+
     def compose(self) -> ComposeResult:
         """Textual's hook: one box."""
         yield Lines(id="question")
