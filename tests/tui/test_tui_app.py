@@ -16,7 +16,7 @@ from qtui.core.stimuli import (
     PauseRequested,
     RetryRequested,
     UnpauseRequested,
-    WorkersRequested,
+    WorkersStepRequested,
 )
 
 # -- what is shown ---------------------------------------------------------------------------------------
@@ -343,11 +343,11 @@ async def test_x_on_a_family_cancels_its_open_members() -> None:
 async def test_r_and_capital_r_run_again() -> None:
     session = failed()
     async with staged(session) as stage:
-        await stage.shows("finished, 1 failed")
+        await stage.shows("1 failed: f next")
         await stage.press("r")
         await stage.until(lambda: session.requests == [RetryRequested((2,))], "the request")
         session.fails("features")
-        await stage.shows("finished, 1 failed")
+        await stage.shows("1 failed: f next")
         await stage.press("R")
         await stage.shows("Run 1 unit of nightly.toml again")
         await stage.press("y")
@@ -375,9 +375,9 @@ async def test_p_plus_and_minus_steer_the_run() -> None:
         assert session.requests == [
             PauseRequested(),
             UnpauseRequested(),
-            WorkersRequested(3),
-            WorkersRequested(2),
-            WorkersRequested(1),
+            WorkersStepRequested(1),
+            WorkersStepRequested(-1),
+            WorkersStepRequested(-1),
         ]
         await stage.shows("one worker is the least")
 

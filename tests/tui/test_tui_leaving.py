@@ -26,7 +26,7 @@ async def test_a_failed_run_stays_at_its_first_failure() -> None:
         session.fails("features")
         session.completes("clean")
         await stage.until(lambda: "features" in stage.line_with("›"), "the failure is selected")
-        await stage.shows("FAILED", "finished, 1 failed", "ValueError: bad row 17")
+        await stage.shows("FAILED", "1 failed: f next", "ValueError: bad row 17")
         await stage.press("q")
     assert stage.app.return_value == Leaving(how=Left.FINISHED, exit_code=1)
 

@@ -13,7 +13,7 @@ from qtui.core.stimuli import (
     PauseRequested,
     RetryRequested,
     UnpauseRequested,
-    WorkersRequested,
+    WorkersStepRequested,
 )
 from qtui.tui import steering
 from qtui.tui.steering import Answer, Ask, Do, Note
@@ -131,5 +131,5 @@ def test_p_pauses_and_goes_on() -> None:
 
 def test_workers_never_fall_below_one() -> None:
     session = ScriptedSession([unit("a")], RunOptions(workers=1))
-    assert steering.more_workers(session.view(), 1) == Do(WorkersRequested(2))
+    assert steering.more_workers(session.view(), 1) == Do(WorkersStepRequested(1))
     assert isinstance(steering.more_workers(session.view(), -1), Note)

@@ -86,7 +86,9 @@ class PlainLines:
                 where = f"{self._id(event.unit)}: " if event.unit >= 0 else ""
                 for number, line in enumerate(clean_lines(f"{where}{event.message}")):
                     self._line("warn" if not number else "", line, event.at)
-            case RunPaused() | RunUnpaused() | RunReopened() | RunStopping():
+            case RunStopping():
+                self._line("run", f"stopping: {event.cause}; {self._view.active} still running, again kills", event.at)
+            case RunPaused() | RunUnpaused() | RunReopened():
                 self._line("run", f"{type(event).__name__.removeprefix('Run').lower()}: {event.cause}", event.at)
             case WorkersChanged():
                 self._line("run", f"{event.target} workers: {event.cause}", event.at)
@@ -164,8 +166,8 @@ def summary(session: RunSession) -> list[str]:
         lines += ["", f"{WORDS[unit.state]} {clean(unit.id)}: {clean(unit.cause)}"]
         tail = session.read_log(unit.number, unit.attempt, -64 * 1024)
         shown = _log_lines(tail.data)[-TAIL_LINES:]
-        if not shown and unit.error is not None:
-            shown = clean_lines(unit.error.traceback)[-TAIL_LINES:]
+        if unit.error is not None and unit.error.traceback:
+            shown += clean_lines(unit.error.traceback)[-TAIL_LINES:]
         lines += [f"    {line}" for line in shown if line]
         if (path := session.log_path(unit.number, unit.attempt)) is not None:
             lines.append(f"    log: {path}")

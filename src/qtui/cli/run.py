@@ -7,14 +7,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Protocol, TextIO
 
 from qtui.cli.options import choose_ui, params_of, wants_color
-from qtui.core.errors import EXIT_INTERNAL
+from qtui.core.errors import EXIT_INTERNAL, UsageError
 from qtui.core.model import WorkflowDefinition
 from qtui.core.session import RunSession
 from qtui.core.stimuli import InterruptRequested
@@ -35,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
     ui = choose_ui(options.ui, os.environ)
     overrides = Overrides(workers=options.workers, keep_going=options.keep_going)
     state_dir = Path(options.state_dir).absolute() if options.state_dir else default_state_dir()
+    if sys.stdout is None:
+        raise UsageError("standard output is closed; send it to /dev/null to run without output")
     out = _reserved_stdout() if ui == "json" else sys.stdout
     # user modules are imported by load: their log handlers must find the routed streams already there
     with routed_output(), open_services(state_dir) as services:
@@ -46,9 +48,10 @@ def run(options: argparse.Namespace) -> int:
         if ui == "tui":
             session = _on_screen(services, definition, options)
         else:
+            make_follower = _follower(ui, out, options)
             session = services.manager.start(definition)
             with _interrupted_by_signals(session):
-                _follow(session, _follower(ui, session, out, options), out)
+                _follow(session, make_follower(session), out)
         code = _exit_code(session)
         busy = session.view().abandoned > 0
     if busy:
@@ -62,12 +65,14 @@ def run(options: argparse.Namespace) -> int:
 def _on_screen(services: Services, definition: WorkflowDefinition, options: argparse.Namespace) -> RunSession:
     # before the run begins: beside busy threads this import takes seconds instead of 0.2
     from qtui.cli.screen import cleared_terminal, draw, finish
+    from qtui.tui.app import make_dashboard
 
     with ExitStack() as terminal:
         terminal.enter_context(cleared_terminal())
         session = services.manager.start(definition)
-        with _interrupted_by_signals(session):
-            story = draw(session, title=definition.name, ascii_only=options.ascii)
+        app = make_dashboard(session, title=definition.name, ascii=options.ascii)
+        with _interrupted_by_signals(session, app.hang_up):
+            story = draw(app)
             terminal.close()
             finish(session, story)
     return session
@@ -81,14 +86,16 @@ def _reserved_stdout() -> TextIO:
     return events
 
 
-def _follower(ui: str, session: RunSession, out: TextIO, options: argparse.Namespace) -> _Follower:
+def _follower(ui: str, out: TextIO, options: argparse.Namespace) -> Callable[[RunSession], _Follower]:
+    """What writes the output. Its modules are imported now, before the run may use up the descriptors."""
     if ui == "json":
         from qtui.cli.json_lines import JsonLines
 
-        return JsonLines(session, out)
+        return lambda session: JsonLines(session, out)
     from qtui.cli.plain import PlainLines
 
-    return PlainLines(session, out, color=wants_color(options.color, os.environ, out.isatty()))
+    color = wants_color(options.color, os.environ, out.isatty())
+    return lambda session: PlainLines(session, out, color=color)
 
 
 def _follow(session: RunSession, follower: _Follower, out: TextIO) -> None:
@@ -104,11 +111,13 @@ def _follow(session: RunSession, follower: _Follower, out: TextIO) -> None:
 def _write(follower: _Follower, out: TextIO) -> None:
     try:
         follower.follow()
-    except BrokenPipeError:
-        # what is still buffered goes nowhere, instead of failing once more at exit
+    except OSError as error:
+        # a closed pipe or a full disk ends the output, not the run; what is still buffered goes nowhere
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, out.fileno())
         os.close(null)
+        if not isinstance(error, BrokenPipeError) and sys.stderr is not None:
+            print(f"qtui: the output ends here, it cannot be written: {error.strerror}", file=sys.stderr)
 
 
 def _exit_code(session: RunSession) -> int:
@@ -117,11 +126,13 @@ def _exit_code(session: RunSession) -> int:
 
 
 @contextmanager
-def _interrupted_by_signals(session: RunSession) -> Iterator[None]:
-    """While this holds, INT, TERM and HUP stop the run (and kill it when they come again) instead of qtui."""
+def _interrupted_by_signals(session: RunSession, told: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """While this holds, INT, TERM and HUP stop the run (and kill it when they come again) instead of qtui.
+    `told` is called for each of them, too."""
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         session.request(InterruptRequested(number))
+        told()
 
     before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
     try:

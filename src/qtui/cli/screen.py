@@ -7,11 +7,11 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from qtui.cli.plain import summary
 from qtui.core.session import RunSession
-from qtui.tui.app import run_dashboard
+from qtui.tui.app import Dashboard, run_dashboard
 from qtui.tui.text import clean_lines
 
 
@@ -22,10 +22,10 @@ def cleared_terminal() -> Iterator[None]:
         yield
 
 
-def draw(session: RunSession, *, title: str, ascii_only: bool) -> str | None:
+def draw(app: Dashboard) -> str | None:
     """Draw the dashboard until it is left. A screen that breaks does not end the run: the story is returned."""
     try:
-        run_dashboard(session, title=title, ascii=ascii_only)
+        run_dashboard(app)
     except Exception:  # noqa: BLE001  - whatever broke the screen, the run is worth more
         return traceback.format_exc()
     return None
@@ -39,8 +39,8 @@ def finish(session: RunSession, story: str | None) -> None:
     while session.wait(timeout=0.5) is None:
         pass  # a timeout, so that signal handlers get their turn on every platform
     session.close()
-    for line in summary(session):
-        print(line)
+    with suppress(OSError):  # the terminal may be gone
+        print("\n".join(summary(session)), flush=True)
 
 
 @contextmanager

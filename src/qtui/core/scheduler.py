@@ -56,6 +56,7 @@ from qtui.core.stimuli import (
     WakeAt,
     WarningRaised,
     WorkersRequested,
+    WorkersStepRequested,
 )
 
 
@@ -82,6 +83,7 @@ class Scheduler(RunMachine):
             PauseRequested: self._on_pause,
             UnpauseRequested: self._on_unpause,
             WorkersRequested: self._on_workers,
+            WorkersStepRequested: self._on_workers_step,
             WarningRaised: self._on_warning,
         }
 
@@ -317,7 +319,13 @@ class Scheduler(RunMachine):
             self._events.append(RunUnpaused(now, stimulus.cause))
 
     def _on_workers(self, stimulus: WorkersRequested, now: float) -> None:
-        target = max(1, min(stimulus.target, self._max_workers))
+        self._set_target(stimulus.target, stimulus.cause, now)
+
+    def _on_workers_step(self, stimulus: WorkersStepRequested, now: float) -> None:
+        self._set_target(self._target + stimulus.step, stimulus.cause, now)
+
+    def _set_target(self, target: int, cause: str, now: float) -> None:
+        target = max(1, min(target, self._max_workers))
         if target != self._target:
             self._target = target
-            self._events.append(WorkersChanged(target, stimulus.cause, now))
+            self._events.append(WorkersChanged(target, cause, now))

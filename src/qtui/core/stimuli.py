@@ -101,6 +101,13 @@ class WorkersRequested(NamedTuple):
     cause: str = "set by you"
 
 
+class WorkersStepRequested(NamedTuple):
+    """Let `step` more units run at a time (fewer if negative): counts from whatever was asked for last."""
+
+    step: int
+    cause: str = "set by you"
+
+
 Request = (
     CancelRequested
     | CancelRunRequested
@@ -109,6 +116,7 @@ Request = (
     | PauseRequested
     | UnpauseRequested
     | WorkersRequested
+    | WorkersStepRequested
 )
 Stimulus = RunRequested | UnitBegan | UnitReturned | ProgressReported | TimerFired | WarningRaised | Request
 

@@ -72,6 +72,7 @@ class Engine:
         self.plan, self.options, self.run, self.name = plan, options, run, name
         self.params: Mapping[str, Any] = dict(params or {})
         self.logs = logs
+        logs.on_error = self._warn_of_log
         self.results: list[Any] = [None] * len(plan)
         self._bus = bus or EventBus()
         self._scheduler = Scheduler(plan, options)
@@ -303,6 +304,11 @@ class Engine:
                     self._tell(event)
                 elif isinstance(event, RunReopened):
                     self._tell(None)
+
+    def _warn_of_log(self, number: int, error: OSError) -> None:
+        self.post(
+            WarningRaised(f"its output is lost from here on, the log cannot be written: {error.strerror}", number)
+        )
 
     def _warn_of(self, raised: Exception, event: Event) -> None:
         if isinstance(event, Warned):

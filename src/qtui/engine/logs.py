@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -26,8 +27,8 @@ class LogWriter(Protocol):
 class LogStore(Protocol):
     """The logs of a run, by unit number and attempt."""
 
-    captures: bool
-    """False: Python units print to where qtui itself prints."""
+    on_error: Callable[[int, OSError], None]
+    """Told once for each attempt whose output cannot be written: with the unit's number and why."""
 
     def writer(self, unit: int, attempt: int) -> LogWriter:
         """A writer for one attempt."""
@@ -42,10 +43,9 @@ class LogStore(Protocol):
 class FileLogs:
     """One file per attempt in a directory; files of attempts that write nothing are never made."""
 
-    captures = True
-
     def __init__(self, directory: Path, plan: ExecutionPlan) -> None:
         self._directory, self._plan = directory, plan
+        self.on_error: Callable[[int, OSError], None] = lambda _unit, _error: None
 
     def path(self, unit: int, attempt: int) -> Path:
         """The file of an attempt: the unit's number makes it unique, its id readable."""
@@ -54,7 +54,7 @@ class FileLogs:
 
     def writer(self, unit: int, attempt: int) -> LogWriter:
         """A writer that opens the file at the first byte."""
-        return _FileWriter(self.path(unit, attempt))
+        return _FileWriter(self.path(unit, attempt), lambda error: self.on_error(unit, error))
 
     def read(self, unit: int, attempt: int, offset: int, limit: int) -> tuple[bytes, int]:
         """Read from the file; empty if there is none."""
@@ -68,21 +68,29 @@ class FileLogs:
 
 
 class _FileWriter:
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, on_error: Callable[[OSError], None]) -> None:
+        self._path, self._on_error = path, on_error
         self._fd: int | None = None
         self._closed = False
         self._lock = threading.Lock()
 
     def write(self, data: bytes) -> None:
+        """Append; output that cannot be written (the disk is full) is dropped and told of, and fails nothing."""
         with self._lock:
             if self._closed:
                 return
-            if self._fd is None:
-                self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._fd, view) :]
+            try:
+                self._append(data)
+            except OSError as error:
+                self._closed = True
+                self._on_error(error)
+
+    def _append(self, data: bytes) -> None:
+        if self._fd is None:
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
 
     def close(self) -> None:
         with self._lock:
@@ -98,9 +106,8 @@ class MemoryLogs:
     Python units print to where qtui itself prints; commands are kept here.
     """
 
-    captures = False
-
     def __init__(self) -> None:
+        self.on_error: Callable[[int, OSError], None] = lambda _unit, _error: None
         self._writers: dict[tuple[int, int], _MemoryWriter] = {}
 
     def path(self, unit: int, attempt: int) -> None:  # noqa: ARG002

@@ -87,7 +87,13 @@ class Dashboard(App[Leaving], inherit_bindings=False):
 
     def get_default_screen(self) -> Screen[None]:
         """Textual's hook: the first screen."""
-        return MainScreen(self._session, self.title, self._glyphs, on_finished=self._on_run_finished)
+        return MainScreen(
+            self._session,
+            self.title,
+            self._glyphs,
+            on_finished=self._on_run_finished,
+            on_frame=self._on_frame,
+        )
 
     def on_mount(self) -> None:
         """Undo what Textual does to standard output and error: it drops what is printed, but prints of units are
@@ -144,11 +150,20 @@ class Dashboard(App[Leaving], inherit_bindings=False):
             self._leave_when_finished = chosen.leave
             self._session.request(chosen.request)
 
+    def hang_up(self) -> None:
+        """Leave as soon as the run has finished, or at once if it has; may be called by a signal handler."""
+        self._leave_when_finished = True
+
+    def _on_frame(self) -> None:
+        # a signal may come when the run has long finished, and then nobody may be there to press a key
+        if self._leave_when_finished and self._session.view().state.ended:
+            self._leave()
+
     def _on_run_finished(self) -> None:
         if isinstance(self.screen, Question) and self.screen.moot_when_ended:
             self.screen.dismiss(None)
         # an interrupted run was ended by a signal to the whole program: nobody may be there to press a key
-        if self._leave_when_finished or self._session.view().state is RunState.INTERRUPTED:
+        if self._session.view().state is RunState.INTERRUPTED:
             self._leave()
 
     def _leave(self) -> None:
@@ -161,21 +176,19 @@ class Dashboard(App[Leaving], inherit_bindings=False):
             self.exit(Leaving(how=how, exit_code=view.finished.exit_code))
 
 
-def run_dashboard(
-    session: RunSession,
-    *,
-    title: str,
-    ascii: bool = False,  # noqa: A002  - named like the option
-    color: bool | None = None,
-) -> Leaving:
-    """Show `session` on the terminal until the person leaves; call it on the main thread.
+def run_dashboard(app: Dashboard) -> Leaving:
+    """Show `app` on the terminal until the person leaves; call it on the main thread.
 
-    ASCII is also chosen for terminals that show no more. Raises whatever broke the screen, with the terminal
-    restored; the run goes on in any case, unless the person canceled it.
+    Raises whatever broke the screen, with the terminal restored; the run goes on in any case, unless the person
+    canceled it.
     """
-    encoding = getattr(sys.__stderr__, "encoding", None)
-    app = Dashboard(session, title, ascii=ascii or prefers_ascii(os.environ, encoding), color=color)
     leaving = app.run()
     if app.failure is not None:
         raise app.failure
     return leaving if leaving is not None else Leaving(how=Left.RUNNING, exit_code=None)
+
+
+def make_dashboard(session: RunSession, *, title: str, ascii: bool = False) -> Dashboard:  # noqa: A002
+    """A dashboard fit for the terminal: ASCII is also chosen for terminals that show no more."""
+    encoding = getattr(sys.__stderr__, "encoding", None)
+    return Dashboard(session, title, ascii=ascii or prefers_ascii(os.environ, encoding))

@@ -14,7 +14,7 @@ from qtui.core.stimuli import (
     Request,
     RetryRequested,
     UnpauseRequested,
-    WorkersRequested,
+    WorkersStepRequested,
 )
 from qtui.tui.text import clean
 
@@ -82,7 +82,7 @@ def retry_units(view: RunView, numbers: Iterable[int], what: str) -> Answer:
     bad = tuple(number for number in numbers if view.states[number] in _RERUN)
     if not bad:
         return Note(f"nothing failed, timed out or was canceled in {what}")
-    text = f"Run {_count(len(bad), 'unit')} of {what} again that failed, timed out or were canceled?"
+    text = f"Run again what failed, timed out or was canceled in {what}: {_count(len(bad), 'unit')}?"
     return Ask("Run again", text, (Option("y", "run again", Do(RetryRequested(bad))),))
 
 
@@ -160,7 +160,7 @@ def more_workers(view: RunView, step: int) -> Answer:
         return Note("the run has finished")
     if view.workers + step < 1:
         return Note("one worker is the least; p pauses the run")
-    return Do(WorkersRequested(view.workers + step))
+    return Do(WorkersStepRequested(step))
 
 
 def _run_text(view: RunView) -> str:

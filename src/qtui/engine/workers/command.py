@@ -53,7 +53,11 @@ class CommandLane(PooledLane):
                     self._host.began(attempt.start, running.pid)
                 if attempt.interrupted:  # asked to stop between the check above and now
                     running.signal(signal.SIGTERM)
-                code = running.wait()
+                try:
+                    code = running.wait()
+                except OSError:  # its output cannot be read: leave no process behind
+                    running.end()
+                    raise
                 tail = (tail + running.tail)[-STDOUT_KEPT:]
                 if code != 0:
                     which = f" in command {number + 1} of {len(lines)}" if len(lines) > 1 else ""
@@ -124,6 +128,10 @@ class _Running:
                     elif not self._read(key.fd, is_stdout=key.fileobj is stdout):
                         selector.unregister(key.fileobj)
         self._wait_unreaped()
+        return self.end()
+
+    def end(self) -> int:
+        """Kill what is left of the group, and reap its leader. Returns its code."""
         self.signal(signal.SIGKILL)
         self._reaped = True
         return self._process.wait()

@@ -9,6 +9,7 @@ from typing import Any
 
 from qtui.core.model import ExecutionMode, Outcome
 from qtui.core.stimuli import InterruptUnit, KillUnit, LaneEffect, StartUnit
+from qtui.engine.failure import describe_exception
 from qtui.engine.workers.base import Attempt, Host
 
 _Key = tuple[int, int]
@@ -136,7 +137,10 @@ class PooledLane:
             if not wanted:  # killed while it waited in the queue
                 attempt = None
                 continue
-            outcome, value = self.perform(attempt)
+            try:
+                outcome, value = self.perform(attempt)
+            except BaseException as raised:  # noqa: BLE001  - no descriptor left, say: still one report, and the thread lives
+                outcome, value = Outcome(describe_exception(raised)), None
             if self._running.pop(_key(attempt.start), None) is None:
                 return  # abandoned meanwhile; another thread has taken this one's place
             start = self._host.returned(attempt, outcome, value, self)

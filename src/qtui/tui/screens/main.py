@@ -76,12 +76,21 @@ class MainScreen(Screen[None], inherit_bindings=False):
         Binding("q", "app.leave", show=False),
     ]
 
-    def __init__(self, session: RunSession, title: str, glyphs: Glyphs, *, on_finished: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        session: RunSession,
+        title: str,
+        glyphs: Glyphs,
+        *,
+        on_finished: Callable[[], None],
+        on_frame: Callable[[], None],
+    ) -> None:
         super().__init__(classes="" if glyphs.unicode else "-ascii")
         self._session = session
         self._run_title = title
         self._glyphs = glyphs
         self._on_finished = on_finished
+        self._on_frame = on_frame
         self._layout_of_plan = lay_out(session.plan, times=glyphs.times, dots=glyphs.range)
         self.bridge = Bridge(session, self._layout_of_plan)
         self._sampler = Sampler(session)
@@ -146,9 +155,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.query_one(WorkersPane).update_workers(now, sampler.latest, sampler.error, changed=changed)
         self.log_pane.update_log(self.bridge.view, now)
         self._say()
-        if self.bridge.view.state.ended and not self._ended:
+        ended = self.bridge.view.state.ended
+        if ended and not self._ended:
             self._finish()
-        self._ended = self.bridge.view.state.ended
+        self._ended = ended
+        self._on_frame()
 
     def _say(self) -> None:
         """Bring the status line up to date."""
@@ -272,7 +283,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._zoomed = False
         self._focus_pane(Pane.UNITS)
         line = self.query_one(FilterInput)
-        line.value = self.tree_pane.filter
+        line.value = ""
+        self.tree_pane.begin_filter()
         self.add_class("-filtering")
         self.set_focus(line)
 
@@ -282,8 +294,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self.tree_pane.set_filter(event.value)
 
     def on_input_submitted(self) -> None:
-        """Keep the filter."""
-        self._close_filter_line()
+        """Keep the filter, unless nothing matches it."""
+        if self.tree_pane.filter and not self.tree_pane.has_matches:
+            self.note(f"nothing matches {self.tree_pane.filter}")
+            self._drop_filter()
+        else:
+            self._close_filter_line()
 
     def on_filter_input_given_up(self) -> None:
         """Show all units again."""

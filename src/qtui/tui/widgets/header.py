@@ -91,6 +91,8 @@ _ALWAYS = (Look.OK, Look.RUN, Look.QUEUE, Look.WAIT, Look.FAIL)
 def counts_line(counts: dict[Look, int], fallbacks: int, width: int, glyphs: Glyphs) -> Line:
     """The units by look. Counts are never cut: zeros go first, then the words, then the gaps."""
     merged = dict(counts)
+    if not merged[Look.HIT]:
+        merged.pop(Look.HIT)
     if not merged[Look.READY]:
         merged.pop(Look.READY)
     elif not merged[Look.QUEUE]:

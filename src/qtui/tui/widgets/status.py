@@ -46,24 +46,21 @@ def situation(view: RunView) -> tuple[str, Role]:
     if view.state.ended:
         end = {
             RunState.COMPLETED: ("finished", Role.SUCCESS),
-            RunState.FAILED: (f"finished, {failed} failed: f shows the next, r runs it again", Role.ERROR),
+            RunState.FAILED: (f"{failed} failed: f next, r again, R all", Role.ERROR),
             RunState.CANCELED: ("canceled", Role.SECONDARY),
-            RunState.INTERRUPTED: ("interrupted: what was cut has no end", Role.SECONDARY),
+            RunState.INTERRUPTED: ("interrupted", Role.SECONDARY),
         }
         text, role = end.get(view.state, ("finished", Role.TEXT))
         return f"{text}; q leaves", role
     if view.stopping is not None:
         left = f"{view.active} still running"
         if view.stopping.how == "drain":
-            return f"draining: nothing new starts, {left}; X s stops now", Role.WARNING
+            return f"draining, {left}; X s stops now", Role.WARNING
         return f"stopping, {left}; X s kills", Role.WARNING
     if view.paused:
-        return "paused: running units go on, nothing new starts; p goes on", Role.WARNING
+        return "paused: nothing new starts; p goes on", Role.WARNING
     if view.abandoned:
-        text = (
-            f"{view.abandoned} attempt{'s' if view.abandoned > 1 else ''} could not be stopped and may still be at work"
-        )
-        return text, Role.WARNING
+        return f"{view.abandoned} left behind: could not be stopped", Role.WARNING
     if failed:
-        return f"{failed} failed: f shows the next, r runs it again, R all", Role.ERROR
+        return f"{failed} failed: f next, r again, R all", Role.ERROR
     return "", Role.MUTED

@@ -66,6 +66,7 @@ class UnitTree(ScrollView, can_focus=True):
         self._hits: set[int] = set()
         self.filter = ""
         self.selected = 0
+        self._unfiltered = 0
         self._lay_out_rows()
 
     # -- what is selected --------------------------------------------------------------------------------
@@ -116,12 +117,35 @@ class UnitTree(ScrollView, can_focus=True):
         self._select((beyond[0] if step > 0 else beyond[-1]) if beyond else wrapped)
         return True
 
+    @property
+    def has_matches(self) -> bool:
+        """True if the filter matches any row."""
+        return bool(self._hits)
+
+    def begin_filter(self) -> None:
+        """Remember what is selected: it stays so where a filter matches nothing."""
+        self._unfiltered = self.selected
+        self.set_filter("")
+
     def set_filter(self, text: str) -> int:
-        """Show only rows that hold `text`, and those above them; empty shows all. Returns the number of matches."""
+        """Show only rows that hold `text`, and those above them; empty shows all. Returns the number of matches.
+
+        Selects the first match from where the selection was on.
+        """
         self.filter = clean(text)
         self._lay_out_rows()
-        if self.filter and self._hits and self.selected not in self._hits:
-            self._select(min(self._hits))
+        if not self.filter:
+            # what was found may be under a row that is folded shut
+            opened = self._shut.intersection(self.nodes.ancestors(self.selected))
+            if opened:
+                self._shut -= opened
+                self._lay_out_rows()
+            self._select(self.selected)
+        elif self._hits:
+            below = [node for node in self._hits if node >= self._unfiltered]
+            self._select(min(below or self._hits))
+        else:
+            self.selected = self._unfiltered
         return len(self._hits)
 
     # -- frames ------------------------------------------------------------------------------------------
@@ -181,7 +205,10 @@ class UnitTree(ScrollView, can_focus=True):
             self._rows = self.nodes.rows(unfolded=self._unfolded, closed=self._shut, exposed=exposed)
         if row_of(self._rows, self.selected) is None:
             above = (node for node in self.nodes.ancestors(self.selected) if row_of(self._rows, node) is not None)
-            self.selected = next(above, self._rows[0] if self._rows else self.selected)
+            kept = next(above, self._rows[0] if self._rows else self.selected)
+            if kept != self.selected:
+                self.selected = kept
+                self.post_message(self.Selected())  # the log follows the cursor, whatever moved it
         self._painted.clear()
         set_row_count(self, len(self._rows))
         if not self.is_mounted:
