@@ -349,7 +349,7 @@ async def test_r_and_capital_r_run_again() -> None:
         session.fails("features")
         await stage.shows("1 failed: f next")
         await stage.press("R")
-        await stage.shows("Run 1 unit of nightly.toml again")
+        await stage.shows("Run again what failed", "1 unit?")
         await stage.press("y")
         await stage.until(lambda: len(session.requests) == 2, "the second request")
 
