@@ -9,9 +9,11 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pexpect
+import psutil
 import pyte
 
 GENEROUS = 30.0
@@ -85,6 +87,17 @@ class Terminal:
         status, number = self._process.exitstatus, self._process.signalstatus
         return status if status is not None else 128 + number
 
+    def vanish(self) -> bool:
+        """Close the terminal under the program, as a lost connection does; True if the program then ends."""
+        process = psutil.Process(self._process.pid)
+        os.close(self._process.child_fd)
+        try:
+            process.wait(GENEROUS)
+        except psutil.TimeoutExpired:
+            process.kill()
+            return False
+        return True
+
     @property
     def modes(self) -> list[object]:
         """The terminal's modes (echo, line editing, ...) as the next program would find them."""
@@ -92,7 +105,8 @@ class Terminal:
 
     def close(self) -> None:
         """End the program, by force if need be."""
-        self._process.close(force=True)
+        with suppress(OSError):  # the terminal may have vanished
+            self._process.close(force=True)
 
     def _read(self, timeout: float) -> bool:
         try:

@@ -323,3 +323,41 @@ def test_logs_are_kept_for_their_owner_only(qtui, workflow, state_home) -> None:
     assert [path.name for path in logs] == ["0000-a.1.log", "0001-b.1.log"]
     assert [path.read_text() for path in logs] == ["from a\n", "from b\n"]
     assert all(oct(path.stat().st_mode & 0o077) == "0o0" for path in (*logs, logs[0].parent, state_home / "qtui"))
+
+
+@pytest.mark.parametrize("ui", ["plain", "json"])
+def test_output_that_cannot_be_written_ends_the_output_not_the_run(workflow, tmp_path, ui: str) -> None:
+    path = workflow('[units.a]\nrun = "touch done"\n')
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        result = subprocess.run(
+            [sys.executable, "-m", "qtui", "run", str(path), "--ui", ui],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=GENEROUS,
+        )  # fmt: skip
+
+    assert result.returncode == 0
+    assert result.stderr == "qtui: the output ends here, it cannot be written: No space left on device\n"
+    assert (tmp_path / "done").exists()
+
+
+def test_a_shortage_of_descriptors_fails_units_and_never_hangs(workflow, tmp_path) -> None:
+    matrix = f"matrix = {{ i = {list(range(120))} }}"
+    path = workflow(f'[workflow]\nworkers = 60\n[units.m]\n{matrix}\nrun = "sleep 0.1"\n')
+    limited = [
+        "sh",
+        "-c",
+        'ulimit -n 48; exec "$@"',
+        "sh",
+        sys.executable,
+        "-m",
+        "qtui",
+        "run",
+        str(path),
+        "--ui",
+        "json",
+    ]
+    result = subprocess.run(limited, capture_output=True, text=True, timeout=GENEROUS * 2, cwd=tmp_path)
+
+    assert result.returncode == 1, result.stderr
+    ends = [event for event in events_of(result) if event["event"] == "unit_finished"]
+    assert len(ends) == 120
+    assert "Too many open files" in {str(end["error"]["message"]).rpartition(": ")[2] for end in ends if end["error"]}

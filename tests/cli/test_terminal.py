@@ -144,6 +144,25 @@ def test_a_signal_interrupts_the_run_and_restores_the_terminal(terminal, workflo
     assert_left_clean(screen, modes)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_after_the_end_leaves_with_the_runs_own_code(terminal, workflow, number) -> None:
+    screen = terminal(workflow(QUICK))
+    modes = screen.modes_before
+    screen.wait_for("finished; q leaves")
+
+    screen.signal(number)
+
+    assert screen.exit_code() == 0
+    assert_left_clean(screen, modes)
+
+
+def test_a_terminal_that_vanishes_after_the_end_leaves_no_process(terminal, workflow) -> None:
+    screen = terminal(workflow(QUICK))
+    screen.wait_for("finished; q leaves")
+
+    assert screen.vanish(), "the program ended by itself"
+
+
 def test_a_failed_run_stays_and_shows_the_failure(terminal, workflow) -> None:
     toml = '[units.good]\nrun = "true"\n[units.bad]\nneeds = ["good"]\nrun = "echo the last words; exit 7"\n'
     screen = terminal(workflow(toml))
@@ -156,6 +175,37 @@ def test_a_failed_run_stays_and_shows_the_failure(terminal, workflow) -> None:
     screen.press("q")
     assert screen.exit_code() == 1
     assert b"FAIL bad: exit 7" in screen.raw
+
+
+def test_the_traceback_of_a_failed_unit_is_in_the_summary(terminal, workflow) -> None:
+    module = "def bad():\n    print('before')\n    raise ValueError('x')\n"
+    path = workflow('[units.bad]\ncall = "steps:bad"\n', steps=module)
+    screen = terminal(path)
+    screen.wait_for("FAILED")
+    screen.press("q")
+
+    assert screen.exit_code() == 1
+    left = bytes(screen.raw).rpartition(b"\x1b[?1049l")[2].decode()
+    assert "before" in left
+    assert 'steps.py", line 3, in bad' in left
+
+
+def test_the_log_is_that_of_the_unit_under_the_cursor_when_a_filter_is_dropped(terminal, workflow) -> None:
+    screen = terminal(workflow(STEERED), columns=120, rows=40)
+    wait_state(screen, "slow", "run")
+    screen.press("g", "h")  # fold everything below the first unit
+    screen.wait_for("(+4)")
+
+    screen.press("/", "other", "\r")
+    screen.wait_for("Log other")
+    screen.press("\x1b")
+    screen.wait_for(lambda shown: "(+4)" not in shown, "the fold that hid the match is open")
+    assert "›" in screen.row("other  ") or "Log other" in screen.text()
+    screen.press("/", "no such unit", "\r")
+    screen.wait_for("nothing matches")
+    screen.wait_for("Log other")
+    screen.press("\x03", "\x03")
+    assert screen.exit_code() == 130
 
 
 def test_pause_workers_and_help(terminal, workflow, tmp_path) -> None:

@@ -95,7 +95,7 @@ def test_a_running_unit_is_not_run_again() -> None:
 def test_running_everything_again_counts_what_ended_badly() -> None:
     session = failed()
     answer = steering.retry_units(session.view(), range(5), "nightly.toml")
-    assert "1 unit of nightly.toml" in asked(answer).text
+    assert "in nightly.toml: 1 unit?" in asked(answer).text
     assert chosen(answer, "y") == RetryRequested((session.number("features"),))
     assert isinstance(steering.retry_units(finished().view(), range(5), "x"), Note)
 

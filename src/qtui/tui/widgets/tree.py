@@ -133,13 +133,11 @@ class UnitTree(ScrollView, can_focus=True):
         Selects the first match from where the selection was on.
         """
         self.filter = clean(text)
+        if not self.filter:
+            # what was found may stand under a row that is folded shut
+            self._shut.difference_update(self.nodes.ancestors(self.selected))
         self._lay_out_rows()
         if not self.filter:
-            # what was found may be under a row that is folded shut
-            opened = self._shut.intersection(self.nodes.ancestors(self.selected))
-            if opened:
-                self._shut -= opened
-                self._lay_out_rows()
             self._select(self.selected)
         elif self._hits:
             below = [node for node in self._hits if node >= self._unfiltered]
