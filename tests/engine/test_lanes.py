@@ -383,3 +383,57 @@ def test_a_thousand_units_in_layers_all_complete(start: Start, mode: ExecutionMo
 
     assert finish(engine) is RunState.COMPLETED
     assert all(engine.results)
+
+
+def test_exceptions_that_cannot_even_be_described_fail_only_their_unit(start: Start) -> None:
+    class Nameless(type):
+        @property
+        def __name__(cls):
+            raise KeyboardInterrupt
+
+    class Exits(Exception, metaclass=Nameless):
+        def __str__(self) -> str:
+            sys.exit(3)
+
+    def fail():
+        raise Exits
+
+    engine = start(call("odd", fail), call("fine", lambda: 1))
+
+    assert finish(engine) is RunState.FAILED
+    assert "cannot be shown" in end_of(engine, "odd").error.message
+    assert state_of(engine, "fine") is UnitState.COMPLETED
+
+
+async def exit_in_a_subtask():
+    async def leave():
+        sys.exit(3)
+
+    await asyncio.create_task(leave())
+
+
+async def stop_the_loop():
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("function", [exit_in_a_subtask, stop_the_loop])
+def test_a_unit_cannot_end_the_loop_of_the_others(start: Start, function) -> None:
+    async def beside():
+        await asyncio.sleep(0.1)
+        return 1
+
+    engine = start(call("odd", function), call("beside", beside), call("later", beside, ["beside"]))
+
+    finish(engine)
+    assert engine.results[1:] == [1, 1]
+
+
+def test_a_log_directory_that_vanishes_costs_the_output_not_the_run(start: Start, tmp_path) -> None:
+    engine = start(shell("talk", "while ! test -e gone; do sleep 0.01; done; echo hello", cwd=str(tmp_path)))
+    until(lambda: is_running(engine, "talk"), "it runs")
+    (tmp_path / "logs0").rmdir()
+    (tmp_path / "gone").touch()
+
+    assert finish(engine) is RunState.COMPLETED
+    assert engine.results[0]["stdout"] == "hello\n"

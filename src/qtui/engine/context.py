@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -161,7 +162,13 @@ class ExecutionContext(Mapping[str, Any]):
     # -- telling -----------------------------------------------------------------------------------------
 
     def record_metric(self, name: str, value: Any) -> None:
-        """Note a figure that travels with the end of the unit."""
+        """Note a figure that travels with the end of the unit.
+
+        Raises TypeError for a name that is no text, or a value that is neither a finite number nor text.
+        """
+        number = isinstance(value, int | float) and math.isfinite(value)
+        if not isinstance(name, str) or not (number or isinstance(value, str)):
+            raise TypeError(f"a metric is a finite number or text under a name, not {type(value).__name__}")
         self.metrics[name] = value
 
     def progress(self, done: float, total: float = 0, message: str = "") -> None:

@@ -9,7 +9,8 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Mapping
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from qtui.core.errors import EXIT_INTERNAL, UsageError
@@ -90,7 +91,8 @@ class Engine:
         self._unrecorded: list[Event] = []
         # timer
         self._due: float | None = None
-        self._timer_wake = threading.Event()
+        # a SimpleQueue, not an Event: its put may be called again by a signal handler that interrupts it
+        self._wakes: SimpleQueue[None] = SimpleQueue()
         # dispatcher
         self._notices: SimpleQueue[list[tuple[int, Event]] | None] = SimpleQueue()
         self._finished = threading.Condition()
@@ -117,7 +119,7 @@ class Engine:
     def post(self, stimulus: Stimulus) -> None:
         """Bring news without taking the turn: the timer thread does, at once. For threads that must not wait."""
         self._inbox.append(stimulus)
-        self._timer_wake.set()
+        self._wakes.put(None)
 
     def view(self) -> RunView:
         """What is known now."""
@@ -144,7 +146,7 @@ class Engine:
         self._closed = True
         for lane in self._lanes.values():
             lane.close()
-        self._timer_wake.set()
+        self._wakes.put(None)
         self._recorded.set()
         for thread in self._threads:
             if thread.is_alive() and thread is not threading.current_thread():
@@ -185,7 +187,7 @@ class Engine:
                         lanes[effect.lane].post(effect)
                 elif isinstance(effect, WakeAt):
                     self._due = effect.at
-                    self._timer_wake.set()
+                    self._wakes.put(None)
                 else:
                     lanes[effect.lane].post(effect)
         return mine
@@ -265,8 +267,10 @@ class Engine:
         """Wake when a timer is due, and take the turn for threads that only post."""
         while not self._closed:
             due = self._due
-            self._timer_wake.wait(None if due is None else max(0.0, due - self.now()))
-            self._timer_wake.clear()
+            with suppress(Empty):
+                self._wakes.get(timeout=None if due is None else max(0.0, due - self.now()))
+                while True:
+                    self._wakes.get_nowait()
             due = self._due
             if due is not None and due <= self.now():
                 self._due = None

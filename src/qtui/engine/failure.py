@@ -14,11 +14,14 @@ def describe_exception(error: BaseException) -> UnitError:
     """What `error` was, as data that can travel; never raises, however odd the exception."""
     try:
         message = str(error)
-    except Exception:  # noqa: BLE001  - a user's __str__ may do anything
+    except BaseException:  # noqa: BLE001  - a user's __str__ may do anything, also exit
         message = "(its message cannot be shown: __str__ raised)"
-    kind = type(error)
-    bases = tuple(base.__name__ for base in kind.__mro__[1:] if base is not object)
-    return UnitError(kind.__name__, message, user_traceback(error), None, bases)
+    try:
+        kind = str(type.__getattribute__(type(error), "__name__"))
+        bases = tuple(str(type.__getattribute__(base, "__name__")) for base in type(error).__mro__[1:-1])
+    except BaseException:  # noqa: BLE001  - a metaclass may do anything, too
+        kind, bases = "Exception", ()
+    return UnitError(kind, message, user_traceback(error), None, bases)
 
 
 def user_traceback(error: BaseException) -> str:
@@ -29,5 +32,5 @@ def user_traceback(error: BaseException) -> str:
     try:
         shown = traceback.TracebackException(type(error), error, frames, compact=True)
         return "".join(shown.format()).rstrip()
-    except Exception:  # noqa: BLE001  - the same oddities as above
-        return f"{type(error).__name__} (its traceback cannot be shown)"
+    except BaseException:  # noqa: BLE001  - the same oddities as above
+        return "(its traceback cannot be shown)"

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 from qtui.core.errors import Canceled
@@ -74,11 +75,13 @@ class CoroutineLane:
             threading.Thread(target=self._run_loop, args=(self._loop,), name="qtui-async", daemon=True).start()
         return self._loop
 
-    @staticmethod
-    def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         try:
-            loop.run_forever()
+            while not self._closed:
+                # a unit may stop the loop, and SystemExit of a task that a unit made comes out here: the loop goes on
+                with suppress(BaseException):
+                    loop.run_forever()
         finally:
             loop.close()
 
