@@ -199,6 +199,7 @@ def test_the_log_is_that_of_the_unit_under_the_cursor_when_a_filter_is_dropped(t
     screen.press("/", "other", "\r")
     screen.wait_for("Log other")
     screen.press("\x1b")
+    screen.wait_for(lambda shown: "/other" not in shown, "no filter")
     screen.wait_for(lambda shown: "(+4)" not in shown, "the fold that hid the match is open")
     assert "›" in screen.row("other  ") or "Log other" in screen.text()
     screen.press("/", "no such unit", "\r")

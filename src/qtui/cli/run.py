@@ -134,9 +134,11 @@ def _interrupted_by_signals(session: RunSession, told: Callable[[], None] = lamb
         session.request(InterruptRequested(number))
         told()
 
-    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
+    for number in _SIGNALS:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        # the run has its exit code by now: a signal that comes late must not replace it
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)

@@ -35,6 +35,7 @@ def finish(session: RunSession, story: str | None) -> None:
     """Once the terminal is free again: say if the screen broke, wait for the end of the run, print the summary."""
     if story is not None:
         print("\n".join(["qtui: the screen broke, please report it:", *clean_lines(story)]), file=sys.stderr)
+    if session.view().finished is None:
         print("qtui: the run goes on without a screen; ctrl+c stops it", file=sys.stderr)
     while session.wait(timeout=0.5) is None:
         pass  # a timeout, so that signal handlers get their turn on every platform

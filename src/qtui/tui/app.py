@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -116,6 +116,12 @@ class Dashboard(App[Leaving], inherit_bindings=False):
         """Textual's hook for what nobody caught: keep it for `run_dashboard` instead of printing it."""
         self.failure = self.failure or error
         super()._handle_exception(error)
+        self._exit_renderables.clear()
+
+    def panic(self, *renderables: Any) -> None:
+        """Textual's hook for errors of its input thread: told as a broken screen, like those of widgets."""
+        self.failure = self.failure or RuntimeError("the terminal sent something that cannot be read")
+        super().panic(*renderables)
         self._exit_renderables.clear()
 
     # -- leaving -----------------------------------------------------------------------------------------
