@@ -246,7 +246,10 @@ class QuantumUnit:
 
     `action` None makes a milestone. `dependencies` are ids, family names (all items of a matrix), or globs;
     `ExecutionPlan.build` resolves them. `timeout` and `grace` are seconds (None: no limit; the run's grace).
-    `family` is the name before expansion (``embed`` of ``embed[shard=3]``), `matrix` that item's values.
+    `stop_signal` is a signal's name without SIG; `leftovers` says what becomes of a command's background children;
+    `log_max` is the most bytes of output kept of an attempt, half from its beginning and half from its end; `pty` gives
+    a command a pseudo-terminal. `family` is the name before expansion (``embed`` of ``embed[shard=3]``), `matrix` that
+    item's values.
     """
 
     id: str
@@ -262,6 +265,10 @@ class QuantumUnit:
     tags: frozenset[str] = frozenset()
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str | None = None
+    stop_signal: str = "TERM"
+    leftovers: Literal["kill", "keep"] = "kill"
+    log_max: int = 64 << 20
+    pty: bool = False
     fallback: Fallback | None = None
     description: str = ""
     family: str = ""
@@ -295,7 +302,8 @@ class RunOptions:
 
     `workers` is the number of units of all lanes together that may run at a time, `max_workers` the bound for
     changing it, `max_async` the most coroutines at a time, `grace` the seconds between asking a unit to stop and
-    killing it. `keep_going` False starts nothing new after the first failure. `sequential` runs one unit at a time.
+    killing it. `keep_going` False starts nothing new after the first failure. `timeout` is the longest the whole run
+    may take, in seconds; `nice` is added to the niceness of every process that units run in.
     """
 
     workers: int = 4
@@ -303,6 +311,8 @@ class RunOptions:
     max_async: int = 256
     keep_going: bool = True
     grace: float = 5.0
+    timeout: float | None = None
+    nice: int = 0
     mode: ExecutionMode = ExecutionMode.AUTO
     strategy: str = "adaptive"
 

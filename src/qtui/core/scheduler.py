@@ -44,6 +44,7 @@ from qtui.core.stimuli import (
     CancelRunRequested,
     Decision,
     InterruptRequested,
+    LateReturned,
     PauseRequested,
     ProgressReported,
     RetryRequested,
@@ -73,6 +74,7 @@ class Scheduler(RunMachine):
         self._handlers: dict[type[Any], Callable[[Any, float], None]] = {
             UnitReturned: self._on_returned,
             UnitBegan: self._on_began,
+            LateReturned: self._on_late,
             TimerFired: self._on_timer,
             ProgressReported: self._on_progress,
             RunRequested: self._on_run,
@@ -186,6 +188,9 @@ class Scheduler(RunMachine):
         if attempt != self._attempt[number] or not self._slot[number] or self._state[number] is not READY:
             return
         self._start(number, pid, now)
+
+    def _on_late(self, stimulus: LateReturned, now: float) -> None:
+        pass
 
     def _on_progress(self, stimulus: ProgressReported, now: float) -> None:
         if stimulus.attempt == self._attempt[stimulus.unit] and self._state[stimulus.unit] is RUNNING:

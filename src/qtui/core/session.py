@@ -20,10 +20,15 @@ class Record(NamedTuple):
 
 
 class LogChunk(NamedTuple):
-    """Bytes of a log from the asked offset on; `size` is the log's length in bytes when it was read."""
+    """Bytes of a log from the asked offset on.
+
+    `size` is how many bytes had been written when it was read, and `next` where to read on: behind `data`, or further
+    where output was dropped because the log had reached its limit. A line that says so stands at the begin of the gap.
+    """
 
     data: bytes
     size: int
+    next: int
 
 
 class Feed(Protocol):

@@ -33,6 +33,13 @@ class UnitReturned(NamedTuple):
     outcome: Outcome
 
 
+class LateReturned(NamedTuple):
+    """An attempt that was abandoned has ended by itself at last; its result is dropped."""
+
+    unit: int
+    attempt: int
+
+
 class ProgressReported(NamedTuple):
     """A running unit says how far it is."""
 
@@ -118,7 +125,9 @@ Request = (
     | WorkersRequested
     | WorkersStepRequested
 )
-Stimulus = RunRequested | UnitBegan | UnitReturned | ProgressReported | TimerFired | WarningRaised | Request
+Stimulus = (
+    RunRequested | UnitBegan | UnitReturned | LateReturned | ProgressReported | TimerFired | WarningRaised | Request
+)
 
 
 class StartUnit(NamedTuple):

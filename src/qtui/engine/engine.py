@@ -27,6 +27,7 @@ from qtui.core.scheduler import Scheduler
 from qtui.core.session import Feed
 from qtui.core.state import RunView, fold
 from qtui.core.stimuli import (
+    LateReturned,
     ProgressReported,
     RunRequested,
     StartUnit,
@@ -243,6 +244,14 @@ class Engine:
             self.results[start.unit] = value
         self._inbox.append(UnitReturned(start.unit, start.attempt, outcome))
         return self._turn(lane)
+
+    def late(self, attempt: Attempt) -> None:
+        """An abandoned attempt has ended by itself."""
+        self.post(LateReturned(attempt.start.unit, attempt.start.attempt))
+
+    def warn(self, unit: int, message: str) -> None:
+        """Record a warning about a unit."""
+        self.post(WarningRaised(message, unit))
 
     def state_of(self, number: int) -> UnitState:
         """The unit's state right now, ahead of the record by some milliseconds."""

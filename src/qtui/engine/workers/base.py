@@ -40,6 +40,12 @@ class Host(Protocol):
     def returned(self, attempt: Attempt, outcome: Outcome, value: Any, lane: Lane | None) -> StartUnit | None:
         """The attempt is over. The caller may be handed the best start of `lane` to go on with."""
 
+    def late(self, attempt: Attempt) -> None:
+        """An attempt that was reported as abandoned has ended by itself."""
+
+    def warn(self, unit: int, message: str) -> None:
+        """Tell people something about a unit that does not end it."""
+
 
 class Lane(Protocol):
     """Runs attempts of one mode. It answers every StartUnit with exactly one `returned`."""
