@@ -18,7 +18,7 @@ from qtui.core.state import RunView
 from qtui.core.stimuli import Request
 from qtui.engine.bus import EventBus
 from qtui.engine.engine import Engine
-from qtui.engine.logs import FileLogs, LogStore, MemoryLogs
+from qtui.engine.files import RunFiles
 from qtui.engine.output import routed_output
 from qtui.engine.probe import Probe
 from qtui.loaders.load import load_definition
@@ -68,12 +68,12 @@ class LiveSession:
 
     def read_log(self, unit: int, attempt: int, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
         """A piece of an attempt's output."""
-        return LogChunk(*self._engine.logs.read(unit, attempt, offset, limit))
+        return self._engine.logs.read(unit, attempt, offset, limit)
 
     def log_path(self, unit: int, attempt: int) -> str | None:
         """The file that holds an attempt's output, or None."""
-        path = self._engine.logs.path(unit, attempt)
-        return str(path) if path is not None and path.exists() else None
+        path = self._engine.logs.existing(unit, attempt)
+        return str(path) if path is not None else None
 
     def sample(self) -> LoadSample:
         """What machine and running units use right now."""
@@ -107,8 +107,8 @@ class LiveSession:
 class WorkflowManager:
     """Loads workflows and runs them, several at a time if need be.
 
-    With a `state_dir` each run keeps its logs in ``state_dir/runs/RUN/logs`` (0700); without one, nothing is
-    written and Python units print to where qtui itself prints.
+    With a `state_dir` each run keeps its logs in ``state_dir/runs/RUN/logs`` (0700). Without one, Python units print
+    to where qtui itself prints, and the output of other processes lives in a temporary directory until the run closes.
     """
 
     def __init__(self, *, bus: EventBus, state_dir: Path | None) -> None:
@@ -137,7 +137,7 @@ class WorkflowManager:
             definition.options,
             run=run,
             name=definition.name,
-            logs=self._logs(run, plan),
+            files=self._files(run),
             params=definition.params,
             bus=self._bus,
         )
@@ -157,13 +157,13 @@ class WorkflowManager:
         for session in self._sessions.values():
             session.close()
 
-    def _logs(self, run: str, plan: ExecutionPlan) -> LogStore:
+    def _files(self, run: str) -> RunFiles:
         if self._state_dir is None:
-            return MemoryLogs()
-        directory = self._state_dir / "runs" / run / "logs"
-        for made in (self._state_dir, directory.parent.parent, directory.parent, directory):
+            return RunFiles()
+        directory = self._state_dir / "runs" / run
+        for made in (self._state_dir, directory.parent, directory):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return FileLogs(directory, plan)
+        return RunFiles(directory)
 
 
 def _new_run_id() -> str:

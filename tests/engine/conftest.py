@@ -14,7 +14,7 @@ from qtui.core.model import QuantumUnit, RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.engine.bus import EventBus
 from qtui.engine.engine import Engine
-from qtui.engine.logs import FileLogs
+from qtui.engine.files import RunFiles
 
 
 @pytest.fixture
@@ -24,14 +24,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def start(*units: QuantumUnit, bus: EventBus | None = None, params: dict[str, object] | None = None, **options):
         plan = ExecutionPlan.build(units)
-        logs = tmp_path / f"logs{len(engines)}"
-        logs.mkdir()
         run = Engine(
             plan,
             RunOptions(**{"workers": 4, **options}),
             run="test",
             name="test",
-            logs=FileLogs(logs, plan),
+            files=RunFiles(tmp_path / f"run{len(engines)}"),
             params=params,
             bus=bus,
         )

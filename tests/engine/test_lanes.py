@@ -432,7 +432,7 @@ def test_a_unit_cannot_end_the_loop_of_the_others(start: Start, function) -> Non
 def test_a_log_directory_that_vanishes_costs_the_output_not_the_run(start: Start, tmp_path) -> None:
     engine = start(shell("talk", "while ! test -e gone; do sleep 0.01; done; echo hello", cwd=str(tmp_path)))
     until(lambda: is_running(engine, "talk"), "it runs")
-    (tmp_path / "logs0").rmdir()
+    (tmp_path / "run0" / "logs").rmdir()
     (tmp_path / "gone").touch()
 
     assert finish(engine) is RunState.COMPLETED

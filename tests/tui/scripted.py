@@ -85,7 +85,7 @@ class ScriptedSession:
     def read_log(self, unit: int, attempt: int, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
         data = self.logs.get((unit, attempt), b"")
         start = max(0, len(data) + offset) if offset < 0 else offset
-        return LogChunk(data[start : start + limit], len(data))
+        return LogChunk(data[start : start + limit], len(data), min(start + limit, len(data)))
 
     def log_path(self, unit: int, attempt: int) -> str | None:
         return None

@@ -79,7 +79,7 @@ class RunSession(Protocol):
         """
 
     def log_path(self, unit: int, attempt: int) -> str | None:
-        """The file that holds an attempt's output, or None if it is only kept in memory."""
+        """The file that holds an attempt's output, or None if it has written nothing."""
 
     def sample(self) -> LoadSample:
         """What machine and running units use right now; takes about a millisecond."""

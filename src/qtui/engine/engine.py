@@ -40,6 +40,7 @@ from qtui.core.stimuli import (
 )
 from qtui.engine.bus import EventBus, Notice
 from qtui.engine.context import ExecutionContext, ProgressThrottle
+from qtui.engine.files import RunFiles
 from qtui.engine.logs import LogStore
 from qtui.engine.record import EventRecord
 from qtui.engine.workers.base import Attempt, Lane
@@ -64,7 +65,7 @@ class Engine:
         *,
         run: str,
         name: str,
-        logs: LogStore,
+        files: RunFiles,
         params: Mapping[str, Any] | None = None,
         bus: EventBus | None = None,
     ) -> None:
@@ -73,8 +74,9 @@ class Engine:
             raise UsageError(f"no lane runs mode {', '.join(missing)} yet; use auto, thread, sequential or async")
         self.plan, self.options, self.run, self.name = plan, options, run, name
         self.params: Mapping[str, Any] = dict(params or {})
-        self.logs = logs
-        logs.on_error = self._warn_of_log
+        self._files = files
+        self.logs = LogStore(files, plan)
+        self.logs.on_error = self._warn_of_log
         self.results: list[Any] = [None] * len(plan)
         self._bus = bus or EventBus()
         self._scheduler = Scheduler(plan, options)
@@ -153,6 +155,7 @@ class Engine:
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(timeout=2.0)
         self._record.close()
+        self._files.close()
 
     # -- the turn ----------------------------------------------------------------------------------------
 
@@ -244,6 +247,15 @@ class Engine:
             self.results[start.unit] = value
         self._inbox.append(UnitReturned(start.unit, start.attempt, outcome))
         return self._turn(lane)
+
+    @property
+    def discard(self) -> str:
+        """The run's directory if it is a temporary one, else an empty text."""
+        return str(self._files.root()) if self._files.temporary else ""
+
+    def spool(self) -> str:
+        """The directory for values that are too large for a message."""
+        return str(self._files.folder("values"))
 
     def late(self, attempt: Attempt) -> None:
         """An abandoned attempt has ended by itself."""

@@ -1,4 +1,4 @@
-"""Where the output of units goes: a file per attempt, bounded memory, or nowhere."""
+"""Where the output of units goes: a capped file for each attempt that writes anything."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ from pathlib import Path
 from typing import Protocol
 
 from qtui.core.plan import ExecutionPlan
+from qtui.core.session import LogChunk
+from qtui.engine.caplog import CappedLog, dropped_line
+from qtui.engine.files import RunFiles
 
-MEMORY_LIMIT = 1 << 20
+_DROPPED = re.compile(rb"\n\[qtui: (\d+) bytes of output were dropped here\]\n")
+_LONGEST_MARK = len(dropped_line(1 << 63))
 
 
 class LogWriter(Protocol):
     """Takes the raw bytes of one attempt; safe to use from several threads."""
+
+    @property
+    def path(self) -> str:
+        """The file, for another process that writes it; it exists once something was written."""
 
     def write(self, data: bytes) -> None:
         """Append `data`."""
@@ -24,55 +32,83 @@ class LogWriter(Protocol):
         """No more will come; what comes all the same is dropped."""
 
 
-class LogStore(Protocol):
-    """The logs of a run, by unit number and attempt."""
+class LogStore:
+    """The logs of a run, one file for each attempt in ``logs/``. Attempts that write nothing have none.
 
-    on_error: Callable[[int, OSError], None]
-    """Told once for each attempt whose output cannot be written: with the unit's number and why."""
+    Each file keeps the first and the last half of the unit's `log_max`. Offsets count all bytes that were written:
+    where some were dropped, a line that says so stands at the begin of the gap, and the rest of it is empty.
+    """
 
-    def writer(self, unit: int, attempt: int) -> LogWriter:
-        """A writer for one attempt."""
-
-    def read(self, unit: int, attempt: int, offset: int, limit: int) -> tuple[bytes, int]:
-        """Up to `limit` bytes from `offset` on (from the end if negative), and the log's size."""
-
-    def path(self, unit: int, attempt: int) -> Path | None:
-        """The file, if there is one."""
-
-
-class FileLogs:
-    """One file per attempt in a directory; files of attempts that write nothing are never made."""
-
-    def __init__(self, directory: Path, plan: ExecutionPlan) -> None:
-        self._directory, self._plan = directory, plan
+    def __init__(self, files: RunFiles, plan: ExecutionPlan) -> None:
+        self._files, self._plan = files, plan
         self.on_error: Callable[[int, OSError], None] = lambda _unit, _error: None
+        """Told once for each attempt whose output cannot be written: with the unit's number and why."""
 
     def path(self, unit: int, attempt: int) -> Path:
         """The file of an attempt: the unit's number makes it unique, its id readable."""
-        name = re.sub(r"[^A-Za-z0-9._=-]+", "_", self._plan.table[unit].id).strip("_")[:80]
-        return self._directory / f"{unit:04d}-{name}.{attempt}.log"
+        return self._files.folder("logs") / self._name(unit, attempt)
+
+    def existing(self, unit: int, attempt: int) -> Path | None:
+        """The file of an attempt, if it has one."""
+        folder = self._files.existing("logs")
+        path = folder / self._name(unit, attempt) if folder is not None else None
+        return path if path is not None and path.exists() else None
 
     def writer(self, unit: int, attempt: int) -> LogWriter:
-        """A writer that opens the file at the first byte."""
-        return _FileWriter(self.path(unit, attempt), lambda error: self.on_error(unit, error))
+        """A writer that makes the file at the first byte."""
+        return _Writer(self, unit, attempt, self._plan.table[unit].log_max)
 
-    def read(self, unit: int, attempt: int, offset: int, limit: int) -> tuple[bytes, int]:
-        """Read from the file; empty if there is none."""
+    def read(self, unit: int, attempt: int, offset: int, limit: int) -> LogChunk:
+        """Up to `limit` bytes from `offset` on (from the end if negative); see LogChunk."""
+        folder = self._files.existing("logs")
+        if folder is None:
+            return LogChunk(b"", 0, 0)
+        half = self._plan.table[unit].log_max // 2
         try:
-            with self.path(unit, attempt).open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                file.seek(max(0, size + offset) if offset < 0 else offset)
-                return file.read(limit), size
+            fd = os.open(folder / self._name(unit, attempt), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return b"", 0
+            return LogChunk(b"", 0, 0)
+        try:
+            return _read(fd, half, offset, limit)
+        finally:
+            os.close(fd)
+
+    def _name(self, unit: int, attempt: int) -> str:
+        name = re.sub(r"[^A-Za-z0-9._=-]+", "_", self._plan.table[unit].id).strip("_")[:80]
+        return f"{unit:04d}-{name}.{attempt}.log"
 
 
-class _FileWriter:
-    def __init__(self, path: Path, on_error: Callable[[OSError], None]) -> None:
-        self._path, self._on_error = path, on_error
-        self._fd: int | None = None
+def _read(fd: int, half: int, offset: int, limit: int) -> LogChunk:
+    held = os.fstat(fd).st_size
+    mark = _DROPPED.match(os.pread(fd, _LONGEST_MARK, half)) if held > half else None
+    if mark is None:
+        start = max(0, held + offset) if offset < 0 else offset
+        data = os.pread(fd, limit, start)
+        return LogChunk(data, held, start + len(data))
+    line, dropped = mark.group(), int(mark.group(1))
+    size, resumes = held - len(line) + dropped, half + dropped
+    start = max(0, size + offset) if offset < 0 else offset
+    if start < half:
+        data = os.pread(fd, min(limit, half - start), start)
+        return LogChunk(data, size, start + len(data))
+    if start < half + len(line):
+        return LogChunk(line[start - half :], size, resumes)
+    if start < resumes:
+        return LogChunk(b"", size, resumes)
+    data = os.pread(fd, limit, start - dropped + len(line))
+    return LogChunk(data, size, start + len(data))
+
+
+class _Writer:
+    def __init__(self, store: LogStore, unit: int, attempt: int, limit: int) -> None:
+        self._store, self._unit, self._attempt, self._limit = store, unit, attempt, limit
+        self._log: CappedLog | None = None
         self._closed = False
         self._lock = threading.Lock()
+
+    @property
+    def path(self) -> str:
+        return str(self._store.path(self._unit, self._attempt))
 
     def write(self, data: bytes) -> None:
         """Append; output that cannot be written (the disk is full) is dropped and told of, and fails nothing."""
@@ -80,66 +116,20 @@ class _FileWriter:
             if self._closed:
                 return
             try:
-                self._append(data)
+                self._log = self._log or CappedLog(self.path, self._limit)
+                self._log.write(data)
             except OSError as error:
-                self._closed = True
-                self._on_error(error)
-
-    def _append(self, data: bytes) -> None:
-        if self._fd is None:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+                self._fail(error)
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            if self._fd is not None:
-                os.close(self._fd)
-                self._fd = None
+            if self._log is not None:
+                try:
+                    self._log.close()
+                except OSError as error:
+                    self._fail(error)
 
-
-class MemoryLogs:
-    """Keeps the last megabyte of each attempt in memory, for library runs, which write no files.
-
-    Python units print to where qtui itself prints; commands are kept here.
-    """
-
-    def __init__(self) -> None:
-        self.on_error: Callable[[int, OSError], None] = lambda _unit, _error: None
-        self._writers: dict[tuple[int, int], _MemoryWriter] = {}
-
-    def path(self, unit: int, attempt: int) -> None:  # noqa: ARG002
-        """There are no files."""
-        return
-
-    def writer(self, unit: int, attempt: int) -> LogWriter:
-        """A writer that only keeps something once something was written."""
-        return _MemoryWriter(self._writers, (unit, attempt))
-
-    def read(self, unit: int, attempt: int, offset: int, limit: int) -> tuple[bytes, int]:
-        """Read what is kept; offsets count from the first byte written, bytes no longer kept are left out."""
-        writer = self._writers.get((unit, attempt))
-        if writer is None:
-            return b"", 0
-        data, size = writer.kept, writer.size
-        start = max(0, size + offset) if offset < 0 else offset
-        first = size - len(data)
-        start = max(start, first) - first
-        return bytes(data[start : start + limit]), size
-
-
-class _MemoryWriter:
-    def __init__(self, writers: dict[tuple[int, int], _MemoryWriter], key: tuple[int, int]) -> None:
-        self._writers, self._key = writers, key
-        self.kept = b""
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        self._writers[self._key] = self
-        self.kept = (self.kept + data)[-MEMORY_LIMIT:]
-        self.size += len(data)
-
-    def close(self) -> None:
-        pass
+    def _fail(self, error: OSError) -> None:
+        self._closed = True
+        self._store.on_error(self._unit, error)

@@ -45,12 +45,12 @@ class LogLines:
         grown = False
         for _ in range(4):
             chunk = self._session.read_log(self.unit, self.attempt, self._read, PIECE)
-            if not chunk.data:
+            if chunk.next <= self._read:
                 break
             grown = True
             base = self._read + 1
             self._starts.extend([base + match.start() for match in _NEWLINE.finditer(chunk.data)])
-            self._read += len(chunk.data)
+            self._read = chunk.next
             if self._read >= chunk.size:
                 break
         if len(self._starts) > MOST_LINES:

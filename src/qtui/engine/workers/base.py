@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from qtui.core.model import ExecutionMode, Outcome, QuantumUnit
+from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, RunOptions
 from qtui.core.stimuli import LaneEffect, StartUnit
 from qtui.engine.context import ExecutionContext
 
@@ -27,6 +27,16 @@ class Attempt:
 
 class Host(Protocol):
     """The engine, as lanes see it. Every method may be called from any thread."""
+
+    run: str
+    options: RunOptions
+
+    @property
+    def discard(self) -> str:
+        """A directory that whoever outlives qtui removes; empty if there is none."""
+
+    def spool(self) -> str:
+        """The directory for values that are too large for a message; made at the first call."""
 
     def attempt(self, start: StartUnit) -> Attempt:
         """The attempt of a start, without its context."""

@@ -1,177 +1,176 @@
-"""The command lane: shell texts and programs as process groups of their own."""
+"""The command lane: shell texts and programs under keepers, one at a time in each."""
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
-import selectors
 import signal
-import subprocess
 import time
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qtui.core.model import Argv, ExecutionMode, Outcome, Shell, UnitError
-from qtui.engine.logs import LogWriter
 from qtui.engine.workers.base import Attempt
-from qtui.engine.workers.pool import PooledLane
+from qtui.engine.workers.slots import Keeper, SlotLane, describe_exit, keeper_lost
 
 STDOUT_KEPT = 64 * 1024
 """How many of the last bytes of a command's standard output become part of its result."""
 
-DRAIN_SECONDS = 1.0
-"""How long to read on after a command's main process has ended while something else holds its pipes open."""
 
-_CHUNK = 64 * 1024
-
-
-class CommandLane(PooledLane):
-    """Each command leads a session and process group; TERM, then after the grace KILL, go to the whole group."""
+class CommandLane(SlotLane):
+    """Each command leads a process group; signals reach every descendant, and its end is that of the last one."""
 
     def __init__(self) -> None:
         super().__init__(ExecutionMode.COMMAND)
+        self._idle: list[_Slot] = []
 
-    def perform(self, attempt: Attempt) -> tuple[Outcome, Any]:
-        """Run the unit's commands one after another, up to the first that fails."""
-        began = time.monotonic()
-        context = self._host.open_context(attempt)
-        lines = _command_lines(attempt)
-        tail = b""
-        error: UnitError | None = None
+    def begin(self, attempt: Attempt) -> None:
+        """Give the unit's first command to a slot."""
+        slot = self._idle.pop() if self._idle else _Slot(self)
+        attempt.kept = slot
         try:
-            for number, argv in enumerate(lines):
-                if attempt.interrupted:
-                    break
-                try:
-                    running = _Running(argv, attempt.unit.cwd, context.environment, context.log_writer)
-                except OSError as raised:
-                    error = _not_started(argv, attempt.unit.cwd, raised)
-                    context.log(f"qtui: {error.message}")
-                    break
-                attempt.kept = running
-                if number == 0:
-                    self._host.began(attempt.start, running.pid)
-                if attempt.interrupted:  # asked to stop between the check above and now
-                    running.signal(signal.SIGTERM)
-                try:
-                    code = running.wait()
-                except OSError:  # its output cannot be read: leave no process behind
-                    running.end()
-                    raise
-                tail = (tail + running.tail)[-STDOUT_KEPT:]
-                if code != 0:
-                    which = f" in command {number + 1} of {len(lines)}" if len(lines) > 1 else ""
-                    error = UnitError("exit", describe_exit(code) + which, exit_code=code)
-                    break
-        finally:
-            context.log_writer.close()
-        outcome = Outcome(error, attempt.interrupted, False, time.monotonic() - began, context.metrics)
-        if attempt.interrupted or error is not None:
-            return outcome, None
-        return outcome, {"exit_code": 0, "stdout": tail.decode("utf-8", "replace")}
+            slot.take(attempt)
+        except Exception:
+            self.let_go(slot.keeper)
+            raise
 
     def interrupt(self, attempt: Attempt) -> None:
-        """Send TERM to the command's group."""
-        if attempt.kept is not None:
-            attempt.kept.signal(signal.SIGTERM)
+        """Send the unit's stop signal."""
+        attempt.kept.keeper.signal(getattr(signal, f"SIG{attempt.unit.stop_signal}"))
 
     def kill(self, attempt: Attempt) -> None:
-        """Send KILL to the command's group."""
-        if attempt.kept is not None:
-            attempt.kept.signal(signal.SIGKILL)
+        """Kill until nothing is left."""
+        attempt.kept.keeper.kill()
+
+    def release(self) -> None:
+        """Let idle keepers go."""
+        while self._idle:
+            self.let_go(self._idle.pop().keeper)
+
+    def drop(self, slot: _Slot) -> None:
+        """An idle slot's keeper is gone."""
+        if slot in self._idle:
+            self._idle.remove(slot)
+        self.let_go(slot.keeper)
+
+    def done(self, slot: _Slot, attempt: Attempt, outcome: Outcome, value: Any, *, reusable: bool) -> None:
+        """The attempt is over, and its slot free."""
+        if reusable and not self.closing:
+            self._idle.append(slot)
+        else:
+            self.let_go(slot.keeper)
+        self.finished(attempt, outcome, value)
 
 
-class _Running:
-    """A started command: its process, the two pipes it writes to, and the tail of its standard output."""
+class _Slot:
+    """A keeper and the attempt whose commands it runs, one after another up to the first that fails."""
 
-    def __init__(self, argv: Sequence[str], cwd: str | None, env: Mapping[str, str], log: LogWriter) -> None:
-        self._process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=cwd,
-            env=dict(env),
-            start_new_session=True,
-            bufsize=0,
+    def __init__(self, lane: CommandLane) -> None:
+        self._lane = lane
+        self.keeper = Keeper(niceness=lane.host.options.nice, discard=lane.host.discard)
+        lane.watch(self.keeper, self._on_report)
+        self._attempt: Attempt | None = None
+
+    def take(self, attempt: Attempt) -> None:
+        """Begin the attempt."""
+        self._attempt = attempt
+        self._began = time.monotonic()
+        self._lines = _command_lines(attempt)
+        self._number = 0
+        self._tail = b""
+        self._context = self._lane.host.open_context(attempt)
+        self._run_next()
+
+    def _run_next(self) -> None:
+        assert self._attempt is not None
+        unit, writer = self._attempt.unit, self._context.log_writer
+        grace = unit.grace if unit.grace is not None else self._lane.host.options.grace
+        self.keeper.run(
+            self._lines[self._number],
+            self._context.environment,
+            unit.cwd or os.getcwd(),  # noqa: PTH109
+            log=writer.path,
+            limit=unit.log_max,
+            pty=unit.pty,
+            keep=unit.leftovers == "keep",
+            grace=grace,
+            tail=STDOUT_KEPT,
         )
-        self.pid = self._process.pid
-        self._log = log
-        self._reaped = False
-        self.tail = b""
 
-    def signal(self, number: int) -> None:
-        """Signal the whole group. The leader stays unreaped until `wait` is through, so its id is never another's."""
-        if not self._reaped:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
+    def _on_report(self) -> None:
+        try:
+            reports = self.keeper.receive()
+        except EOFError:
+            self._on_loss()
+            return
+        for report in reports:
+            if self._attempt is not None:
+                self._take_report(self._attempt, report)
 
-    def wait(self) -> int:
-        """Read output until the command is over; what it left behind in its group is killed. Returns its code."""
-        stdout, stderr = self._process.stdout, self._process.stderr
-        assert stdout is not None and stderr is not None
-        with selectors.DefaultSelector() as selector, stdout, stderr, _exit_descriptor(self.pid) as ended:
-            selector.register(stdout, selectors.EVENT_READ)
-            selector.register(stderr, selectors.EVENT_READ)
-            selector.register(ended, selectors.EVENT_READ)
-            deadline: float | None = None
-            while len(selector.get_map()) > (0 if deadline is not None else 1):
-                timeout = None if deadline is None else deadline - time.monotonic()
-                if timeout is not None and timeout <= 0:
-                    break
-                for key, _ in selector.select(timeout):
-                    if key.fileobj is ended:
-                        selector.unregister(ended)
-                        deadline = time.monotonic() + DRAIN_SECONDS
-                        # a background child would hold the pipes open; nothing of a unit outlives the unit
-                        self.signal(signal.SIGTERM)
-                    elif not self._read(key.fd, is_stdout=key.fileobj is stdout):
-                        selector.unregister(key.fileobj)
-        self._wait_unreaped()
-        return self.end()
+    def _take_report(self, attempt: Attempt, report: tuple[Any, ...]) -> None:
+        match report:
+            case ("began", pid) if self._number == 0:
+                self._lane.host.began(attempt.start, pid)
+            case ("failed", number, name):
+                error = self._not_started(number, name)
+                self._context.log(f"qtui: {error.message}")
+                self._end(error)
+            case ("log", number):
+                self._lane.host.warn(attempt.start.unit, f"its output is lost from here on, {os.strerror(number)}")
+            case ("ended", code, leftovers, _cpu, _peak, _dropped, tail, kept):
+                self._tail = (self._tail + tail)[-STDOUT_KEPT:]
+                self._on_command_end(attempt, code, leftovers, kept=kept)
 
-    def end(self) -> int:
-        """Kill what is left of the group, and reap its leader. Returns its code."""
-        self.signal(signal.SIGKILL)
-        self._reaped = True
-        return self._process.wait()
+    def _on_command_end(self, attempt: Attempt, code: int, leftovers: int, *, kept: bool) -> None:
+        if leftovers and not attempt.interrupted:
+            which = f"{leftovers} background process{'es' if leftovers > 1 else ''}"
+            hint = 'leftovers = "keep" lets them be'
+            self._lane.host.warn(attempt.start.unit, f"left {which} behind, ended now ({hint})")
+        if attempt.interrupted:
+            self._end(None, kept=kept)
+        elif code != 0:
+            which = f" in command {self._number + 1} of {len(self._lines)}" if len(self._lines) > 1 else ""
+            text = describe_exit(code, by_shell=isinstance(attempt.unit.action, Shell))
+            self._end(UnitError("exit", text + which, exit_code=code), kept=kept)
+        elif self._number + 1 == len(self._lines):
+            self._end(None, kept=kept)
+        else:
+            self._number += 1
+            if kept:  # the keeper has gone with what its unit keeps: the next command gets a new one
+                self._renew()
+            self._run_next()
 
-    def _read(self, fd: int, *, is_stdout: bool) -> bool:
-        data = os.read(fd, _CHUNK)
-        if data:
-            self._log.write(data)
-            if is_stdout:
-                self.tail = (self.tail + data)[-STDOUT_KEPT:]
-        return bool(data)
+    def _renew(self) -> None:
+        self._lane.let_go(self.keeper)
+        self.keeper = Keeper(niceness=self._lane.host.options.nice, discard=self._lane.host.discard)
+        self._lane.watch(self.keeper, self._on_report)
 
-    def _wait_unreaped(self) -> None:
-        """Wait until the leader has ended, but leave it a zombie: that keeps its group's number taken."""
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+    def _end(self, error: UnitError | None, *, kept: bool = False) -> None:
+        attempt, self._attempt = self._attempt, None
+        assert attempt is not None
+        self._context.log_writer.close()
+        canceled = attempt.interrupted
+        seconds = time.monotonic() - self._began
+        value = None
+        if error is None and not canceled:
+            value = {"exit_code": 0, "stdout": self._tail.decode("utf-8", "replace")}
+        outcome = Outcome(error, canceled, False, seconds, self._context.metrics)
+        self._lane.done(self, attempt, outcome, value, reusable=not kept)
 
+    def _on_loss(self) -> None:
+        attempt = self._attempt
+        if attempt is None:
+            self._lane.drop(self)
+        else:
+            self._end(keeper_lost(attempt.unit.id, self._lane.host.run), kept=True)
 
-class _exit_descriptor:  # noqa: N801  - used as a with statement only
-    """A descriptor that becomes readable when the process ends: a pidfd."""
-
-    def __init__(self, pid: int) -> None:
-        self._fd = os.pidfd_open(pid)
-
-    def __enter__(self) -> int:
-        return self._fd
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
-
-
-def describe_exit(code: int) -> str:
-    """``exit 3``, or the signal's name for a negative code as subprocess gives it."""
-    if code >= 0:
-        return f"exit {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = "unknown"
-    hint = ", probably out of memory" if -code == signal.SIGKILL else ""
-    return f"killed by signal {-code} ({name}{hint})"
+    def _not_started(self, number: int, name: str) -> UnitError:
+        """127 and 126 are what shells answer for a program that is not there or cannot be run."""
+        assert self._attempt is not None
+        code = 127 if number == errno.ENOENT else 126
+        cwd = self._attempt.unit.cwd
+        where = f"in {cwd}: " if cwd and name == cwd else ""
+        argv = self._lines[self._number]
+        return UnitError("exit", f"cannot start {argv[0]}: {where}{os.strerror(number)}", exit_code=code)
 
 
 def _command_lines(attempt: Attempt) -> list[tuple[str, ...]]:
@@ -182,11 +181,3 @@ def _command_lines(attempt: Attempt) -> list[tuple[str, ...]]:
             return [argv]
         case action:
             raise TypeError(f"{attempt.unit.id}: the command lane cannot run {action!r}")
-
-
-def _not_started(argv: Sequence[str], cwd: str | None, raised: OSError) -> UnitError:
-    """127 and 126 are what shells answer for a program that is not there or cannot be run."""
-    code = 127 if isinstance(raised, FileNotFoundError) else 126
-    reason = os.strerror(raised.errno) if raised.errno else str(raised)
-    missing = f"in {cwd}: " if cwd and not os.path.isdir(cwd) else ""  # noqa: PTH112
-    return UnitError("exit", f"cannot start {argv[0]}: {missing}{reason}", exit_code=code)

@@ -1,0 +1,60 @@
+"""The directory of a run: its logs, and values too large to travel in a message."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+
+
+class RunFiles:
+    """The files of one run, below `directory` (0700).
+
+    Without a directory they live in a temporary one, made when the first file is and gone when the run is closed;
+    should qtui be killed, a keeper removes it.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._given = directory
+        self._made: dict[str, Path] = {}
+        self._lock = threading.Lock()
+        self._temporary: Path | None = None
+
+    @property
+    def temporary(self) -> bool:
+        """True if nothing of it is to outlive the run."""
+        return self._given is None
+
+    def root(self) -> Path:
+        """The run's directory, made at the first call."""
+        if self._given is not None:
+            return self._given
+        if self._temporary is None:
+            with self._lock:
+                if self._temporary is None:
+                    self._temporary = Path(tempfile.mkdtemp(prefix="qtui-"))
+        return self._temporary
+
+    def folder(self, name: str) -> Path:
+        """A directory of the run, made at the first call."""
+        made = self._made.get(name)
+        if made is None:
+            made = self.root() / name
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._made[name] = made
+        return made
+
+    def existing(self, name: str) -> Path | None:
+        """That directory, if it has been made."""
+        return self._made.get(name)
+
+    def close(self) -> None:
+        """Remove what does not outlive the run: values, and all of a temporary directory."""
+        values = self._made.pop("values", None)
+        if values is not None:
+            shutil.rmtree(values, ignore_errors=True)
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
+            self._made.clear()

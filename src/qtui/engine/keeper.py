@@ -1,0 +1,479 @@
+"""The keeper: a small process that starts one thing after another for a worker slot, and leaves nothing of it behind.
+
+It is a child subreaper (prctl(2)): whatever its commands leave behind becomes its child, also after setsid and double
+forks, so `waitid` saying ECHILD means that no descendant is left, at no cost. It owns the pipes of what it starts and
+writes the log. When qtui goes away, however that happens, the keeper kills everything below it and ends.
+
+It runs as ``python -I -S`` and imports little: it starts in about 10 ms, and each order costs no interpreter start.
+
+Orders from qtui:
+  ("run", ...)                      start something; `Job.__init__` tells the fields
+  ("signal", number)                send a signal to every descendant; from now on the end is not one by itself
+  ("kill",)                         kill every descendant, again and again until none is left
+  ("finish", seconds)               like a main process that ended: TERM to what is left, KILL after so many seconds
+Reports to qtui:
+  ("began", pid)                    it runs
+  ("failed", errno, text)           it could not be started
+  ("log", errno)                    the log cannot be written; output is dropped from here on
+  ("ended", code, leftovers, seconds of CPU, peak memory in kB, dropped bytes, tail of standard output, kept)
+                                    nothing of it is left, unless `kept`; then the keeper ends, too
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+
+from qtui.engine.caplog import CappedLog, write_all
+from qtui.engine.logpage import LogPage
+from qtui.engine.wire import FrameReader, frame
+
+TYPE_CHECKING = False  # importing typing would take a third of a keeper's start
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATIENCE_SECONDS = 0.2
+"""How long children get to end by themselves when their command has ended: the tee of ``cmd > >(tee log)`` is one."""
+
+LEFTOVER_SECONDS = 1.0
+"""The longest that background children get between TERM and KILL when their command has ended by itself."""
+
+_CHUNK = 64 * 1024
+_OOM_MORE = 300
+_RESET = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
+_POLL_IN = select.POLLIN | select.POLLHUP | select.POLLERR
+
+
+class Keeper:
+    """Carries out orders until qtui goes away."""
+
+    def __init__(self, channel: int, parent: int, niceness: int, discard: str) -> None:
+        self._channel = channel
+        self._discard = discard
+        self._orders = FrameReader()
+        self._poll = select.poll()
+        self._parent = os.pidfd_open(parent)
+        wake, self._wakeup = os.pipe()
+        self._wake = wake
+        os.set_blocking(self._wakeup, False)
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for fd in (channel, self._parent, wake):
+            self._poll.register(fd, _POLL_IN)
+        if niceness:
+            os.nice(niceness)
+        self._oom = _OomScore()
+        self._job: Job | None = None
+        _become_subreaper()
+        if os.getppid() != parent:
+            raise SystemExit(1)
+
+    def serve(self) -> None:
+        """Work until the channel closes or qtui has ended."""
+        while True:
+            job = self._job
+            for fd, _ in self._poll.poll(job.patience() if job is not None else None):
+                if job is not None and fd in job.outputs:
+                    if not job.read(fd):
+                        self._poll.unregister(fd)
+                        job.close_output(fd)
+                elif fd == self._wake:
+                    os.read(self._wake, 4096)
+                elif fd == self._parent or not self._take_orders():
+                    self._leave()
+            if self._job is not None:
+                self._advance(self._job)
+
+    def _take_orders(self) -> bool:
+        try:
+            data = os.read(self._channel, 1 << 20)
+        except ConnectionError:
+            data = b""
+        for order in self._orders.feed(data):
+            match order:
+                case ("run", *fields):
+                    self._run(Job(self._report, *fields))
+                case ("signal", number) if self._job is not None:
+                    self._job.ask(number)
+                case ("kill",) if self._job is not None:
+                    self._job.kill_at = 0.0
+                case ("finish", seconds) if self._job is not None:
+                    self._job.finish(seconds)
+        return bool(data)
+
+    def _run(self, job: Job) -> None:
+        try:
+            with self._oom:
+                job.start()
+        except OSError as error:
+            job.close()
+            self._report("failed", error.errno or 0, str(error.filename or ""))
+            return
+        self._job = job
+        for fd in job.outputs:
+            self._poll.register(fd, _POLL_IN)
+        self._report("began", job.pid)
+
+    def _advance(self, job: Job) -> None:
+        if not job.advance():
+            return
+        for fd in job.outputs:
+            self._poll.unregister(fd)
+        job.drain()
+        self._job = None
+        self._report("ended", *job.close(), job.tail, job.kept)
+        if job.kept:
+            os._exit(0)  # what the unit keeps is nobody's child from now on
+
+    def _report(self, *message: object) -> None:
+        try:
+            write_all(self._channel, frame(message))
+        except OSError:
+            return  # qtui is gone; the next poll says so
+
+    def _leave(self) -> None:
+        if self._job is not None:
+            self._job.kill_at = 0.0
+            while not self._job.advance():
+                time.sleep(0.01)
+        if self._discard:
+            _remove_tree(self._discard)
+        os._exit(0)
+
+
+class Job:
+    """What runs below the keeper now: its main process, its output, and how far its end is.
+
+    `env` is its whole environment. Output goes to `log`, of which `limit` bytes are kept, or for a process worker to
+    the log that the page in descriptor `page` names. It inherits `fds`, which are closed here then. `pty` gives it a
+    terminal. `keep` lets what it leaves behind live; else that has `grace` seconds (1 at most) to end when told to.
+    The last `tail` bytes of its standard output are reported.
+    """
+
+    def __init__(
+        self,
+        report: Callable[..., None],
+        argv: list[str],
+        env: dict[str, str],
+        cwd: str | None,
+        log: str,
+        limit: int,
+        fds: list[int],
+        page: int,
+        pty: bool,
+        keep: bool,
+        grace: float,
+        tail: int,
+    ) -> None:
+        self._report = report
+        self._argv, self._env, self._cwd, self._fds, self._pty = argv, env, cwd, fds, pty
+        self._target = log, limit
+        self._page = LogPage(page) if page >= 0 else None
+        self._keep, self._grace = keep, min(grace, LEFTOVER_SECONDS)
+        self._log: CappedLog | None = None
+        self._log_path = ""
+        self._log_broken = False
+        self.pid = 0
+        self.outputs: dict[int, bool] = {}
+        """The reading ends of its output, and whether they belong to the standard output."""
+        self.tail = b""
+        self._tail_size = tail
+        self._asked = False
+        self._code: int | None = None
+        self._usage = (0.0, 0)
+        self._look_at: float | None = None
+        self._leftovers = 0
+        self.kept = False
+        self.kill_at: float | None = None
+        """When what is left is killed (monotonic seconds), if that is settled."""
+
+    # -- begin -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the main process as the leader of a process group of its own. Raises OSError."""
+        if self._cwd is not None:
+            os.chdir(self._cwd)
+        writers, actions = self._open_outputs()
+        try:
+            for fd in self._fds:
+                os.set_inheritable(fd, True)
+            group = {"setsid": True} if self._pty else {"setpgroup": 0}
+            options = {"file_actions": actions, "setsigmask": (), "setsigdef": _RESET, **group}
+            self.pid = _spawn(self._argv, self._env, options)
+        finally:
+            for fd in (*writers, *self._fds):
+                os.close(fd)
+
+    def _open_outputs(self) -> tuple[list[int], list[tuple[object, ...]]]:
+        null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+        if self._pty:
+            master, slave, name = _open_terminal()
+            self.outputs[master] = True
+            return [slave], [null, (os.POSIX_SPAWN_OPEN, 1, name, os.O_RDWR, 0), (os.POSIX_SPAWN_DUP2, 1, 2)]
+        out, out_writer = os.pipe()
+        self.outputs[out] = True
+        if self._page is not None:  # a worker prints both to one pipe, so that it can tell when that is empty
+            return [out_writer], [null, *((os.POSIX_SPAWN_DUP2, out_writer, fd) for fd in (1, 2))]
+        err, err_writer = os.pipe()
+        self.outputs[err] = False
+        return [out_writer, err_writer], [
+            null,
+            (os.POSIX_SPAWN_DUP2, out_writer, 1),
+            (os.POSIX_SPAWN_DUP2, err_writer, 2),
+        ]
+
+    # -- output ------------------------------------------------------------------------------------------
+
+    def read(self, fd: int) -> bool:
+        """Take a piece of output; False at its end."""
+        page = self._page
+        if page is None:
+            return self._take(fd)
+        page.busy = True  # before the pipe can look empty: a worker that sees it empty looks here next
+        try:
+            return self._take(fd)
+        finally:
+            page.busy = False
+
+    def _take(self, fd: int) -> bool:
+        try:
+            data = os.read(fd, _CHUNK)
+        except OSError:  # EIO is how a pseudo-terminal says that its other side is closed
+            return False
+        if not data:
+            return False
+        path, limit = self._page.target() if self._page is not None else self._target
+        if path:  # between two units of a worker there is none
+            self._write(path, limit, data)
+        if self._tail_size and self.outputs[fd]:
+            self.tail = (self.tail + data)[-self._tail_size :]
+        return True
+
+    def _write(self, path: str, limit: int, data: bytes) -> None:
+        try:
+            if path != self._log_path:
+                self._close_log()
+                self._log, self._log_path, self._log_broken = CappedLog(path, limit), path, False
+            if not self._log_broken and self._log is not None:
+                self._log.write(data)
+        except OSError as error:
+            self._log_broken = True
+            self._report("log", error.errno or 0)
+
+    def close_output(self, fd: int) -> None:
+        """This output has ended."""
+        del self.outputs[fd]
+        os.close(fd)
+
+    def drain(self) -> None:
+        """Take what is left in the pipes, without waiting for whoever may hold them open."""
+        for fd in self.outputs:
+            os.set_blocking(fd, False)
+            until = time.monotonic() + LEFTOVER_SECONDS  # something that lives on may write faster than we read
+            while time.monotonic() < until and self.read(fd):
+                pass
+
+    def _close_log(self) -> int:
+        log, self._log = self._log, None
+        if log is None:
+            return 0
+        try:
+            log.close()
+        except OSError as error:
+            self._report("log", error.errno or 0)
+        return log.dropped
+
+    def close(self) -> tuple[int, int, float, int, int]:
+        """Close the output: its code, leftovers, CPU seconds, peak kB and dropped bytes."""
+        for fd in self.outputs:
+            os.close(fd)
+        self.outputs = {}
+        dropped = self._close_log()
+        return self._code or 0, self._leftovers, *self._usage, dropped
+
+    # -- end ---------------------------------------------------------------------------------------------
+
+    def ask(self, number: int) -> None:
+        """Pass a signal on to every descendant."""
+        self._asked = True
+        for pid in _descendants():
+            _send(pid, number)
+            _send(pid, signal.SIGCONT)  # a stopped process would not notice
+
+    def finish(self, seconds: float) -> None:
+        """TERM to all now, KILL in `seconds`."""
+        self.ask(signal.SIGTERM)
+        self.kill_at = time.monotonic() + seconds
+
+    def patience(self) -> float | None:
+        """Milliseconds until something is due, if anything is."""
+        due = self.kill_at if self.kill_at is not None else self._look_at
+        return None if due is None else max(5.0, (due - time.monotonic()) * 1000)
+
+    def advance(self) -> bool:
+        """Reap what has ended and do what is due; True when nothing is left."""
+        if not self._reap():
+            return True
+        now = time.monotonic()
+        if self.kill_at is not None:
+            if now < self.kill_at:
+                return False
+            for pid in _descendants():
+                _send(pid, signal.SIGKILL)
+            return not self._reap()
+        if self._code is not None and not self._asked:
+            if self._look_at is None:
+                self._look_at = now + PATIENCE_SECONDS
+            elif now >= self._look_at:
+                return self._clear_leftovers(now)
+        return False
+
+    def _clear_leftovers(self, now: float) -> bool:
+        """Something has outlived its command: let it be, if that is wanted, or end it."""
+        if self._keep:
+            self.kept = True
+            return True
+        left = _descendants()
+        self._leftovers = len(left)
+        for pid in left:
+            _send(pid, signal.SIGTERM)
+            _send(pid, signal.SIGCONT)
+        self.kill_at = now + self._grace
+        return False
+
+    def _reap(self) -> bool:
+        """Collect what has ended; False when no descendant is left."""
+        try:
+            while True:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                if pid == 0:
+                    return True
+                if pid == self.pid:
+                    self._code = os.waitstatus_to_exitcode(status)
+                    self._usage = (usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+        except ChildProcessError:
+            return False
+
+
+def _spawn(argv: list[str], env: dict[str, str], options: dict[str, object]) -> int:
+    """Start a program, looked for on the PATH it will have itself. Raises OSError with the name it looked for."""
+    name = argv[0]
+    if "/" in name:
+        return os.posix_spawn(name, argv, env, **options)  # type: ignore[arg-type]
+    denied = None
+    for directory in env.get("PATH", os.defpath).split(":"):
+        path = f"{directory or '.'}/{name}"
+        if not os.access(path, os.X_OK):
+            continue
+        try:
+            return os.posix_spawn(path, argv, env, **options)  # type: ignore[arg-type]
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:  # a directory, say: there may be a program further on
+            denied = error
+    raise denied or FileNotFoundError(2, os.strerror(2), name)
+
+
+def _open_terminal() -> tuple[int, int, str]:
+    """A pseudo-terminal of 24 lines by 120 columns that passes output on as it is."""
+    import fcntl
+    import termios
+
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, b"\x18\x00\x78\x00\x00\x00\x00\x00")
+    attributes = termios.tcgetattr(slave)
+    attributes[1] &= ~termios.OPOST  # line ends stay as the program wrote them
+    attributes[3] &= ~termios.ECHO
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    return master, slave, os.ttyname(slave)
+
+
+def _descendants() -> list[int]:
+    """The pids of every living process below this one."""
+    parents: dict[int, int] = {}
+    for entry in os.listdir("/proc"):  # noqa: PTH208
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", "rb") as file:  # noqa: PTH123
+                    state, above = file.read().rpartition(b") ")[2].split(None, 2)[:2]
+            except (OSError, ValueError):
+                continue  # it has just ended
+            if state != b"Z":
+                parents[int(entry)] = int(above)
+    found: list[int] = []
+    children: dict[int, list[int]] = {}
+    for pid, parent in parents.items():
+        children.setdefault(parent, []).append(pid)
+    waiting = [os.getpid()]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def _send(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except OSError:
+        return  # it ended, or runs as somebody else (sudo): then there is nothing we may do
+
+
+class _OomScore:
+    """While this holds, what is started is more likely to be killed than qtui when memory runs out (proc(5))."""
+
+    def __init__(self) -> None:
+        try:
+            self._fd = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+            self._own = int(os.read(self._fd, 16))
+        except (OSError, ValueError):
+            self._fd = -1
+
+    def __enter__(self) -> None:
+        if self._fd >= 0:
+            self._set(min(1000, self._own + _OOM_MORE))
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            self._set(self._own)
+
+    def _set(self, value: int) -> None:
+        try:
+            os.pwrite(self._fd, b"%d" % value, 0)
+        except OSError:  # not allowed here (a container may forbid it); it is no more than a wish
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _become_subreaper() -> None:
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    libc.prctl(15, b"qtui-keeper", 0, 0, 0)  # PR_SET_NAME: what top shows
+
+
+def _remove_tree(path: str) -> None:
+    for root, directories, files in os.walk(path, topdown=False):
+        for name in files:
+            os.unlink(os.path.join(root, name))  # noqa: PTH108, PTH118
+        for name in directories:
+            os.rmdir(os.path.join(root, name))  # noqa: PTH106, PTH118
+    os.rmdir(path)  # noqa: PTH106
+
+
+def main(arguments: list[str]) -> None:
+    """``keeper CHANNEL PARENT NICENESS DISCARD FD...``: the descriptors after DISCARD are for what it will start."""
+    channel, parent, niceness = (int(argument) for argument in arguments[:3])
+    for fd in (channel, *map(int, arguments[4:])):
+        os.set_inheritable(fd, False)
+    try:
+        Keeper(channel, parent, niceness, arguments[3]).serve()
+    except KeyboardInterrupt:  # before signals were ignored
+        sys.exit(130)

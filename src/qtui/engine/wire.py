@@ -1,0 +1,41 @@
+"""Frames of plain data between qtui and the small processes it starts itself.
+
+marshal, not pickle: both ends are the same interpreter and trust each other, and it is there at once, where importing
+pickle takes longer than the rest of a keeper's start.
+"""
+
+from __future__ import annotations
+
+import marshal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_LENGTH = 4
+
+
+def frame(message: tuple[Any, ...]) -> bytes:
+    """A message of numbers, texts, bytes, tuples, lists and dicts as bytes: their length in four bytes first."""
+    body = marshal.dumps(message)
+    return len(body).to_bytes(_LENGTH, "little") + body
+
+
+class FrameReader:
+    """Takes bytes as they come and gives whole messages."""
+
+    def __init__(self) -> None:
+        self._pending = b""
+
+    def feed(self, data: bytes) -> list[tuple[Any, ...]]:
+        """The messages that `data` completes."""
+        pending = self._pending + data if self._pending else data
+        messages, start = [], 0
+        while len(pending) - start >= _LENGTH:
+            end = start + _LENGTH + int.from_bytes(pending[start : start + _LENGTH], "little")
+            if len(pending) < end:
+                break
+            messages.append(marshal.loads(pending[start + _LENGTH : end]))  # our own process wrote it
+            start = end
+        self._pending = pending[start:]
+        return messages

@@ -1,0 +1,313 @@
+"""Lanes whose units run in other processes: one thread, one selector, and a keeper process for each worker slot."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qtui.core.model import ExecutionMode, Outcome, UnitError
+from qtui.core.stimuli import InterruptUnit, KillUnit, LaneEffect, StartUnit
+from qtui.engine.failure import describe_exception
+from qtui.engine.wire import FrameReader, frame
+from qtui.engine.workers.base import Attempt, Host
+
+CLOSE_SECONDS = 5.0
+"""How long a lane that closes waits for its processes; only one in uninterruptible sleep takes that long."""
+
+_SOURCES = str(Path(__file__).resolve().parents[3])
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from qtui.engine.keeper import main; main(sys.argv[2:])"
+
+
+class Keeper:
+    """One keeper process as its lane sees it; see qtui.engine.keeper for what it does and answers."""
+
+    def __init__(self, *, niceness: int = 0, discard: str = "", inherited: Sequence[int] = ()) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            arguments = [str(theirs.fileno()), str(os.getpid()), str(niceness), discard, *map(str, inherited)]
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", _BOOT, _SOURCES, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(), *inherited),
+                    start_new_session=True,  # ctrl+c in the terminal is for qtui alone
+                    cwd="/",
+                )
+            except OSError:
+                ours.close()
+                raise
+        self.channel = ours
+        self._frames = FrameReader()
+
+    @property
+    def pid(self) -> int:
+        """The keeper's own pid."""
+        return self._process.pid
+
+    def run(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: str | None,
+        *,
+        log: str = "",
+        limit: int = 0,
+        inherited: Sequence[int] = (),
+        page: int = -1,
+        pty: bool = False,
+        keep: bool = False,
+        grace: float = 0.0,
+        tail: int = 0,
+    ) -> None:
+        """Have it start something; the fields are those of qtui.engine.keeper.Job."""
+        self._order("run", list(argv), dict(env), cwd, log, limit, list(inherited), page, pty, keep, float(grace), tail)
+
+    def signal(self, number: int) -> None:
+        """Pass a signal on to everything below it."""
+        self._order("signal", int(number))
+
+    def kill(self) -> None:
+        """Kill everything below it until nothing is left."""
+        self._order("kill")
+
+    def finish(self, seconds: float) -> None:
+        """TERM to everything below it, KILL in `seconds` to what is left."""
+        self._order("finish", float(seconds))
+
+    def receive(self) -> list[tuple[Any, ...]]:
+        """The reports that have come. Raises EOFError if the keeper is gone."""
+        try:
+            data = self.channel.recv(1 << 20)
+        except OSError:  # also when it was let go a moment ago
+            data = b""
+        if not data:
+            raise EOFError
+        return self._frames.feed(data)
+
+    def close(self) -> None:
+        """Let go of it: it kills what it has, and ends."""
+        self.channel.close()
+
+    def reap(self, timeout: float) -> bool:
+        """Wait for its end after `close`, for up to `timeout` seconds."""
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _order(self, *order: object) -> None:
+        # a keeper always reads, so this waits for microseconds; one that is gone is noticed by `receive`
+        with contextlib.suppress(OSError):
+            self.channel.sendall(frame(order))
+
+
+class SlotLane:
+    """A lane that is one thread: what is posted to it, and what its processes answer, is handled there alone.
+
+    So nothing here is locked, and a stop can never meet a unit that has just taken the place of the one it was meant
+    for: starts, ends and stops are handled one after another, and each stop names its attempt.
+    """
+
+    mode: ExecutionMode
+
+    def __init__(self, mode: ExecutionMode) -> None:
+        self.mode = mode
+        self.selector = selectors.DefaultSelector()
+        self._posted: deque[LaneEffect | None] = deque()
+        self._awake = False
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.attempts: dict[tuple[int, int], Attempt] = {}
+        """What was started and has not been reported yet."""
+        self._leaving: list[Keeper] = []
+        self._thread: threading.Thread | None = None
+        self._closing: float | None = None
+
+    # -- to be filled in by lanes ------------------------------------------------------------------------
+
+    def begin(self, attempt: Attempt) -> None:
+        """Start the attempt; whatever is raised becomes its end."""
+        raise NotImplementedError
+
+    def interrupt(self, attempt: Attempt) -> None:
+        """Ask it to stop."""
+        raise NotImplementedError
+
+    def kill(self, attempt: Attempt) -> None:
+        """Stop it by force."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """The lane closes: let go of every slot that is idle now, and of the others when they are done."""
+        raise NotImplementedError
+
+    # -- the lane ----------------------------------------------------------------------------------------
+
+    def open(self, host: Host) -> None:
+        """Start the lane's thread; processes start when there is work."""
+        self.host = host
+        self.selector.register(self._wake, selectors.EVENT_READ, self._woken)
+        self._thread = threading.Thread(target=self._serve, name=f"qtui-{self.mode}", daemon=True)
+        self._thread.start()
+
+    def post(self, effect: LaneEffect | None) -> None:
+        """Note an effect and wake the lane."""
+        self._posted.append(effect)
+        if not self._awake:
+            self._awake = True
+            os.eventfd_write(self._wake, 1)
+
+    def keep(self, start: StartUnit) -> None:
+        """Nothing to note: only the lane's own thread is handed starts, and it begins them at once."""
+
+    def close(self) -> None:
+        """Kill what runs and wait until it is gone, for `CLOSE_SECONDS` at most."""
+        thread = self._thread
+        if thread is None:
+            return
+        if thread.is_alive():
+            self.post(None)
+            if thread is not threading.current_thread():
+                thread.join(CLOSE_SECONDS + 1)
+
+    def finished(self, attempt: Attempt, outcome: Outcome, value: Any = None) -> None:
+        """Report the end of an attempt, and begin the one that the scheduler hands over in return."""
+        while True:
+            del self.attempts[attempt.start.unit, attempt.start.attempt]
+            start = self.host.returned(attempt, outcome, value, None if self._closing else self)
+            if start is None:
+                return
+            attempt = self._accept(start)
+            failure = self._try_to_begin(attempt)
+            if failure is None:
+                return
+            outcome, value = failure, None
+
+    def watch(self, keeper: Keeper, on_report: Callable[[], None]) -> None:
+        """Call `on_report` whenever the keeper has something to say."""
+        self.selector.register(keeper.channel, selectors.EVENT_READ, on_report)
+
+    @property
+    def closing(self) -> bool:
+        """True once the lane was told to close."""
+        return self._closing is not None
+
+    def let_go(self, keeper: Keeper) -> None:
+        """Let a keeper end, and reap it when it has; may be called again."""
+        if keeper.channel.fileno() < 0:
+            return
+        self.selector.unregister(keeper.channel)
+        keeper.close()
+        self._leaving.append(keeper)
+
+    def _accept(self, start: StartUnit) -> Attempt:
+        attempt = self.attempts[start.unit, start.attempt] = self.host.attempt(start)
+        return attempt
+
+    def _try_to_begin(self, attempt: Attempt) -> Outcome | None:
+        attempt.begun_at = time.monotonic()
+        try:
+            self.begin(attempt)
+        except OSError as error:  # no descriptor or process left, say
+            return Outcome(UnitError("OSError", f"cannot start a process: {error.strerror or error}"))
+        except Exception as error:  # noqa: BLE001  - a lane that raises still makes its one report
+            return Outcome(describe_exception(error))
+        return None
+
+    def _serve(self) -> None:
+        while self._closing is None or ((self.attempts or self._leaving) and time.monotonic() < self._closing):
+            patience = None if not self._leaving else 0.02
+            for key, _ in self.selector.select(patience):
+                key.data()
+            while self._posted:
+                self._carry_out(self._posted.popleft())
+            if self._leaving:
+                self._leaving = [keeper for keeper in self._leaving if not keeper.reap(0)]
+        self.selector.close()
+        os.close(self._wake)
+
+    def _woken(self) -> None:
+        self._awake = False  # before the queue is looked at: what is posted from now on wakes the lane again
+        os.eventfd_read(self._wake)
+
+    def _carry_out(self, effect: LaneEffect | None) -> None:
+        if effect is None:
+            self._close_slots()
+        elif isinstance(effect, StartUnit):
+            attempt = self._accept(effect)
+            outcome = Outcome(canceled=True) if self._closing else self._try_to_begin(attempt)
+            if outcome is not None:
+                self.finished(attempt, outcome)
+        else:
+            attempt_or_none = self.attempts.get((effect.unit, effect.attempt))
+            if attempt_or_none is not None:
+                self._stop(effect, attempt_or_none)
+
+    def _stop(self, effect: LaneEffect, attempt: Attempt) -> None:
+        attempt.interrupted = True
+        if isinstance(effect, InterruptUnit):
+            self.interrupt(attempt)
+        elif isinstance(effect, KillUnit):
+            self.kill(attempt)
+
+    def _close_slots(self) -> None:
+        if self._closing is not None:
+            return
+        self._closing = time.monotonic() + CLOSE_SECONDS
+        for attempt in list(self.attempts.values()):
+            attempt.interrupted = True
+            self.kill(attempt)
+        self.release()
+
+
+def describe_exit(code: int, *, by_shell: bool = False) -> str:
+    """``exit 3``, or the signal's name for a negative code as subprocess gives it.
+
+    A shell reports what a signal killed as 128 + its number; with `by_shell` that is told, too.
+    """
+    if code >= 0:
+        inside = f" ({_signal_text(code - 128)} inside)" if by_shell and _is_signal(code - 128) else ""
+        return f"exit {code}{inside}"
+    return f"killed by {_signal_text(-code)}"
+
+
+def _is_signal(number: int) -> bool:
+    return number in signal.valid_signals()
+
+
+def _signal_text(number: int) -> str:
+    name = signal.Signals(number).name if _is_signal(number) and number < signal.SIGRTMIN else "unknown"
+    hint = ", probably out of memory" if number == signal.SIGKILL else ""
+    return f"signal {number} ({name}{hint})"
+
+
+def keeper_lost(unit: str, run: str) -> UnitError:
+    """A keeper was killed from outside: end what it can no longer end, found by its environment."""
+    ended = end_by_environment(run, unit)
+    rest = f"; {ended} of its processes were ended" if ended else ""
+    return UnitError("lost", f"the process that watches over it was killed{rest}")
+
+
+def end_by_environment(run: str, unit: str) -> int:
+    """Kill every process of ours that carries the unit's variables; returns how many there were."""
+    wanted = {f"QTUI_RUN={run}".encode(), f"QTUI_UNIT={unit}".encode()}
+    count = 0
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if wanted <= set(path.read_bytes().split(b"\0")):
+                os.kill(int(path.parent.name), signal.SIGKILL)
+                count += 1
+        except (OSError, ValueError):
+            continue  # ended, or somebody else's
+    return count
