@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -44,7 +44,11 @@ from qtui.engine.files import RunFiles
 from qtui.engine.logs import LogStore
 from qtui.engine.record import EventRecord
 from qtui.engine.workers.base import Attempt, Lane
+from qtui.engine.workers.keepers import Keeper, Keepers
 from qtui.engine.workers.registry import LANES
+
+CLOSE_SECONDS = 5.0
+"""How long closing waits for processes to be gone; only one in uninterruptible sleep takes that long."""
 
 RECORDER_NAP = 0.003
 """Seconds the recorder lets events gather: long enough to batch hundreds, short enough for a frame."""
@@ -77,6 +81,11 @@ class Engine:
         self._files = files
         self.logs = LogStore(files, plan)
         self.logs.on_error = self._warn_of_log
+        self._own = {"QTUI_RUN": run, "QTUI_PYTHON": sys.executable}
+        self._own.update({f"QTUI_PARAM_{_shell_name(key)}": _shell_text(value) for key, value in self.params.items()})
+        self._environment: Mapping[str, str] = {**os.environ, **self._own}
+        self._keepers: Keepers | None = None
+        self._keepers_lock = threading.Lock()
         self.results: list[Any] = [None] * len(plan)
         self._bus = bus or EventBus()
         self._scheduler = Scheduler(plan, options)
@@ -149,6 +158,8 @@ class Engine:
         self._closed = True
         for lane in self._lanes.values():
             lane.close()
+        if self._keepers is not None:
+            self._keepers.close(CLOSE_SECONDS)
         self._wakes.put(None)
         self._recorded.set()
         for thread in self._threads:
@@ -248,10 +259,13 @@ class Engine:
         self._inbox.append(UnitReturned(start.unit, start.attempt, outcome))
         return self._turn(lane)
 
-    @property
-    def discard(self) -> str:
-        """The run's directory if it is a temporary one, else an empty text."""
-        return str(self._files.root()) if self._files.temporary else ""
+    def keeper(self, given: Sequence[int] = ()) -> Keeper:
+        """A new keeper process; see Keepers."""
+        with self._keepers_lock:
+            if self._keepers is None:
+                discard = str(self._files.root()) if self._files.temporary else ""
+                self._keepers = Keepers(self._environment, self.options.nice, discard)
+        return self._keepers.keeper(given)
 
     def spool(self) -> str:
         """The directory for values that are too large for a message."""
@@ -275,12 +289,14 @@ class Engine:
             self.post(ProgressReported(number, attempt, done, total, message))
 
     def environment_of(self, number: int) -> dict[str, str]:
-        """qtui's own environment, then the unit's, then what tells it who it is."""
+        """qtui's environment as it was when the run began, then the unit's, then what tells it who it is."""
+        return {**self._environment, **self.variables_of(number)}
+
+    def variables_of(self, number: int) -> dict[str, str]:
+        """What the unit's environment has over the run's."""
         unit = self.plan.table[number]
-        own = {"QTUI_RUN": self.run, "QTUI_UNIT": unit.id, "QTUI_PYTHON": sys.executable}
-        own.update({f"QTUI_PARAM_{_shell_name(name)}": _shell_text(value) for name, value in self.params.items()})
-        own.update({f"QTUI_MATRIX_{_shell_name(name)}": _shell_text(value) for name, value in unit.matrix.items()})
-        return {**os.environ, **unit.env, **own}
+        matrix = {f"QTUI_MATRIX_{_shell_name(name)}": _shell_text(value) for name, value in unit.matrix.items()}
+        return {**unit.env, **self._own, **matrix, "QTUI_UNIT": unit.id}
 
     # -- threads -----------------------------------------------------------------------------------------
 

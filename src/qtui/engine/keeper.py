@@ -1,39 +1,40 @@
 """The keeper: a small process that starts one thing after another for a worker slot, and leaves nothing of it behind.
 
 It is a child subreaper (prctl(2)): whatever its commands leave behind becomes its child, also after setsid and double
-forks, so `waitid` saying ECHILD means that no descendant is left, at no cost. It owns the pipes of what it starts and
+forks, so `wait4` saying ECHILD means that no descendant is left, at no cost. It owns the pipes of what it starts and
 writes the log. When qtui goes away, however that happens, the keeper kills everything below it and ends.
 
-It runs as ``python -I -S`` and imports little: it starts in about 10 ms, and each order costs no interpreter start.
+Keepers are forked by a warden (qtui.engine.warden); each order costs no interpreter start.
 
 Orders from qtui:
-  ("run", ...)                      start something; `Job.__init__` tells the fields
-  ("signal", number)                send a signal to every descendant; from now on the end is not one by itself
-  ("kill",)                         kill every descendant, again and again until none is left
-  ("finish", seconds)               like a main process that ended: TERM to what is left, KILL after so many seconds
+  ("run", ...)            start something; `Job.__init__` tells the fields
+  ("signal", number)      send a signal to every descendant; from now on the end of the main process is not all
+  ("kill",)               kill every descendant, again and again until none is left
+  ("finish", seconds)     TERM to every descendant now, KILL after so many seconds
 Reports to qtui:
-  ("began", pid)                    it runs
-  ("failed", errno, text)           it could not be started
-  ("log", errno)                    the log cannot be written; output is dropped from here on
+  ("began", pid)          it runs
+  ("failed", errno, text) it could not be started
+  ("log", errno)          the log cannot be written; output is dropped from here on
   ("ended", code, leftovers, seconds of CPU, peak memory in kB, dropped bytes, tail of standard output, kept)
-                                    nothing of it is left, unless `kept`; then the keeper ends, too
+                          nothing of it is left, unless `kept`; then the keeper ends, too
 """
 
 from __future__ import annotations
 
 import os
 import select
-import signal
-import sys
 import time
 
 from qtui.engine.caplog import CappedLog, write_all
 from qtui.engine.logpage import LogPage
 from qtui.engine.wire import FrameReader, frame
 
-TYPE_CHECKING = False  # importing typing would take a third of a keeper's start
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
+else:
+    import _signal as signal  # what signal is made of, without its enums: they take as long as all imports here
 
 PATIENCE_SECONDS = 0.2
 """How long children get to end by themselves when their command has ended: the tee of ``cmd > >(tee log)`` is one."""
@@ -41,38 +42,32 @@ PATIENCE_SECONDS = 0.2
 LEFTOVER_SECONDS = 1.0
 """The longest that background children get between TERM and KILL when their command has ended by itself."""
 
+KEPT = 3
+"""The exit code of a keeper whose unit leaves something that is to live."""
+
 _CHUNK = 64 * 1024
 _OOM_MORE = 300
 _RESET = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
-_POLL_IN = select.POLLIN | select.POLLHUP | select.POLLERR
+POLL_IN = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
 class Keeper:
-    """Carries out orders until qtui goes away."""
+    """Carries out the orders that come through `channel` until that closes or the process `qtui` has ended.
 
-    def __init__(self, channel: int, parent: int, niceness: int, discard: str) -> None:
-        self._channel = channel
-        self._discard = discard
+    `given` are descriptors that what it starts may inherit.
+    """
+
+    def __init__(self, channel: int, qtui: int, given: list[int]) -> None:
+        self._channel, self._given = channel, given
         self._orders = FrameReader()
+        self._qtui = os.pidfd_open(qtui)
+        self._wake = wake_on_children()
         self._poll = select.poll()
-        self._parent = os.pidfd_open(parent)
-        wake, self._wakeup = os.pipe()
-        self._wake = wake
-        os.set_blocking(self._wakeup, False)
-        os.set_blocking(wake, False)
-        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP):
-            signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        for fd in (channel, self._parent, wake):
-            self._poll.register(fd, _POLL_IN)
-        if niceness:
-            os.nice(niceness)
+        for fd in (channel, self._qtui, self._wake):
+            self._poll.register(fd, POLL_IN)
         self._oom = _OomScore()
+        self._base = dict(os.environ)
         self._job: Job | None = None
-        _become_subreaper()
-        if os.getppid() != parent:
-            raise SystemExit(1)
 
     def serve(self) -> None:
         """Work until the channel closes or qtui has ended."""
@@ -85,7 +80,7 @@ class Keeper:
                         job.close_output(fd)
                 elif fd == self._wake:
                     os.read(self._wake, 4096)
-                elif fd == self._parent or not self._take_orders():
+                elif fd == self._qtui or not self._take_orders():
                     self._leave()
             if self._job is not None:
                 self._advance(self._job)
@@ -98,7 +93,7 @@ class Keeper:
         for order in self._orders.feed(data):
             match order:
                 case ("run", *fields):
-                    self._run(Job(self._report, *fields))
+                    self._run(Job(self._report, self._base, self._given, *fields))
                 case ("signal", number) if self._job is not None:
                     self._job.ask(number)
                 case ("kill",) if self._job is not None:
@@ -117,7 +112,7 @@ class Keeper:
             return
         self._job = job
         for fd in job.outputs:
-            self._poll.register(fd, _POLL_IN)
+            self._poll.register(fd, POLL_IN)
         self._report("began", job.pid)
 
     def _advance(self, job: Job) -> None:
@@ -129,7 +124,7 @@ class Keeper:
         self._job = None
         self._report("ended", *job.close(), job.tail, job.kept)
         if job.kept:
-            os._exit(0)  # what the unit keeps is nobody's child from now on
+            os._exit(KEPT)
 
     def _report(self, *message: object) -> None:
         try:
@@ -142,39 +137,42 @@ class Keeper:
             self._job.kill_at = 0.0
             while not self._job.advance():
                 time.sleep(0.01)
-        if self._discard:
-            _remove_tree(self._discard)
         os._exit(0)
 
 
 class Job:
     """What runs below the keeper now: its main process, its output, and how far its end is.
 
-    `env` is its whole environment. Output goes to `log`, of which `limit` bytes are kept, or for a process worker to
-    the log that the page in descriptor `page` names. It inherits `fds`, which are closed here then. `pty` gives it a
-    terminal. `keep` lets what it leaves behind live; else that has `grace` seconds (1 at most) to end when told to.
-    The last `tail` bytes of its standard output are reported.
+    `env` goes over the environment that the keeper has. Output goes to `log`, of which `limit` bytes are kept.
+    `pty` gives it a terminal. `keep` lets what it leaves behind live; else that has `grace` seconds (1 at most) to end
+    when told to. The last `tail` bytes of its standard output are reported.
+
+    A process worker (`worker`) inherits all descriptors that its slot was given, their numbers added to `argv`, and
+    behind them the reading end of a pipe that closes when the keeper dies; the first of them is the page (LogPage)
+    that names the log.
     """
 
     def __init__(
         self,
         report: Callable[..., None],
+        base: dict[str, str],
+        given: list[int],
         argv: list[str],
         env: dict[str, str],
-        cwd: str | None,
+        cwd: str,
         log: str,
         limit: int,
-        fds: list[int],
-        page: int,
+        worker: bool,
         pty: bool,
         keep: bool,
         grace: float,
         tail: int,
     ) -> None:
         self._report = report
-        self._argv, self._env, self._cwd, self._fds, self._pty = argv, env, cwd, fds, pty
+        self._argv, self._env, self._cwd, self._pty = argv, {**base, **env}, cwd, pty
         self._target = log, limit
-        self._page = LogPage(page) if page >= 0 else None
+        self._inherited = given if worker else []
+        self._page = LogPage(given[0]) if worker else None
         self._keep, self._grace = keep, min(grace, LEFTOVER_SECONDS)
         self._log: CappedLog | None = None
         self._log_path = ""
@@ -197,17 +195,19 @@ class Job:
 
     def start(self) -> None:
         """Start the main process as the leader of a process group of its own. Raises OSError."""
-        if self._cwd is not None:
-            os.chdir(self._cwd)
+        os.chdir(self._cwd)
         writers, actions = self._open_outputs()
+        if self._inherited:
+            lifeline, self._lifeline = os.pipe()  # its writing end is only here, so it closes when the keeper dies
+            self._inherited = [*self._inherited, lifeline]
         try:
-            for fd in self._fds:
+            for fd in self._inherited:
                 os.set_inheritable(fd, True)
             group = {"setsid": True} if self._pty else {"setpgroup": 0}
             options = {"file_actions": actions, "setsigmask": (), "setsigdef": _RESET, **group}
-            self.pid = _spawn(self._argv, self._env, options)
+            self.pid = _spawn([*self._argv, *map(str, self._inherited)], self._env, options)
         finally:
-            for fd in (*writers, *self._fds):
+            for fd in (*writers, *self._inherited):
                 os.close(fd)
 
     def _open_outputs(self) -> tuple[list[int], list[tuple[object, ...]]]:
@@ -302,7 +302,7 @@ class Job:
     def ask(self, number: int) -> None:
         """Pass a signal on to every descendant."""
         self._asked = True
-        for pid in _descendants():
+        for pid in descendants():
             _send(pid, number)
             _send(pid, signal.SIGCONT)  # a stopped process would not notice
 
@@ -324,7 +324,7 @@ class Job:
         if self.kill_at is not None:
             if now < self.kill_at:
                 return False
-            for pid in _descendants():
+            for pid in descendants():
                 _send(pid, signal.SIGKILL)
             return not self._reap()
         if self._code is not None and not self._asked:
@@ -339,7 +339,7 @@ class Job:
         if self._keep:
             self.kept = True
             return True
-        left = _descendants()
+        left = descendants()
         self._leftovers = len(left)
         for pid in left:
             _send(pid, signal.SIGTERM)
@@ -394,8 +394,8 @@ def _open_terminal() -> tuple[int, int, str]:
     return master, slave, os.ttyname(slave)
 
 
-def _descendants() -> list[int]:
-    """The pids of every living process below this one."""
+def descendants(*, direct: bool = False) -> set[int]:
+    """The pids of every living process below this one, or of its direct children."""
     parents: dict[int, int] = {}
     for entry in os.listdir("/proc"):  # noqa: PTH208
         if entry.isdigit():
@@ -406,14 +406,14 @@ def _descendants() -> list[int]:
                 continue  # it has just ended
             if state != b"Z":
                 parents[int(entry)] = int(above)
-    found: list[int] = []
-    children: dict[int, list[int]] = {}
+    children: dict[int, set[int]] = {}
     for pid, parent in parents.items():
-        children.setdefault(parent, []).append(pid)
-    waiting = [os.getpid()]
+        children.setdefault(parent, set()).add(pid)
+    found = set(children.get(os.getpid(), ()))
+    waiting = [] if direct else list(found)
     while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
+        below = children.get(waiting.pop(), set()) - found
+        found |= below
         waiting += below
     return found
 
@@ -451,29 +451,20 @@ class _OomScore:
             self._fd = -1
 
 
-def _become_subreaper() -> None:
-    import ctypes
+def become_subreaper(name: bytes) -> None:
+    """Adopt orphaned descendants from now on, and show `name` in top. Not inherited by what is started."""
+    import ctypes  # there is no other way to prctl(2)
 
     libc = ctypes.CDLL(None)
     libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-    libc.prctl(15, b"qtui-keeper", 0, 0, 0)  # PR_SET_NAME: what top shows
+    libc.prctl(15, name, 0, 0, 0)  # PR_SET_NAME
 
 
-def _remove_tree(path: str) -> None:
-    for root, directories, files in os.walk(path, topdown=False):
-        for name in files:
-            os.unlink(os.path.join(root, name))  # noqa: PTH108, PTH118
-        for name in directories:
-            os.rmdir(os.path.join(root, name))  # noqa: PTH106, PTH118
-    os.rmdir(path)  # noqa: PTH106
-
-
-def main(arguments: list[str]) -> None:
-    """``keeper CHANNEL PARENT NICENESS DISCARD FD...``: the descriptors after DISCARD are for what it will start."""
-    channel, parent, niceness = (int(argument) for argument in arguments[:3])
-    for fd in (channel, *map(int, arguments[4:])):
-        os.set_inheritable(fd, False)
-    try:
-        Keeper(channel, parent, niceness, arguments[3]).serve()
-    except KeyboardInterrupt:  # before signals were ignored
-        sys.exit(130)
+def wake_on_children() -> int:
+    """A descriptor that becomes readable when a child ends."""
+    wake, wakeup = os.pipe()
+    for fd in (wake, wakeup):
+        os.set_blocking(fd, False)
+    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return wake

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, RunOptions
 from qtui.core.stimuli import LaneEffect, StartUnit
 from qtui.engine.context import ExecutionContext
+from qtui.engine.workers.keepers import Keeper
 
 
 class Attempt:
@@ -31,9 +33,11 @@ class Host(Protocol):
     run: str
     options: RunOptions
 
-    @property
-    def discard(self) -> str:
-        """A directory that whoever outlives qtui removes; empty if there is none."""
+    def keeper(self, given: Sequence[int] = ()) -> Keeper:
+        """A new keeper process, which inherits descriptors. Raises OSError."""
+
+    def variables_of(self, unit: int) -> dict[str, str]:
+        """The unit's own environment variables, which go over those that every keeper has."""
 
     def spool(self) -> str:
         """The directory for values that are too large for a message; made at the first call."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from qtui.core.model import Argv, ExecutionMode, Outcome, Shell, UnitError
 from qtui.engine.workers.base import Attempt
-from qtui.engine.workers.slots import Keeper, SlotLane, describe_exit, keeper_lost
+from qtui.engine.workers.slots import SlotLane, describe_exit, keeper_lost
 
 STDOUT_KEPT = 64 * 1024
 """How many of the last bytes of a command's standard output become part of its result."""
@@ -22,6 +22,7 @@ class CommandLane(SlotLane):
     def __init__(self) -> None:
         super().__init__(ExecutionMode.COMMAND)
         self._idle: list[_Slot] = []
+        self.cwd = os.getcwd()  # noqa: PTH109
 
     def begin(self, attempt: Attempt) -> None:
         """Give the unit's first command to a slot."""
@@ -66,7 +67,7 @@ class _Slot:
 
     def __init__(self, lane: CommandLane) -> None:
         self._lane = lane
-        self.keeper = Keeper(niceness=lane.host.options.nice, discard=lane.host.discard)
+        self.keeper = lane.host.keeper()
         lane.watch(self.keeper, self._on_report)
         self._attempt: Attempt | None = None
 
@@ -86,8 +87,8 @@ class _Slot:
         grace = unit.grace if unit.grace is not None else self._lane.host.options.grace
         self.keeper.run(
             self._lines[self._number],
-            self._context.environment,
-            unit.cwd or os.getcwd(),  # noqa: PTH109
+            self._lane.host.variables_of(self._attempt.start.unit),
+            unit.cwd or self._lane.cwd,
             log=writer.path,
             limit=unit.log_max,
             pty=unit.pty,
@@ -141,7 +142,7 @@ class _Slot:
 
     def _renew(self) -> None:
         self._lane.let_go(self.keeper)
-        self.keeper = Keeper(niceness=self._lane.host.options.nice, discard=self._lane.host.discard)
+        self.keeper = self._lane.host.keeper()
         self._lane.watch(self.keeper, self._on_report)
 
     def _end(self, error: UnitError | None, *, kept: bool = False) -> None:

@@ -2,115 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from qtui.core.model import ExecutionMode, Outcome, UnitError
 from qtui.core.stimuli import InterruptUnit, KillUnit, LaneEffect, StartUnit
 from qtui.engine.failure import describe_exception
-from qtui.engine.wire import FrameReader, frame
 from qtui.engine.workers.base import Attempt, Host
+from qtui.engine.workers.keepers import Keeper
 
 CLOSE_SECONDS = 5.0
 """How long a lane that closes waits for its processes; only one in uninterruptible sleep takes that long."""
-
-_SOURCES = str(Path(__file__).resolve().parents[3])
-_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from qtui.engine.keeper import main; main(sys.argv[2:])"
-
-
-class Keeper:
-    """One keeper process as its lane sees it; see qtui.engine.keeper for what it does and answers."""
-
-    def __init__(self, *, niceness: int = 0, discard: str = "", inherited: Sequence[int] = ()) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            arguments = [str(theirs.fileno()), str(os.getpid()), str(niceness), discard, *map(str, inherited)]
-            try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-c", _BOOT, _SOURCES, *arguments],
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(), *inherited),
-                    start_new_session=True,  # ctrl+c in the terminal is for qtui alone
-                    cwd="/",
-                )
-            except OSError:
-                ours.close()
-                raise
-        self.channel = ours
-        self._frames = FrameReader()
-
-    @property
-    def pid(self) -> int:
-        """The keeper's own pid."""
-        return self._process.pid
-
-    def run(
-        self,
-        argv: Sequence[str],
-        env: Mapping[str, str],
-        cwd: str | None,
-        *,
-        log: str = "",
-        limit: int = 0,
-        inherited: Sequence[int] = (),
-        page: int = -1,
-        pty: bool = False,
-        keep: bool = False,
-        grace: float = 0.0,
-        tail: int = 0,
-    ) -> None:
-        """Have it start something; the fields are those of qtui.engine.keeper.Job."""
-        self._order("run", list(argv), dict(env), cwd, log, limit, list(inherited), page, pty, keep, float(grace), tail)
-
-    def signal(self, number: int) -> None:
-        """Pass a signal on to everything below it."""
-        self._order("signal", int(number))
-
-    def kill(self) -> None:
-        """Kill everything below it until nothing is left."""
-        self._order("kill")
-
-    def finish(self, seconds: float) -> None:
-        """TERM to everything below it, KILL in `seconds` to what is left."""
-        self._order("finish", float(seconds))
-
-    def receive(self) -> list[tuple[Any, ...]]:
-        """The reports that have come. Raises EOFError if the keeper is gone."""
-        try:
-            data = self.channel.recv(1 << 20)
-        except OSError:  # also when it was let go a moment ago
-            data = b""
-        if not data:
-            raise EOFError
-        return self._frames.feed(data)
-
-    def close(self) -> None:
-        """Let go of it: it kills what it has, and ends."""
-        self.channel.close()
-
-    def reap(self, timeout: float) -> bool:
-        """Wait for its end after `close`, for up to `timeout` seconds."""
-        try:
-            self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
-    def _order(self, *order: object) -> None:
-        # a keeper always reads, so this waits for microseconds; one that is gone is noticed by `receive`
-        with contextlib.suppress(OSError):
-            self.channel.sendall(frame(order))
 
 
 class SlotLane:
@@ -130,7 +39,6 @@ class SlotLane:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.attempts: dict[tuple[int, int], Attempt] = {}
         """What was started and has not been reported yet."""
-        self._leaving: list[Keeper] = []
         self._thread: threading.Thread | None = None
         self._closing: float | None = None
 
@@ -204,12 +112,10 @@ class SlotLane:
         return self._closing is not None
 
     def let_go(self, keeper: Keeper) -> None:
-        """Let a keeper end, and reap it when it has; may be called again."""
-        if keeper.channel.fileno() < 0:
-            return
-        self.selector.unregister(keeper.channel)
-        keeper.close()
-        self._leaving.append(keeper)
+        """Let a keeper kill what it has, and end; may be called again."""
+        if keeper.channel.fileno() >= 0:
+            self.selector.unregister(keeper.channel)
+            keeper.close()
 
     def _accept(self, start: StartUnit) -> Attempt:
         attempt = self.attempts[start.unit, start.attempt] = self.host.attempt(start)
@@ -226,14 +132,11 @@ class SlotLane:
         return None
 
     def _serve(self) -> None:
-        while self._closing is None or ((self.attempts or self._leaving) and time.monotonic() < self._closing):
-            patience = None if not self._leaving else 0.02
-            for key, _ in self.selector.select(patience):
+        while self._closing is None or (self.attempts and time.monotonic() < self._closing):
+            for key, _ in self.selector.select(None if self._closing is None else 0.1):
                 key.data()
             while self._posted:
                 self._carry_out(self._posted.popleft())
-            if self._leaving:
-                self._leaving = [keeper for keeper in self._leaving if not keeper.reap(0)]
         self.selector.close()
         os.close(self._wake)
 
