@@ -42,6 +42,9 @@ PATIENCE_SECONDS = 0.2
 LEFTOVER_SECONDS = 1.0
 """The longest that background children get between TERM and KILL when their command has ended by itself."""
 
+BEGAN_SECONDS = 0.002
+"""How long the report of a beginning waits for company: short commands then wake qtui once, not twice."""
+
 KEPT = 3
 """The exit code of a keeper whose unit leaves something that is to live."""
 
@@ -68,12 +71,13 @@ class Keeper:
         self._oom = _OomScore()
         self._base = dict(os.environ)
         self._job: Job | None = None
+        self._held, self._held_until = b"", 0.0
 
     def serve(self) -> None:
         """Work until the channel closes or qtui has ended."""
         while True:
             job = self._job
-            for fd, _ in self._poll.poll(job.patience() if job is not None else None):
+            for fd, _ in self._poll.poll(self._patience()):
                 if job is not None and fd in job.outputs:
                     if not job.read(fd):
                         self._poll.unregister(fd)
@@ -84,6 +88,15 @@ class Keeper:
                     self._leave()
             if self._job is not None:
                 self._advance(self._job)
+            if self._held and time.monotonic() > self._held_until:
+                self._report()
+
+    def _patience(self) -> float | None:
+        """Milliseconds until something is due, if anything is."""
+        job = self._job
+        if job is None:
+            return None
+        return BEGAN_SECONDS * 1000 + 1 if self._held else job.patience()
 
     def _take_orders(self) -> bool:
         try:
@@ -113,7 +126,8 @@ class Keeper:
         self._job = job
         for fd in job.outputs:
             self._poll.register(fd, POLL_IN)
-        self._report("began", job.pid)
+        self._held = frame(("began", job.pid))
+        self._held_until = time.monotonic() + BEGAN_SECONDS
 
     def _advance(self, job: Job) -> None:
         if not job.advance():
@@ -127,8 +141,10 @@ class Keeper:
             os._exit(KEPT)
 
     def _report(self, *message: object) -> None:
+        """Send what was held back, and `message` if there is one."""
+        data, self._held = self._held + (frame(message) if message else b""), b""
         try:
-            write_all(self._channel, frame(message))
+            write_all(self._channel, data)
         except OSError:
             return  # qtui is gone; the next poll says so
 

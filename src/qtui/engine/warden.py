@@ -45,19 +45,19 @@ class Warden:
     def serve(self) -> None:
         """Work until there is nothing left to do."""
         poll = select.poll()
-        open_fds = {self._channel.fileno(), self._qtui}
-        for fd in (*open_fds, self._wake):
+        channel = self._channel.fileno()
+        for fd in (channel, self._qtui, self._wake):
             poll.register(fd, POLL_IN)
-        orphaned = False
-        while open_fds or self._keepers:
+        wanted, orphaned = True, False
+        while wanted or self._keepers:
             for fd, _ in poll.poll():
                 if fd == self._wake:
                     os.read(self._wake, 4096)
                     self._reap()
                 elif fd == self._qtui or not self._fork_keeper():
-                    orphaned = orphaned or fd == self._qtui
-                    open_fds.remove(fd)
                     poll.unregister(fd)
+                    wanted = False
+                    orphaned = orphaned or fd == self._qtui
         if orphaned and self._discard:
             _remove_tree(self._discard)
 
