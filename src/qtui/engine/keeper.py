@@ -50,7 +50,12 @@ KEPT = 3
 
 _CHUNK = 64 * 1024
 _OOM_MORE = 300
-_RESET = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
+IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP)
+"""What wardens and keepers ignore: only qtui, or its end, ends them."""
+
+_RESET = (*IGNORED, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
+"""What is started gets its defaults back for these; Python ignores the last two."""
+
 POLL_IN = select.POLLIN | select.POLLHUP | select.POLLERR
 
 

@@ -16,7 +16,7 @@ import select
 import sys
 import time
 
-from qtui.engine.keeper import KEPT, POLL_IN, Keeper, become_subreaper, descendants, wake_on_children
+from qtui.engine.keeper import IGNORED, KEPT, POLL_IN, Keeper, become_subreaper, descendants, wake_on_children
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def main(arguments: list[str]) -> None:
     """``warden CHANNEL PID NICENESS DISCARD``."""
     channel, qtui, niceness = (int(argument) for argument in arguments[:3])
     os.set_inheritable(channel, False)
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP):
+    for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     become_subreaper(b"qtui-warden")
     if niceness:

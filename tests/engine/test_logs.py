@@ -1,0 +1,130 @@
+"""Logs keep the beginning and the end of what a unit writes, and say what is missing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from qtui.core.model import Call, QuantumUnit
+from qtui.core.plan import ExecutionPlan
+from qtui.engine.caplog import CappedLog, dropped_line
+from qtui.engine.files import RunFiles
+from qtui.engine.logs import LogStore
+
+LIMIT = 1000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LogStore:
+    unit = QuantumUnit(id="talk/ative", action=Call.of(lambda: None), log_max=LIMIT)
+    return LogStore(RunFiles(tmp_path), ExecutionPlan.build([unit]))
+
+
+def numbered(lines: int) -> bytes:
+    return b"".join(b"line %06d\n" % number for number in range(lines))  # 12 bytes each
+
+
+def read_all(store: LogStore, piece: int = 100) -> bytes:
+    """What a reader sees who follows `next` from the first byte on."""
+    data, offset = b"", 0
+    while True:
+        chunk = store.read(0, 1, offset, piece)
+        if chunk.next <= offset:
+            return data
+        data += chunk.data
+        offset = chunk.next
+
+
+def test_a_log_below_its_limit_is_what_was_written(store: LogStore) -> None:
+    writer = store.writer(0, 1)
+    writer.write(numbered(50))
+    writer.close()
+
+    assert store.read(0, 1, 0, 1 << 20) == (numbered(50), 600, 600)
+    assert store.read(0, 1, -24, 1 << 20).data == numbered(50)[-24:]
+    assert store.read(0, 1, 700, 10) == (b"", 600, 700)
+    assert Path(writer.path).name == "0000-talk_ative.1.log"
+
+
+def test_an_attempt_that_writes_nothing_has_no_file(store: LogStore) -> None:
+    store.writer(0, 1).close()
+
+    assert store.existing(0, 1) is None
+    assert store.read(0, 1, 0, 10) == (b"", 0, 0)
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100, 999, 5000, 1 << 20])
+def test_beyond_the_limit_the_first_and_the_last_half_are_kept(store: LogStore, piece: int) -> None:
+    written = numbered(10_000)
+    writer = store.writer(0, 1)
+    for start in range(0, len(written), piece if piece > 1 else 41):
+        writer.write(written[start : start + (piece if piece > 1 else 41)])
+    writer.close()
+
+    dropped = len(written) - LIMIT
+    kept = written[: LIMIT // 2] + dropped_line(dropped) + written[-LIMIT // 2 :]
+    assert Path(writer.path).read_bytes() == kept
+    assert read_all(store, max(piece, 13)) == kept
+    assert store.read(0, 1, 0, 0).size == len(written)
+
+
+def test_offsets_count_what_was_written_not_what_is_kept(store: LogStore) -> None:
+    written = numbered(10_000)
+    writer = store.writer(0, 1)
+    writer.write(written)
+    writer.close()
+
+    assert store.read(0, 1, -24, 1 << 20) == (written[-24:], len(written), len(written))
+    assert store.read(0, 1, len(written) - 120, 24) == (written[-120:-96], len(written), len(written) - 96)
+    assert store.read(0, 1, 50_000, 24) == (b"", len(written), len(written) - LIMIT // 2), "a place in the gap is empty"
+
+
+def test_a_reader_can_follow_while_the_log_grows_and_shrinks(store: LogStore) -> None:
+    written = numbered(20_000)
+    writer = store.writer(0, 1)
+    seen, offset = b"", 0
+    for start in range(0, len(written), 300):
+        writer.write(written[start : start + 300])
+        while (chunk := store.read(0, 1, offset, 100)).next > offset:
+            seen += chunk.data
+            offset = chunk.next
+    writer.close()
+
+    assert seen == written, "a reader that keeps up misses nothing"
+    assert Path(writer.path).stat().st_size < 2 * LIMIT
+
+
+def test_the_file_never_grows_far_beyond_its_limit(tmp_path: Path) -> None:
+    log = CappedLog(str(tmp_path / "log"), LIMIT)
+    largest = 0
+    for _ in range(1000):
+        log.write(numbered(10))
+        largest = max(largest, (tmp_path / "log").stat().st_size)
+    log.close()
+
+    assert largest <= 2 * LIMIT + len(numbered(10)) + len(dropped_line(1 << 63))
+    assert os.listdir(tmp_path) == ["log"]
+
+
+def test_files_of_a_run_without_a_directory_are_gone_after_it() -> None:
+    files = RunFiles()
+    folder = files.folder("logs")
+    (folder / "a.log").write_text("something")
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+    files.close()
+
+    assert not folder.exists()
+    assert not folder.parent.exists()
+
+
+def test_only_the_values_of_a_run_with_a_directory_are_gone_after_it(tmp_path: Path) -> None:
+    files = RunFiles(tmp_path)
+    logs, values = files.folder("logs"), files.folder("values")
+
+    files.close()
+
+    assert logs.exists()
+    assert not values.exists()
