@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -105,7 +104,7 @@ def test_the_file_never_grows_far_beyond_its_limit(tmp_path: Path) -> None:
     log.close()
 
     assert largest <= 2 * LIMIT + len(numbered(10)) + len(dropped_line(1 << 63))
-    assert os.listdir(tmp_path) == ["log"]
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
 def test_files_of_a_run_without_a_directory_are_gone_after_it() -> None:
