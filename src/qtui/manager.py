@@ -93,7 +93,7 @@ class LiveSession:
         state = self._engine.state_of(number)
         if state is not UnitState.COMPLETED:
             raise UsageError(f"{unit} has no result: it is {state}")
-        return self._engine.results[number]
+        return self._engine.value_of(number)
 
     def wait(self, timeout: float | None = None) -> RunFinished | None:
         """Wait for the end of the run."""

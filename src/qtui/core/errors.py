@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 EXIT_OK = 0
@@ -86,6 +85,10 @@ class NoResult(QtuiError, KeyError):
         return str(self.args[0])
 
 
+class BrokenResult(QtuiError):
+    """A needed unit's value could not be loaded where it is needed; the message names the unit that made it."""
+
+
 class IllegalStep(QtuiError):
     """A unit was asked to go from one state to another that does not follow: a bug in qtui."""
 
@@ -96,5 +99,7 @@ class Canceled(BaseException):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """The hint ``did you mean "x"?`` for the known word closest to `word`, or None when nothing is close."""
+    from difflib import get_close_matches  # worker processes import this module and hardly ever need it
+
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f'did you mean "{close[0]}"?' if close else None

@@ -5,22 +5,64 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from qtui.core.errors import Canceled, NoResult, did_you_mean
 from qtui.core.model import QuantumUnit, UnitState
-from qtui.core.plan import ExecutionPlan, Need
-from qtui.engine.logs import LogWriter
+from qtui.core.plan import Need
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Indexed(Protocol[T_co]):
+    """A sequence, or a dictionary with numbers for keys."""
+
+    def __getitem__(self, number: int, /) -> T_co: ...
+
+
+class Output(Protocol):
+    """Where `context.log` and what a unit prints goes."""
+
+    @property
+    def path(self) -> str:
+        """The file."""
+
+    def write(self, data: bytes) -> None:
+        """Append."""
+
+    def close(self) -> None:
+        """No more will come."""
+
+
+class Units(Protocol):
+    """Units by number: the plan, or the part of it that a worker process was told."""
+
+    @property
+    def table(self) -> Indexed[QuantumUnit]:
+        """The definitions."""
+
+    @property
+    def declared(self) -> Indexed[Sequence[Need]]:
+        """What each unit said it needs."""
+
+    @property
+    def needs(self) -> Indexed[Sequence[int]]:
+        """The units that these are."""
 
 
 class RunFacts(Protocol):
     """What a context reads of its run; the engine is one."""
 
-    plan: ExecutionPlan
+    @property
+    def plan(self) -> Units:
+        """The units."""
+
     params: Mapping[str, Any]
-    results: list[Any]
+
+    def value_of(self, number: int) -> Any:
+        """The value of a unit that has completed. Raises BrokenResult if it cannot be loaded."""
 
     def state_of(self, number: int) -> UnitState:
         """The unit's state right now."""
@@ -39,18 +81,29 @@ class ExecutionContext(Mapping[str, Any]):
     are all params. Only declared needs are visible. Safe to use from any thread of the unit.
     """
 
-    __slots__ = ("_canceled", "_environment", "_facts", "_number", "attempt", "deadline", "log_writer", "metrics")
+    __slots__ = (
+        "_canceled",
+        "_environment",
+        "_facts",
+        "_number",
+        "_stopped",
+        "attempt",
+        "deadline",
+        "log_writer",
+        "metrics",
+    )
 
     def __init__(
         self,
         facts: RunFacts,
         number: int,
         attempt: int,
-        log_writer: LogWriter,
+        log_writer: Output,
         deadline: float | None,
     ) -> None:
         self._facts, self._number = facts, number
         self._canceled: threading.Event | None = None
+        self._stopped = False
         self.attempt = attempt
         self._environment: Mapping[str, str] | None = None
         self.metrics: dict[str, Any] = {}
@@ -114,7 +167,7 @@ class ExecutionContext(Mapping[str, Any]):
         state = self._facts.state_of(number)
         if state.ended and state is not UnitState.COMPLETED:
             raise NoResult(f"{self._facts.plan.table[number].id} has no result: it is {state}")
-        return self._facts.results[number]
+        return self._facts.value_of(number)
 
     def get_dependency_result(self, need: str) -> Any:
         """The result of a need, or None if it has none."""
@@ -139,7 +192,7 @@ class ExecutionContext(Mapping[str, Any]):
     @property
     def cancelled(self) -> bool:
         """True once the unit was asked to stop."""
-        return self._canceled is not None and self._canceled.is_set()
+        return self._stopped or (self._canceled is not None and self._canceled.is_set())
 
     def check(self) -> None:
         """Raise `Canceled` if the unit was asked to stop. Call it where stopping is safe."""
@@ -148,8 +201,13 @@ class ExecutionContext(Mapping[str, Any]):
 
     def sleep(self, seconds: float) -> None:
         """Sleep, and raise `Canceled` as soon as the unit is asked to stop."""
+        self.check()
         self.cancel_event().wait(seconds)
         self.check()
+
+    def stop(self) -> None:
+        """Say that the unit was asked to stop. Unlike setting the event, a signal handler may do it."""
+        self._stopped = True
 
     def cancel_event(self) -> threading.Event:
         """The event that is set when the unit is asked to stop; made at first use, as most units never look."""

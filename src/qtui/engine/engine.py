@@ -10,6 +10,7 @@ import traceback
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -42,6 +43,7 @@ from qtui.engine.bus import EventBus, Notice
 from qtui.engine.context import ExecutionContext, ProgressThrottle
 from qtui.engine.files import RunFiles
 from qtui.engine.logs import LogStore
+from qtui.engine.packing import Packed, load_value, pack
 from qtui.engine.record import EventRecord
 from qtui.engine.workers.base import Attempt, Lane
 from qtui.engine.workers.keepers import Keeper, Keepers
@@ -87,6 +89,10 @@ class Engine:
         self._keepers: Keepers | None = None
         self._keepers_lock = threading.Lock()
         self.results: list[Any] = [None] * len(plan)
+        self._opened: dict[int, Any] = {}
+        self._packed: dict[int, Packed] = {}
+        self._opening = threading.RLock()
+        self._file_numbers = count(1)
         self._bus = bus or EventBus()
         self._scheduler = Scheduler(plan, options)
         self._clock_offset = time.time() - time.monotonic()
@@ -211,6 +217,7 @@ class Engine:
         for event in events:
             if type(event) is UnitFinished and event.fallback:
                 fallback = self.plan.table[event.unit].fallback
+                self._forget(event.unit)
                 self.results[event.unit] = fallback.value if fallback is not None else None
         self._unrecorded.extend(events)
         if not self._recorded.is_set():
@@ -255,6 +262,7 @@ class Engine:
         """An attempt is over; its value is stored before anybody can ask for it."""
         start = attempt.start
         if outcome.error is None and not outcome.canceled:
+            self._forget(start.unit)
             self.results[start.unit] = value
         self._inbox.append(UnitReturned(start.unit, start.attempt, outcome))
         return self._turn(lane)
@@ -267,9 +275,10 @@ class Engine:
                 self._keepers = Keepers(self._environment, self.options.nice, discard)
         return self._keepers.keeper(given)
 
-    def spool(self) -> str:
-        """The directory for values that are too large for a message."""
-        return str(self._files.folder("values"))
+    def _forget(self, number: int) -> None:
+        """A unit has a new value: drop the other forms of the old one."""
+        self._opened.pop(number, None)
+        self._packed.pop(number, None)
 
     def late(self, attempt: Attempt) -> None:
         """An abandoned attempt has ended by itself."""
@@ -278,6 +287,33 @@ class Engine:
     def warn(self, unit: int, message: str) -> None:
         """Record a warning about a unit."""
         self.post(WarningRaised(message, unit))
+
+    def value_of(self, number: int) -> Any:
+        """The value of a completed unit; one that a process made is loaded when it is first asked for here.
+
+        Raises BrokenResult, naming the unit, if that fails.
+        """
+        value = self.results[number]
+        if not isinstance(value, Packed):
+            return value
+        with self._opening:
+            if number not in self._opened:
+                self._opened[number] = load_value(value, self.plan.table[number].id)
+            return self._opened[number]
+
+    def packed_of(self, number: int) -> Packed:
+        """The value of a completed unit as bytes for a worker process. Raises what pickling raises."""
+        value = self.results[number]
+        if isinstance(value, Packed):
+            return value
+        packed = self._packed.get(number)
+        if packed is None:
+            packed = self._packed[number] = pack(value, self.value_path(number, "p"))
+        return packed
+
+    def value_path(self, number: int, mark: object) -> str:
+        """A new file for a value that is too large for a message."""
+        return f"{self._files.folder('values')}/{number}.{mark}.{next(self._file_numbers)}"
 
     def state_of(self, number: int) -> UnitState:
         """The unit's state right now, ahead of the record by some milliseconds."""

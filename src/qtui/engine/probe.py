@@ -55,6 +55,11 @@ class Probe:
         return ProcessSample(cpu, memory)
 
 
+def total_memory() -> int:
+    """The machine's memory in bytes."""
+    return int(psutil.virtual_memory().total)
+
+
 def usable_cores() -> int:
     """The cores this process may run on."""
     try:

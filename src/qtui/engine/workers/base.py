@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, RunOptions
+from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, RunOptions, UnitState
+from qtui.core.plan import ExecutionPlan
 from qtui.core.stimuli import LaneEffect, StartUnit
 from qtui.engine.context import ExecutionContext
+from qtui.engine.packing import Packed
 from qtui.engine.workers.keepers import Keeper
 
 
@@ -31,7 +33,9 @@ class Host(Protocol):
     """The engine, as lanes see it. Every method may be called from any thread."""
 
     run: str
+    plan: ExecutionPlan
     options: RunOptions
+    params: Mapping[str, Any]
 
     def keeper(self, given: Sequence[int] = ()) -> Keeper:
         """A new keeper process, which inherits descriptors. Raises OSError."""
@@ -39,8 +43,17 @@ class Host(Protocol):
     def variables_of(self, unit: int) -> dict[str, str]:
         """The unit's own environment variables, which go over those that every keeper has."""
 
-    def spool(self) -> str:
-        """The directory for values that are too large for a message; made at the first call."""
+    def report_progress(self, number: int, attempt: int, done: float, total: float, message: str) -> None:
+        """Note how far an attempt is."""
+
+    def packed_of(self, number: int) -> Packed:
+        """The value of a completed unit as bytes for a worker process. Raises what pickling raises."""
+
+    def value_path(self, number: int, mark: object) -> str:
+        """A new file for a value that is too large for a message."""
+
+    def state_of(self, number: int) -> UnitState:
+        """The unit's state right now."""
 
     def attempt(self, start: StartUnit) -> Attempt:
         """The attempt of a start, without its context."""

@@ -8,6 +8,7 @@ from qtui.core.model import ExecutionMode
 from qtui.engine.workers.base import Lane
 from qtui.engine.workers.command import CommandLane
 from qtui.engine.workers.coroutine import CoroutineLane
+from qtui.engine.workers.process import ProcessLane
 from qtui.engine.workers.thread import ThreadLane
 
 LANES: Mapping[ExecutionMode, Callable[[], Lane]] = {
@@ -15,4 +16,5 @@ LANES: Mapping[ExecutionMode, Callable[[], Lane]] = {
     ExecutionMode.SEQUENTIAL: lambda: ThreadLane(ExecutionMode.SEQUENTIAL),
     ExecutionMode.ASYNC: CoroutineLane,
     ExecutionMode.COMMAND: CommandLane,
+    ExecutionMode.PROCESS: ProcessLane,
 }

@@ -22,6 +22,14 @@ CLOSE_SECONDS = 5.0
 """How long a lane that closes waits for its processes; only one in uninterruptible sleep takes that long."""
 
 
+class Unstartable(Exception):
+    """An attempt cannot be started, for a reason that is its end."""
+
+    def __init__(self, unit_error: UnitError) -> None:
+        super().__init__(str(unit_error))
+        self.unit_error = unit_error
+
+
 class SlotLane:
     """A lane that is one thread: what is posted to it, and what its processes answer, is handled there alone.
 
@@ -125,6 +133,8 @@ class SlotLane:
         attempt.begun_at = time.monotonic()
         try:
             self.begin(attempt)
+        except Unstartable as error:
+            return Outcome(error.unit_error)
         except OSError as error:  # no descriptor or process left, say
             return Outcome(UnitError("OSError", f"cannot start a process: {error.strerror or error}"))
         except Exception as error:  # noqa: BLE001  - a lane that raises still makes its one report

@@ -1,0 +1,367 @@
+"""The process lane: Python functions in worker processes, each under a keeper of its own."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from qtui.core.model import Call, ExecutionMode, Outcome, QuantumUnit, UnitError, UnitState
+from qtui.engine import packing
+from qtui.engine.failure import describe_exception
+from qtui.engine.logpage import LogPage
+from qtui.engine.probe import total_memory, usable_cores
+from qtui.engine.wire import FrameReader, frame
+from qtui.engine.workers.base import Attempt
+from qtui.engine.workers.slots import SlotLane, Unstartable, describe_exit, keeper_lost
+
+_SOURCES = str(Path(__file__).resolve().parents[3])
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from qtui.engine.worker import main; main(sys.argv[2:])"
+
+_FIELDS = ("family", "kind", "timeout", "grace", "priority", "tags", "env", "cwd", "description", "matrix", "metadata")
+"""What of a unit's definition travels to a worker, besides its id, if it is not the default."""
+
+
+_DEFAULTS = {name: getattr(QuantumUnit(id="default"), name) for name in _FIELDS}
+
+
+class ProcessLane(SlotLane):
+    """Each unit runs in a process that can be killed, and that never runs another unit after a stop was sent to it."""
+
+    def __init__(self) -> None:
+        super().__init__(ExecutionMode.PROCESS)
+        self.idle: list[_Slot] = []
+        self._slots: set[_Slot] = set()
+        self._functions: dict[int, tuple[Any, bytes]] = {}
+        self._init: bytes = b""
+        self.cwd = os.getcwd()  # noqa: PTH109
+
+    def begin(self, attempt: Attempt) -> None:
+        """Send the unit to a worker that is idle, or to a new one."""
+        slot = self.idle.pop() if self.idle else self._new_slot()
+        attempt.kept = slot
+        slot.take(attempt)
+
+    def interrupt(self, attempt: Attempt) -> None:
+        """TERM to the worker and everything below it."""
+        attempt.kept.stop(kill=False)
+
+    def kill(self, attempt: Attempt) -> None:
+        """Kill the worker and everything below it."""
+        attempt.kept.stop(kill=True)
+
+    def release(self) -> None:
+        """Let idle workers go."""
+        while self.idle:
+            self.idle.pop().let_go()
+
+    def forget(self, slot: _Slot) -> None:
+        """A slot is of no more use."""
+        self._slots.discard(slot)
+        if slot in self.idle:
+            self.idle.remove(slot)
+
+    def init_frame(self) -> bytes:
+        """What a worker is told first; the same for all of a run. Raises what pickling the params raises."""
+        if not self._init:
+            params = packing.pack(dict(self.host.params), self.host.value_path(0, "params"))
+            limit = total_memory() // (2 * usable_cores())
+            self._init = frame(("init", list(sys.path), tuple(params), limit))
+        return self._init
+
+    def function(self, action: Call) -> tuple[int, bytes]:
+        """A number for the function of a unit, and its pickle, made once. Raises what pickling raises."""
+        key = id(action.function)
+        if key not in self._functions:
+            packing.note_module(getattr(action.function, "__module__", None) or "__main__")
+            self._functions[key] = (action.function, packing.dumps(action.function))  # keeps it alive, so its id, too
+        return key, self._functions[key][1]
+
+    def _new_slot(self) -> _Slot:
+        slot = _Slot(self)
+        self._slots.add(slot)
+        return slot
+
+
+class _Slot:
+    """A keeper, its worker, and the attempt that runs there."""
+
+    def __init__(self, lane: ProcessLane) -> None:
+        self._lane = lane
+        ours, theirs = socket.socketpair()
+        page = LogPage.create()
+        self._page = LogPage(page)
+        try:
+            with theirs:
+                self._keeper = lane.host.keeper([page, theirs.fileno()])
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            os.close(page)
+        ours.setblocking(False)
+        self._channel = ours
+        self._frames = FrameReader()
+        self._unsent: deque[memoryview] = deque()
+        self._watching_writes = False
+        self._pid = 0
+        self._attempt: Attempt | None = None
+        self._sent = False
+        self._doomed = False
+        self._answer: tuple[Outcome, Any] | None = None
+        self._known: set[int] = set()
+        self._made: tuple[int, packing.Packed] | None = None
+        lane.watch(self._keeper, self._on_report)
+        lane.selector.register(ours, selectors.EVENT_READ, self._on_ready)
+        self._keeper.run([sys.executable, "-c", _BOOT, _SOURCES], {}, lane.cwd, worker=True)
+        self._send(lane.init_frame())
+
+    # -- an attempt --------------------------------------------------------------------------------------
+
+    def take(self, attempt: Attempt) -> None:
+        """Run the attempt as soon as the worker is ready. Raises what keeps it from being sent."""
+        self._attempt, self._sent, self._answer = attempt, False, None
+        self._context = self._lane.host.open_context(attempt)
+        if not self._pid:  # what a worker has to say about its own start belongs to its first unit
+            self._page.point(self._context.log_writer.path, attempt.unit.log_max)
+        try:
+            self._job = self._make_job(attempt)
+        except Exception:
+            self._attempt = None
+            if self._pid:
+                self._lane.idle.append(self)
+            raise
+        if self._pid:
+            self._begin()
+
+    def stop(self, *, kill: bool) -> None:
+        """Stop the attempt; this worker never runs another."""
+        if not self._sent and not kill:
+            attempt, self._attempt = self._attempt, None  # the worker is still starting, and stays of use
+            if attempt is not None:
+                self._context.log_writer.close()
+                self._lane.finished(attempt, Outcome(canceled=True))
+            return
+        self._doomed = True
+        if kill:
+            self._keeper.kill()
+        else:
+            self._keeper.signal(signal.SIGTERM)
+
+    def let_go(self) -> None:
+        """End the worker."""
+        self._lane.forget(self)
+        self._close_channel()
+        self._lane.let_go(self._keeper)
+
+    def _begin(self) -> None:
+        attempt = self._attempt
+        assert attempt is not None
+        self._sent = True
+        self._lane.host.began(attempt.start, self._pid)
+        self._send(self._job)
+        self._job = b""
+
+    def _make_job(self, attempt: Attempt) -> bytes:
+        unit, number, tried = attempt.unit, attempt.start.unit, attempt.start.attempt
+        action, host = attempt.unit.action, self._lane.host
+        assert isinstance(action, Call)
+        try:
+            key, pickled = self._lane.function(action)
+        except Exception as error:
+            raise _cannot_send("the function", error) from error
+        try:
+            head = packing.pack((_definition(unit), dict(unit.args)), host.value_path(number, "args"))
+        except Exception as error:
+            raise _cannot_send(_culprit(unit), error) from error
+        job = (
+            "job",
+            number,
+            tried,
+            key,
+            None if key in self._known else pickled,
+            action.wants_context,
+            tuple(head),
+            [tuple(need) for need in host.plan.declared[number]],
+            [self._need(need) for need in host.plan.needs[number]],
+            host.variables_of(number),
+            unit.cwd,
+            self._context.log_writer.path,
+            unit.log_max,
+            self._context.deadline,
+            host.value_path(number, tried),
+        )
+        self._known.add(key)
+        return frame(job)
+
+    def _need(self, number: int) -> tuple[Any, ...]:
+        host = self._lane.host
+        name, state = host.plan.table[number].id, host.state_of(number)
+        if state is not UnitState.COMPLETED:
+            return number, name, str(state), None
+        try:
+            packed = host.packed_of(number)
+        except Exception as error:
+            raise _cannot_send(f"the result of {name}", error) from error
+        if self._made is not None and self._made == (number, packed) and self._made[1] is packed:
+            return number, name, str(state), True
+        return number, name, str(state), tuple(packed)
+
+    # -- the worker's socket -----------------------------------------------------------------------------
+
+    def _on_ready(self) -> None:
+        if self._unsent:
+            self._flush()
+        self._read()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = self._channel.recv(1 << 20)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._close_channel()  # the keeper tells how it ended
+                return
+            for message in self._frames.feed(data):
+                self._take_message(message)
+            if len(data) < 1 << 16:
+                return
+
+    def _take_message(self, message: tuple[Any, ...]) -> None:
+        match message:
+            case ("ready", pid):
+                self._pid = pid
+                if self._attempt is not None:
+                    self._begin()
+                else:
+                    self._lane.idle.append(self)
+            case ("progress", *progress):
+                self._lane.host.report_progress(*progress)
+            case ("value", packed, seconds, metrics, worn):
+                self._on_answer(Outcome(None, False, False, seconds, metrics), packing.Packed(*packed), worn)
+            case ("error", error, seconds, metrics, worn):
+                self._on_answer(Outcome(UnitError(*error), False, False, seconds, metrics), None, worn)
+            case ("canceled", seconds, metrics, worn):
+                self._on_answer(Outcome(None, True, False, seconds, metrics), None, worn)
+
+    def _on_answer(self, outcome: Outcome, value: packing.Packed | None, worn: str) -> None:
+        attempt = self._attempt
+        if attempt is None:
+            return
+        self._made = (attempt.start.unit, value) if value is not None else None
+        if self._doomed or worn == "leftovers":
+            self._answer = (outcome, value)  # reported when nothing is left of the unit
+            self._close_channel()
+            if not self._doomed:
+                grace = attempt.unit.grace if attempt.unit.grace is not None else self._lane.host.options.grace
+                self._keeper.finish(min(grace, 1.0))
+        elif worn or self._lane.closing:
+            self.let_go()
+            self._report(outcome, value)
+        else:
+            self._attempt = None
+            self._lane.idle.append(self)
+            self._context.log_writer.close()
+            self._lane.finished(attempt, outcome, value)
+
+    def _send(self, data: bytes) -> None:
+        self._unsent.append(memoryview(data))
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._unsent:
+            try:
+                count = self._channel.send(self._unsent[0])
+            except BlockingIOError:
+                self._watch_for(selectors.EVENT_READ | selectors.EVENT_WRITE)
+                return
+            except OSError:  # it has died, as the keeper will tell
+                self._unsent.clear()
+                return
+            self._unsent[0] = self._unsent[0][count:]
+            if not self._unsent[0]:
+                self._unsent.popleft()
+        if self._watching_writes:
+            self._watch_for(selectors.EVENT_READ)
+
+    def _watch_for(self, events: int) -> None:
+        self._watching_writes = bool(events & selectors.EVENT_WRITE)
+        self._lane.selector.modify(self._channel, events, self._on_ready)
+
+    def _close_channel(self) -> None:
+        if self._channel.fileno() >= 0:
+            self._lane.selector.unregister(self._channel)
+            self._channel.close()
+            self._unsent.clear()
+
+    # -- the keeper --------------------------------------------------------------------------------------
+
+    def _on_report(self) -> None:
+        try:
+            reports = self._keeper.receive()
+        except EOFError:
+            self._on_end(None)
+            return
+        for report in reports:
+            match report:
+                case ("failed", number, _):
+                    self._on_end(UnitError("lost", f"its process could not be started: {os.strerror(number)}"))
+                case ("log", number) if self._attempt is not None:
+                    text = f"its output is lost from here on, {os.strerror(number)}"
+                    self._lane.host.warn(self._attempt.start.unit, text)
+                case ("ended", code, *_):
+                    if self._channel.fileno() >= 0:
+                        self._read()  # it may have answered before it died
+                    text = f"its process ended with exit {code}" if code >= 0 else describe_exit(code)
+                    self._on_end(UnitError("lost", text, exit_code=code))
+
+    def _on_end(self, error: UnitError | None) -> None:
+        """Nothing is left of the worker (or of the keeper itself, without `error`)."""
+        attempt = self._attempt
+        self.let_go()
+        if attempt is None:
+            return
+        seconds = time.monotonic() - (attempt.begun_at or time.monotonic())
+        if self._answer is not None:
+            self._report(*self._answer)
+        elif self._doomed:
+            self._report(Outcome(None, True, False, seconds), None)
+        else:
+            error = error or keeper_lost(attempt.unit.id, self._lane.host.run)
+            self._report(Outcome(error, False, False, seconds), None)
+
+    def _report(self, outcome: Outcome, value: packing.Packed | None) -> None:
+        attempt, self._attempt = self._attempt, None
+        assert attempt is not None
+        self._context.log_writer.close()
+        self._lane.finished(attempt, outcome, value)
+
+
+def _definition(unit: QuantumUnit) -> dict[str, Any]:
+    """The fields of a unit that differ from their defaults, without action and arguments."""
+    given = {name: getattr(unit, name) for name in _FIELDS}
+    return {"id": unit.id, **{name: value for name, value in given.items() if value != _DEFAULTS[name]}}
+
+
+def _cannot_send(what: str, error: BaseException) -> Unstartable:
+    cause = describe_exception(error)
+    message = f'{what} cannot be sent to a process: {cause.type}: {cause.message} (mode = "thread" needs no sending)'
+    return Unstartable(UnitError("NotSendable", message))
+
+
+def _culprit(unit: QuantumUnit) -> str:
+    for name, value in unit.args.items():
+        try:
+            packing.dumps(value)
+        except Exception:  # noqa: BLE001  - the one that fails is the one we look for
+            return f"the argument {name}"
+    return "its definition"
