@@ -65,7 +65,7 @@ def state_of(engine: Engine) -> UnitState:
     return engine.view().unit(0).state
 
 
-LANES = [ExecutionMode.COMMAND]
+LANES = [ExecutionMode.COMMAND, ExecutionMode.PROCESS]
 
 
 @pytest.mark.parametrize("mode", LANES)
