@@ -83,9 +83,9 @@ class Engine:
         self._files = files
         self.logs = LogStore(files, plan)
         self.logs.on_error = self._warn_of_log
-        self._own = {"QTUI_RUN": run, "QTUI_PYTHON": sys.executable}
-        self._own.update({f"QTUI_PARAM_{_shell_name(key)}": _shell_text(value) for key, value in self.params.items()})
-        self._environment: Mapping[str, str] = {**os.environ, **self._own}
+        own = {f"QTUI_PARAM_{_shell_name(name)}": _shell_text(value) for name, value in self.params.items()}
+        own.update({"QTUI_RUN": run, "QTUI_PYTHON": sys.executable})
+        self._environment: Mapping[str, str] = {**os.environ, **own}
         self._keepers: Keepers | None = None
         self._keepers_lock = threading.Lock()
         self.results: list[Any] = [None] * len(plan)
@@ -308,12 +308,12 @@ class Engine:
             return value
         packed = self._packed.get(number)
         if packed is None:
-            packed = self._packed[number] = pack(value, self.value_path(number, "p"))
+            packed = self._packed[number] = pack(value, lambda: self.value_path(f"{number}-{next(self._file_numbers)}"))
         return packed
 
-    def value_path(self, number: int, mark: object) -> str:
-        """A new file for a value that is too large for a message."""
-        return f"{self._files.folder('values')}/{number}.{mark}.{next(self._file_numbers)}"
+    def value_path(self, name: str) -> str:
+        """The file `name` for a value that is too large for a message."""
+        return f"{self._files.folder('values')}/{name}"
 
     def state_of(self, number: int) -> UnitState:
         """The unit's state right now, ahead of the record by some milliseconds."""
@@ -332,7 +332,7 @@ class Engine:
         """What the unit's environment has over the run's."""
         unit = self.plan.table[number]
         matrix = {f"QTUI_MATRIX_{_shell_name(name)}": _shell_text(value) for name, value in unit.matrix.items()}
-        return {**unit.env, **self._own, **matrix, "QTUI_UNIT": unit.id}
+        return {**unit.env, **matrix, "QTUI_UNIT": unit.id}
 
     # -- threads -----------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ class RunFiles:
 
     def __init__(self, directory: Path | None = None) -> None:
         self._given = directory
-        self._made: dict[str, Path] = {}
+        self._made: dict[str, str] = {}
         self._lock = threading.Lock()
         self._temporary: Path | None = None
 
@@ -36,16 +36,16 @@ class RunFiles:
                     self._temporary = Path(tempfile.mkdtemp(prefix="qtui-"))
         return self._temporary
 
-    def folder(self, name: str) -> Path:
-        """A directory of the run, made at the first call."""
+    def folder(self, name: str) -> str:
+        """A directory of the run, made at the first call. A text, as a Path costs more than starting a small unit."""
         made = self._made.get(name)
         if made is None:
-            made = self.root() / name
-            made.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._made[name] = made
+            path = self.root() / name
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            made = self._made[name] = str(path)
         return made
 
-    def existing(self, name: str) -> Path | None:
+    def existing(self, name: str) -> str | None:
         """That directory, if it has been made."""
         return self._made.get(name)
 

@@ -14,6 +14,7 @@ from qtui.core.session import LogChunk
 from qtui.engine.caplog import CappedLog, dropped_line
 from qtui.engine.files import RunFiles
 
+_UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
 _DROPPED = re.compile(rb"\n\[qtui: (\d+) bytes of output were dropped here\]\n")
 _LONGEST_MARK = len(dropped_line(1 << 63))
 
@@ -44,14 +45,14 @@ class LogStore:
         self.on_error: Callable[[int, OSError], None] = lambda _unit, _error: None
         """Told once for each attempt whose output cannot be written: with the unit's number and why."""
 
-    def path(self, unit: int, attempt: int) -> Path:
+    def path(self, unit: int, attempt: int) -> str:
         """The file of an attempt: the unit's number makes it unique, its id readable."""
-        return self._files.folder("logs") / self._name(unit, attempt)
+        return f"{self._files.folder('logs')}/{self._name(unit, attempt)}"
 
     def existing(self, unit: int, attempt: int) -> Path | None:
         """The file of an attempt, if it has one."""
         folder = self._files.existing("logs")
-        path = folder / self._name(unit, attempt) if folder is not None else None
+        path = Path(folder, self._name(unit, attempt)) if folder is not None else None
         return path if path is not None and path.exists() else None
 
     def writer(self, unit: int, attempt: int) -> LogWriter:
@@ -65,7 +66,7 @@ class LogStore:
             return LogChunk(b"", 0, 0)
         half = self._plan.table[unit].log_max // 2
         try:
-            fd = os.open(folder / self._name(unit, attempt), os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(f"{folder}/{self._name(unit, attempt)}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return LogChunk(b"", 0, 0)
         try:
@@ -74,7 +75,7 @@ class LogStore:
             os.close(fd)
 
     def _name(self, unit: int, attempt: int) -> str:
-        name = re.sub(r"[^A-Za-z0-9._=-]+", "_", self._plan.table[unit].id).strip("_")[:80]
+        name = _UNSAFE.sub("_", self._plan.table[unit].id).strip("_")[:80]
         return f"{unit:04d}-{name}.{attempt}.log"
 
 
@@ -108,7 +109,7 @@ class _Writer:
 
     @property
     def path(self) -> str:
-        return str(self._store.path(self._unit, self._attempt))
+        return self._store.path(self._unit, self._attempt)
 
     def write(self, data: bytes) -> None:
         """Append; output that cannot be written (the disk is full) is dropped and told of, and fails nothing."""

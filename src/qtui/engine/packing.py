@@ -37,19 +37,21 @@ class Packed(NamedTuple):
     kind: str = "pickle"
 
 
-def pack(value: Any, path: str) -> Packed:
-    """`value` as bytes; a large one is written to the new file `path`.
+def pack(value: Any, new_file: Callable[[], str]) -> Packed:
+    """`value` as bytes; a large one is written to a file, whose path `new_file` gives.
 
     Raises what pickling raises (anything: user classes decide), or OSError.
     """
     kind = type(value).__name__
     if type(value) in (bytes, bytearray) and len(value) > INLINE_BYTES:
+        path = new_file()
         _write(path, [value])
         return Packed(b"", path, (len(value),), kind)
     data, buffers = _pickle(value)
     if not buffers and len(data) <= INLINE_BYTES:
         return Packed(data)
     pieces: list[Any] = [data, *(buffer.raw() for buffer in buffers)]
+    path = new_file()
     _write(path, pieces)
     return Packed(b"", path, tuple(memoryview(piece).nbytes for piece in pieces))
 

@@ -4,11 +4,11 @@ It is started by a keeper, leads a process group of its own, and reaches nothing
 to it stays in it: qtui sees frames of plain data, or the end of the process.
 
 Frames from qtui (marshalled tuples; `Packed` values as tuples):
-  ("init", sys.path, params, bytes of memory above which it is worn)
+  ("init", sys.path, params, bytes of memory above which it is worn, directory for large results)
   ("job", unit, attempt, function, its pickle or None if it was sent before, wants context, head, declared, needs,
-          variables, directory, log, its limit, deadline, file for a large result)
-          head: packed (fields of the definition, arguments); declared: (name, units, many); needs: (unit, id, state,
-          packed value, None for no value, or True for the value this worker has just made)
+          variables, directory, log, its limit, deadline)
+          head: packed (fields of the definition, arguments) or None; declared: (name, units, many);
+          needs: (unit, id, state, packed value, None for no value, or True for the value this worker has just made)
 Frames to qtui:
   ("ready", pid)
   ("progress", unit, attempt, done, total, message)
@@ -20,6 +20,7 @@ Frames to qtui:
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # signal.signal costs 5 us, and each unit pays it
 import fcntl
 import os
 import pickle
@@ -31,6 +32,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from qtui.core.errors import Canceled
@@ -72,11 +74,11 @@ class Job:
             self.log,
             self.log_limit,
             self.deadline,
-            self.result_path,
         ) = fields
         self._worker = worker
         self.plan = self
         self.params: Mapping[str, Any] = worker.params
+        self._definition: dict[str, Any] = {}
         self.declared = {self.number: [Need(*need) for need in declared]}
         self.needs = {self.number: tuple(number for number, *_ in needs)}
         self._ids = {number: name for number, name, *_ in needs}
@@ -84,11 +86,19 @@ class Job:
         self._packed = {number: value for number, *_, value in needs if value is not None and value is not True}
         self._values = {number: kept for number, *_, value in needs if value is True}
 
-    def open(self) -> dict[str, Any]:
-        """Load the definition; returns the arguments of the call."""
-        fields, arguments = unpack(Packed(*self._head))
-        unit = QuantumUnit(**fields)
-        self.table = {self.number: unit, **{number: QuantumUnit(id=name) for number, name in self._ids.items()}}
+    @cached_property
+    def table(self) -> dict[int, QuantumUnit]:
+        """The unit's definition, without action and arguments, and the ids of its needs."""
+        return {
+            self.number: QuantumUnit(**self._definition),
+            **{number: QuantumUnit(id=name) for number, name in self._ids.items()},
+        }
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the call."""
+        if self._head is None:
+            return {}
+        self._definition, arguments = unpack(Packed(*self._head))
         return arguments  # type: ignore[no-any-return]
 
     def value_of(self, number: int) -> Any:
@@ -125,7 +135,7 @@ class Worker:
         self._hidden: dict[str, str | None] = {}
         self._functions: dict[int, Any] = {}
         self.params: Mapping[str, Any] = {}
-        self._memory_limit = 0
+        self._memory_limit, self._values = 0, ""
         self._done = 0
         self._unchecked = 0.0
         self._context: ExecutionContext | None = None
@@ -144,7 +154,7 @@ class Worker:
                 return
             for kind, *fields in frames.feed(data):
                 if kind == "init":
-                    sys.path[:], params, self._memory_limit = fields
+                    sys.path[:], params, self._memory_limit, self._values = fields
                     self.params = unpack(Packed(*params))
                 else:
                     job, kept = Job(self, tuple(fields), kept), None
@@ -163,7 +173,7 @@ class Worker:
     def _perform(self, job: Job) -> tuple[tuple[Any, ...], Any]:
         """Run a job: the frame that answers it, and its value."""
         began = time.monotonic()
-        threads = set(threading.enumerate())
+        threads = threading.active_count()
         metrics: dict[str, Any] = {}
         value: Any = None
         try:
@@ -194,14 +204,14 @@ class Worker:
         try:
             if job.function not in self._functions:
                 self._functions[job.function] = pickle.loads(job.pickled_function)
-            function, arguments = self._functions[job.function], job.open()
+            function, arguments = self._functions[job.function], job.arguments()
             return function(context, **arguments) if job.wants_context else function(**arguments)
         finally:
             current_context.reset(token)
 
     def _pack(self, value: Any, job: Job) -> tuple[Any, ...]:
         try:
-            packed = pack(value, job.result_path)
+            packed = pack(value, lambda: f"{self._values}{job.number}.{job.attempt}")
             if not packed.path and not is_plain(packed):
                 unpack(packed)  # one that cannot be loaded is this unit's mistake, not that of those who need it
         except (Canceled, OSError):
@@ -255,14 +265,16 @@ class Worker:
         waiting = fcntl.ioctl(self._output, _FIONREAD, b"\0\0\0\0")
         return waiting != b"\0\0\0\0" or self._page.busy  # in this order: see LogPage
 
-    def _leaves_something(self, threads: set[threading.Thread]) -> bool:
+    def _leaves_something(self, threads: int) -> bool:
         """True if children or threads of the unit are still there; daemon threads are libraries' monitors."""
-        left = [thread for thread in threading.enumerate() if thread not in threads and not thread.daemon]
+        left = threading.active_count() > threads and any(
+            not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()
+        )
         try:
             while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
                 os.waitpid(ended.si_pid, 0)
         except ChildProcessError:
-            return bool(left)
+            return left
         return True
 
     def _worn(self, seconds: float) -> str:
@@ -280,7 +292,7 @@ class Worker:
     # -- stopping ----------------------------------------------------------------------------------------
 
     def _install_signal(self) -> None:
-        signal.signal(signal.SIGTERM, self._on_term)
+        _signal.signal(_signal.SIGTERM, self._on_term)
 
     def _on_term(self, *_: object) -> None:
         """Runs in the main thread, between two steps of whatever that is doing."""

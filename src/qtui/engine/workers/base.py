@@ -49,8 +49,8 @@ class Host(Protocol):
     def packed_of(self, number: int) -> Packed:
         """The value of a completed unit as bytes for a worker process. Raises what pickling raises."""
 
-    def value_path(self, number: int, mark: object) -> str:
-        """A new file for a value that is too large for a message."""
+    def value_path(self, name: str) -> str:
+        """The file `name` for a value that is too large for a message."""
 
     def state_of(self, number: int) -> UnitState:
         """The unit's state right now."""

@@ -70,9 +70,9 @@ class ProcessLane(SlotLane):
     def init_frame(self) -> bytes:
         """What a worker is told first; the same for all of a run. Raises what pickling the params raises."""
         if not self._init:
-            params = packing.pack(dict(self.host.params), self.host.value_path(0, "params"))
+            params = packing.pack(dict(self.host.params), lambda: self.host.value_path("params"))
             limit = total_memory() // (2 * usable_cores())
-            self._init = frame(("init", list(sys.path), tuple(params), limit))
+            self._init = frame(("init", list(sys.path), tuple(params), limit, self.host.value_path("")))
         return self._init
 
     def function(self, action: Call) -> tuple[int, bytes]:
@@ -176,10 +176,13 @@ class _Slot:
             key, pickled = self._lane.function(action)
         except Exception as error:
             raise _cannot_send("the function", error) from error
-        try:
-            head = packing.pack((_definition(unit), dict(unit.args)), host.value_path(number, "args"))
-        except Exception as error:
-            raise _cannot_send(_culprit(unit), error) from error
+        head: packing.Packed | None = None
+        if action.wants_context or unit.args:
+            try:
+                name = f"{number}.{tried}.arguments"
+                head = packing.pack((_definition(unit), dict(unit.args)), lambda: host.value_path(name))
+            except Exception as error:
+                raise _cannot_send(_culprit(unit), error) from error
         job = (
             "job",
             number,
@@ -187,15 +190,14 @@ class _Slot:
             key,
             None if key in self._known else pickled,
             action.wants_context,
-            tuple(head),
-            [tuple(need) for need in host.plan.declared[number]],
-            [self._need(need) for need in host.plan.needs[number]],
+            None if head is None else tuple(head),
+            [tuple(need) for need in host.plan.declared[number]] if action.wants_context else (),
+            [self._need(need) for need in host.plan.needs[number]] if action.wants_context else (),
             host.variables_of(number),
             unit.cwd,
             self._context.log_writer.path,
             unit.log_max,
             self._context.deadline,
-            host.value_path(number, tried),
         )
         self._known.add(key)
         return frame(job)
