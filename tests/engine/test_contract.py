@@ -1,0 +1,512 @@
+"""The contract of lanes: every lane answers the same odd payload in the same way, but for what its table says.
+
+In-process lanes share memory with qtui; isolated ones survive what ends a process; those that can kill need no help
+from the unit. A command is a Python program here that does the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import signal
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import pytest
+from engine_waiting import GENEROUS, Start, until
+
+from qtui.core.errors import BrokenResult
+from qtui.core.events import UnitFinished, UnitProgress
+from qtui.core.model import Argv, Call, ExecutionMode, QuantumUnit, RetryPolicy, UnitState
+from qtui.core.stimuli import CancelRequested
+from qtui.engine.engine import Engine
+
+MB = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a lane can do; the only reason for its answers to differ."""
+
+    calls: bool = True  # runs Python functions and hands over their values
+    isolated: bool = False  # a unit may end its process without ending qtui
+    can_kill: bool = False  # stops a unit that does not listen
+
+
+LANES = {
+    ExecutionMode.THREAD: Capabilities(),
+    ExecutionMode.SEQUENTIAL: Capabilities(),
+    ExecutionMode.ASYNC: Capabilities(),
+    ExecutionMode.PROCESS: Capabilities(isolated=True, can_kill=True),
+    ExecutionMode.COMMAND: Capabilities(calls=False, isolated=True, can_kill=True),
+}
+CALLING = [mode for mode, can in LANES.items() if can.calls]
+ISOLATED = [mode for mode, can in LANES.items() if can.isolated]
+KILLING = [mode for mode, can in LANES.items() if can.can_kill]
+
+
+def unit(
+    mode: ExecutionMode, id: str, function: Callable[..., Any], needs: tuple[str, ...] = (), **keys: Any
+) -> QuantumUnit:
+    """A unit that calls `function` in a lane, as a coroutine or as a program if that is what the lane runs."""
+    if not LANES[mode].calls:
+        body = textwrap.dedent(inspect.getsource(function))
+        program = f"import os, signal, sys, threading, time\n{body}\n{function.__name__}()"
+        return QuantumUnit(id=id, action=Argv((sys.executable, "-c", program)), dependencies=needs, **keys)
+    if mode is ExecutionMode.ASYNC:
+        called = function
+
+        async def function(*args: Any, **kwargs: Any) -> Any:
+            await asyncio.sleep(0)
+            return called(*args, **kwargs)
+
+        if inspect.signature(called).parameters:
+            function.__signature__ = inspect.signature(called)  # type: ignore[attr-defined]
+        else:
+            function.__signature__ = inspect.Signature()  # type: ignore[attr-defined]
+    return QuantumUnit(id=id, action=Call.of(function, keys.get("args", {})), dependencies=needs, mode=mode, **keys)
+
+
+def nothing() -> None:
+    pass
+
+
+def end_of(engine: Engine, id: str) -> UnitFinished:
+    number = engine.plan.numbers[id]
+    until(lambda: engine.view().unit(number).finished, f"the end of {id}")
+    end = engine.view().unit(number).finished
+    assert end is not None
+    return end
+
+
+def run_beside_innocents(start: Start, mode: ExecutionMode, victim: QuantumUnit, *more: QuantumUnit) -> Engine:
+    """Run the unit among others of its lane: they complete, whatever it does."""
+    others = [unit(mode, f"innocent{number}", nothing) for number in range(6)]
+    engine = start(*others[:3], victim, *others[3:], *more, workers=2)
+    assert engine.wait(GENEROUS * 2) is not None, engine.view().counts
+    assert {end_of(engine, other.id).state for other in others} == {UnitState.COMPLETED}
+    return engine
+
+
+# -- values ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", CALLING)
+def test_lambdas_and_closures_run_and_their_values_arrive(start: Start, mode: ExecutionMode) -> None:
+    factor = 3
+    closure = unit(mode, "closure", lambda: 7 * factor)
+    dependent = unit(mode, "dependent", lambda context: context["closure"] * 2, ("closure",))
+
+    engine = run_beside_innocents(start, mode, closure, dependent)
+
+    assert engine.value_of(engine.plan.numbers["dependent"]) == 42
+
+
+def is_locked(lock: Any) -> bool:
+    return bool(lock.locked())
+
+
+@pytest.mark.parametrize("mode", CALLING)
+def test_an_argument_that_cannot_be_sent_is_an_error_of_its_unit_where_it_must_be_sent(
+    start: Start, mode: ExecutionMode
+) -> None:
+    victim = unit(mode, "victim", is_locked, args={"lock": threading.Lock()})
+
+    end = end_of(run_beside_innocents(start, mode, victim), "victim")
+
+    if LANES[mode].isolated:
+        assert end.error is not None
+        assert end.error.type == "NotSendable"
+        assert "the argument lock cannot be sent to a process: TypeError" in end.error.message
+        assert 'mode = "thread"' in end.error.message
+    else:
+        assert end.state is UnitState.COMPLETED
+
+
+@pytest.mark.parametrize("mode", CALLING)
+def test_a_result_that_cannot_be_sent_is_an_error_of_its_unit_where_it_must_be_sent(
+    start: Start, mode: ExecutionMode
+) -> None:
+    engine = run_beside_innocents(start, mode, unit(mode, "victim", lambda: threading.Lock()))
+
+    end = end_of(engine, "victim")
+    if LANES[mode].isolated:
+        assert end.error is not None
+        assert "its result cannot be sent to other units: TypeError: cannot pickle" in end.error.message
+    else:
+        assert end.state is UnitState.COMPLETED
+
+
+class RaisesOnLoad:
+    """Pickles, and does not come back."""
+
+    def __init__(self, size: int = 0) -> None:
+        self.ballast = bytes(size)
+
+    def __reduce__(self) -> Any:
+        return _refuse, (self.ballast,)
+
+
+def _refuse(ballast: bytes) -> None:
+    raise ValueError(f"not again with {len(ballast)} bytes")
+
+
+@pytest.mark.parametrize("mode", CALLING)
+def test_a_result_that_raises_on_load_is_found_out_at_once(start: Start, mode: ExecutionMode) -> None:
+    engine = run_beside_innocents(start, mode, unit(mode, "victim", RaisesOnLoad))
+
+    end = end_of(engine, "victim")
+    if LANES[mode].isolated:
+        assert end.error is not None
+        assert end.error.message.endswith("ValueError: not again with 0 bytes")
+    else:
+        assert end.state is UnitState.COMPLETED
+
+
+def test_a_large_result_that_raises_on_load_fails_the_dependent_and_names_its_maker(start: Start) -> None:
+    process = ExecutionMode.PROCESS
+    maker = unit(process, "maker", lambda: RaisesOnLoad(2 * MB))
+    there = unit(process, "there", lambda context: context["maker"], ("maker",))
+    here = unit(ExecutionMode.THREAD, "here", lambda context: context["maker"], ("maker",))
+
+    engine = run_beside_innocents(start, process, maker, there, here)
+
+    assert end_of(engine, "maker").state is UnitState.COMPLETED
+    for dependent in ("there", "here"):
+        error = end_of(engine, dependent).error
+        assert error is not None
+        assert (error.type, error.message) == (
+            "BrokenResult",
+            f"the result of maker cannot be loaded: ValueError: not again with {2 * MB} bytes",
+        )
+    with pytest.raises(BrokenResult, match="maker"):
+        engine.value_of(engine.plan.numbers["maker"])
+
+
+def make_much() -> bytes:
+    return b"q" * (300 * MB)
+
+
+def length(context: Any) -> int:
+    return len(context["victim"])
+
+
+@pytest.mark.parametrize("mode", CALLING)
+def test_a_result_of_300_megabytes_reaches_its_dependent(start: Start, mode: ExecutionMode) -> None:
+    before = psutil.Process().memory_info().rss
+    dependent = unit(mode, "dependent", length, ("victim",))
+
+    engine = run_beside_innocents(start, mode, unit(mode, "victim", make_much), dependent)
+
+    assert engine.value_of(engine.plan.numbers["dependent"]) == 300 * MB
+    if LANES[mode].isolated:
+        assert psutil.Process().memory_info().rss - before < 64 * MB, "it did not pass through qtui"
+
+
+# -- exceptions --------------------------------------------------------------------------------------------
+
+
+class TwoArguments(Exception):
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} and {second}")
+
+
+def raise_with_two_arguments() -> None:
+    raise TwoArguments("this", "that")
+
+
+def raise_with_a_lock() -> None:
+    error = OSError("holds a lock")
+    error.lock = threading.Lock()  # type: ignore[attr-defined]
+    raise error
+
+
+def exit_with_three() -> None:
+    sys.exit(3)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def recurse() -> None:
+    def down(depth: int) -> int:
+        return down(depth + 1)
+
+    down(0)
+
+
+RAISED = {
+    "two arguments": (raise_with_two_arguments, "TwoArguments", "this and that"),
+    "a lock": (raise_with_a_lock, "OSError", "holds a lock"),
+    "sys.exit": (exit_with_three, "SystemExit", "3"),
+    "ctrl+c": (interrupt, "KeyboardInterrupt", ""),
+    "recursion": (recurse, "RecursionError", "maximum recursion depth exceeded"),
+}
+
+
+@pytest.mark.parametrize("what", RAISED)
+@pytest.mark.parametrize("mode", CALLING)
+def test_whatever_is_raised_is_the_end_of_that_attempt_alone(start: Start, mode: ExecutionMode, what: str) -> None:
+    function, kind, message = RAISED[what]
+
+    end = end_of(run_beside_innocents(start, mode, unit(mode, "victim", function)), "victim")
+
+    assert end.state is UnitState.FAILED
+    assert end.error is not None
+    assert (end.error.type, end.error.message) == (kind, message)
+    assert f"in {function.__name__}" in end.error.traceback
+    assert "qtui/engine" not in end.error.traceback
+
+
+def nest() -> list[Any]:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    return nested
+
+
+def test_a_result_nested_too_deep_to_pickle_is_an_error_of_its_unit(start: Start) -> None:
+    process = ExecutionMode.PROCESS
+
+    error = end_of(run_beside_innocents(start, process, unit(process, "victim", nest)), "victim").error
+
+    assert error is not None
+    assert "its result cannot be sent to other units: " in error.message
+    assert "recursion" in error.message
+
+
+# -- sudden ends -------------------------------------------------------------------------------------------
+
+
+def leave_with_three() -> None:
+    os._exit(3)
+
+
+def segfault() -> None:
+    signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def kill_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+SUDDEN = {
+    "os._exit": (leave_with_three, 3, "exit 3"),
+    "segfault": (segfault, -11, "killed by signal 11 (SIGSEGV)"),
+    "out of memory": (kill_itself, -9, "killed by signal 9 (SIGKILL, probably out of memory)"),
+}
+
+
+@pytest.mark.parametrize("what", SUDDEN)
+@pytest.mark.parametrize("mode", ISOLATED)
+def test_a_process_that_is_gone_says_how_and_harms_nobody(start: Start, mode: ExecutionMode, what: str) -> None:
+    function, code, text = SUDDEN[what]
+    dependent = unit(mode, "dependent", nothing, ("victim",))
+
+    engine = run_beside_innocents(start, mode, unit(mode, "victim", function), dependent)
+
+    end = end_of(engine, "victim")
+    assert end.error is not None
+    assert end.error.exit_code == code
+    assert end.error.message.endswith(text)
+    assert end_of(engine, "dependent").state is UnitState.SKIPPED
+
+
+def fail_the_first_time(context: Any) -> int:
+    if context.attempt == 1:
+        os._exit(1)
+    return int(context.attempt)
+
+
+def test_a_unit_that_lost_its_worker_is_tried_again_in_another(start: Start) -> None:
+    process = ExecutionMode.PROCESS
+    again = unit(process, "again", fail_the_first_time, retry=RetryPolicy(max=1, delay=0.0))
+
+    engine = run_beside_innocents(start, process, again)
+
+    assert engine.value_of(engine.plan.numbers["again"]) == 2
+
+
+# -- stopping ----------------------------------------------------------------------------------------------
+
+
+def listen(context: Any) -> None:
+    context.progress(1, 2)
+    while True:
+        context.sleep(0.01)
+
+
+async def listen_async(context: Any) -> None:
+    context.progress(1, 2)
+    await asyncio.sleep(300)
+
+
+def sleep_long() -> None:
+    time.sleep(300)
+
+
+def listening(mode: ExecutionMode, **keys: Any) -> QuantumUnit:
+    if mode is ExecutionMode.ASYNC:
+        return QuantumUnit(id="victim", action=Call.of(listen_async), **keys)
+    if not LANES[mode].calls:
+        return unit(mode, "victim", sleep_long, **keys)
+    return unit(mode, "victim", listen, **keys)
+
+
+@pytest.mark.parametrize("mode", LANES)
+def test_a_unit_that_listens_stops_when_it_is_canceled(start: Start, mode: ExecutionMode) -> None:
+    engine = start(listening(mode, grace=GENEROUS))
+    until(lambda: engine.view().unit(0).state is UnitState.RUNNING, "it runs")
+
+    engine.post(CancelRequested((0,)))
+
+    end = end_of(engine, "victim")
+    assert end.state is UnitState.CANCELED
+    assert not end.abandoned
+
+
+@pytest.mark.parametrize("mode", LANES)
+def test_a_unit_that_listens_stops_at_its_timeout(start: Start, mode: ExecutionMode) -> None:
+    engine = start(listening(mode, timeout=0.3, grace=GENEROUS))
+
+    end = end_of(engine, "victim")
+
+    assert end.state is UnitState.TIMEOUT
+    assert end.error is not None and end.error.message == "timed out after 0.3 s"
+
+
+def refuse_to_stop() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        time.sleep(0.1)
+
+
+def hold_the_gil() -> None:
+    import re
+
+    print("holding", flush=True)
+    re.match(r"(a|aa)+$", "a" * 60 + "b")
+
+
+@pytest.mark.parametrize("how", [refuse_to_stop, hold_the_gil])
+@pytest.mark.parametrize("mode", KILLING)
+def test_a_unit_that_does_not_listen_is_killed_after_its_grace(start: Start, mode: ExecutionMode, how: Any) -> None:
+    engine = start(unit(mode, "victim", how, grace=0.2))
+    until(lambda: engine.view().unit(0).state is UnitState.RUNNING, "it runs")
+
+    engine.post(CancelRequested((0,)))
+
+    end = end_of(engine, "victim")
+    assert (end.state, end.abandoned) == (UnitState.CANCELED, False)
+
+
+def swallow_once(context: Any) -> str:
+    try:
+        context.progress(1, 2)
+        while True:
+            time.sleep(0.01)
+    except BaseException:
+        return "went on"
+
+
+def test_a_process_that_swallows_its_cancellation_is_not_used_again(start: Start) -> None:
+    process = ExecutionMode.PROCESS
+    pid = unit(process, "pid", lambda: os.getpid(), ("victim",), timeout=GENEROUS)
+    engine = start(unit(process, "victim", swallow_once, timeout=0.3), pid, workers=1)
+
+    assert engine.wait(GENEROUS) is not None
+    assert end_of(engine, "victim").state is UnitState.TIMEOUT
+    assert end_of(engine, "pid").state is UnitState.SKIPPED
+
+
+def test_400_cancels_against_units_of_3_milliseconds_hit_no_innocent(start: Start) -> None:
+    """The race that a pool loses that looks up its worker, and kills it when it already runs the next unit."""
+    count = 1200
+    units = [unit(ExecutionMode.PROCESS, f"u{number}", lambda: time.sleep(0.003)) for number in range(count)]
+    engine = start(*units, workers=2, grace=0.0)
+    canceled: set[int] = set()
+    for number in range(0, count, 3):
+        # aim at a unit that is just about to end
+        until(lambda number=number: engine.state_of(number) not in (UnitState.PENDING, UnitState.READY), "its turn")
+        engine.post(CancelRequested((number,)))
+        canceled.add(number)
+
+    assert engine.wait(GENEROUS * 5) is not None
+    assert len(canceled) == 400
+    innocents = {engine.state_of(number) for number in range(count) if number not in canceled}
+    assert innocents == {UnitState.COMPLETED}
+    assert {engine.state_of(number) for number in canceled} <= {UnitState.COMPLETED, UnitState.CANCELED}
+
+
+# -- telling -----------------------------------------------------------------------------------------------
+
+
+def tell(context: Any) -> None:
+    print("printed")
+    print("to stderr", file=sys.stderr)
+    context.log("logged")
+    context.record_metric("rows", 3)
+    context.progress(1, 4, "a quarter")
+
+
+@pytest.mark.parametrize("mode", CALLING)
+def test_what_a_unit_tells_arrives(start: Start, mode: ExecutionMode) -> None:
+    from qtui.engine.output import routed_output
+
+    with routed_output():
+        engine = start(unit(mode, "talks", tell))
+        assert engine.wait(GENEROUS) is not None
+
+    lines = engine.logs.read(0, 1, 0, MB).data.decode().split("\n")
+    assert sorted(lines) == ["", "logged", "printed", "to stderr"]
+    assert end_of(engine, "talks").metrics == {"rows": 3}
+    progress = [record.event for record in engine.feed().take(0) if isinstance(record.event, UnitProgress)]
+    assert [(event.done, event.total, event.message) for event in progress] == [(1, 4, "a quarter")]
+
+
+def facts(context: Any) -> dict[str, Any]:
+    return {
+        "id": context.unit.id,
+        "tags": context.unit.tags,
+        "matrix": dict(context.matrix),
+        "params": dict(context.params),
+        "attempt": context.attempt,
+        "need": context["need"],
+        "states": {name: str(state) for name, state in context.states.items()},
+        "keys": sorted(context),
+        "unit": context.environment["QTUI_UNIT"],
+        "own": context.environment["OWN"],
+        "metadata": context.unit.metadata,
+    }
+
+
+@pytest.mark.parametrize("mode", CALLING)
+def test_the_context_is_the_same_in_every_lane(start: Start, mode: ExecutionMode) -> None:
+    need = unit(ExecutionMode.THREAD, "need", lambda: {"rows": [1, 2]})
+    keys = {"tags": frozenset({"t"}), "matrix": {"i": 3}, "env": {"OWN": "yes"}, "metadata": {"m": 1}}
+    engine = start(need, unit(mode, "facts[i=3]", facts, ("need",), **keys), params={"day": "monday"})
+
+    assert engine.wait(GENEROUS) is not None
+    assert end_of(engine, "facts[i=3]").error is None
+    assert engine.value_of(1) == {
+        "id": "facts[i=3]",
+        "tags": frozenset({"t"}),
+        "matrix": {"i": 3},
+        "params": {"day": "monday"},
+        "attempt": 1,
+        "need": {"rows": [1, 2]},
+        "states": {"need": "completed"},
+        "keys": ["day", "need"],
+        "unit": "facts[i=3]",
+        "own": "yes",
+        "metadata": {"m": 1},
+    }
