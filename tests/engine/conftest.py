@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,8 +45,34 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """Every thread and child process that a test made is gone soon after it (abandoned threads end by themselves)."""
-    before = set(threading.enumerate())
+    """What a test made is gone soon after it: threads, processes (also those that hid), descriptors, directories.
+
+    Abandoned threads end by themselves.
+    """
+    threads, descriptors, directories = set(threading.enumerate()), open_descriptors(), temporary_directories()
     yield
-    until(lambda: not [t for t in set(threading.enumerate()) - before if t.is_alive()], "all threads ended")
+    until(lambda: not [t for t in set(threading.enumerate()) - threads if t.is_alive()], "all threads ended")
     until(lambda: not psutil.Process().children(recursive=True), "all child processes ended")
+    until(lambda: not processes_of_runs(), "all processes that carry a run's variables ended")
+    until(lambda: open_descriptors() <= descriptors, "all descriptors closed")
+    until(lambda: temporary_directories() <= directories, "all temporary directories removed")
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def temporary_directories() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("qtui-*"))
+
+
+def processes_of_runs() -> list[int]:
+    """Processes that units of the run `test` started, wherever they have gone."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if b"QTUI_RUN=test" in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue  # ended, or somebody else's
+    return found
