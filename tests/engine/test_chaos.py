@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import sys
-import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import psutil
 import pytest
+from chaos_units import behave, exit_early, hang, kill_itself, leave, leave_a_child, raise_error, return_a_lock
 from engine_waiting import Start
 
 from qtui.core.events import UnitFinished
@@ -24,41 +21,6 @@ from qtui.engine.engine import Engine
 UNITS = int(os.environ.get("QTUI_CHAOS_UNITS", "1500"))
 LONGEST = 300.0
 """Seconds; the run takes about twenty."""
-
-
-def behave(number: int) -> int:
-    return number * number
-
-
-def raise_error(number: int) -> int:
-    raise ValueError(number)
-
-
-def kill_itself(number: int) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return number
-
-
-def leave(number: int) -> int:
-    os._exit(3)
-
-
-def exit_early(number: int) -> int:
-    sys.exit(number)
-
-
-def return_a_lock(number: int) -> Any:
-    return threading.Lock()
-
-
-def hang(number: int) -> int:
-    time.sleep(300)
-    return number
-
-
-def leave_a_child(number: int) -> int:
-    os.spawnlp(os.P_NOWAIT, "setsid", "setsid", "sleep", "300")
-    return number * number
 
 
 FAULTS = {
