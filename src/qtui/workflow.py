@@ -53,6 +53,8 @@ class Workflow:
         description: str = "",
         grace: float | str = 5.0,
         max_async: int = 256,
+        timeout: float | str | None = None,
+        nice: int = 0,
     ) -> None:
         self._source = _caller()
         report, locate = Report(), _at(self._source)
@@ -66,6 +68,8 @@ class Workflow:
             "description": description,
             "grace": grace,
             "max_async": max_async,
+            "timeout": timeout,
+            "nice": nice,
         }
         self._settings, faults = read_table(_given(given), WORKFLOW_KEYS)
         report.add(locate, ("workflow",), *faults)

@@ -24,7 +24,7 @@ from qtui.core.model import (
 from qtui.core.plan import ExecutionPlan
 from qtui.definition.drafts import Draft, Surroundings, item_parameter, name_fault
 from qtui.definition.expressions import Scope, fill, has_expression
-from qtui.definition.keys import ACTIONS, DEFAULT_KEYS, Key, Templates, read_table
+from qtui.definition.keys import ACTIONS, DEFAULT_KEYS, ONLY_COMMANDS, Key, Templates, read_table
 from qtui.definition.matrix import Item, item_label
 from qtui.definition.options import Overrides, build_options
 from qtui.definition.report import Locate, Report, shown_file
@@ -177,6 +177,10 @@ class Assembler:
             raise Rejected(Fault("only a call takes args", None, ("args",)))
         if "shell" in draft.keys and "run" not in given:
             raise Rejected(Fault("only run uses a shell", None, ("shell",)))
+        if "call" in given:
+            commands_own = [name for name in ONLY_COMMANDS if name in draft.keys]
+            if commands_own:
+                raise Rejected(*(Fault("only commands have it, not a call", None, (name,)) for name in commands_own))
         if "run" in fields:
             return Shell(fields["run"], fields["shell"]) if "shell" in fields else Shell(fields["run"])
         if "argv" in fields:

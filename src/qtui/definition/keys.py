@@ -13,7 +13,7 @@ from qtui.definition import values
 from qtui.definition.matrix import Matrix
 from qtui.definition.values import Fault, Rejected, expected, quoted
 
-MODES: Final = ("auto", "sequential", "thread", "async")
+MODES: Final = ("auto", "sequential", "thread", "process", "async")
 STRATEGIES: Final = ("priority", "resource_balanced", "adaptive")
 MOST_WORKERS: Final = 1024
 
@@ -155,6 +155,31 @@ def retries(value: Any) -> RetryPolicy:
     return RetryPolicy(max=values.integer(0, 1_000_000)(value))
 
 
+LEAST_LOG: Final = 64 * 1024
+"""Less than this would cut off what a traceback or a compiler says."""
+
+
+def _log_size(value: Any) -> int:
+    if values.size(value) < LEAST_LOG:
+        raise Rejected(Fault("is less than 64K, which would cut off the message of an error"))
+    return values.size(value)
+
+
+LOG_KEYS: Final = _table(
+    _row("max", _log_size, "size", "The most bytes kept of an attempt's output"),
+)
+
+
+def log(value: Any) -> int:
+    """The limit of a log from its table."""
+    parsed, faults = read_table(value, LOG_KEYS)
+    if not faults and not parsed:
+        faults.append(Fault("max is missing: how many bytes to keep"))
+    if faults:
+        raise Rejected(*faults)
+    return int(parsed["max"])
+
+
 def reference(value: Any) -> str:
     """``pkg.mod:name``."""
     module, colon, name = values.filled_text(value).partition(":")
@@ -232,14 +257,36 @@ UNIT_KEYS: Final = _table(
         'The shell for `run`, with options: `"bash -euo pipefail"`; `"sh"` by default',
         templates=Templates.TEXT,
     ),
+    _row(
+        "log",
+        log,
+        "table",
+        "`{ max = SIZE }`: the most bytes kept of an attempt's output, half from its beginning and half from its end; "
+        "`64M` by default",
+        field="log_max",
+    ),
+    _row(
+        "stop_signal",
+        values.signal_name,
+        "one of " + ", ".join(f"`{name}`" for name in values.STOP_SIGNALS),
+        "The signal that asks a command to stop, before it is killed; `TERM` by default",
+    ),
+    _row(
+        "leftovers",
+        values.one_of(("kill", "keep")),
+        "`kill` or `keep`",
+        "What becomes of background processes that outlive their command; `kill` by default",
+    ),
+    _row("pty", values.flag, "boolean", "Give the command a terminal of 24 lines by 120 columns to write to"),
 )
 
 ACTIONS: Final = ("run", "argv", "call")
+ONLY_COMMANDS: Final = ("stop_signal", "leftovers", "pty")
 DEFAULT_KEYS: Final[Table] = {name: key for name, key in UNIT_KEYS.items() if name not in ACTIONS}
 
 _DEPENDENCIES: Final = {"dependencies": replace(UNIT_KEYS["needs"], name="dependencies")}
 FUNCTION_KEYS: Final[Table] = _DEPENDENCIES | {
-    name: key for name, key in UNIT_KEYS.items() if name not in (*ACTIONS, "needs", "shell")
+    name: key for name, key in UNIT_KEYS.items() if name not in (*ACTIONS, "needs", "shell", *ONLY_COMMANDS)
 }
 COMMAND_KEYS: Final[Table] = _DEPENDENCIES | {
     name: key for name, key in UNIT_KEYS.items() if name not in ("call", "needs", "args")
@@ -273,5 +320,7 @@ WORKFLOW_KEYS: Final = _table(
     _row("max_workers", values.integer(1, MOST_WORKERS), "whole number", "The bound for `auto` and for changes"),
     _row("keep_going", values.flag, "boolean", "`false`: start nothing new after the first failure"),
     _row("grace", values.duration, "duration", "`grace` of units that have none of their own; `5s` by default"),
+    _row("timeout", values.positive_duration, "duration", "How long the whole run may take; then it is stopped"),
+    _row("nice", values.integer(0, 19), "whole number", "Added to the niceness of all processes that units run in"),
     _row("max_async", values.integer(1, 1_000_000), "whole number", "Coroutines at a time; `256` by default"),
 )

@@ -17,6 +17,14 @@ Path = tuple[str, ...]
 LONGEST: Final = 1e9
 """The longest duration in seconds, some 31 years; clocks and timers overflow beyond it."""
 
+LARGEST: Final = 1 << 60
+"""The largest size in bytes."""
+
+STOP_SIGNALS: Final = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL")
+"""The signals that may ask a command to stop."""
+
+_SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(?:i?B)?")
+
 SHOWN: Final = 60
 """How much of a value an error message quotes, in characters."""
 
@@ -168,6 +176,27 @@ def positive_duration(value: Any) -> float:
     if not seconds:
         raise Rejected(Fault("must be longer than 0", "leave it out for no limit"))
     return seconds
+
+
+def size(value: Any) -> int:
+    """Bytes from a number of them or from a string with a unit, such as ``"64M"``; K, M, G and T are powers of 1024."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise expected('a size such as "64M", or a number of bytes', value)
+    if isinstance(value, str):
+        match = _SIZE.fullmatch(value)
+        if match is None:
+            raise expected('a size such as "64M" or "1.5G"', value)
+        value = int(float(match[1]) * 1024 ** "_KMGT".index(match[2] or "_"))
+    if not 0 <= value <= LARGEST:
+        raise Rejected(Fault("a size cannot be negative" if value < 0 else "is more than any disk holds"))
+    return value
+
+
+def signal_name(value: Any) -> str:
+    """A signal that may ask a unit to stop, without the SIG."""
+    if not isinstance(value, str):
+        raise expected("one of " + ", ".join(STOP_SIGNALS), value)
+    return str(one_of(STOP_SIGNALS)(value.upper().removeprefix("SIG")))
 
 
 def one_of(choices: Iterable[str], convert: Callable[[str], Any] = str) -> Callable[[Any], Any]:

@@ -1,0 +1,13 @@
+"""All that can be measured, by key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+
+from benchmarks import commands, cpu, handover, noops
+from benchmarks.model import Group
+
+GROUPS: Mapping[str, Group] = {
+    group.key: group for group in chain(noops.groups(), cpu.groups(), handover.groups(), commands.groups())
+}
