@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types layers check screenshots soak clean
+.PHONY: help demo test lint types layers check screenshots soak bench bench-quick clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "qtui needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
@@ -38,6 +38,16 @@ screenshots: $(VENV)/.installed  ## make the pictures in screenshots/ from real 
 
 soak: $(VENV)/.installed  ## the property tests of the core with 20,000 examples each
 	QTUI_HYPOTHESIS=soak $(BIN)/python -m pytest tests/core
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $@
+
+bench: $(VENV)/.bench  ## compare process units and commands with pools, make and ninja (several minutes)
+	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-quick: $(VENV)/.bench  ## see in seconds whether the benchmarks run
+	$(BIN)/python -m benchmarks --quick $(BENCH)
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from benchmarks.model import MICROSECONDS, Case, Group, Metrics, Row, find_program
 from benchmarks.noops import scratch
-from benchmarks.runs import complete
-from qtui import Workflow
+from benchmarks.runs import command_workflow, complete
 
 AT_ONCE = 4
 TRUE = ("true",)
@@ -65,7 +64,8 @@ def _differs(name: str, argv: Sequence[str]) -> bool:
 
 def _popen_loop(argv: Sequence[str], size: int) -> Metrics:
     begun = time.perf_counter()
-    left, live = size, {}
+    left = size
+    live: dict[int, subprocess.Popen[bytes]] = {}
     while left or live:
         while left and len(live) < AT_ONCE:
             process = subprocess.Popen(argv)
@@ -131,7 +131,7 @@ def _tool(command: Sequence[str], directory: Path) -> Metrics:
 
 
 def _qtui(argv: Sequence[str], size: int) -> Metrics:
-    workflow = Workflow("commands", workers=AT_ONCE)
+    workflow = command_workflow("commands", AT_ONCE)
     for number in range(size):
         if argv == TRUE:
             workflow.command(f"c{number}", argv=argv)

@@ -130,7 +130,7 @@ def _large_result() -> Group:
     memory = {"metric": "peak", "base": ("ppe-fork", "peak"), "unit": MEGABYTES}
     return Group(
         key="large-result",
-        title="A result of 300 MB: from a closed pool until the value is there, and by how much the parent grew for it",
+        title="A result of 300 MB: until it is there, opening included; and by how much the parent grew for it",
         size=LARGE,
         quick=3_000_000,
         items=1,

@@ -33,7 +33,11 @@ def _pebble() -> Iterator[Submit]:
 
     # its workers are started by a thread of its own, where fork is not safe
     with ProcessPool(max_workers=WORKERS, context=multiprocessing.get_context("forkserver")) as pool:
-        yield lambda function, *args: pool.schedule(function, args=args)
+
+        def submit(function: Callable[..., Any], *args: Any) -> Future[Any]:
+            return pool.schedule(function, args=args)  # type: ignore[no-any-return]
+
+        yield submit
 
 
 POOLS: Mapping[str, Pool] = {
@@ -58,9 +62,13 @@ def run_graph(submit: Submit, graph: Graph, function: Callable[[], object]) -> N
         sorter.add(number, *needs)
     sorter.prepare()
     ended: SimpleQueue[tuple[int, Future[Any]]] = SimpleQueue()
+
+    def note(number: int, future: Future[Any]) -> None:
+        ended.put((number, future))
+
     while sorter.is_active():
         for number in sorter.get_ready():
-            submit(function).add_done_callback(lambda future, number=number: ended.put((number, future)))
+            submit(function).add_done_callback(partial(note, number))
         number, future = ended.get()
         future.result()
         sorter.done(number)

@@ -80,8 +80,8 @@ def _line(group: Group, row: Row, results: Results, plan: Plan) -> str:
     n = f"{len(figures)} x {round(statistics.median(series.rounds))}"
     # a smoke run's work is too small for its figures to say anything about a goal
     judged = "" if plan.quick else verdict(ratio, row.goal)
-    text = f"{label:{LABEL_WIDTH}} {middle:8.1f} {unit.name} {low:9.1f} {high:9.1f} {shown_ratio:>7} {goal:>7}  {n}  {judged}"
-    return text.rstrip()
+    shown = f"{middle:8.1f} {unit.name} {low:9.1f} {high:9.1f} {shown_ratio:>7} {goal:>7}"
+    return f"{label:{LABEL_WIDTH}} {shown}  {n}  {judged}".rstrip()
 
 
 def _note(row: Row, series: Series) -> str:

@@ -1,4 +1,7 @@
-"""qtui driven as a library, with a state directory, so that logs and all else that real runs write is written."""
+"""qtui driven as a library, with a state directory, so that logs and all else that real runs write is written.
+
+qtui is imported when it is used: the other contenders' processes are not to pay for it.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.work import fifo_pair, stamp, warm
-from qtui import Workflow, open_services
-from qtui.core.model import WorkflowDefinition
-from qtui.core.session import RunSession
+
+if TYPE_CHECKING:
+    from qtui import Workflow
+    from qtui.core.model import WorkflowDefinition
+    from qtui.core.session import RunSession
 
 RUN_SECONDS = 300.0
 
@@ -35,7 +40,16 @@ class Run:
 
 def process_workflow(name: str) -> Workflow:
     """An empty workflow whose units run in two worker processes."""
+    from qtui import Workflow
+
     return Workflow(name, mode="process", workers=2)
+
+
+def command_workflow(name: str, at_once: int) -> Workflow:
+    """An empty workflow that runs so many commands at once."""
+    from qtui import Workflow
+
+    return Workflow(name, workers=at_once)
 
 
 def add_warm_workers(workflow: Workflow, directory: Path, kind: str = "bytes") -> list[str]:
@@ -55,6 +69,8 @@ def add_gate(workflow: Workflow, directory: Path) -> tuple[str, Path]:
 
 def complete(definition: WorkflowDefinition, ask: str | None = None) -> Run:
     """Run it to its end and ask for the value of one unit. Raises RuntimeError unless all units completed."""
+    from qtui import open_services
+
     with tempfile.TemporaryDirectory(prefix="qtui-bench-") as state:
         begun = time.perf_counter()
         with open_services(Path(state)) as services:

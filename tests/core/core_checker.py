@@ -8,11 +8,13 @@ from typing import Any
 from qtui.core.events import (
     UNIT_EVENTS,
     Event,
+    LateResult,
     RunFinished,
     RunReopened,
     RunStarted,
     RunStopping,
     RunUnpaused,
+    UnitAbandoned,
     UnitCanceling,
     UnitFinished,
     UnitProgress,
@@ -24,7 +26,7 @@ from qtui.core.events import (
     WorkersChanged,
 )
 from qtui.core.machine import QUEUEING_LANES
-from qtui.core.model import FAILURES, ExecutionMode, Outcome, RunOptions, RunState, UnitError, UnitState
+from qtui.core.model import FAILURES, LOST_LOOP, ExecutionMode, Outcome, RunOptions, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.scheduler import Scheduler
 from qtui.core.state import RunView, check_steps, fold
@@ -34,6 +36,7 @@ from qtui.core.stimuli import (
     Decision,
     InterruptUnit,
     KillUnit,
+    LateReturned,
     RetryRequested,
     StartUnit,
     Stimulus,
@@ -83,6 +86,9 @@ class Checker:
         self._now = 0.0
         self._stimulus: Stimulus = TimerFired()
         self._answer = ""
+        sequential = options.mode is ExecutionMode.SEQUENTIAL
+        workers = 1 if sequential else min(options.workers, options.max_workers)
+        self._most_abandoned = workers if options.max_abandoned is None else options.max_abandoned
 
     def see(self, stimulus: Stimulus, now: float, decision: Decision, scheduler: Scheduler) -> None:
         """Raises Violation if `decision`, the scheduler's answer to `stimulus`, breaks an invariant."""
@@ -93,6 +99,9 @@ class Checker:
             self.wake = None
         if isinstance(stimulus, UnitReturned):
             self._returned(stimulus, decision)
+        if isinstance(stimulus, LateReturned):
+            said = [e for e in decision.events if isinstance(e, LateResult)]
+            require(len(said) == (tuple(stimulus) in before.left_behind), f"{stimulus} led to {said}")
         for event in decision.events:
             self._event(event)
         self._effects(decision, held_before)
@@ -122,9 +131,16 @@ class Checker:
                 most = 1 if self.options.mode is ExecutionMode.SEQUENTIAL else self.options.max_workers
                 require(1 <= self.view.workers <= most, f"{self.view.workers} workers of {most}")
             case RunStopping():
-                order = ("drain", "stop", "interrupt")
+                order = ("drain", "timeout", "stop", "interrupt")
                 harder = before.stopping is None or order.index(event.how) > order.index(before.stopping.how)
                 require(harder, f"{event} after {before.stopping}")
+            case UnitAbandoned():
+                keeps = len(before.left_behind) >= self._most_abandoned
+                require((event.worker > 0) == keeps, f"{event} beside {len(before.left_behind)} others")
+            case LateResult():
+                require((event.unit, event.attempt) in before.left_behind, f"{event} of an attempt that was not left")
+                require((event.worker > 0) == (before.stuck > 0), f"{event}, {before.stuck} slots are kept")
+                require(self.view.stuck == max(0, before.stuck - 1), f"{self.view.stuck} slots are kept after {event}")
             case RunReopened():
                 require(before.state.ended, "a run that goes on was reopened")
             case RunUnpaused():
@@ -173,6 +189,7 @@ class Checker:
         require(event.attempt == view.attempts[number] + 1, f"attempt of {event}")
         tries = event.attempt - view.bases[number]
         require(tries <= self.plan.table[number].retry.max + 1, f"{event} is try {tries}")
+        require(not self._haunted(number), f"{event} beside an abandoned attempt")
         better = [v for v in self._waiting() if self._key(v) < self._key(number) and self._fits(v)]
         require(not better, f"{event} before {better}")
 
@@ -189,9 +206,11 @@ class Checker:
     def _took_slot(self, event: UnitSubmitted | UnitStarted) -> None:
         require(event.unit not in self.held, f"{event} beside another attempt of the unit")
         taken = {start.worker for start in self.held.values()}
+        taken |= {left.worker for left in self.view.left_behind.values()}
         require(event.worker >= 1 and event.worker not in taken, f"the slot of {event} is taken")
         self.held[event.unit] = StartUnit(event.unit, event.attempt, event.lane, event.worker)
-        require(len(self.held) <= self.view.workers, f"{len(self.held)} units for {self.view.workers} workers")
+        most = self.view.workers - self.view.stuck
+        require(len(self.held) <= most, f"{len(self.held)} units for {most} workers")
         for lane, most in self._limits():
             held = sum(start.lane is lane for start in self.held.values())
             require(held <= most, f"{held} units in the lane {lane}")
@@ -202,6 +221,8 @@ class Checker:
         unended = [state for state in view.states if not state.ended]
         if view.stopping is not None and view.stopping.how == "interrupt" and unended:
             expected, code = RunState.INTERRUPTED, 128 + view.stopping.signal
+        elif view.stopping is not None and view.stopping.how == "timeout" and CANCELED in states:
+            expected, code = RunState.FAILED, 1
         elif CANCELED in states and (view.stopping is not None or not states & FAILURES):
             expected, code = RunState.CANCELED, 130
         elif states & FAILURES:
@@ -222,7 +243,10 @@ class Checker:
             return
         del self.held[number]
         expected = self._expected(number, stimulus.outcome)
-        mine = [e for e in decision.events if getattr(e, "unit", -1) == number and not isinstance(e, UnitStarted)]
+        besides = (UnitStarted, UnitAbandoned)
+        mine = [e for e in decision.events if getattr(e, "unit", -1) == number and not isinstance(e, besides)]
+        abandoned = [e for e in decision.events if isinstance(e, UnitAbandoned)]
+        require(len(abandoned) == stimulus.outcome.abandoned, f"{stimulus} led to {abandoned}")
         require(bool(mine), f"{stimulus} led to nothing")
         first = mine[0]
         said = f"{word(first)} {first.state}" if isinstance(first, UnitFinished) else word(first)
@@ -242,6 +266,7 @@ class Checker:
         error = UnitError("timeout", "") if reason else outcome.error or UnitError("lost", "")
         tries = self.view.attempts[number] - self.view.bases[number]
         again = tries <= unit.retry.max and unit.retry.covers(error) and not outcome.abandoned
+        again = again or error.type == LOST_LOOP
         if again and self._starts_more() and not self._has_bad_need(number):
             return "retrying", False
         if unit.fallback is not None:
@@ -312,7 +337,7 @@ class Checker:
         elif state is PENDING:
             require(not self._has_bad_need(number), f"{story} though a need ended badly")
             if view.state is RunState.RUNNING and view.stopping is None:
-                require(not self._met(number), f"{story} though its needs have completed")
+                require(not self._met(number) or self._haunted(number), f"{story} though its needs have completed")
         elif state is RETRYING or (state is READY and number not in self.held):
             require(self._met(number), f"{story} though a need has not completed")
 
@@ -327,6 +352,10 @@ class Checker:
             require(due > self._now, f"what was due at {due} is not done at {self._now}")
 
     def _dues(self) -> Iterator[float]:
+        stopping = self.view.stopping
+        if self.options.timeout is not None and (stopping is None or stopping.how == "drain"):
+            assert self.view.opened_at is not None
+            yield self.view.opened_at + self.options.timeout
         for number, unit in enumerate(self.plan.table):
             last, begun = self.view.last[number], self.view.begun[number]
             match self.view.states[number]:
@@ -348,10 +377,17 @@ class Checker:
             require(bool(self.held), "the run was told to end, nothing runs, and it goes on")
         else:
             more = bool(waiting) if view.paused else False
-            require(bool(self.held) or more or RETRYING in view.states, f"deadlock: {list(view.states)}")
-        if not view.paused and view.stopping is None and len(self.held) < view.workers:
+            going = bool(self.held) or more or RETRYING in view.states
+            require(going or self._waits_for_late_results(), f"deadlock: {list(view.states)}")
+        if not view.paused and view.stopping is None and len(self.held) + view.stuck < view.workers:
             idle = [number for number in waiting if self._fits(number)]
             require(not idle, f"a worker idles beside {idle}")
+
+    def _waits_for_late_results(self) -> bool:
+        return self.view.stuck > 0 or any(self._haunted(number) for number in range(len(self.plan)))
+
+    def _haunted(self, number: int) -> bool:
+        return any(unit == number for unit, _ in self.view.left_behind)
 
     def _waiting(self) -> list[int]:
         return [n for n, state in enumerate(self.view.states) if state is READY and n not in self.held]

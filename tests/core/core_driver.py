@@ -41,11 +41,11 @@ WORK, COROUTINE, COMMAND = Call(work), Call(coroutine_work), Argv(("true",))
 
 def unit(name: str, *needs: str, action: Action | None = WORK, **keys: Any) -> QuantumUnit:
     """A unit that runs in the thread lane unless told otherwise."""
-    return QuantumUnit(id=name, dependencies=needs, action=action, **keys)
+    return QuantumUnit(id=name, dependencies=needs, action=action, **{"mode": ExecutionMode.THREAD, **keys})
 
 
 def milestone(name: str, *needs: str) -> QuantumUnit:
-    return unit(name, *needs, action=None)
+    return unit(name, *needs, action=None, mode=ExecutionMode.AUTO)
 
 
 def plan_of(*units: QuantumUnit, mode: ExecutionMode = ExecutionMode.AUTO) -> ExecutionPlan:

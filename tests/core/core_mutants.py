@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from qtui.core.events import UnitFinished
-from qtui.core.model import Outcome, RunState, UnitError, UnitState
+from qtui.core.model import LOST_LOOP, Outcome, RunState, UnitError, UnitState
 from qtui.core.scheduler import Scheduler
-from qtui.core.stimuli import Decision, Stimulus, TimerFired, UnitReturned, WakeAt
+from qtui.core.stimuli import Decision, LateReturned, Stimulus, TimerFired, UnitReturned, WakeAt
 
 
 class ForgetsToSkip(Scheduler):
@@ -214,6 +214,41 @@ class LetsADrainReplaceAStop(Scheduler):
         return super()._note_stopping(stopping)
 
 
+class StartsBesideWhatCannotBeStopped(Scheduler):
+    def _haunted(self, number: int) -> bool:
+        return False
+
+
+class ForgetsLateResults(Scheduler):
+    def _on_late(self, stimulus: LateReturned, now: float) -> None:
+        pass
+
+
+class NeverFillsUpWithAbandonedAttempts(Scheduler):
+    def _leave_behind(self, number: int, slot: int, now: float) -> None:
+        self._most_abandoned += 1
+        super()._leave_behind(number, slot, now)
+
+
+class KeepsTheSlotsOfAbandonedAttempts(Scheduler):
+    def _came_late(self, number: int, attempt: int, now: float) -> None:
+        kept = dict(self._left_behind)
+        super()._came_late(number, attempt, now)
+        self._left_behind.update({key: slot for key, slot in kept.items() if key != (number, attempt)})
+
+
+class ForgetsTheRunsTimeout(Scheduler):
+    def _on_run_timeout(self, now: float) -> None:
+        pass
+
+
+class CountsLostLoopsAsTries(Scheduler):
+    def _failed(self, number: int, state: UnitState, error: UnitError, outcome: Outcome, now: float) -> None:
+        if error.type == LOST_LOOP:
+            error = error._replace(type="lost")
+        super()._failed(number, state, error, outcome, now)
+
+
 DECIDING_WRONG = [kind for kind in list(globals().values()) if isinstance(kind, type) and kind.__base__ is Scheduler]
 
 
@@ -270,6 +305,14 @@ class RestoresNoPause(Scheduler):
     def restore(cls, *args: Any) -> Scheduler:
         scheduler = super().restore(*args)
         scheduler._paused = False
+        return scheduler
+
+
+class RestoresNothingLeftBehind(Scheduler):
+    @classmethod
+    def restore(cls, *args: Any) -> Scheduler:
+        scheduler = super().restore(*args)
+        scheduler._left_behind = {}
         return scheduler
 
 

@@ -9,6 +9,7 @@ from core_driver import COMMAND, COROUTINE, SUCCESS, WORK
 
 from qtui.core.machine import QUEUEING_LANES
 from qtui.core.model import (
+    LOST_LOOP,
     ExecutionMode,
     Fallback,
     Outcome,
@@ -27,6 +28,7 @@ from qtui.core.stimuli import (
     CancelRunRequested,
     Decision,
     InterruptRequested,
+    LateReturned,
     PauseRequested,
     ProgressReported,
     RetryRequested,
@@ -50,7 +52,8 @@ ABANDONED = Outcome(error=UnitError("timeout", "left behind"), abandoned=True)
 EXIT_3 = Outcome(error=UnitError("exit", "exit code 3", exit_code=3))
 ERROR = Outcome(error=UnitError("ValueError", "wrong", bases=("Exception",)), seconds=0.5)
 STOPPED = Outcome(canceled=True)
-OUTCOMES = (SUCCESS, SUCCESS, SUCCESS, SUCCESS, ERROR, ERROR, EXIT_3, LOST, ABANDONED, STOPPED)
+LOOP_LOST = Outcome(error=UnitError(LOST_LOOP, "another unit blocked its loop"))
+OUTCOMES = (SUCCESS, SUCCESS, SUCCESS, SUCCESS, ERROR, ERROR, EXIT_3, LOST, ABANDONED, STOPPED, LOOP_LOST)
 
 
 def random_unit(rng: Random, name: str, needs: tuple[str, ...]) -> QuantumUnit:
@@ -88,6 +91,8 @@ def random_options(rng: Random) -> RunOptions:
         max_async=rng.randint(1, 2),
         keep_going=rng.randrange(4) > 0,
         grace=1.0,
+        timeout=rng.choice((None, None, None, 6.0)),
+        max_abandoned=rng.choice((None, 0, 1)),
         mode=ExecutionMode.SEQUENTIAL if rng.randrange(8) == 0 else ExecutionMode.AUTO,
     )
 
@@ -160,6 +165,7 @@ class World:
         held = list(self._checker.held.values())
         unbegun = [start for start in held if self.view.unit(start.unit).submitted]
         kinds = ["return"] * 5 * bool(held) + ["begin"] * 3 * bool(unbegun)
+        kinds += ["late"] * bool(self.view.left_behind)
         kinds += ["timer"] * 2 * (self._checker.wake is not None) + ["wish"] * 2 * (self._wishes > 0)
         if not kinds:
             return None
@@ -173,6 +179,8 @@ class World:
                 return UnitBegan(start.unit, start.attempt, 7)
             case "timer":
                 return self._timer()
+            case "late":
+                return self._late()
             case "wish":
                 self._wishes -= 1
                 return self._wish()
@@ -186,7 +194,12 @@ class World:
         held = list(self._checker.held.values())
         if held:
             return self._return(self._rng.choice(held))
+        if self.view.left_behind:
+            return self._late()
         return self._timer() if self._checker.wake is not None else None
+
+    def _late(self) -> LateReturned:
+        return LateReturned(*self._rng.choice(list(self.view.left_behind)))
 
     def _return(self, start: StartUnit) -> UnitReturned:
         stopping = self.view.states[start.unit] is UnitState.CANCELING
@@ -205,6 +218,7 @@ class World:
             WarningRaised("strange", number),
             ProgressReported(number, attempt, 1.0, 2.0),
             ProgressReported(number, attempt - 1, 1.0, 2.0),
+            LateReturned(number, attempt),
             UnitBegan(number, attempt if self.view.plan.lanes[number] in QUEUEING_LANES else attempt - 1),
             *(UnitReturned(past.unit, past.attempt, SUCCESS) for past in self._past[-3:]),
         ]

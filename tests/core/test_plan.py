@@ -8,7 +8,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from core_driver import COMMAND, milestone, plan_of, unit
+from core_driver import COMMAND, COROUTINE, milestone, plan_of, unit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -199,10 +199,27 @@ def test_below_lists_all_that_waits_for_a_unit_in_topological_order() -> None:
 
 
 def test_each_unit_has_its_lane() -> None:
-    units = unit("f"), unit("sh", action=COMMAND), unit("p", mode=ExecutionMode.SEQUENTIAL), milestone("m")
+    auto = unit("f", mode=ExecutionMode.AUTO)
+    units = auto, unit("sh", action=COMMAND), unit("p", mode=ExecutionMode.SEQUENTIAL), milestone("m")
     thread, sequential, command = ExecutionMode.THREAD, ExecutionMode.SEQUENTIAL, ExecutionMode.COMMAND
     assert plan_of(*units).lanes == (thread, command, sequential, thread)
     assert plan_of(*units, mode=ExecutionMode.SEQUENTIAL).lanes == (sequential, command, sequential, sequential)
+
+
+@pytest.mark.parametrize(
+    ("keys", "lane"),
+    [
+        ({}, ExecutionMode.THREAD),
+        ({"kind": "io"}, ExecutionMode.THREAD),
+        ({"kind": "cpu"}, ExecutionMode.PROCESS),
+        ({"timeout": 9.0}, ExecutionMode.PROCESS),
+        ({"timeout": 9.0, "mode": ExecutionMode.THREAD}, ExecutionMode.THREAD),
+        ({"kind": "cpu", "action": COROUTINE}, ExecutionMode.ASYNC),
+        ({"timeout": 9.0, "action": COMMAND}, ExecutionMode.COMMAND),
+    ],
+)
+def test_auto_chooses_what_can_be_killed_or_can_compute_beside_others(keys: dict, lane: ExecutionMode) -> None:
+    assert plan_of(unit("u", **{"mode": ExecutionMode.AUTO, **keys})).lanes == (lane,)
 
 
 def test_a_chain_of_ten_thousand_is_no_problem() -> None:

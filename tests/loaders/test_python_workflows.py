@@ -150,3 +150,62 @@ def test_a_file_with_bytes_that_are_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_bytes(b"x = '\xff'")
     with pytest.raises(InvalidWorkflow, match="SyntaxError"):
         load_definition("bad.py")
+
+
+SHY = """
+class Shy:
+    def __getattr__(self, name):
+        raise RuntimeError("working outside of a request")
+
+class Hidden:
+    @property
+    def __class__(self):
+        raise RuntimeError("working outside of a request")
+
+class Leaver:
+    def __getattr__(self, name):
+        raise SystemExit(3)
+
+shy, hidden, leaver = Shy(), Hidden(), Leaver()
+
+def __getattr__(name):
+    raise RuntimeError(f"no lazy {name}")
+"""
+
+
+def test_objects_that_raise_when_they_are_looked_at_are_no_workflows(load: Load, problems: Problems) -> None:
+    assert load(ONE + SHY, "one.py").name == "one"
+    (problem,) = problems(SHY, "shy.py")
+    assert str(problem).startswith("shy.py: has no workflow")
+    (problem,) = problems(SHY, "shy.py", "shy.py:shy")
+    assert '"shy" is not a workflow but a value of type Shy' in str(problem)
+
+
+def test_a_module_that_raises_when_it_is_asked_for_a_name_is_told(problems: Problems) -> None:
+    (problem,) = problems(SHY, "shy.py", "shy.py:flow")
+    assert str(problem) == 'shy.py: looking for "flow" in shy.py failed: RuntimeError: no lazy flow'
+
+
+def test_params_that_cannot_be_read_are_told(problems: Problems) -> None:
+    code = """
+class Odd:
+    params = 3
+    def definition(self, **given): ...
+
+def build_workflow(params):
+    return Odd()
+"""
+    (problem,) = problems(code, "odd.py", rows="3")
+    assert str(problem).startswith("odd.py: reading the params of the workflow of odd.py failed")
+
+
+def test_an_error_whose_message_leaves_the_program_is_told(problems: Problems) -> None:
+    code = """
+class Rude(Exception):
+    def __str__(self):
+        raise SystemExit(3)
+
+raise Rude
+"""
+    (problem,) = problems(code, "rude.py")
+    assert "rude.py:6: Rude: (its message cannot be shown: __str__ raised)" in str(problem)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import os
 import pytest
 
 from qtui.core.errors import InvalidWorkflow
@@ -155,6 +156,35 @@ def test_a_target_that_cannot_be_loaded_is_named_with_a_way_out(tmp_path: Path, 
     with pytest.raises(InvalidWorkflow) as raised:
         load_definition(target)
     assert str(raised.value).startswith(message)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "flow.toml")
+    os.mkfifo(tmp_path / "flow.py")
+    for target in ("flow.toml", "flow.py", "flow.py:name"):
+        with pytest.raises(InvalidWorkflow, match="is a named pipe, not a regular file"):
+            load_definition(target)
+
+
+def test_a_device_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "endless.toml").symlink_to("/dev/zero")
+    with pytest.raises(InvalidWorkflow, match="is a device, not a regular file"):
+        load_definition("endless.toml")
+
+
+def test_a_link_that_leads_nowhere_names_where_it_points(tmp_path: Path) -> None:
+    (tmp_path / "flow.toml").symlink_to("moved/away.toml")
+    (tmp_path / "round.toml").symlink_to("round.toml")
+    for target, to in (("flow.toml", "moved/away.toml"), ("round.toml", "round.toml")):
+        with pytest.raises(InvalidWorkflow) as raised:
+            load_definition(target)
+        assert f'{target}: is a symbolic link to "{to}", which leads to no file' in str(raised.value)
+
+
+def test_a_link_to_a_workflow_is_as_good_as_the_workflow(tmp_path: Path) -> None:
+    (tmp_path / "real.toml").write_text("[units.a]")
+    (tmp_path / "flow.toml").symlink_to("real.toml")
+    assert load_definition("flow.toml").units[0].id == "a"
 
 
 # -- calls -----------------------------------------------------------------------------------------------

@@ -54,7 +54,10 @@ FAULTS = [
     ("[units.a]\nretries = { max = 1, backoff = nan }", "2: units.a.retries.backoff: expected a number from 1 to 1000"),
     ("[units.a]\npriority = 1.5", "2: units.a.priority: expected a whole number, not the number 1.5"),
     ("[units.a]\nkind = 'gpu'", '2: units.a.kind: "gpu" is not one of cpu, io'),
-    ("[units.a]\nmode = 'theads'", '2: units.a.mode: "theads" is not one of auto, sequential, thread, process, async (did you'),
+    (
+        "[units.a]\nmode = 'theads'",
+        '2: units.a.mode: "theads" is not one of auto, sequential, thread, process, async (did you',
+    ),
     ("[units.a]\nenv = { A = 4 }", '2: units.a.env.A: expected a string, not the number 4 (write "4")'),
     ("[units.a.env]\nB = '1'\nA = 4", '3: units.a.env.A: expected a string, not the number 4 (write "4")'),
     ('[env]\n"A=B" = "1"\n[units.a]', "2: env.A=B: is not a name for an environment variable"),

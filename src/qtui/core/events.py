@@ -46,8 +46,8 @@ class RunReopened(NamedTuple):
 
 
 class RunStopping(NamedTuple):
-    """The run was told to end. `how`: ``drain`` lets running units finish, ``stop`` stops them, ``interrupt`` too,
-    but leaves what it cut without an end, for resume. `signal` is the signal that asked, or 0."""
+    """The run was told to end. `how`: ``drain`` lets running units finish, ``stop`` stops them, so does ``timeout``,
+    of the whole run; ``interrupt`` leaves what it cut without an end, for resume. `signal` asked for that, or is 0."""
 
     at: float
     how: str
@@ -101,6 +101,25 @@ class UnitCanceling(NamedTuple):
     reason: str
     cause: str
     killing: bool
+    at: float
+
+
+class UnitAbandoned(NamedTuple):
+    """The attempt could not be stopped and goes on by itself; its result will be dropped. `worker` is the slot that it
+    keeps, because too many have been left behind already, or 0."""
+
+    unit: int
+    attempt: int
+    worker: int
+    at: float
+
+
+class LateResult(NamedTuple):
+    """An abandoned attempt has ended by itself. `worker` is the slot that is free again for that, or 0."""
+
+    unit: int
+    attempt: int
+    worker: int
     at: float
 
 
@@ -179,6 +198,8 @@ Event = (
     | UnitStarted
     | UnitRetrying
     | UnitCanceling
+    | UnitAbandoned
+    | LateResult
     | UnitReset
     | UnitProgress
     | UnitFinished
@@ -202,6 +223,8 @@ NAMES: Mapping[type[Event], str] = {
     UnitStarted: "unit_started",
     UnitRetrying: "unit_retrying",
     UnitCanceling: "unit_canceling",
+    UnitAbandoned: "unit_abandoned",
+    LateResult: "late_result",
     UnitReset: "unit_reset",
     UnitProgress: "unit_progress",
     UnitFinished: "unit_finished",

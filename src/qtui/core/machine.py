@@ -7,8 +7,10 @@ from heapq import heappop, heappush
 from qtui.core.errors import EXIT_CANCELED, EXIT_FAILED, EXIT_OK, IllegalStep
 from qtui.core.events import (
     Event,
+    LateResult,
     RunFinished,
     RunStopping,
+    UnitAbandoned,
     UnitCanceling,
     UnitFinished,
     UnitReady,
@@ -19,6 +21,7 @@ from qtui.core.events import (
 )
 from qtui.core.model import (
     FAILURES,
+    LOST_LOOP,
     STEPS,
     ExecutionMode,
     Outcome,
@@ -40,9 +43,9 @@ QUEUEING_LANES = frozenset({ExecutionMode.COMMAND, ExecutionMode.PROCESS, Execut
 """Lanes that say themselves, with `UnitBegan`, when a unit really begins."""
 
 # Timers: (due, kind, unit, attempt). A timer that no longer fits its unit is ignored when it fires.
-RETRY_TIMER, TIMEOUT_TIMER, KILL_TIMER = 0, 1, 2
+RETRY_TIMER, TIMEOUT_TIMER, KILL_TIMER, RUN_TIMER = 0, 1, 2, 3
 
-_HARDER = ("drain", "stop", "interrupt")
+_HARDER = ("drain", "timeout", "stop", "interrupt")
 """The ways to end a run: one that is ending can only be told to end harder."""
 
 
@@ -79,6 +82,8 @@ class RunMachine:
         self._free_slots: list[int] = []
         self._slots_made = 0
         self._active = 0
+        self._left_behind: dict[tuple[int, int], int] = {}  # abandoned attempts that go on, and the slot they keep
+        self._most_abandoned = options.max_abandoned if options.max_abandoned is not None else self._target
         self._open = n
         self._run = RunState.PENDING
         self._started_at = 0.0
@@ -103,6 +108,8 @@ class RunMachine:
         self._state[number] = to
 
     def _make_ready(self, number: int, now: float) -> None:
+        if self._haunted(number):
+            return  # a second attempt beside one that cannot be stopped is not what the user wrote
         self._step(number, READY)
         self._events.append(UnitReady(number, now))
         if self._plan.table[number].action is None:
@@ -114,7 +121,7 @@ class RunMachine:
         """Start the best ready units while there are workers."""
         if self._paused or self._stopping is not None:
             return
-        while self._active < self._target:
+        while self._active + self._stuck < self._target:
             number = self._ready.pop()
             if number is None:
                 return
@@ -132,6 +139,36 @@ class RunMachine:
                 self._start(number, 0, now)
             self._effects.append(StartUnit(number, attempt, lane, slot))
 
+    @property
+    def _stuck(self) -> int:
+        """How many slots are kept by attempts that cannot be stopped."""
+        return sum(slot > 0 for slot in self._left_behind.values()) if self._left_behind else 0
+
+    def _haunted(self, number: int) -> bool:
+        """True while an abandoned attempt of the unit still goes on."""
+        return bool(self._left_behind) and any(unit == number for unit, _ in self._left_behind)
+
+    def _leave_behind(self, number: int, slot: int, now: float) -> None:
+        """An attempt could not be stopped: its slot is free at once, unless too many have been left behind already."""
+        attempt = self._attempt[number]
+        kept = slot if len(self._left_behind) >= self._most_abandoned else 0
+        self._left_behind[number, attempt] = kept
+        self._events.append(UnitAbandoned(number, attempt, kept, now))
+        if not kept:
+            heappush(self._free_slots, slot)
+
+    def _came_late(self, number: int, attempt: int, now: float) -> None:
+        """An abandoned attempt has ended: the slot that is kept longest, its own first, is free again."""
+        own = self._left_behind.pop((number, attempt))
+        slot = own or next((slot for slot in self._left_behind.values() if slot), 0)
+        for key, kept in self._left_behind.items():
+            if slot and kept == slot:
+                self._left_behind[key] = 0
+                break
+        if slot:
+            heappush(self._free_slots, slot)
+        self._events.append(LateResult(number, attempt, slot, now))
+
     def _start(self, number: int, pid: int, now: float) -> None:
         self._step(number, RUNNING)
         attempt = self._attempt[number]
@@ -142,10 +179,12 @@ class RunMachine:
         """An attempt ended badly: try again, use the fallback, or end."""
         unit = self._plan.table[number]
         tries = self._attempt[number] - self._base[number]
-        # an abandoned attempt may still be at work: a second one beside it would not be what the user wrote
-        again = tries <= unit.retry.max and unit.retry.covers(error) and not outcome.abandoned
+        innocent = error.type == LOST_LOOP
+        # an abandoned attempt goes on, for how long nobody knows: waiting for it could keep the run for ever
+        again = innocent or (tries <= unit.retry.max and unit.retry.covers(error) and not outcome.abandoned)
         if again and self._starts_more() and self._bad_need(number) is None:
-            delay = unit.retry.wait(tries, salt=number)
+            delay = 0.0 if innocent else unit.retry.wait(tries, salt=number)
+            self._base[number] += innocent
             self._step(number, RETRYING)
             self._events.append(UnitRetrying(number, self._attempt[number], delay, error, now))
             if self._left[number]:
@@ -304,6 +343,8 @@ class RunMachine:
         stopping = self._stopping
         if stopping is not None and stopping.how == "interrupt" and self._open:
             self._run, code = RunState.INTERRUPTED, 128 + stopping.signal
+        elif stopping is not None and stopping.how == "timeout" and any(state is CANCELED for state in states):
+            self._run, code = RunState.FAILED, EXIT_FAILED
         elif stopping is not None and any(state is CANCELED for state in states):
             self._run, code = RunState.CANCELED, EXIT_CANCELED
         elif any(state in FAILURES for state in states):

@@ -124,6 +124,10 @@ class RetryPolicy:
         return error.exit_code in self.on or error.type in self.on or bool(set(error.bases) & set(self.on))
 
 
+LOST_LOOP: Final = "lost_loop"
+"""The type of the error of a coroutine whose event loop another unit blocked for good: it is tried again for free."""
+
+
 class UnitError(NamedTuple):
     """Why an attempt ended badly, as plain data that can travel and be stored.
 
@@ -284,16 +288,19 @@ class QuantumUnit:
     def lane(self, default: ExecutionMode = ExecutionMode.AUTO) -> ExecutionMode:
         """The lane this unit runs in when the workflow's mode is `default`.
 
-        Commands always use the command lane and coroutine functions the async lane, whatever was asked, except
-        that `sequential` also serialises plain functions. Everything else follows the unit, then the workflow.
+        Commands always use the command lane and coroutine functions the async lane, whatever was asked. Everything
+        else follows the unit, then the workflow; `auto` is a process for ``kind = "cpu"`` or a timeout, else a thread.
         """
         if isinstance(self.action, Shell | Argv):
             return ExecutionMode.COMMAND
         mode = self.mode if self.mode is not ExecutionMode.AUTO else default
         if isinstance(self.action, Call) and self.action.is_async:
             return ExecutionMode.ASYNC
-        # until units can run in processes of their own, threads serve cpu work and timeouts too
-        return ExecutionMode.THREAD if mode in (ExecutionMode.AUTO, ExecutionMode.ASYNC) else mode
+        if mode in (ExecutionMode.AUTO, ExecutionMode.ASYNC):
+            # only a process can be killed, and only processes compute side by side
+            wants_process = self.kind == "cpu" or self.timeout is not None
+            return ExecutionMode.PROCESS if wants_process else ExecutionMode.THREAD
+        return mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,7 +310,8 @@ class RunOptions:
     `workers` is the number of units of all lanes together that may run at a time, `max_workers` the bound for
     changing it, `max_async` the most coroutines at a time, `grace` the seconds between asking a unit to stop and
     killing it. `keep_going` False starts nothing new after the first failure. `timeout` is the longest the whole run
-    may take, in seconds; `nice` is added to the niceness of every process that units run in.
+    may take, in seconds; `nice` is added to the niceness of every process that units run in. Up to `max_abandoned`
+    attempts that cannot be stopped (by default as many as `workers`) are replaced while they go on.
     """
 
     workers: int = 4
@@ -313,6 +321,7 @@ class RunOptions:
     grace: float = 5.0
     timeout: float | None = None
     nice: int = 0
+    max_abandoned: int | None = None
     mode: ExecutionMode = ExecutionMode.AUTO
     strategy: str = "adaptive"
 

@@ -27,9 +27,11 @@ from qtui.core.machine import (
     COMPLETED,
     FAILED,
     KILL_TIMER,
+    PENDING,
     READY,
     RETRY_TIMER,
     RETRYING,
+    RUN_TIMER,
     RUNNING,
     SKIPPED,
     TIMEOUT,
@@ -98,6 +100,9 @@ class Scheduler(RunMachine):
         self = cls(plan, options)
         self._run, self._paused, self._stopping = view.state, view.paused, view.stopping
         self._started_at = view.started_at or 0.0
+        self._left_behind = {key: left.worker for key, left in view.left_behind.items()}
+        if view.opened_at is not None:
+            self._add_run_timer(view.opened_at)
         if view.workers:
             self._target = view.workers
         self._state = list(view.states)
@@ -107,7 +112,7 @@ class Scheduler(RunMachine):
         self._open = sum(not state.ended for state in self._state)
         for number, last in enumerate(view.last):
             self._restore_unit(number, last, view.begun[number])
-        taken = {slot for slot in self._slot if slot}
+        taken = {slot for slot in (*self._slot, *self._left_behind.values()) if slot}
         self._slots_made = max(taken, default=0)
         self._free_slots = [slot for slot in range(1, self._slots_made + 1) if slot not in taken]
         heapify(self._timers)
@@ -164,8 +169,11 @@ class Scheduler(RunMachine):
             # the lane never said that the unit began, which loses nothing but a time
             self._start(number, 0, now)
         self._slot[number] = 0
-        heappush(self._free_slots, slot)
         self._active -= 1
+        if outcome.abandoned:
+            self._leave_behind(number, slot, now)
+        else:
+            heappush(self._free_slots, slot)
         self._ready.give_back(number)
         if not reason:
             if succeeded:
@@ -190,7 +198,12 @@ class Scheduler(RunMachine):
         self._start(number, pid, now)
 
     def _on_late(self, stimulus: LateReturned, now: float) -> None:
-        pass
+        number, attempt = stimulus
+        if stimulus not in self._left_behind:
+            return
+        self._came_late(number, attempt, now)
+        if self._run is RunState.RUNNING and self._state[number] is PENDING and not self._left[number]:
+            self._make_ready(number, now)
 
     def _on_progress(self, stimulus: ProgressReported, now: float) -> None:
         if stimulus.attempt == self._attempt[stimulus.unit] and self._state[stimulus.unit] is RUNNING:
@@ -207,6 +220,9 @@ class Scheduler(RunMachine):
             return  # an interrupted run keeps its back-offs for the day it is reopened
         while self._timers and self._timers[0][0] <= now:
             _due, kind, number, attempt = heappop(self._timers)
+            if kind == RUN_TIMER:
+                self._on_run_timeout(now)
+                continue
             if attempt != self._attempt[number]:
                 continue
             state = self._state[number]
@@ -218,6 +234,16 @@ class Scheduler(RunMachine):
             elif kind == KILL_TIMER and state is CANCELING:
                 self._kill(number, now)
 
+    def _add_run_timer(self, opened_at: float) -> None:
+        if self._options.timeout is not None:
+            heappush(self._timers, (opened_at + self._options.timeout, RUN_TIMER, -1, 0))
+
+    def _on_run_timeout(self, now: float) -> None:
+        cause = f"the run timed out after {self._options.timeout:g} s"
+        if not self._note_stopping(RunStopping(now, "timeout", cause)):
+            self._cancel_waiting(cause, now)
+            self._stop_all("cancel", cause, now, kill=False)
+
     # -- wishes ------------------------------------------------------------------------------------------
 
     def _on_run(self, stimulus: RunRequested, now: float) -> None:
@@ -225,6 +251,7 @@ class Scheduler(RunMachine):
             return
         self._run, self._started_at = RunState.RUNNING, now
         self._events.append(RunStarted(now, stimulus.name, self._target))
+        self._add_run_timer(now)
         self._make_met_ready(now)
 
     def _on_cancel(self, stimulus: CancelRequested, now: float) -> None:
@@ -278,6 +305,9 @@ class Scheduler(RunMachine):
             self._run, self._stopping = RunState.RUNNING, None
             # the reopening comes first in the record: nobody sees a finished run with pending units
             self._events.insert(0, RunReopened(now, stimulus.cause))
+            self._timers = [timer for timer in self._timers if timer[1] != RUN_TIMER]
+            heapify(self._timers)
+            self._add_run_timer(now)
             self._make_met_ready(now)  # what an interrupt had cut goes on too
 
     def _retry(self, number: int, cause: str, now: float) -> None:
@@ -301,7 +331,10 @@ class Scheduler(RunMachine):
                     self._ready.discard(fed)
                     self._reset(fed, f"{self._plan.table[number].id} runs again", now)
         self._revive(number, now)
-        if not self._left[number]:
+        if self._haunted(number):
+            message = "waits until its abandoned attempt has ended: that could not be stopped, and goes on"
+            self._events.append(Warned(number, message, now))
+        elif not self._left[number]:
             self._make_ready(number, now)
 
     def _revive(self, number: int, now: float) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 from pyrsistent import PVector, pvector
 
 from qtui.core.events import (
     Event,
+    LateResult,
     RunFinished,
     RunPaused,
     RunReopened,
     RunStarted,
     RunStopping,
     RunUnpaused,
+    UnitAbandoned,
     UnitCanceling,
     UnitFinished,
     UnitProgress,
@@ -27,7 +29,7 @@ from qtui.core.events import (
     Warned,
     WorkersChanged,
 )
-from qtui.core.model import STEPS, ExecutionMode, QuantumUnit, RunState, UnitError, UnitState
+from qtui.core.model import LOST_LOOP, STEPS, ExecutionMode, QuantumUnit, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
 
 # The columns are indexed by unit number; a PVector's C evolver sets an item in about 0.03 µs.
@@ -40,7 +42,8 @@ class RunView:
 
     Columns by unit number: `states`; `attempts` made; `bases`, the attempts made before this generation;
     `generations`; `begun`, the UnitSubmitted or UnitStarted of the latest attempt; `last`, the latest event of
-    the unit but for progress; `progress`, the latest UnitProgress of the latest attempt.
+    the unit but for progress and what concerns abandoned attempts; `left_behind`, the abandoned attempts that still
+    go on, by unit and attempt; `progress`, the latest UnitProgress of the latest attempt.
     """
 
     plan: ExecutionPlan
@@ -62,7 +65,8 @@ class RunView:
     progress: Column
     counts: Mapping[UnitState, int]
     submitted: int = 0
-    abandoned: int = 0
+    left_behind: Mapping[tuple[int, int], UnitAbandoned] = field(default_factory=dict)
+    opened_at: float | None = None
 
     @classmethod
     def initial(cls, plan: ExecutionPlan) -> RunView:
@@ -91,6 +95,22 @@ class RunView:
     def units(self) -> list[UnitView]:
         """A lens on every unit, in declared order; made anew at each call."""
         return [UnitView(self, number) for number in range(len(self.plan))]
+
+    @property
+    def abandoned(self) -> int:
+        """How many abandoned attempts still go on."""
+        return len(self.left_behind)
+
+    @property
+    def stuck(self) -> int:
+        """How many of them keep a worker."""
+        return sum(left.worker > 0 for left in self.left_behind.values())
+
+    @property
+    def stalled(self) -> bool:
+        """True if units could start, but every worker is kept by an attempt that cannot be stopped."""
+        going = self.active or self.paused or self.stopping is not None or self.state is not RunState.RUNNING
+        return not going and self.stuck > 0 and self.counts[UnitState.READY] > 0
 
     @property
     def ended(self) -> int:
@@ -243,7 +263,7 @@ class _Folding:
         self._counts = dict(view.counts)
         self._seq = view.seq
         self._submitted = view.submitted
-        self._abandoned = view.abandoned
+        self._left_behind = view.left_behind
         self._states = view.states.evolver()
         self._attempts = view.attempts.evolver()
         self._bases = view.bases.evolver()
@@ -261,7 +281,6 @@ class _Folding:
                 self._begin(event, UnitState.RUNNING)
             case UnitFinished():
                 self._step(event.unit, event.state, event)
-                self._abandoned += event.abandoned
             case UnitSubmitted():
                 self._begin(event, UnitState.READY)
                 self._submitted += 1
@@ -269,8 +288,13 @@ class _Folding:
                 self._progress[event.unit] = event
             case UnitRetrying():
                 self._step(event.unit, UnitState.RETRYING, event)
+                self._bases[event.unit] += event.error.type == LOST_LOOP
             case UnitCanceling():
                 self._step(event.unit, UnitState.CANCELING, event)
+            case UnitAbandoned():
+                self._left_behind = {**self._left_behind, (event.unit, event.attempt): event}
+            case LateResult():
+                self._left_behind = _without(self._left_behind, event)
             case UnitReset():
                 self._step(event.unit, UnitState.PENDING, event)
                 self._generations[event.unit] = event.generation
@@ -286,13 +310,14 @@ class _Folding:
         change = self._changes
         match event:
             case RunStarted():
-                change.update(name=event.name, state=RunState.RUNNING, started_at=event.at, workers=event.workers)
+                change.update(name=event.name, state=RunState.RUNNING, workers=event.workers)
+                change.update(started_at=event.at, opened_at=event.at)
             case RunPaused():
                 change["paused"] = True
             case RunUnpaused():
                 change["paused"] = False
             case RunReopened():
-                change.update(state=RunState.RUNNING, finished=None, stopping=None)
+                change.update(state=RunState.RUNNING, finished=None, stopping=None, opened_at=event.at)
             case RunStopping():
                 change["stopping"] = event
             case WorkersChanged():
@@ -333,9 +358,15 @@ class _Folding:
             progress=self._progress.persistent(),
             counts=self._counts,
             submitted=self._submitted,
-            abandoned=self._abandoned,
+            left_behind=self._left_behind,
             **self._changes,
         )
+
+
+def _without(left: Mapping[tuple[int, int], UnitAbandoned], late: LateResult) -> dict[tuple[int, int], UnitAbandoned]:
+    """What is left behind once `late` has ended; its own slot, or else the one it lets another give back, is free."""
+    kept = {key: event for key, event in left.items() if key != (late.unit, late.attempt)}
+    return {key: event._replace(worker=0) if event.worker == late.worker else event for key, event in kept.items()}
 
 
 def check_steps(before: RunView, after: RunView) -> list[str]:

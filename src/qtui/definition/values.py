@@ -187,9 +187,10 @@ def size(value: Any) -> int:
         if match is None:
             raise expected('a size such as "64M" or "1.5G"', value)
         value = int(float(match[1]) * 1024 ** "_KMGT".index(match[2] or "_"))
-    if not 0 <= value <= LARGEST:
-        raise Rejected(Fault("a size cannot be negative" if value < 0 else "is more than any disk holds"))
-    return value
+    count = int(value)
+    if not 0 <= count <= LARGEST:
+        raise Rejected(Fault("a size cannot be negative" if count < 0 else "is more than any disk holds"))
+    return count
 
 
 def signal_name(value: Any) -> str:

@@ -51,6 +51,11 @@ def attribute(holder: Any, name: str, shown: str) -> Any:
     except AttributeError:
         public = [word for word in dir(holder) if not word.startswith("__")]
         raise Rejected(Fault(f"{shown} has no {quoted(name)}", did_you_mean(name, public))) from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        message = f"looking for {quoted(name)} in {shown} failed: {type(error).__name__}: {_message(error)}"
+        raise Rejected(Fault(message)) from error
 
 
 def import_module(name: str, directory: str) -> ModuleType:
@@ -119,7 +124,9 @@ def _import_fault(error: BaseException, doing: str, directory: str, wanted: str)
 def _message(error: BaseException) -> str:
     try:
         text = error.msg if isinstance(error, SyntaxError) else str(error)
-    except Exception:  # noqa: BLE001  - a user's __str__ may do anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  - a user's __str__ may do anything
         return "(its message cannot be shown: __str__ raised)"
     return " ".join(str(text).split()) or "(no message)"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -52,10 +54,30 @@ def _exists(target: str) -> bool:
 def _existing(target: str) -> Path:
     path = Path(target)
     if not _exists(target):
-        raise _unusable(target, "there is no such file", _candidate(path))
-    if path.is_dir():
+        raise _unusable(target, _dangling(target) or "there is no such file", _candidate(path))
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
         raise _unusable(target, "is a directory", _candidate(path / "workflow.toml"))
+    if not stat.S_ISREG(mode):
+        # to read a pipe or a device could take for ever
+        raise _unusable(target, f"is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a regular file")
     return path
+
+
+_KINDS: Final = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def _dangling(target: str) -> str:
+    """What is wrong with a symbolic link that leads to no file; empty if `target` is none."""
+    try:
+        return f"is a symbolic link to {quoted(os.readlink(target))}, which leads to no file"  # noqa: PTH115
+    except (OSError, ValueError):
+        return ""
 
 
 def _candidate(path: Path) -> str | None:
@@ -69,5 +91,5 @@ def _candidate(path: Path) -> str | None:
     return f'did you mean "{path.parent / close[0]}"?' if close else None
 
 
-def _unusable(target: str, message: str, hint: str | None) -> InvalidWorkflow:
+def _unusable(target: str, message: str, hint: str | None = None) -> InvalidWorkflow:
     return InvalidWorkflow([Problem(message=message, where=quoted(target)[1:-1] or '""', hint=hint)])

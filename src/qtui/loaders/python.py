@@ -49,7 +49,7 @@ def _load(
             raise Rejected(Fault(f"has several workflows: {listed}", f"name one: {shown}:{next(iter(found))}"))
         if found:
             return _define(next(iter(found.values())), shown, directory, params, overrides)
-        if callable(getattr(module, BUILDER, None)):
+        if callable(vars(module).get(BUILDER)):
             return _build(module, shown, directory, params, overrides)
         hint = f"make a qtui.Workflow, or define {BUILDER}(params)"
         raise Rejected(Fault("has no workflow", hint))
@@ -59,7 +59,12 @@ def _load(
 
 
 def _is_workflow(value: Any) -> bool:
-    return not isinstance(value, type | ModuleType) and callable(getattr(value, "definition", None))
+    try:
+        return not isinstance(value, type | ModuleType) and callable(getattr(value, "definition", None))
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  - proxies and lazy objects of users may raise anything when they are looked at
+        return False
 
 
 def _candidates(module: ModuleType) -> dict[str, Any]:
@@ -107,7 +112,12 @@ def _build(
     workflow = guarded(lambda: builder(dict(params)), f"{BUILDER}(params)", directory)
     if not _is_workflow(workflow):
         raise Rejected(Fault(f"{BUILDER}(params) returned no workflow but a value of type {type(workflow).__name__}"))
-    declared = getattr(workflow, "params", {})
-    own = {name: value for name, value in params.items() if name in declared}
+    own = guarded(lambda: _declared(workflow, params), f"reading the params of the workflow of {shown}", directory)
     definition = _define(workflow, shown, directory, own, overrides)
     return replace(definition, params={**params, **definition.params})
+
+
+def _declared(workflow: Any, params: Mapping[str, str]) -> dict[str, str]:
+    """Those of `params` that the workflow has declared."""
+    declared = getattr(workflow, "params", {})
+    return {name: value for name, value in params.items() if name in declared}
