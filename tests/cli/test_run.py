@@ -304,7 +304,7 @@ def test_a_closed_pipe_ends_the_output_not_the_run(workflow, tmp_path) -> None:
 
 def test_an_abandoned_thread_does_not_keep_qtui_from_exiting(qtui, workflow) -> None:
     path = workflow(
-        '[units.stuck]\ncall = "steps:stuck"\ntimeout = 0.1\ngrace = 0.1\n',
+        '[units.stuck]\ncall = "steps:stuck"\nmode = "thread"\ntimeout = 0.1\ngrace = 0.1\n',
         steps="import time\ndef stuck():\n    time.sleep(300)\n",
     )
     began = time.monotonic()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-import os
 import pytest
 
 from qtui.core.errors import InvalidWorkflow

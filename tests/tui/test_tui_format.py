@@ -115,7 +115,7 @@ def test_a_thread_that_is_asked_to_stop_says_that_it_cannot_be_stopped() -> None
     session = diamond()
     session.post(CancelRequested((session.number("fetch"),)))
     session.after(3)
-    assert seen(session, "fetch") == (Look.STOP, "for 3s, a thread cannot be stopped")
+    assert seen(session, "fetch") == (Look.STOP, "for 3s (a thread cannot be stopped, waiting)")
 
 
 def test_a_unit_that_ran_out_of_time_says_after_how_long() -> None:

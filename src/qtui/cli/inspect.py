@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from qtui.cli.options import params_of
+from qtui.core.advice import advise
 from qtui.core.errors import EXIT_OK
 from qtui.core.model import WorkflowDefinition
 from qtui.core.plan import ExecutionPlan
@@ -21,8 +22,9 @@ from qtui.tui.text import clean
 
 
 def check(options: argparse.Namespace) -> int:
-    """Validate; say how large the workflow is."""
+    """Validate; say how large the workflow is, and on standard error what in it cannot work as written."""
     definition, plan = _load(options)
+    _warn(plan)
     edges = sum(len(needs) for needs in plan.needs)
     print(
         f"{clean(definition.name)}: ok, {_count(plan.unit_count, 'unit')}, {_count(edges, 'need')}, "
@@ -47,6 +49,7 @@ def graph(options: argparse.Namespace) -> int:
 
 def dry_run(definition: WorkflowDefinition, plan: ExecutionPlan) -> int:
     """Print what would run, level by level, in the order in which units would be offered to workers."""
+    _warn(plan)
     print(
         f"{clean(definition.name)}: {_count(plan.unit_count, 'unit')} would run, {definition.options.workers} at a time"
     )
@@ -57,6 +60,12 @@ def dry_run(definition: WorkflowDefinition, plan: ExecutionPlan) -> int:
         for number in numbers:
             print(f"{depth + 1:>3}  {plan.lanes[number]:<10} {clean(plan.table[number].id)}")
     return EXIT_OK
+
+
+def _warn(plan: ExecutionPlan) -> None:
+    """Advice goes to standard error, so that standard output stays what scripts read."""
+    for problem in advise(plan):
+        print(clean(str(problem)), file=sys.stderr)
 
 
 def _load(options: argparse.Namespace) -> tuple[WorkflowDefinition, ExecutionPlan]:

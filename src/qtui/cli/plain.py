@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TextIO
 
 from qtui.core.events import (
+    LateResult,
     RunFinished,
     RunPaused,
     RunReopened,
@@ -82,6 +83,8 @@ class PlainLines:
                 self._block(event.unit, event.attempt)
             case UnitFinished():
                 self._end(event)
+            case LateResult():
+                self._unit_line("late", event.unit, "  its abandoned attempt has ended by itself", event.at)
             case Warned():
                 where = f"{self._id(event.unit)}: " if event.unit >= 0 else ""
                 for number, line in enumerate(clean_lines(f"{where}{event.message}")):

@@ -88,6 +88,17 @@ def is_plain(packed: Packed) -> bool:
     return not packed.path and _STACK_GLOBAL not in packed.data
 
 
+def is_data(value: Any, packed: Packed) -> bool:
+    """True if the value itself is as good as its copy: bytes, arrays and the like, whose classes have no say in it."""
+    if packed.kind != "pickle":
+        return True
+    try:
+        memoryview(value)
+    except TypeError:
+        return False
+    return True
+
+
 def dumps(value: Any) -> bytes:
     """A pickle that another process of ours can load: what it could not import goes by value, with cloudpickle."""
     return _pickle(value)[0]

@@ -12,10 +12,10 @@ Frames from qtui (marshalled tuples; `Packed` values as tuples):
 Frames to qtui:
   ("ready", pid)
   ("progress", unit, attempt, done, total, message)
-  ("value", packed, seconds, metrics, worn)      `worn`: do not use this worker again
+  ("value", packed, whether it stays at hand for the next job, seconds, metrics, worn)
   ("error", UnitError, seconds, metrics, worn)
   ("canceled", seconds, metrics)
-`worn` is "" or why: "leftovers" (children or threads of the unit are still there), "used" (it is time for a new one).
+`worn` is "" or why this worker is not to be used again: "leftovers" (children or threads of the unit are still there), "used" (it is time for a new one).
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ from typing import Any
 from qtui.core.errors import Canceled
 from qtui.core.model import QuantumUnit, UnitState
 from qtui.core.plan import Need
+from qtui.engine import packing
 from qtui.engine.context import ExecutionContext, current_context
 from qtui.engine.failure import describe_exception
 from qtui.engine.logpage import LogPage
-from qtui.engine.packing import Packed, is_plain, load_value, pack, unpack
+from qtui.engine.packing import Packed, load_value, pack, unpack
 from qtui.engine.wire import FrameReader, frame
 
 RECYCLE_AFTER = 5000
@@ -184,7 +185,9 @@ class Worker:
             self._running = True
             try:
                 value = self._call(job, context)
-                answer: tuple[Any, ...] = ("value", self._pack(value, job))
+                packed = self._pack(value, job)
+                stays = bool(packed.path) and packing.is_data(value, packed)
+                answer: tuple[Any, ...] = ("value", tuple(packed), stays)
             finally:
                 self._running = False
         except Canceled:
@@ -197,7 +200,7 @@ class Worker:
         self._deliver_output()
         seconds = time.monotonic() - began
         worn = "leftovers" if self._leaves_something(threads) else self._worn(seconds)
-        return (*answer, seconds, _plain_metrics(metrics), worn), value if answer[0] == "value" else None
+        return (*answer, seconds, _plain_metrics(metrics), worn), value if answer[0] == "value" and answer[2] else None
 
     def _call(self, job: Job, context: ExecutionContext) -> Any:
         token = current_context.set(context)
@@ -209,17 +212,17 @@ class Worker:
         finally:
             current_context.reset(token)
 
-    def _pack(self, value: Any, job: Job) -> tuple[Any, ...]:
+    def _pack(self, value: Any, job: Job) -> Packed:
         try:
             packed = pack(value, lambda: f"{self._values}{job.number}.{job.attempt}")
-            if not packed.path and not is_plain(packed):
+            if not packed.path and not packing.is_plain(packed):
                 unpack(packed)  # one that cannot be loaded is this unit's mistake, not that of those who need it
         except (Canceled, OSError):
             raise
         except BaseException as error:
             what = describe_exception(error)
             raise ResultError(f"its result cannot be sent to other units: {what.type}: {what.message}") from error
-        return tuple(packed)
+        return packed
 
     # -- around it ---------------------------------------------------------------------------------------
 

@@ -60,9 +60,11 @@ def after_output(unit: UnitView, now: float) -> list[Detail]:
         case _:
             pass
     if found := badges(unit):
+        left = unit.view.left_behind.get((unit.number, unit.attempt))
+        on = f"and is still running, for {short_clock(now - left.at)} now" if left else "and ended by itself later"
         texts = {
             "fallback": "the fallback value was used instead of a result",
-            "abandoned": "the attempt could not be stopped and was left behind",
+            "abandoned": f"the attempt could not be stopped {on}",
         }
         lines += [Detail(texts[badge], Role.WARNING) for badge in found.split()]
     return lines

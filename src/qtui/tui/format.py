@@ -274,7 +274,7 @@ def short_error(unit: UnitView) -> str:
     error = unit.error
     if error is None:
         return clean(unit.cause)
-    if error.exit_code is not None:
+    if error.exit_code is not None and error.exit_code >= 0:
         return f"exit {error.exit_code}"
     return clean(str(error)).removeprefix("timed out ").strip()
 
@@ -312,5 +312,5 @@ def _stopping(unit: UnitView, now: float) -> str:
         return ""
     words = f"{'killing ' if last.killing else ''}for {max(0, int(now - last.at))}s"
     if unit.lane in (ExecutionMode.THREAD, ExecutionMode.SEQUENTIAL):
-        words += ", a thread cannot be stopped"
+        words += " (a thread cannot be stopped, waiting)"
     return f"{words}: {clean(last.cause)}" if last.reason == "timeout" else words

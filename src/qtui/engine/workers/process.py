@@ -116,7 +116,7 @@ class _Slot:
         self._doomed = False
         self._answer: tuple[Outcome, Any] | None = None
         self._known: set[int] = set()
-        self._made: tuple[int, packing.Packed] | None = None
+        self._stays: packing.Packed | None = None
         lane.watch(self._keeper, self._on_report)
         lane.selector.register(ours, selectors.EVENT_READ, self._on_ready)
         self._keeper.run([sys.executable, "-c", _BOOT, _SOURCES], {}, lane.cwd, worker=True)
@@ -211,7 +211,7 @@ class _Slot:
             packed = host.packed_of(number)
         except Exception as error:
             raise _cannot_send(f"the result of {name}", error) from error
-        if self._made is not None and self._made == (number, packed) and self._made[1] is packed:
+        if packed is self._stays:  # the worker has just made it
             return number, name, str(state), True
         return number, name, str(state), tuple(packed)
 
@@ -248,8 +248,10 @@ class _Slot:
                     self._lane.idle.append(self)
             case ("progress", *progress):
                 self._lane.host.report_progress(*progress)
-            case ("value", packed, seconds, metrics, worn):
-                self._on_answer(Outcome(None, False, False, seconds, metrics), packing.Packed(*packed), worn)
+            case ("value", fields, stays, seconds, metrics, worn):
+                packed = packing.Packed(*fields)
+                self._stays = packed if stays else None
+                self._on_answer(Outcome(None, False, False, seconds, metrics), packed, worn)
             case ("error", error, seconds, metrics, worn):
                 self._on_answer(Outcome(UnitError(*error), False, False, seconds, metrics), None, worn)
             case ("canceled", seconds, metrics, worn):
@@ -259,7 +261,6 @@ class _Slot:
         attempt = self._attempt
         if attempt is None:
             return
-        self._made = (attempt.start.unit, value) if value is not None else None
         if self._doomed or worn == "leftovers":
             self._answer = (outcome, value)  # reported when nothing is left of the unit
             self._close_channel()

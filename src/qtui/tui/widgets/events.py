@@ -11,12 +11,14 @@ from textual.binding import BindingType
 
 from qtui.core.events import (
     Event,
+    LateResult,
     RunFinished,
     RunPaused,
     RunReopened,
     RunStarted,
     RunStopping,
     RunUnpaused,
+    UnitAbandoned,
     UnitCanceling,
     UnitFinished,
     UnitProgress,
@@ -145,6 +147,10 @@ def event_text(event: Event) -> str:
             return f"{clean(str(event.error))}; tried again in {event.delay:g} s"
         case UnitCanceling():
             return f"{'being killed' if event.killing else 'asked to stop'}: {clean(event.cause)}"
+        case UnitAbandoned():
+            return "could not be stopped: goes on by itself, its result will be dropped"
+        case LateResult():
+            return "its abandoned attempt has ended by itself"
         case UnitReset() | RunReopened():
             return clean(event.cause)
         case RunStarted():
@@ -152,7 +158,8 @@ def event_text(event: Event) -> str:
         case RunPaused() | RunUnpaused():
             return clean(event.cause)
         case RunStopping():
-            how = {"drain": "nothing new starts", "stop": "the run is being stopped"}.get(event.how, "interrupted")
+            stopped = "the run is being stopped"
+            how = {"drain": "nothing new starts", "stop": stopped, "timeout": stopped}.get(event.how, "interrupted")
             return f"{how}: {clean(event.cause)}"
         case RunFinished():
             return f"run {event.state.value} after {short_clock(event.duration)}"

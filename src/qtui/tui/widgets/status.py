@@ -59,8 +59,10 @@ def situation(view: RunView) -> tuple[str, Role]:
         return f"stopping, {left}; X s kills", Role.WARNING
     if view.paused:
         return "paused: nothing new starts; p goes on", Role.WARNING
+    if view.stalled:
+        return f"stalled by {view.abandoned} abandoned units that cannot be stopped; X ends the run", Role.WARNING
     if view.abandoned:
-        return f"{view.abandoned} left behind: could not be stopped", Role.WARNING
+        return f"{view.abandoned} abandoned, still running: could not be stopped", Role.WARNING
     if failed:
         return f"{failed} failed: f next, r again, R all", Role.ERROR
     return "", Role.MUTED
