@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -13,7 +13,7 @@ from benchmarks.measure import Plan, Results, Series
 from benchmarks.model import Group, Row
 
 PACKAGES = ("qtui", "pebble", "numpy", "ninja")
-LABEL_WIDTH = 62
+LABEL_WIDTH = 68
 
 
 def table(groups: Iterable[Group], results: Results, plan: Plan) -> str:
@@ -58,7 +58,9 @@ def verdict(ratio: float | None, goal: float | None) -> str:
 
 def _section(group: Group, results: Results, plan: Plan) -> str:
     lines = [f"{group.key}: {group.title}"]
-    lines.append(f"  {'':{LABEL_WIDTH}} {'median':>11} {'lowest':>9} {'highest':>9} {'ratio':>7} {'goal':>7}  n")
+    lines.append(
+        f"  {'':{LABEL_WIDTH}} {'median':>11} {'lowest':>9} {'highest':>9} {'ratio':>7} {'lowest':>7} {'goal':>7}  n"
+    )
     for row in group.rows:
         lines.append(f"  {_line(group, row, results, plan)}")
     return "\n".join(lines)
@@ -75,12 +77,11 @@ def _line(group: Group, row: Row, results: Results, plan: Plan) -> str:
     scale = unit.factor / (group.items_of(group.quick if plan.quick else group.size) if unit.divided else 1)
     middle, low, high = (figure * scale for figure in (statistics.median(figures), min(figures), max(figures)))
     ratio = _ratio(group, row, results)
-    shown_ratio = f"{ratio:.2f}x" if ratio is not None else "-"
-    goal = f"{row.goal:.2f}x" if row.goal is not None else ""
+    ratios = f"{_times(ratio):>7} {_times(_ratio(group, row, results, min)):>7} {_times(row.goal):>7}"
     n = f"{len(figures)} x {round(statistics.median(series.rounds))}"
     # a smoke run's work is too small for its figures to say anything about a goal
     judged = "" if plan.quick else verdict(ratio, row.goal)
-    shown = f"{middle:8.1f} {unit.name} {low:9.1f} {high:9.1f} {shown_ratio:>7} {goal:>7}"
+    shown = f"{middle:8.1f} {unit.name} {low:9.1f} {high:9.1f} {ratios}"
     return f"{label:{LABEL_WIDTH}} {shown}  {n}  {judged}".rstrip()
 
 
@@ -89,10 +90,16 @@ def _note(row: Row, series: Series) -> str:
     return f" ({row.note} in {statistics.median(figures):g} steps)" if figures else ""
 
 
-def _ratio(group: Group, row: Row, results: Results) -> float | None:
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}x"
+
+
+def _ratio(
+    group: Group, row: Row, results: Results, typical: Callable[[list[float]], float] = statistics.median
+) -> float | None:
     case, metric = row.base or group.base
     own, base = _figures(results[group.key, row.case], row.metric), _figures(results[group.key, case], metric)
-    return statistics.median(own) / statistics.median(base) if own and base and statistics.median(base) else None
+    return typical(own) / typical(base) if own and base and typical(base) else None
 
 
 def _figures(series: Series, metric: str) -> list[float]:
@@ -108,6 +115,7 @@ def _row_data(group: Group, row: Row, results: Results) -> dict[str, Any]:
         "metric": row.metric,
         "median": statistics.median(figures) if figures else None,
         "ratio": ratio,
+        "ratio_of_lowest": _ratio(group, row, results, min),
         "goal": row.goal,
         "verdict": verdict(ratio, row.goal),
     }

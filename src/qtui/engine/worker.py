@@ -15,7 +15,8 @@ Frames to qtui:
   ("value", packed, whether it stays at hand for the next job, seconds, metrics, worn)
   ("error", UnitError, seconds, metrics, worn)
   ("canceled", seconds, metrics)
-`worn` is "" or why this worker is not to be used again: "leftovers" (children or threads of the unit are still there), "used" (it is time for a new one).
+`worn` is "" or why this worker is not to be used again: "leftovers" (children or threads of the unit are still there),
+"used" (it is time for a new one).
 """
 
 from __future__ import annotations

@@ -57,9 +57,10 @@ class ProcessLane(SlotLane):
         attempt.kept.stop(kill=True)
 
     def release(self) -> None:
-        """Let idle workers go."""
-        while self.idle:
-            self.idle.pop().let_go()
+        """Let every worker go that has nothing to do, also those that are still starting."""
+        for slot in list(self._slots):
+            if slot.free:
+                slot.let_go()
 
     def forget(self, slot: _Slot) -> None:
         """A slot is of no more use."""
@@ -121,6 +122,11 @@ class _Slot:
         lane.selector.register(ours, selectors.EVENT_READ, self._on_ready)
         self._keeper.run([sys.executable, "-c", _BOOT, _SOURCES], {}, lane.cwd, worker=True)
         self._send(lane.init_frame())
+
+    @property
+    def free(self) -> bool:
+        """True while no attempt is waiting for it or runs in it."""
+        return self._attempt is None
 
     # -- an attempt --------------------------------------------------------------------------------------
 
@@ -200,6 +206,7 @@ class _Slot:
             self._context.deadline,
         )
         self._known.add(key)
+        self._stays = None  # for the very next job only
         return frame(job)
 
     def _need(self, number: int) -> tuple[Any, ...]:
