@@ -250,6 +250,32 @@ def test_check_and_graph(qtui, workflow) -> None:
     assert '"needs": [\n        "a"\n      ]' in qtui("graph", path, "--format", "json").stdout
 
 
+THREAD = (
+    '[units.fetch]\ncall = "steps:f"\nmode = "thread"\ntimeout = "90s"\n[units.safe]\nrun = "true"\ntimeout = "90s"\n'
+)
+
+
+@pytest.mark.parametrize("command", [["check"], ["run", "-n"]])
+def test_a_timeout_that_cannot_be_enforced_is_told_beside_the_answer(qtui, workflow, command) -> None:
+    result = qtui(*command, workflow(THREAD, steps="def f(): pass\n"))
+
+    assert result.returncode == 0
+    (warning,) = result.stderr.splitlines()
+    assert "flow.toml:1: units.fetch: its timeout of 90 s cannot be enforced" in warning
+    assert 'mode = "process"' in warning
+    assert "units.fetch" not in result.stdout
+
+
+def test_a_run_that_takes_too_long_fails_and_says_why(qtui, workflow) -> None:
+    path = workflow('[workflow]\ntimeout = "1s"\n[units.long]\nrun = "sleep 300"\n[units.after]\nneeds = ["long"]\n')
+
+    result = qtui(path)
+
+    assert result.returncode == 1
+    assert "the run timed out after 1 s" in result.stdout.splitlines()[-1]
+    assert "(2 canceled)" in result.stdout.splitlines()[-1]
+
+
 @pytest.fixture
 def slow_run(workflow, tmp_path):
     """A run with a command that takes long, in the background."""

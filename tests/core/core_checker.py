@@ -23,6 +23,7 @@ from qtui.core.events import (
     UnitRetrying,
     UnitStarted,
     UnitSubmitted,
+    Warned,
     WorkersChanged,
 )
 from qtui.core.machine import QUEUEING_LANES
@@ -108,6 +109,8 @@ class Checker:
         require(fold(before, decision.events) == self.view, "folding a batch differs from folding one by one")
         self._arrays(scheduler)
         self._wishes(before)
+        warned = [e for e in decision.events if isinstance(e, Warned) and e.message.startswith("stalled by")]
+        require(len(warned) == (self.view.stalled and not before.stalled), f"stalled: {self.view.stalled}, {warned}")
         for number in range(len(self.plan)):
             self._resting(number)
         self._timers()
@@ -266,7 +269,7 @@ class Checker:
         error = UnitError("timeout", "") if reason else outcome.error or UnitError("lost", "")
         tries = self.view.attempts[number] - self.view.bases[number]
         again = tries <= unit.retry.max and unit.retry.covers(error) and not outcome.abandoned
-        again = again or error.type == LOST_LOOP
+        again = again or (error.type == LOST_LOOP and not outcome.abandoned)
         if again and self._starts_more() and not self._has_bad_need(number):
             return "retrying", False
         if unit.fallback is not None:

@@ -53,7 +53,8 @@ EXIT_3 = Outcome(error=UnitError("exit", "exit code 3", exit_code=3))
 ERROR = Outcome(error=UnitError("ValueError", "wrong", bases=("Exception",)), seconds=0.5)
 STOPPED = Outcome(canceled=True)
 LOOP_LOST = Outcome(error=UnitError(LOST_LOOP, "another unit blocked its loop"))
-OUTCOMES = (SUCCESS, SUCCESS, SUCCESS, SUCCESS, ERROR, ERROR, EXIT_3, LOST, ABANDONED, STOPPED, LOOP_LOST)
+LEFT_LOOP = LOOP_LOST._replace(abandoned=True)
+OUTCOMES = (SUCCESS, SUCCESS, SUCCESS, SUCCESS, ERROR, ERROR, EXIT_3, LOST, ABANDONED, STOPPED, LOOP_LOST, LEFT_LOOP)
 
 
 def random_unit(rng: Random, name: str, needs: tuple[str, ...]) -> QuantumUnit:

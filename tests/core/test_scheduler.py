@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from core_driver import COMMAND, COROUTINE, SUCCESS, Run, milestone, plan_of, unit
 
-from qtui.core.events import LateResult, RunFinished, RunStarted, UnitProgress, UnitStarted, UnitSubmitted, Warned
-from qtui.core.model import LOST_LOOP, ExecutionMode, Fallback, Outcome, RetryPolicy, RunOptions, RunState, UnitError
+from qtui.core.events import RunFinished, RunStarted, UnitProgress, UnitStarted, UnitSubmitted, Warned
+from qtui.core.model import ExecutionMode, Fallback, Outcome, RetryPolicy, RunOptions, RunState, UnitError
 from qtui.core.scheduler import Scheduler
 from qtui.core.stimuli import (
-    CancelRunRequested,
-    LateReturned,
     PauseRequested,
     ProgressReported,
     RetryRequested,
@@ -296,91 +294,6 @@ def test_an_abandoned_attempt_is_not_tried_again_and_is_counted() -> None:
     run.returns("a", Outcome(abandoned=True))
     assert run.states() == {"a": "timeout", "b": "skipped"}
     assert run.view.abandoned == 1
-
-
-def test_an_abandoned_attempt_counts_until_it_ends_by_itself() -> None:
-    run = Run(unit("a", timeout=1, grace=0), workers=2)
-    run.wait(1)
-    run.returns("a", Outcome(abandoned=True))
-    assert run.end == ("failed", 1)
-    assert run.view.abandoned == 1
-    assert [type(event) for event in run.send(LateReturned(0, 1))] == [LateResult]
-    assert run.view.abandoned == 0
-    assert run.send(LateReturned(0, 1)) == []
-
-
-def test_an_abandoned_attempt_is_replaced_until_too_many_are_left_behind() -> None:
-    names = [f"u{number}" for number in range(5)]
-    run = Run(*(unit(name, grace=0) for name in names), workers=2, max_abandoned=1)
-    run.cancel("u0", "u1")
-    run.returns("u0", Outcome(canceled=True, abandoned=True))
-    assert run.running == {"u1", "u2"}
-    run.returns("u1", Outcome(canceled=True, abandoned=True))
-    assert run.running == {"u2"}, "the worker of the second one is not free"
-    run.cancel("u2")
-    run.returns("u2", Outcome(canceled=True, abandoned=True))
-    assert run.running == set()
-    assert (run.view.stalled, run.view.abandoned, run.view.stuck) == (True, 3, 2)
-    run.send(LateReturned(0, 1))
-    assert run.running == {"u3"}
-    assert not run.view.stalled
-
-
-def test_a_stalled_run_can_still_be_ended() -> None:
-    run = Run(unit("a", grace=0), unit("b"), workers=1, max_abandoned=0)
-    run.cancel("a")
-    run.returns("a", Outcome(canceled=True, abandoned=True))
-    assert run.view.stalled
-    run.send(CancelRunRequested("stop"))
-    assert run.end == ("canceled", 130)
-
-
-def test_a_unit_runs_again_only_when_its_abandoned_attempt_has_ended() -> None:
-    run = Run(unit("a", grace=0), unit("b"))
-    run.cancel("a")
-    run.returns("a", Outcome(canceled=True, abandoned=True))
-    run.retry("a")
-    assert run.state("a") == "pending"
-    assert "waits until its abandoned attempt has ended" in run.said(Warned)[-1].message
-    run.send(LateReturned(0, 1))
-    assert run.state("a") == "running"
-    run.succeed("a", "b")
-    assert run.end == ("completed", 0)
-
-
-def test_a_unit_whose_loop_was_lost_is_tried_again_for_free() -> None:
-    run = Run(unit("a", action=COROUTINE))
-    for _ in range(3):
-        run.fail("a", LOST_LOOP)
-        run.wait(0)
-        assert run.state("a") == "running"
-    run.fail("a")
-    assert run.state("a") == "failed"
-
-
-# -- the whole run ---------------------------------------------------------------------------------------
-
-
-def test_a_run_that_takes_too_long_is_stopped_and_has_failed() -> None:
-    run = Run(unit("a"), unit("b", "a"), timeout=60)
-    run.wait(59)
-    assert run.running == {"a"}
-    run.wait(1)
-    assert run.states() == {"a": "canceling", "b": "canceled"}
-    run.stopped("a")
-    assert run.unit("a").cause == "the run timed out after 60 s"
-    assert run.end == ("failed", 1)
-
-
-def test_a_reopened_run_gets_its_time_anew() -> None:
-    run = Run(unit("a"), timeout=60)
-    run.succeed("a")
-    run.wait(100)
-    run.retry("a")
-    run.wait(59)
-    assert run.running == {"a"}
-    run.wait(1)
-    assert run.state("a") == "canceling"
 
 
 def test_late_messages_are_ignored() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,17 @@ from qtui.engine.bus import EventBus
 from qtui.engine.engine import Engine
 from qtui.engine.files import RunFiles
 
+RUN = f"test-{os.getpid()}"
+"""The run's id in all tests: what carries it in its environment was started by one of them."""
+
+
+@pytest.fixture(autouse=True)
+def own_temporary_directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What else the machine does must not look like something left behind."""
+    directory = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setenv("TMPDIR", str(directory))
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
@@ -28,7 +40,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         run = Engine(
             plan,
             RunOptions(**{"workers": 4, **options}),
-            run="test",
+            run=RUN,
             name="test",
             files=RunFiles(tmp_path / f"run{len(engines)}"),
             params=params,
@@ -44,7 +56,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
+def nothing_left_behind(own_temporary_directory: None) -> Iterator[None]:
     """What a test made is gone soon after it: threads, processes (also those that hid), descriptors, directories.
 
     Abandoned threads end by themselves.
@@ -67,11 +79,11 @@ def temporary_directories() -> set[Path]:
 
 
 def processes_of_runs() -> list[int]:
-    """Processes that units of the run `test` started, wherever they have gone."""
+    """Processes that units started, wherever they have gone."""
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
-            if b"QTUI_RUN=test" in path.read_bytes().split(b"\0"):
+            if f"QTUI_RUN={RUN}".encode() in path.read_bytes().split(b"\0"):
                 found.append(int(path.parent.name))
         except OSError:
             continue  # ended, or somebody else's

@@ -193,8 +193,8 @@ def test_a_bug_in_the_scheduler_ends_the_run_with_the_story(start: Start, monkey
 
 
 def test_a_mode_without_a_lane_is_refused_before_anything_runs(start: Start) -> None:
-    with pytest.raises(UsageError, match="process"):
-        start(call("u", lambda: 1, mode=ExecutionMode.PROCESS))
+    with pytest.raises(UsageError, match="custom"):
+        start(call("u", lambda: 1, mode=ExecutionMode.CUSTOM))
 
 
 def test_a_sample_has_the_processes_of_running_commands(start: Start) -> None:

@@ -109,7 +109,7 @@ def test_the_file_never_grows_far_beyond_its_limit(tmp_path: Path) -> None:
 
 def test_files_of_a_run_without_a_directory_are_gone_after_it() -> None:
     files = RunFiles()
-    folder = files.folder("logs")
+    folder = Path(files.folder("logs"))
     (folder / "a.log").write_text("something")
     assert folder.stat().st_mode & 0o777 == 0o700
 
@@ -121,7 +121,7 @@ def test_files_of_a_run_without_a_directory_are_gone_after_it() -> None:
 
 def test_only_the_values_of_a_run_with_a_directory_are_gone_after_it(tmp_path: Path) -> None:
     files = RunFiles(tmp_path)
-    logs, values = files.folder("logs"), files.folder("values")
+    logs, values = Path(files.folder("logs")), Path(files.folder("values"))
 
     files.close()
 

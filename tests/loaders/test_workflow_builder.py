@@ -236,3 +236,14 @@ def test_workflows_nest_but_not_in_circles() -> None:
     assert list(_units(outer)) == ["m.i.load"]
     assert "cannot include itself" in _message(lambda: inner.include(outer, "o"))
     assert "already taken" in _message(lambda: outer.include(inner, "m"))
+
+
+def test_commands_say_how_they_stop_and_functions_cannot() -> None:
+    workflow = Workflow("w", timeout="2h", nice=5)
+    workflow.command("a", run="true", stop_signal="SIGINT", leftovers="keep", pty=True, log={"max": "1M"})
+    definition = workflow.definition()
+    (unit,) = definition.units
+    assert (unit.stop_signal, unit.leftovers, unit.pty, unit.log_max) == ("INT", "keep", True, 1 << 20)
+    assert (definition.options.timeout, definition.options.nice) == (7200.0, 5)
+
+    assert "units.b.stop_signal: unknown key" in _message(lambda: workflow.unit(load, name="b", stop_signal="INT"))

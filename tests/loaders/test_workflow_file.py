@@ -101,6 +101,54 @@ def test_every_key_lands_where_it_belongs(load: Load, tmp_path: Path) -> None:
     assert done.dependencies == ("*",)
 
 
+STOPPING = """
+[workflow]
+timeout = "2h"
+nice = 5
+mode = "process"
+
+[defaults]
+stop_signal = "SIGHUP"
+leftovers = "keep"
+pty = true
+log = { max = "1M" }
+
+[units.own]
+run = "true"
+stop_signal = "int"
+leftovers = "kill"
+pty = false
+log = { max = 65536 }
+
+[units.given]
+argv = ["true"]
+
+[units.function]
+call = "json:dumps"
+args = { obj = 1 }
+log = { max = "64K" }
+
+[units.milestone]
+"""
+
+
+def test_how_a_unit_stops_and_how_much_it_may_say_lands_where_it_belongs(load: Load) -> None:
+    definition = load(STOPPING)
+    assert (definition.options.timeout, definition.options.nice) == (7200.0, 5)
+    assert definition.options.mode is ExecutionMode.PROCESS
+    own, given, function, _ = definition.units
+    assert (own.stop_signal, own.leftovers, own.pty, own.log_max) == ("INT", "kill", False, 64 << 10)
+    assert (given.stop_signal, given.leftovers, given.pty, given.log_max) == ("HUP", "keep", True, 1 << 20)
+    assert function.log_max == 64 << 10
+
+
+def test_what_is_not_said_is_the_models_default(load: Load) -> None:
+    definition = load('[units.a]\nrun = "true"')
+    (unit,) = definition.units
+    assert (unit.stop_signal, unit.leftovers, unit.pty, unit.log_max) == ("TERM", "kill", False, 64 << 20)
+    assert (definition.options.timeout, definition.options.nice) == (None, 0)
+
+
 def test_the_closest_environment_wins_and_sees_the_ones_around_it(load: Load) -> None:
     fetch, merge, _ = load(FULL).units
     assert fetch.env == {"DAY": "2024-05-01", "LEVEL": "3", "WHERE": "2024-05-01/2"}

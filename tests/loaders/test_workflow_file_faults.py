@@ -28,6 +28,29 @@ FAULTS = [
     ("[defaults]\nrun = 'x'\n[units.a]", "2: defaults.run: cannot be a default (write it in [units.NAME])"),
     ("[units.a]\nretries = { max = 1, delays = 3 }", '2: units.a.retries.delays: unknown key (did you mean "delay"?)'),
     ("[units.a.retries]\nmax = 1\ndelays = 3", '3: units.a.retries.delays: unknown key (did you mean "delay"?)'),
+    # keys of commands
+    (
+        "[units.a]\ncall = 'json:loads'\nargs = { s = '1' }\npty = true",
+        "4: units.a.pty: only commands have it, not a call",
+    ),
+    ("[units.a]\nleftovers = 'keep'", "2: units.a.leftovers: only commands have it, not a milestone"),
+    (
+        "[units.a]\nrun = 'x'\nstop_signal = 'STOP'",
+        '3: units.a.stop_signal: "STOP" is not one of TERM, INT, HUP, QUIT, ',
+    ),
+    ("[units.a]\nrun = 'x'\nstop_signal = 2", "3: units.a.stop_signal: expected one of TERM, INT, HUP"),
+    ("[units.a]\nrun = 'x'\nleftovers = 'keap'", '3: units.a.leftovers: "keap" is not one of kill, keep (did you mean'),
+    ("[units.a]\nrun = 'x'\npty = 1", "3: units.a.pty: expected true or false, not the number 1"),
+    ("[units.a]\nlog = '64M'", "2: units.a.log: expected a table"),
+    ("[units.a]\nlog = {}", "2: units.a.log: max is missing"),
+    (
+        "[units.a]\nlog = { max = '1K' }",
+        "2: units.a.log.max: is less than 64K, which would cut off the message of an er",
+    ),
+    ("[units.a]\nlog = { max = -1 }", "2: units.a.log.max: a size cannot be negative"),
+    ("[units.a]\nlog = { mx = 3 }", '2: units.a.log.mx: unknown key (did you mean "max"?)'),
+    ("[workflow]\nnice = 20\n[units.a]", "2: workflow.nice: expected a whole number from 0 to 19, not the number 20"),
+    ("[workflow]\ntimeout = 0\n[units.a]", "2: workflow.timeout: must be longer than 0"),
     # values of the wrong kind
     ("version = 2\n[units.a]", "1: version: expected 1, the version known here, not the number 2"),
     ("version = true\n[units.a]", "1: version: expected 1"),

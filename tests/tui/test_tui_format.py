@@ -11,7 +11,8 @@ from scripted import ScriptedSession
 
 from qtui.core.model import Argv, ExecutionMode, Outcome, RetryPolicy, RunOptions, UnitError
 from qtui.core.state import RunView
-from qtui.core.stimuli import CancelRequested, CancelRunRequested, PauseRequested
+from qtui.core.stimuli import CancelRequested, CancelRunRequested, LateReturned, PauseRequested, RetryRequested
+from qtui.tui.details import after_output, before_output
 from qtui.tui.format import (
     ASCII,
     SIGNS,
@@ -28,6 +29,7 @@ from qtui.tui.format import (
 from qtui.tui.panes import Arrangement, Pane, arrangement_for, panes_shown
 from qtui.tui.widgets.header import counts_line, look_counts, progress_line
 from qtui.tui.widgets.lines import Line
+from qtui.tui.widgets.status import situation
 
 
 def seen(session: ScriptedSession, name: str) -> tuple[Look, str]:
@@ -140,6 +142,67 @@ def test_an_abandoned_attempt_is_told() -> None:
     session.post(CancelRequested((session.number("fetch"),)))
     session.returns("fetch", Outcome(canceled=True, abandoned=True))
     assert seen(session, "fetch")[1] == "by you abandoned"
+
+
+def abandons(session: ScriptedSession, name: str) -> None:
+    """A unit is canceled, and its thread cannot be stopped."""
+    session.post(CancelRequested((session.number(name),)))
+    session.returns(name, Outcome(canceled=True, abandoned=True))
+
+
+def told(session: ScriptedSession, name: str) -> list[str]:
+    """What the details say of a unit below its output."""
+    return [line.text for line in after_output(session.view().unit(session.number(name)), session.now())]
+
+
+def test_the_details_tell_how_long_an_abandoned_attempt_goes_on() -> None:
+    session = diamond()
+    abandons(session, "fetch")
+    session.after(41)
+    assert told(session, "fetch")[-1] == "the attempt could not be stopped and is still running, for 0:41 now"
+    session.post(LateReturned(session.number("fetch"), 1))
+    assert told(session, "fetch")[-1] == "the attempt could not be stopped and ended by itself later"
+
+
+def test_the_status_line_counts_the_abandoned_attempts_that_go_on() -> None:
+    session = ScriptedSession([unit("a"), unit("b")])
+    abandons(session, "a")
+    assert situation(session.view())[0] == "1 abandoned, still running: could not be stopped"
+    session.completes("b")
+    assert situation(session.view())[0] == "canceled; 1 abandoned, still running; q leaves"
+    session.post(LateReturned(session.number("a"), 1))
+    assert situation(session.view())[0] == "canceled; q leaves"
+
+
+def test_a_unit_that_waits_for_its_own_abandoned_attempt_says_so() -> None:
+    session = ScriptedSession([unit("a"), unit("b")])
+    abandons(session, "a")
+    session.post(RetryRequested((session.number("a"),)))
+    words = "waits for attempt 1, which could not be stopped"
+    assert seen(session, "a") == (Look.WAIT, words)
+    again = session.view().unit(session.number("a"))
+    assert [line.text for line in before_output(again, session.now(), UNICODE)] == [words]
+    assert told(session, "a") == [words]
+    session.post(LateReturned(session.number("a"), 1))
+    assert seen(session, "a") == (Look.RUN, "")
+
+
+def test_a_stalled_run_says_what_stalls_it() -> None:
+    session = ScriptedSession([unit("a"), unit("b")], RunOptions(workers=1, max_abandoned=0))
+    abandons(session, "a")
+    assert seen(session, "b") == (Look.QUEUE, "1 of 1 workers busy, 1 by abandoned attempts")
+    assert situation(session.view())[0].startswith("stalled by 1 abandoned")
+    session.post(LateReturned(session.number("a"), 1))
+    assert seen(session, "b") == (Look.RUN, "")
+
+
+def test_a_run_that_timed_out_says_so_while_it_stops_and_when_it_has() -> None:
+    session = ScriptedSession([unit("a")], RunOptions(timeout=60))
+    session.after(60)
+    assert run_word(session.view())[0] == "STOPPING"
+    session.stops("a")
+    assert run_word(session.view())[0] == "FAILED"
+    assert situation(session.view())[0].startswith("the run timed out after 60 s")
 
 
 def test_hostile_errors_are_safe_in_a_row() -> None:

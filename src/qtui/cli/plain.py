@@ -18,9 +18,9 @@ from qtui.core.events import (
     Warned,
     WorkersChanged,
 )
-from qtui.core.model import UnitState
+from qtui.core.model import RunState, UnitState
 from qtui.core.session import Record, RunSession
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView, fold, stalled_by
 from qtui.tui.format import clock
 from qtui.tui.text import clean, clean_lines
 
@@ -61,7 +61,7 @@ class PlainLines:
             if records:
                 quiet_since = self._session.now()
                 self._out.flush()
-            elif self._session.now() - quiet_since >= HEARTBEAT and self._view.active:
+            elif self._session.now() - quiet_since >= HEARTBEAT and (self._view.active or self._view.abandoned):
                 quiet_since = self._session.now()
                 self._heartbeat()
         for line in summary(self._session):
@@ -125,7 +125,8 @@ class PlainLines:
         running = [unit for unit in self._view.units if unit.state in (UnitState.RUNNING, UnitState.CANCELING)]
         names = [f"{clean(unit.id)} {duration(unit.elapsed(now) or 0)}" for unit in running[:5]]
         more = f" and {len(running) - 5} more" if len(running) > 5 else ""
-        self._line("still", f"running: {', '.join(names)}{more}", now)
+        going = f"running: {', '.join(names)}{more}" if running else _held_up(self._view)
+        self._line("still", going, now)
         self._out.flush()
 
     def _unit_line(self, word: str, unit: int, detail: str, at: float) -> None:
@@ -159,6 +160,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 60}m{whole % 60:02}s" if whole < 3600 else f"{whole // 3600}h{whole // 60 % 60:02}m"
 
 
+def _held_up(view: RunView) -> str:
+    """Why nothing runs beside attempts that were left behind."""
+    return stalled_by(view.stuck) if view.stalled else f"waiting: {view.abandoned} abandoned, still running"
+
+
 def summary(session: RunSession) -> list[str]:
     """How the run ended: failures with their last lines, counts, where the logs are."""
     view = session.view()
@@ -179,9 +185,11 @@ def summary(session: RunSession) -> list[str]:
     if fallbacks:
         counts.append(f"{fallbacks} by fallback")
     if view.abandoned:
-        counts.append(f"{view.abandoned} abandoned")
+        counts.append(f"{view.abandoned} abandoned, still running")
     state = str(end.state) if end is not None else "unfinished"
-    lines += ["", f"{clean(view.name)}: {state} in {duration(view.elapsed(session.now()))} ({', '.join(counts)})"]
+    why = f": {clean(view.timed_out)}" if view.timed_out and view.state is RunState.FAILED else ""
+    took = duration(view.elapsed(session.now()))
+    lines += ["", f"{clean(view.name)}: {state} in {took}{why} ({', '.join(counts)})"]
     return lines
 
 

@@ -144,6 +144,11 @@ class RunMachine:
         """How many slots are kept by attempts that cannot be stopped."""
         return sum(slot > 0 for slot in self._left_behind.values()) if self._left_behind else 0
 
+    def _stalled(self) -> bool:
+        """True if units could start, but every worker is kept by an attempt that cannot be stopped."""
+        starts = self._run is RunState.RUNNING and not self._paused and self._stopping is None
+        return starts and not self._active and self._stuck > 0 and READY in self._state
+
     def _haunted(self, number: int) -> bool:
         """True while an abandoned attempt of the unit still goes on."""
         return bool(self._left_behind) and any(unit == number for unit, _ in self._left_behind)
@@ -179,7 +184,7 @@ class RunMachine:
         """An attempt ended badly: try again, use the fallback, or end."""
         unit = self._plan.table[number]
         tries = self._attempt[number] - self._base[number]
-        innocent = error.type == LOST_LOOP
+        innocent = error.type == LOST_LOOP and not outcome.abandoned
         # an abandoned attempt goes on, for how long nobody knows: waiting for it could keep the run for ever
         again = innocent or (tries <= unit.retry.max and unit.retry.covers(error) and not outcome.abandoned)
         if again and self._starts_more() and self._bad_need(number) is None:

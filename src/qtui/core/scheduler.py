@@ -40,7 +40,7 @@ from qtui.core.machine import (
 )
 from qtui.core.model import RunOptions, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
-from qtui.core.state import RunView
+from qtui.core.state import RunView, stalled_by
 from qtui.core.stimuli import (
     CancelRequested,
     CancelRunRequested,
@@ -138,6 +138,7 @@ class Scheduler(RunMachine):
 
     def handle(self, stimulus: Stimulus, now: float) -> Decision:
         """Decide what `stimulus`, arriving at `now` (Unix seconds), leads to."""
+        was_stalled = self._stalled()
         self._handlers[type(stimulus)](stimulus, now)
         while self._milestones:
             self._finish(self._milestones.pop(), COMPLETED, now)
@@ -145,6 +146,8 @@ class Scheduler(RunMachine):
             self._fill(now)
             if not self._open or (self._stopping is not None and not self._active):
                 self._finish_run(now)
+        if not was_stalled and self._stalled():
+            self._events.append(Warned(-1, stalled_by(self._stuck), now))
         if self._run is RunState.RUNNING and self._timers and self._timers[0][0] != self._wake_at:
             self._wake_at = self._timers[0][0]
             self._effects.append(WakeAt(self._wake_at))
@@ -278,7 +281,9 @@ class Scheduler(RunMachine):
     def _on_cancel_run(self, stimulus: CancelRunRequested, now: float) -> None:
         if self._run is not RunState.RUNNING:
             return
-        again = self._note_stopping(RunStopping(now, stimulus.how, stimulus.cause))
+        # what the run's timeout has asked to stop is not asked twice
+        timed_out = self._stopping is not None and self._stopping.how == "timeout"
+        again = self._note_stopping(RunStopping(now, stimulus.how, stimulus.cause)) or timed_out
         if self._stopping is not None and self._stopping.how != "interrupt":
             self._cancel_waiting(stimulus.cause, now)
         if stimulus.how == "stop":

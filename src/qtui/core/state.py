@@ -107,6 +107,11 @@ class RunView:
         return sum(left.worker > 0 for left in self.left_behind.values())
 
     @property
+    def timed_out(self) -> str:
+        """The cause of the end of a run that took longer than it may; empty for any other."""
+        return self.stopping.cause if self.stopping is not None and self.stopping.how == "timeout" else ""
+
+    @property
     def stalled(self) -> bool:
         """True if units could start, but every worker is kept by an attempt that cannot be stopped."""
         going = self.active or self.paused or self.stopping is not None or self.state is not RunState.RUNNING
@@ -367,6 +372,13 @@ def _without(left: Mapping[tuple[int, int], UnitAbandoned], late: LateResult) ->
     """What is left behind once `late` has ended; its own slot, or else the one it lets another give back, is free."""
     kept = {key: event for key, event in left.items() if key != (late.unit, late.attempt)}
     return {key: event._replace(worker=0) if event.worker == late.worker else event for key, event in kept.items()}
+
+
+def stalled_by(stuck: int) -> str:
+    """Why nothing starts, for people: `stuck` attempts keep every worker."""
+    return (
+        f"stalled by {stuck} abandoned attempt{'' if stuck == 1 else 's'}, which cannot be stopped and keep all workers"
+    )
 
 
 def check_steps(before: RunView, after: RunView) -> list[str]:

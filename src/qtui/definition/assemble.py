@@ -177,10 +177,10 @@ class Assembler:
             raise Rejected(Fault("only a call takes args", None, ("args",)))
         if "shell" in draft.keys and "run" not in given:
             raise Rejected(Fault("only run uses a shell", None, ("shell",)))
-        if "call" in given:
-            commands_own = [name for name in ONLY_COMMANDS if name in draft.keys]
-            if commands_own:
-                raise Rejected(*(Fault("only commands have it, not a call", None, (name,)) for name in commands_own))
+        commands_own = [name for name in ONLY_COMMANDS if name in draft.keys]
+        if commands_own and not {"run", "argv"} & set(given):
+            other = "a call" if given else "a milestone"
+            raise Rejected(*(Fault(f"only commands have it, not {other}", None, (name,)) for name in commands_own))
         if "run" in fields:
             return Shell(fields["run"], fields["shell"]) if "shell" in fields else Shell(fields["run"])
         if "argv" in fields:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from qtui.core.model import UnitError, UnitState
 from qtui.core.state import UnitView
-from qtui.tui.format import SIGNS, Glyphs, Role, badges, cause_of, look_of, short_clock
+from qtui.tui.format import SIGNS, Glyphs, Role, badges, cause_of, look_of, short_clock, waits_for_itself
 from qtui.tui.text import clean, clean_lines
 
 _MOST_NEEDS: Final = 12
@@ -57,6 +57,8 @@ def after_output(unit: UnitView, now: float) -> list[Detail]:
             lines.append(Detail(clean(unit.cause), Role.SECONDARY))
         case UnitState.RUNNING:
             lines += _message(unit)
+        case UnitState.PENDING if itself := waits_for_itself(unit):
+            lines.append(Detail(itself, Role.WARNING))
         case _:
             pass
     if found := badges(unit):
@@ -85,6 +87,8 @@ def _waiting(unit: UnitView, glyphs: Glyphs) -> list[Detail]:
     view = unit.view
     needs = view.plan.needs[unit.number]
     open_needs = [view.unit(need) for need in needs if view.states[need] is not UnitState.COMPLETED]
+    if not open_needs and (itself := waits_for_itself(unit)):
+        return [Detail(itself, Role.WARNING)]
     lines = [Detail(f"waits for {len(open_needs)} of {len(needs)} needs", Role.MUTED)]
     for need in open_needs[:_MOST_NEEDS]:
         look = look_of(need)

@@ -175,7 +175,7 @@ def prefers_ascii(environ: Mapping[str, str], encoding: str | None) -> bool:
 
 def look_of_state(state: UnitState, view: RunView) -> Look:
     """How units in `state` are shown while the run is as in `view`."""
-    if state is UnitState.READY and (view.paused or view.active >= view.workers):
+    if state is UnitState.READY and (view.paused or _busy(view) >= view.workers):
         return Look.QUEUE
     return _LOOKS[state]
 
@@ -281,11 +281,23 @@ def short_error(unit: UnitView) -> str:
 
 def _missing_needs(unit: UnitView) -> str:
     needs = unit.view.plan.needs[unit.number]
-    if len(needs) < 2:
-        return ""
     states = unit.view.states
     met = sum(states[need] is UnitState.COMPLETED for need in needs)
-    return f"has {met}/{len(needs)} needs"
+    if met == len(needs):
+        return waits_for_itself(unit)
+    return f"has {met}/{len(needs)} needs" if len(needs) > 1 else ""
+
+
+def waits_for_itself(unit: UnitView) -> str:
+    """The abandoned attempts of the unit that keep it from running again, in words; empty if there are none."""
+    if not unit.view.left_behind:
+        return ""
+    attempts = sorted(attempt for number, attempt in unit.view.left_behind if number == unit.number)
+    return f"waits for attempt {', '.join(map(str, attempts))}, which could not be stopped" if attempts else ""
+
+
+def _busy(view: RunView) -> int:
+    return view.active + view.stuck
 
 
 def _queued(unit: UnitView) -> str:
@@ -294,7 +306,10 @@ def _queued(unit: UnitView) -> str:
         return "starting"
     if view.paused:
         return "paused"
-    return f"{view.active} of {view.workers} workers busy" if view.active >= view.workers else ""
+    if _busy(view) < view.workers:
+        return ""
+    kept = f", {view.stuck} by abandoned attempts" if view.stuck else ""
+    return f"{_busy(view)} of {view.workers} workers busy{kept}"
 
 
 def _progress(unit: UnitView) -> str:

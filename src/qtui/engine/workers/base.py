@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, RunOptions, UnitState
 from qtui.core.plan import ExecutionPlan
@@ -17,16 +18,24 @@ class Attempt:
     """One attempt on its way through a lane.
 
     `begun_at` is the monotonic time at which a lane's thread took it up; `kept` is what the lane needs to stop it.
+    `fate` is set once somebody else has reported its end, because it cannot be stopped or has lost its loop.
     """
 
-    __slots__ = ("begun_at", "context", "interrupted", "kept", "start", "unit")
+    __slots__ = ("begun_at", "context", "fate", "interrupted", "kept", "start", "unit")
 
     def __init__(self, start: StartUnit, unit: QuantumUnit) -> None:
         self.start, self.unit = start, unit
         self.context: ExecutionContext | None = None
         self.interrupted = False
+        self.fate: Literal["", "abandoned", "lost"] = ""
         self.begun_at: float | None = None
         self.kept: Any = None
+
+    def wait_for_fate(self) -> str:
+        """For its own thread, when it finds that somebody else reports: wait the moment until that has been done."""
+        while not self.fate:
+            time.sleep(0.0005)
+        return self.fate
 
 
 class Host(Protocol):

@@ -1,134 +1,153 @@
-"""The async lane: coroutine functions as tasks of one event loop on a thread of its own."""
+"""The async lane: coroutine functions as tasks of an event loop on a thread of its own."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-from collections import deque
-from contextlib import suppress
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, Literal
 
-from qtui.core.errors import Canceled
-from qtui.core.model import ExecutionMode, Outcome
+from qtui.core.model import LOST_LOOP, ExecutionMode, Outcome, UnitError
 from qtui.core.stimuli import InterruptUnit, KillUnit, LaneEffect, StartUnit
-from qtui.engine.context import current_context
-from qtui.engine.failure import describe_exception
 from qtui.engine.workers.base import Attempt, Host
-from qtui.engine.workers.thread import call
+from qtui.engine.workers.loop import Coroutine, UnitLoop
+
+BLOCKED_SECONDS = 1.0
+"""A loop that has not taken a turn for so long is blocked: by a unit, which is named."""
+
+_CHECK_SECONDS = 0.25
+_PROBE_SECONDS = 0.3
 
 
 class CoroutineLane:
     """One task per unit. A unit is cancelled as any task is; one that will not end is abandoned after the grace.
 
-    Abandoning works even while a unit blocks the loop: `_running` is the arbiter, as in the pooled lanes, and the
-    report about an abandoned unit does not need the loop.
+    If it blocks the loop itself, the loop is given up with it: a new one takes the next units, and the others on the
+    old one are reported as lost, so that they are tried again. A *watch* thread sees to that; it sleeps while nothing
+    runs. `_running` is the arbiter: who pops an attempt from it makes the report.
     """
 
     mode = ExecutionMode.ASYNC
 
     def __init__(self) -> None:
         self._running: dict[tuple[int, int], Attempt] = {}
-        self._effects: deque[LaneEffect] = deque()
-        self._scheduled = False
+        self._loop: UnitLoop | None = None
+        self._loops: list[UnitLoop] = []
+        self._errands: SimpleQueue[KillUnit | bool | None] = SimpleQueue()
+        self._watching = False
         self._closed = False
 
     def open(self, host: Host) -> None:
-        """Nothing yet: the loop starts with the first unit."""
+        """Start the watch; the loop starts with the first unit."""
         self._host = host
-        self._loop: asyncio.AbstractEventLoop | None = None
+        threading.Thread(target=self._watch, name="qtui-async-watch", daemon=True).start()
 
     def post(self, effect: LaneEffect) -> None:
-        """Note the effect and wake the loop, once for as many effects as come meanwhile."""
+        """Hand a start or a cancellation to the loop, a kill to the watch."""
         if isinstance(effect, KillUnit):
-            self._abandon(effect)
-            return
-        if isinstance(effect, StartUnit):
-            self._accept(effect)
-        self._effects.append(effect)
-        if not self._scheduled:
-            self._scheduled = True
-            self._running_loop().call_soon_threadsafe(self._carry_out)
+            self._errands.put(effect)
+        elif isinstance(effect, StartUnit):
+            attempt = self._accept(effect)
+            attempt.kept.loop.start(attempt)
+        else:
+            self._interrupt(effect)
 
     def keep(self, start: StartUnit) -> None:
         """A kept start becomes a task of the loop at once."""
         self._accept(start)
 
     def close(self) -> None:
-        """Cancel every task and stop the loop."""
-        if self._closed or self._loop is None:
+        """Cancel every task and stop the loops."""
+        if self._closed:
             return
         self._closed = True
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop)
+        self._errands.put(None)
+        for loop in self._loops:
+            loop.stop()
 
-    def _accept(self, start: StartUnit) -> None:
-        self._running[start.unit, start.attempt] = self._host.attempt(start)
-
-    def _abandon(self, effect: KillUnit) -> None:
-        attempt = self._running.pop((effect.unit, effect.attempt), None)
-        if attempt is not None:
-            self._host.returned(attempt, Outcome(canceled=True, abandoned=True), None, None)
-
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
+    def _accept(self, start: StartUnit) -> Attempt:
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._run_loop, args=(self._loop,), name="qtui-async", daemon=True).start()
-        return self._loop
+            self._loop = UnitLoop(self._host, self._ended)
+            self._loops.append(self._loop)
+        attempt = self._running[start.unit, start.attempt] = self._host.attempt(start)
+        attempt.kept = Coroutine(self._loop)
+        if not self._watching:
+            self._watching = True
+            self._errands.put(True)
+        return attempt
 
-    def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.set_event_loop(loop)
-        try:
-            while not self._closed:
-                # a unit may stop the loop, and SystemExit of a task that a unit made comes out here: the loop goes on
-                with suppress(BaseException):
-                    loop.run_forever()
-        finally:
-            loop.close()
+    def _interrupt(self, effect: InterruptUnit) -> None:
+        attempt = self._running.get((effect.unit, effect.attempt))
+        if attempt is not None:
+            attempt.interrupted = True
+            attempt.kept.loop.cancel(attempt)
 
-    async def _stop(self) -> None:
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=1.0)
-        asyncio.get_running_loop().stop()
-
-    def _carry_out(self) -> None:
-        """On the loop: start and interrupt what was posted, in order."""
-        self._scheduled = False
-        while self._effects:
-            effect = self._effects.popleft()
-            attempt = self._running.get((effect.unit, effect.attempt))
-            if attempt is None:
-                continue
-            if isinstance(effect, InterruptUnit):
-                attempt.interrupted = True
-                if attempt.context is not None:
-                    attempt.context.cancel_event().set()
-                attempt.kept.cancel()
-            else:
-                self._begin(attempt)
-
-    def _begin(self, attempt: Attempt) -> None:
-        loop = asyncio.get_running_loop()
-        attempt.kept = loop.create_task(self._perform(attempt), name=attempt.unit.id)
-
-    async def _perform(self, attempt: Attempt) -> None:
-        began = time.monotonic()
-        context = self._host.open_context(attempt)
-        current_context.set(context)  # a task has its own copy of the context variables, so no reset is needed
-        value: Any = None
-        error, canceled = None, False
-        try:
-            value = await call(attempt, context)
-        except (Canceled, asyncio.CancelledError):
-            canceled = True
-        except BaseException as raised:  # noqa: BLE001  - SystemExit must not end the loop
-            error = describe_exception(raised)
-        context.log_writer.close()
+    def _ended(self, attempt: Attempt, outcome: Outcome, value: Any) -> None:
+        """On the loop's thread: an attempt's coroutine has ended."""
         if self._running.pop((attempt.start.unit, attempt.start.attempt), None) is None:
-            return  # abandoned meanwhile
-        outcome = Outcome(error, canceled, False, time.monotonic() - began, context.metrics)
+            if attempt.wait_for_fate() == "abandoned":
+                self._host.late(attempt)
+            return
         start = self._host.returned(attempt, outcome, value, self)
         if start is not None:
-            self._begin(self._running[start.unit, start.attempt])
+            following = self._running[start.unit, start.attempt]
+            following.kept.loop.start(following)
+
+    # -- the watch ---------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        while True:
+            try:
+                errand = self._errands.get(timeout=_CHECK_SECONDS if self._watching else None)
+            except Empty:
+                self._watching = bool(self._running)
+                if self._loop is not None:
+                    self._look_after(self._loop)
+                continue
+            if errand is None:
+                return
+            if isinstance(errand, KillUnit):
+                self._kill(errand)
+
+    def _look_after(self, loop: UnitLoop) -> None:
+        """Name the unit that blocks the loop, once for each attempt."""
+        if loop.silent_for() < BLOCKED_SECONDS:
+            return
+        blocker, place = loop.blocker(self._running.values())
+        if blocker is None or blocker.kept.told:
+            return
+        blocker.kept.told = True
+        self._host.warn(
+            blocker.start.unit,
+            f"blocks the event loop for {loop.silent_for():.1f} s{place}: other coroutines wait "
+            '(await asyncio.to_thread(...), or mode = "process" and a plain function)',
+        )
+
+    def _kill(self, effect: KillUnit) -> None:
+        """Abandon an attempt that has not ended in its grace; and its loop, if it is that which it blocks."""
+        key = effect.unit, effect.attempt
+        attempt = self._running.get(key)
+        if attempt is None:
+            return
+        loop: UnitLoop = attempt.kept.loop
+        answers = loop.answers(_PROBE_SECONDS)
+        blocks = not answers and loop.blocker([attempt])[0] is attempt
+        if self._running.pop(key, None) is None:
+            return  # it has just ended by itself
+        if blocks:
+            self._give_up(loop, attempt)
+        self._report(attempt, Outcome(canceled=True, abandoned=True), "abandoned")
+
+    def _give_up(self, loop: UnitLoop, blocker: Attempt) -> None:
+        if self._loop is loop:
+            self._loop = None
+        error = UnitError(LOST_LOOP, f"its event loop was blocked by {blocker.unit.id} and given up")
+        for key, attempt in list(self._running.items()):
+            if attempt.kept.loop is loop and self._running.pop(key, None) is not None:
+                self._report(attempt, Outcome(error), "lost")
+        loop.stop()  # as soon as it can
+
+    def _report(self, attempt: Attempt, outcome: Outcome, fate: Literal["abandoned", "lost"]) -> None:
+        seconds = time.monotonic() - attempt.begun_at if attempt.begun_at is not None else 0.0
+        self._host.returned(attempt, outcome._replace(seconds=seconds), None, None)
+        attempt.fate = fate

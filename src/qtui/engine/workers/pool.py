@@ -92,6 +92,7 @@ class PooledLane:
             self._threads -= begun
         seconds = time.monotonic() - (attempt.begun_at or time.monotonic())
         self._host.returned(attempt, Outcome(canceled=True, abandoned=begun, seconds=seconds), None, None)
+        attempt.fate = "abandoned"
 
     def _accept(self, start: StartUnit) -> Attempt:
         attempt = self._running[_key(start)] = self._host.attempt(start)
@@ -142,7 +143,9 @@ class PooledLane:
             except BaseException as raised:  # noqa: BLE001  - no descriptor left, say: still one report, and the thread lives
                 outcome, value = Outcome(describe_exception(raised)), None
             if self._running.pop(_key(attempt.start), None) is None:
-                return  # abandoned meanwhile; another thread has taken this one's place
+                attempt.wait_for_fate()
+                self._host.late(attempt)  # abandoned meanwhile; another thread has taken this one's place
+                return
             start = self._host.returned(attempt, outcome, value, self)
             attempt = self._running.get(_key(start)) if start is not None else None
 

@@ -44,14 +44,9 @@ def situation(view: RunView) -> tuple[str, Role]:
     """What is worth saying about the run when nothing else is, and its role."""
     failed = view.counts[UnitState.FAILED] + view.counts[UnitState.TIMEOUT]
     if view.state.ended:
-        end = {
-            RunState.COMPLETED: ("finished", Role.SUCCESS),
-            RunState.FAILED: (f"{failed} failed: f next, r again, R all", Role.ERROR),
-            RunState.CANCELED: ("canceled", Role.SECONDARY),
-            RunState.INTERRUPTED: ("interrupted", Role.SECONDARY),
-        }
-        text, role = end.get(view.state, ("finished", Role.TEXT))
-        return f"{text}; q leaves", role
+        text, role = _end(view, failed)
+        left = f"; {view.abandoned} abandoned, still running" if view.abandoned else ""
+        return f"{text}{left}; q leaves", role
     if view.stopping is not None:
         left = f"{view.active} still running"
         if view.stopping.how == "drain":
@@ -66,3 +61,16 @@ def situation(view: RunView) -> tuple[str, Role]:
     if failed:
         return f"{failed} failed: f next, r again, R all", Role.ERROR
     return "", Role.MUTED
+
+
+def _end(view: RunView, failed: int) -> tuple[str, Role]:
+    match view.state:
+        case RunState.FAILED:
+            keys = f"{failed} failed: f next, r again, R all" if failed else "R runs again what was canceled"
+            return f"{view.timed_out}; {keys}" if view.timed_out else keys, Role.ERROR
+        case RunState.CANCELED:
+            return "canceled", Role.SECONDARY
+        case RunState.INTERRUPTED:
+            return "interrupted", Role.SECONDARY
+        case _:
+            return "finished", Role.SUCCESS
