@@ -10,7 +10,7 @@ import time
 import pytest
 from engine_waiting import GENEROUS, Start, until
 
-from qtui.core.events import UnitCanceling, UnitFinished
+from qtui.core.events import LateResult, UnitCanceling, UnitFinished
 from qtui.core.model import Argv, Call, ExecutionMode, QuantumUnit, RetryPolicy, RunState, Shell, UnitState
 from qtui.core.stimuli import CancelRequested, CancelRunRequested, InterruptRequested, RetryRequested
 from qtui.engine.engine import Engine
@@ -275,7 +275,8 @@ def test_the_result_of_an_abandoned_attempt_is_dropped(start: Start) -> None:
 
     until(lambda: not any(t.name == "qtui-thread-1" for t in threading.enumerate()), "the thread ended")
     assert engine.results == [None]
-    assert engine.view().seq == events
+    until(lambda: engine.view().seq > events, "it is told that the attempt has ended")
+    assert [type(record.event) for record in engine.feed().take(0)[events:]] == [LateResult]
 
 
 def test_a_second_cancel_does_not_wait_for_the_grace(start: Start) -> None:

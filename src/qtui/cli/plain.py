@@ -103,7 +103,7 @@ class PlainLines:
         if event.fallback:
             detail += "  fallback"
         if event.abandoned:
-            detail += "  abandoned: its thread could not be stopped"
+            detail += "  abandoned: it could not be stopped"
         reason = event.cause or (str(event.error) if event.error else "")
         self._unit_line(WORDS[event.state], event.unit, detail + (f"  {reason}" if reason else ""), event.at)
         if event.attempt:

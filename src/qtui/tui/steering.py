@@ -132,7 +132,7 @@ def cancel_run(view: RunView) -> Answer:
     options = []
     if view.stopping is None:
         options.append(Option("d", "drain: let running units finish", Do(CancelRunRequested("drain"))))
-    stopped = view.stopping is not None and view.stopping.how == "stop"
+    stopped = view.stopping is not None and view.stopping.how in ("stop", "timeout")
     label = "kill what still runs" if stopped else "stop running units now"
     options.append(Option("s", label, Do(CancelRunRequested("stop"))))
     return Ask("Cancel the run", _run_text(view), tuple(options), moot_when_ended=True)
