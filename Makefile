@@ -44,6 +44,7 @@ $(VENV)/.bench: $(VENV)/.installed
 	@touch $@
 
 bench: $(VENV)/.bench  ## compare process units and commands with pools, make and ninja (several minutes)
+	$(BIN)/python -m compileall -q src  # as an installation does; else each worker would compile what it imports
 	$(BIN)/python -m benchmarks $(BENCH)
 
 bench-quick: $(VENV)/.bench  ## see in seconds whether the benchmarks run

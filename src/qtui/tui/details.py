@@ -33,7 +33,7 @@ def before_output(unit: UnitView, now: float, glyphs: Glyphs) -> list[Detail]:
         return [Detail(f"ready to run{f': {cause}' if cause else ''}", Role.ACCENT)]
     if state is UnitState.RUNNING:
         where = f"pid {unit.pid}" if unit.pid else f"{unit.lane} lane"
-        return [Detail(f"no output yet ({where}, worker {unit.worker})", Role.MUTED), *_message(unit)]
+        return [Detail(f"no output yet ({where}, worker {unit.worker})", Role.MUTED)]
     if unit.unit.action is None:
         return [Detail("a milestone: done when what it needs is done", Role.MUTED)]
     elapsed = unit.elapsed(now)

@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 
 from qtui.core.samples import LoadSample
-from qtui.core.state import RunView, UnitView
+from qtui.core.state import RunView, UnitView, stalled_by
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import SIGNS, Glyphs, Role, look_of, short_clock, size_of
 from qtui.tui.text import PLAIN, Span, clean, cut_middle, pad
@@ -58,8 +58,8 @@ class WorkersPane(Vertical):
         held = sorted((view.unit(number) for number in self._bridge.holding), key=lambda unit: unit.worker or 0)
         rows = [worker_line(unit, now, sample, width, self._glyphs) for unit in held]
         if not rows:
-            ended = view.state.ended
-            rows = [(Span(" no unit runs" if ended else " no worker is busy", DARK[Role.MUTED]),)]
+            idle = " no unit runs" if view.state.ended else " no worker is busy"
+            rows = [(Span(f" {stalled_by(view.stuck)}" if view.stalled else idle, DARK[Role.MUTED]),)]
         lines.show(rows)
         machine = self.query_one("#machine", Lines)
         broken: Line = (Span(f" cannot measure the machine: {clean(error)}", QUIET[Role.WARNING]),)
