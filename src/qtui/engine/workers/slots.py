@@ -151,8 +151,9 @@ class SlotLane:
         os.close(self._wake)
 
     def _woken(self) -> None:
-        self._awake = False  # before the queue is looked at: what is posted from now on wakes the lane again
         os.eventfd_read(self._wake)
+        # behind the read, which would swallow the wake-up of a post in between; and before the queue is looked at
+        self._awake = False
 
     def _carry_out(self, effect: LaneEffect | None) -> None:
         if effect is None:
