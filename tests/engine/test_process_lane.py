@@ -12,39 +12,13 @@ from typing import Any
 import psutil
 import pytest
 from engine_waiting import GENEROUS, Start, until
+from process_units import MB, process, run, value, workers
 
-from qtui.core.model import Call, ExecutionMode, QuantumUnit, RunState, UnitState
+from qtui.core.model import ExecutionMode, QuantumUnit, UnitState
 from qtui.core.stimuli import CancelRequested
 from qtui.engine import worker as worker_program
-from qtui.engine.engine import Engine
 from qtui.engine.packing import Packed
 from qtui.loaders.imports import load_file
-
-PROCESS = ExecutionMode.PROCESS
-MB = 1 << 20
-
-
-def process(id: str, function: Any, needs: tuple[str, ...] = (), **keys: Any) -> QuantumUnit:
-    keys.setdefault("mode", PROCESS)
-    return QuantumUnit(id=id, action=Call.of(function, keys.get("args", {})), dependencies=needs, **keys)
-
-
-def run(start: Start, *units: QuantumUnit, **options: Any) -> Engine:
-    engine = start(*units, **options)
-    end = engine.wait(GENEROUS * 2)
-    assert end is not None, engine.view().counts
-    failed = {unit.id: str(unit.error) for unit in engine.view().units if unit.error}
-    assert end.state is RunState.COMPLETED, failed
-    return engine
-
-
-def value(engine: Engine, id: str) -> Any:
-    return engine.value_of(engine.plan.numbers[id])
-
-
-def workers() -> set[int]:
-    return {child.pid for child in psutil.Process().children(recursive=True) if child.name() == "qtui-worker"}
-
 
 # -- values ------------------------------------------------------------------------------------------------
 

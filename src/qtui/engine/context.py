@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import math
 import threading
 import time
@@ -59,7 +60,9 @@ class RunFacts(Protocol):
     def plan(self) -> Units:
         """The units."""
 
-    params: Mapping[str, Any]
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The run's params."""
 
     def value_of(self, number: int) -> Any:
         """The value of a unit that has completed. Raises BrokenResult if it cannot be loaded."""
@@ -206,8 +209,14 @@ class ExecutionContext(Mapping[str, Any]):
         self.check()
 
     def stop(self) -> None:
-        """Say that the unit was asked to stop. Unlike setting the event, a signal handler may do it."""
+        """Say that the unit was asked to stop. Unlike setting the event, a signal handler may do it.
+
+        The handler may have interrupted the main thread where that holds the event's lock, so a thread of its own
+        sets the event: one without the locks of `threading`, for the same reason.
+        """
         self._stopped = True
+        if self._canceled is not None:
+            _thread.start_new_thread(self._canceled.set, ())
 
     def cancel_event(self) -> threading.Event:
         """The event that is set when the unit is asked to stop; made at first use, as most units never look."""
@@ -215,6 +224,8 @@ class ExecutionContext(Mapping[str, Any]):
             with _event_lock:
                 if self._canceled is None:
                     self._canceled = threading.Event()
+                    if self._stopped:  # looked at after the event is there for `stop` to see, so one of the two sets it
+                        self._canceled.set()
         return self._canceled
 
     # -- telling -----------------------------------------------------------------------------------------

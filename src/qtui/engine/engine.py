@@ -89,8 +89,9 @@ class Engine:
         self._keepers: Keepers | None = None
         self._keepers_lock = threading.Lock()
         self.results: list[Any] = [None] * len(plan)
-        self._opened: dict[int, Any] = {}
-        self._packed: dict[int, Packed] = {}
+        # other forms of results, each with the result that it is a form of: a unit may run again meanwhile
+        self._opened: dict[int, tuple[Packed, Any]] = {}
+        self._packed: dict[int, tuple[Any, Packed]] = {}
         self._opening = threading.RLock()
         self._file_numbers = count(1)
         self._bus = bus or EventBus()
@@ -297,9 +298,10 @@ class Engine:
         if not isinstance(value, Packed):
             return value
         with self._opening:
-            if number not in self._opened:
-                self._opened[number] = load_value(value, self.plan.table[number].id)
-            return self._opened[number]
+            opened = self._opened.get(number)
+            if opened is None or opened[0] is not value:
+                opened = self._opened[number] = (value, load_value(value, self.plan.table[number].id))
+            return opened[1]
 
     def packed_of(self, number: int) -> Packed:
         """The value of a completed unit as bytes for a worker process. Raises what pickling raises."""
@@ -307,9 +309,10 @@ class Engine:
         if isinstance(value, Packed):
             return value
         packed = self._packed.get(number)
-        if packed is None:
-            packed = self._packed[number] = pack(value, lambda: self.value_path(f"{number}-{next(self._file_numbers)}"))
-        return packed
+        if packed is None or packed[0] is not value:
+            name = f"{number}-{next(self._file_numbers)}"
+            packed = self._packed[number] = (value, pack(value, lambda: self.value_path(name)))
+        return packed[1]
 
     def value_path(self, name: str) -> str:
         """The file `name` for a value that is too large for a message."""

@@ -3,16 +3,21 @@
 A value of up to `INLINE_BYTES` travels inside messages. A larger one goes to a file, of which only the name travels:
 its large buffers (arrays) are written as they are, out of band of the pickle (PEP 574), and whoever loads the value
 maps them into its memory, privately and without a copy. bytes and bytearrays are such a buffer themselves.
+
+What another process could not import (lambdas, what belongs to ``__main__`` or to a workflow file that was loaded by
+its path) goes by value, with cloudpickle.
 """
 
 from __future__ import annotations
 
-import importlib.machinery
 import mmap
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -23,10 +28,12 @@ INLINE_BYTES = 1 << 20
 """The largest value that travels inside a message."""
 
 _STACK_GLOBAL = b"\x93"
+_ALIGNMENT = 64
+"""Pieces of a file begin at multiples of this: arrays over them are as fast as those that were made in memory."""
 
 
 class Packed(NamedTuple):
-    """A value as bytes: `data` is its pickle, or `path` a file with pieces of `sizes` bytes each, the pickle first.
+    """A value as bytes: `data` is its pickle, or `path` a file with pieces of `sizes` bytes, the pickle first.
 
     `kind` is ``pickle``, or ``bytes`` and ``bytearray`` for a file that is nothing else. All fields are plain data.
     """
@@ -65,10 +72,7 @@ def unpack(packed: Packed) -> Any:
             return _read_raw(file, packed)
         # a private mapping: arrays are writable, and what is written stays with this reader
         memory = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
-    pieces, start = [], 0
-    for size in packed.sizes:
-        pieces.append(memory[start : start + size])
-        start += size
+    pieces = [memory[start : start + size] for start, size in _places(packed.sizes)]
     return pickle.loads(pieces[0], buffers=pieces[1:])
 
 
@@ -100,26 +104,26 @@ def is_data(value: Any, packed: Packed) -> bool:
 
 
 def dumps(value: Any) -> bytes:
-    """A pickle that another process of ours can load: what it could not import goes by value, with cloudpickle."""
-    return _pickle(value)[0]
+    """A pickle that another process of ours can load, in one piece. Raises what pickling raises."""
+    return _pickle(value, sys.maxsize)[0]
 
 
-def _pickle(value: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
-    """The pickle of a value, and its large buffers."""
+def _pickle(value: Any, in_band: int = INLINE_BYTES) -> tuple[bytes, list[pickle.PickleBuffer]]:
+    """The pickle of a value, and those of its buffers that have more than `in_band` bytes."""
     try:
-        data, buffers = _pickle_with(pickle.dumps, value)
+        data, buffers = _pickle_with(pickle.dumps, value, in_band)
     except Exception:  # noqa: BLE001  - a lambda, something of __main__, or what cannot be pickled at all
-        return _pickle_with(_cloudpickle, value)
-    if _STACK_GLOBAL in data and (_by_value or b"__main__" in data):
-        return _pickle_with(_cloudpickle, value)
+        return _pickle_with(_cloudpickle, value, in_band)
+    if _STACK_GLOBAL in data and any(name in data for name in _by_value):
+        return _pickle_with(_cloudpickle, value, in_band)
     return data, buffers
 
 
-def _pickle_with(dump: Callable[..., bytes], value: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
+def _pickle_with(dump: Callable[..., bytes], value: Any, in_band: int) -> tuple[bytes, list[pickle.PickleBuffer]]:
     buffers: list[pickle.PickleBuffer] = []
 
     def leave_in_band(buffer: pickle.PickleBuffer) -> bool:
-        small = buffer.raw().nbytes <= INLINE_BYTES
+        small = buffer.raw().nbytes <= in_band
         if not small:
             buffers.append(buffer)
         return small
@@ -127,30 +131,83 @@ def _pickle_with(dump: Callable[..., bytes], value: Any) -> tuple[bytes, list[pi
     return dump(value, protocol=5, buffer_callback=leave_in_band), buffers
 
 
+# -- what goes by value ------------------------------------------------------------------------------------
+
+_known: set[str] = set()
+_by_value: tuple[bytes, ...] = (b"__main__",)
+"""Names of modules that other processes cannot import; replaced, never changed, as several threads read it."""
+
+
+def note_modules() -> None:
+    """Find the modules that were loaded by path so far; see `note_module`."""
+    places = set(sys.path)
+    for name, module in list(sys.modules.items()):
+        if "." not in name and name not in _known:
+            if _lies_in(places, name, module):
+                _known.add(name)
+            else:
+                note_module(name)
+
+
 def note_module(name: str) -> None:
     """Let what belongs to a module go by value if another process could not import it by its name."""
+    global _by_value
     if name in _known:
         return
     _known.add(name)
     module = sys.modules.get(name)
-    if name != "__main__" and module is not None and not _importable(module):
+    if name != "__main__" and module is not None and not _importable(name, module):
         import cloudpickle
 
         cloudpickle.register_pickle_by_value(module)
-        _by_value.add(name)
+        _by_value = (*_by_value, name.encode())
 
 
-_known: set[str] = set()
-_by_value: set[str] = set()
+def _lies_in(places: set[str], name: str, module: ModuleType) -> bool:
+    """A quick look that settles nearly all modules: built in, or a file of that name in a place of sys.path."""
+    file = _file_of(module)
+    if file is None:
+        return True
+    path = Path(file)
+    if path.stem == "__init__":
+        path = path.parent
+    return path.name.partition(".")[0] == name and str(path.parent) in places
 
 
-def _importable(module: ModuleType) -> bool:
+def _importable(name: str, module: ModuleType) -> bool:
     """Whether its name leads to its file; a workflow file loaded by path has a name that leads nowhere."""
-    file = getattr(module, "__file__", None)
-    if file is None or "." in module.__name__:
-        return True  # built in, or part of a package that was imported by name
-    spec = importlib.machinery.PathFinder.find_spec(module.__name__)
-    return spec is not None and spec.origin is not None and os.path.realpath(spec.origin) == os.path.realpath(file)
+    file = _file_of(module)
+    if file is None:
+        return getattr(module, "__spec__", None) is not None  # built in or a namespace; else somebody made it by hand
+    above = name.rpartition(".")[0]
+    places = None
+    if above:
+        package = sys.modules.get(above)
+        places = getattr(package, "__path__", None)
+        if package is None or places is None or not _importable(above, package):
+            return False
+    spec = _find(name, places)
+    if spec is None:
+        return False
+    return not spec.has_location or os.path.realpath(spec.origin or "") == os.path.realpath(file)
+
+
+def _find(name: str, places: Sequence[str] | None) -> ModuleSpec | None:
+    """How the module would be imported. find_spec of importlib.util answers from sys.modules, so not that."""
+    for finder in sys.meta_path:
+        with suppress(Exception):  # whatever somebody else's finder does
+            spec = finder.find_spec(name, places)
+            if spec is not None:
+                return spec
+    return None
+
+
+def _file_of(module: object) -> str | None:
+    try:
+        file = getattr(module, "__file__", None)
+    except Exception:  # noqa: BLE001  - anything may stand in sys.modules, with any __getattr__
+        return None
+    return file if isinstance(file, str) else None
 
 
 def _cloudpickle(value: Any, **options: Any) -> bytes:
@@ -159,12 +216,32 @@ def _cloudpickle(value: Any, **options: Any) -> bytes:
     return bytes(cloudpickle.dumps(value, **options))
 
 
+# -- files -------------------------------------------------------------------------------------------------
+
+
+def _places(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where each piece begins, and its size."""
+    start = 0
+    for size in sizes:
+        yield start, size
+        start += size + -size % _ALIGNMENT
+
+
 def _write(path: str, pieces: list[Any]) -> None:
-    with open(path, "xb", buffering=0, opener=_private) as file:
-        for piece in pieces:
-            view = memoryview(piece).cast("B")
-            while view:
-                view = view[file.write(view) :]
+    """Write pieces to a new file; none is left of it if that fails."""
+    try:
+        with open(path, "xb", buffering=0, opener=_private) as file:
+            views = [memoryview(piece).cast("B") for piece in pieces]
+            for view, (start, _) in zip(views, _places([view.nbytes for view in views]), strict=True):
+                file.seek(start)
+                while view:
+                    view = view[file.write(view) :]
+    except FileExistsError:
+        raise
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108
+        raise
 
 
 def _private(path: str, flags: int) -> int:

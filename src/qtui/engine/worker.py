@@ -5,7 +5,7 @@ to it stays in it: qtui sees frames of plain data, or the end of the process.
 
 Frames from qtui (marshalled tuples; `Packed` values as tuples):
   ("init", sys.path, params, bytes of memory above which it is worn, directory for large results)
-  ("job", unit, attempt, function, its pickle or None if it was sent before, wants context, head, declared, needs,
+  ("job", unit, attempt, function, it packed or None if it was sent before, wants context, head, declared, needs,
           variables, directory, log, its limit, deadline)
           head: packed (fields of the definition, arguments) or None; declared: (name, units, many);
           needs: (unit, id, state, packed value, None for no value, or True for the value this worker has just made)
@@ -14,7 +14,7 @@ Frames to qtui:
   ("progress", unit, attempt, done, total, message)
   ("value", packed, whether it stays at hand for the next job, seconds, metrics, worn)
   ("error", UnitError, seconds, metrics, worn)
-  ("canceled", seconds, metrics)
+  ("canceled", seconds, metrics, worn)
 `worn` is "" or why this worker is not to be used again: "leftovers" (children or threads of the unit are still there),
 "used" (it is time for a new one).
 """
@@ -22,29 +22,31 @@ Frames to qtui:
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # signal.signal costs 5 us, and each unit pays it
+import ctypes
 import fcntl
+import marshal
 import os
-import pickle
 import signal
 import socket
 import sys
 import termios
 import threading
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import Any, TextIO
 
 from qtui.core.errors import Canceled
 from qtui.core.model import QuantumUnit, UnitState
 from qtui.core.plan import Need
 from qtui.engine import packing
-from qtui.engine.context import ExecutionContext, current_context
+from qtui.engine.context import ExecutionContext, ProgressThrottle, current_context
 from qtui.engine.failure import describe_exception
 from qtui.engine.logpage import LogPage
 from qtui.engine.packing import Packed, load_value, pack, unpack
-from qtui.engine.wire import FrameReader, frame
+from qtui.engine.wire import frame
 
 RECYCLE_AFTER = 5000
 """Units after which a worker is replaced: slow leaks of user code end there."""
@@ -56,6 +58,9 @@ _MEMORY_CHECK_SECONDS = 0.02
 _FIONREAD = termios.FIONREAD
 _F_SETSIG = 10  # fcntl(2); not in the fcntl module
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_BUFFER = 1 << 16
+_libc = ctypes.CDLL(None)
+_c_stdout = ctypes.c_void_p.in_dll(_libc, "stdout")
 
 
 class Job:
@@ -66,7 +71,7 @@ class Job:
             self.number,
             self.attempt,
             self.function,
-            self.pickled_function,
+            self.packed_function,
             self.wants_context,
             self._head,
             declared,
@@ -79,8 +84,8 @@ class Job:
         ) = fields
         self._worker = worker
         self.plan = self
-        self.params: Mapping[str, Any] = worker.params
-        self._definition: dict[str, Any] = {}
+        self._throttle = ProgressThrottle()
+        self._definition: dict[str, Any] = {"id": self.variables["QTUI_UNIT"]}
         self.declared = {self.number: [Need(*need) for need in declared]}
         self.needs = {self.number: tuple(number for number, *_ in needs)}
         self._ids = {number: name for number, name, *_ in needs}
@@ -90,17 +95,25 @@ class Job:
 
     @cached_property
     def table(self) -> dict[int, QuantumUnit]:
-        """The unit's definition, without action and arguments, and the ids of its needs."""
+        """The unit's definition, without action, arguments and fallback, and the ids of its needs.
+
+        A function that takes neither context nor arguments does not see it, so it came without: there is the id alone.
+        """
         return {
             self.number: QuantumUnit(**self._definition),
             **{number: QuantumUnit(id=name) for number, name in self._ids.items()},
         }
 
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The run's params."""
+        return self._worker.params
+
     def arguments(self) -> dict[str, Any]:
         """The arguments of the call."""
         if self._head is None:
             return {}
-        self._definition, arguments = unpack(Packed(*self._head))
+        self._definition, arguments = _load(self._head, "its arguments")
         return arguments  # type: ignore[no-any-return]
 
     def value_of(self, number: int) -> Any:
@@ -119,8 +132,9 @@ class Job:
         return dict(os.environ)
 
     def report_progress(self, number: int, attempt: int, done: float, total: float, message: str) -> None:
-        """Pass progress on; called at most once a second."""
-        self._worker.send(("progress", number, attempt, float(done), float(total), str(message)))
+        """Pass progress on, at most once a second: units may call this millions of times."""
+        if self._throttle.passes(number):
+            self._worker.send(("progress", number, attempt, float(done), float(total), str(message)))
 
 
 class Worker:
@@ -130,40 +144,49 @@ class Worker:
         self._channel = socket.socket(fileno=channel)
         self._sending = threading.Lock()
         self._page = LogPage(page)
+        self._pid = os.getpid()
         self._output = os.dup(1)
         self._stdout, self._stderr = sys.stdout, sys.stderr
         self._home = os.getcwd()  # noqa: PTH109
         self._variables: dict[str, str] = {}
         self._hidden: dict[str, str | None] = {}
         self._functions: dict[int, Any] = {}
-        self.params: Mapping[str, Any] = {}
+        self._unloaded: dict[int, tuple[Any, ...]] = {}
+        self._params: tuple[Any, ...] = ()
         self._memory_limit, self._values = 0, ""
         self._done = 0
         self._unchecked = 0.0
         self._context: ExecutionContext | None = None
         self._running = False
         self._told_to_stop = False
+        self._forked = False
+
+    @cached_property
+    def params(self) -> Mapping[str, Any]:
+        """The run's params."""
+        return _load(self._params, "the params of the run")  # type: ignore[no-any-return]
 
     def serve(self) -> None:
         """Work until the channel closes."""
-        frames = FrameReader()
         kept: Any = None
         self._install_signal()
-        self.send(("ready", os.getpid()))
-        while True:
-            data = self._channel.recv(1 << 20)
-            if not data:
-                return
-            for kind, *fields in frames.feed(data):
-                if kind == "init":
-                    sys.path[:], params, self._memory_limit, self._values = fields
-                    self.params = unpack(Packed(*params))
-                else:
-                    job, kept = Job(self, tuple(fields), kept), None
-                    answer, kept = self._perform(job)
-                    self.send(answer)
-                    if self._told_to_stop:
-                        return
+        os.register_at_fork(after_in_child=self._on_fork)
+        self.send(("ready", self._pid))
+        for kind, *fields in self._frames():
+            if kind == "init":
+                sys.path[:], self._params, self._memory_limit, self._values = fields
+            else:
+                job, kept = Job(self, tuple(fields), kept), None
+                answer, kept = self._perform(job)
+                self.send(answer)
+                if self._told_to_stop:
+                    return
+
+    def _frames(self) -> Iterator[tuple[Any, ...]]:
+        """What qtui sends, until it closes the channel."""
+        with open(self._channel.fileno(), "rb", _BUFFER, closefd=False) as stream:
+            while length := stream.read(4):
+                yield marshal.loads(stream.read(int.from_bytes(length, "little")))
 
     def send(self, message: tuple[Any, ...]) -> None:
         """Send a frame; also from threads of the unit."""
@@ -175,7 +198,6 @@ class Worker:
     def _perform(self, job: Job) -> tuple[tuple[Any, ...], Any]:
         """Run a job: the frame that answers it, and its value."""
         began = time.monotonic()
-        threads = threading.active_count()
         metrics: dict[str, Any] = {}
         value: Any = None
         try:
@@ -185,6 +207,8 @@ class Worker:
             self._context = context
             self._running = True
             try:
+                if self._told_to_stop:  # a moment ago, when nothing was there to interrupt
+                    raise Canceled("asked to stop")
                 value = self._call(job, context)
                 packed = self._pack(value, job)
                 stays = bool(packed.path) and packing.is_data(value, packed)
@@ -195,30 +219,41 @@ class Worker:
             answer = ("canceled",)
         except BaseException as error:  # noqa: BLE001  - SystemExit and KeyboardInterrupt end the attempt, not the worker
             answer = ("error", tuple(describe_exception(error)))
+        if self._forked:
+            _leave_fork(answer)
+        if os.getpid() != self._pid:
+            os._exit(0)  # a child that the unit has forked, come back from it: there can be only one answer
         self._context = None
         if self._told_to_stop:
             answer = ("canceled",)
         self._deliver_output()
         seconds = time.monotonic() - began
-        worn = "leftovers" if self._leaves_something(threads) else self._worn(seconds)
+        worn = "leftovers" if _leaves_something() else self._worn(seconds)
         return (*answer, seconds, _plain_metrics(metrics), worn), value if answer[0] == "value" and answer[2] else None
 
     def _call(self, job: Job, context: ExecutionContext) -> Any:
         token = current_context.set(context)
         try:
-            if job.function not in self._functions:
-                self._functions[job.function] = pickle.loads(job.pickled_function)
-            function, arguments = self._functions[job.function], job.arguments()
+            function, arguments = self._function(job), job.arguments()
             return function(context, **arguments) if job.wants_context else function(**arguments)
         finally:
             current_context.reset(token)
+
+    def _function(self, job: Job) -> Any:
+        key = job.function
+        if job.packed_function is not None:
+            self._unloaded[key] = job.packed_function  # kept until it has been loaded: it is sent only once
+        if key in self._unloaded:
+            self._functions[key] = _load(self._unloaded[key], "its function")
+            del self._unloaded[key]
+        return self._functions[key]
 
     def _pack(self, value: Any, job: Job) -> Packed:
         try:
             packed = pack(value, lambda: f"{self._values}{job.number}.{job.attempt}")
             if not packed.path and not packing.is_plain(packed):
                 unpack(packed)  # one that cannot be loaded is this unit's mistake, not that of those who need it
-        except (Canceled, OSError):
+        except Canceled:
             raise
         except BaseException as error:
             what = describe_exception(error)
@@ -232,11 +267,12 @@ class Worker:
         self._install_signal()
         for fd in (1, 2):
             os.dup2(self._output, fd)
+        if not (_is_open(self._stdout) and _is_open(self._stderr)):
+            self._stdout, self._stderr = _output_stream(1), _output_stream(2)
         sys.stdout, sys.stderr = self._stdout, self._stderr
         self._page.point(job.log, job.log_limit)
-        os.chdir(job.directory or self._home)
-        if job.variables != self._variables:
-            self._change_environment(job.variables)
+        os.chdir(os.path.join(self._home, job.directory) if job.directory else self._home)  # noqa: PTH118
+        self._change_environment(job.variables)
 
     def _change_environment(self, variables: dict[str, str]) -> None:
         for name in self._variables.keys() - variables.keys():
@@ -248,18 +284,20 @@ class Worker:
         for name, value in variables.items():
             if name not in self._variables:
                 self._hidden[name] = os.environ.get(name)
-            if os.environ.get(name) != value:
+            if self._variables.get(name) != value or os.environ.get(name) != value:
                 os.environ[name] = value
         self._variables = variables
 
     def _deliver_output(self) -> None:
         """Wait until all that the unit has printed is in its log; costs two system calls if it has printed nothing."""
-        with suppress(BaseException):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        with suppress(BaseException):
+        if sys.stdout is not self._stdout or sys.stderr is not self._stderr:
+            with suppress(BaseException):  # whatever the unit has put there
+                sys.stdout.flush()
+                sys.stderr.flush()
+        with suppress(OSError, ValueError):  # the unit has closed them
             self._stdout.flush()
             self._stderr.flush()
+        _libc.fflush(_c_stdout)  # what C code has printed; flushing all of its streams might wait for one in use
         until = time.monotonic() + DRAIN_SECONDS
         while self._output_pending() and time.monotonic() < until:
             time.sleep(0.0002)
@@ -268,18 +306,6 @@ class Worker:
     def _output_pending(self) -> bool:
         waiting = fcntl.ioctl(self._output, _FIONREAD, b"\0\0\0\0")
         return waiting != b"\0\0\0\0" or self._page.busy  # in this order: see LogPage
-
-    def _leaves_something(self, threads: int) -> bool:
-        """True if children or threads of the unit are still there; daemon threads are libraries' monitors."""
-        left = threading.active_count() > threads and any(
-            not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()
-        )
-        try:
-            while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
-                os.waitpid(ended.si_pid, 0)
-        except ChildProcessError:
-            return left
-        return True
 
     def _worn(self, seconds: float) -> str:
         self._done += 1
@@ -308,9 +334,28 @@ class Worker:
         if self._context is None and not self._running:
             os._exit(0)
 
+    def _on_fork(self) -> None:
+        """In a child that a unit forks: it is no worker, and dies of TERM as any process (multiprocessing sends it)."""
+        self._forked = True
+        _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
+
 
 class ResultError(Exception):
     """A unit returned something that cannot go to other units."""
+
+
+class LoadError(Exception):
+    """What was sent for a unit cannot be loaded in the worker."""
+
+
+def _load(packed: tuple[Any, ...], what: str) -> Any:
+    try:
+        return unpack(Packed(*packed))
+    except Canceled:
+        raise
+    except BaseException as error:
+        cause = describe_exception(error)
+        raise LoadError(f"{what} cannot be loaded in a worker process: {cause.type}: {cause.message}") from error
 
 
 class _Log:
@@ -323,11 +368,49 @@ class _Log:
 
     def write(self, data: bytes) -> None:
         """Print it."""
-        self._stream.write(data.decode(errors="replace"))
-        self._stream.flush()
+        if _is_open(self._stream):
+            self._stream.write(data.decode(errors="replace"))
+            self._stream.flush()
+        else:
+            os.write(1, data)
 
     def close(self) -> None:
         """Nothing to do."""
+
+
+def _output_stream(fd: int) -> TextIO:
+    """A text stream over a descriptor, which stays open when a unit closes the stream."""
+    return open(fd, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
+
+
+def _is_open(stream: TextIO) -> bool:
+    try:
+        return not stream.closed
+    except ValueError:  # it was detached
+        return False
+
+
+def _leaves_something() -> bool:
+    """True if children or threads of the unit are still there; daemon threads are libraries' monitors."""
+    left = threading.active_count() > 1 and any(
+        not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()
+    )
+    try:
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            os.waitpid(ended.si_pid, 0)
+    except ChildProcessError:
+        return left
+    return True
+
+
+def _leave_fork(answer: tuple[Any, ...]) -> None:
+    """A child that a unit forked has come back from the unit's function, or fallen out of it."""
+    with suppress(BaseException):
+        if answer[0] == "error":
+            sys.stderr.write(f"{answer[1][2]}\n")  # its traceback
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(answer[0] != "value")
 
 
 def _plain_metrics(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -361,20 +444,20 @@ def main(arguments: list[str]) -> None:
     if os.getppid() != keeper:
         os._exit(1)  # it ended before the line was armed
     _become_subreaper()
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="replace", line_buffering=True)  # type: ignore[union-attr]
+    sys.stdout, sys.stderr = _output_stream(1), _output_stream(2)
     sys.argv = [""]
+    code = 0
     try:
         Worker(channel, page).serve()
     except (BrokenPipeError, ConnectionResetError):
         pass  # qtui is gone
+    except BaseException:  # noqa: BLE001  - it ends here anyway, and says why in the log of the unit
+        traceback.print_exc()
+        code = 1
     finally:
-        os._exit(0)  # without waiting for what units may have registered or left running
+        os._exit(code)  # without waiting for what units may have registered or left running
 
 
 def _become_subreaper() -> None:
-    import ctypes
-
-    libc = ctypes.CDLL(None)
-    libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: what units leave behind is counted, however it hides
-    libc.prctl(15, b"qtui-worker", 0, 0, 0)  # PR_SET_NAME
+    _libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: what units leave behind is counted, however it hides
+    _libc.prctl(15, b"qtui-worker", 0, 0, 0)  # PR_SET_NAME

@@ -9,6 +9,8 @@ import socket
 import sys
 import time
 from collections import deque
+from dataclasses import fields
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,21 @@ from qtui.engine.workers.base import Attempt
 from qtui.engine.workers.slots import SlotLane, Unstartable, describe_exit, keeper_lost
 
 _SOURCES = str(Path(__file__).resolve().parents[3])
-_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from qtui.engine.worker import main; main(sys.argv[2:])"
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import qtui; del sys.path[0]; "
+    "from qtui.engine.worker import main; main(sys.argv[2:])"
+)
+"""Where qtui lies is first on the path for qtui alone: what else lies there, as in the working directory (-P), must not
+hide modules of Python."""
 
-_FIELDS = ("family", "kind", "timeout", "grace", "priority", "tags", "env", "cwd", "description", "matrix", "metadata")
-"""What of a unit's definition travels to a worker, besides its id, if it is not the default."""
+_BUFFER = 1 << 18
 
-
-_DEFAULTS = {name: getattr(QuantumUnit(id="default"), name) for name in _FIELDS}
+_DEFAULTS = {
+    field.name: getattr(QuantumUnit(id="default"), field.name)
+    for field in fields(QuantumUnit)
+    if field.name not in ("action", "args", "fallback")
+}
+"""What of a unit's definition travels to a worker, if it is not the default."""
 
 
 class ProcessLane(SlotLane):
@@ -37,16 +47,20 @@ class ProcessLane(SlotLane):
     def __init__(self) -> None:
         super().__init__(ExecutionMode.PROCESS)
         self.idle: list[_Slot] = []
-        self._slots: set[_Slot] = set()
-        self._functions: dict[int, tuple[Any, bytes]] = {}
+        """Slots without an attempt; their workers may still be starting."""
+        self._functions: dict[int, tuple[Any, packing.Packed]] = {}
         self._init: bytes = b""
+        self.file_numbers = count(1)
+        self.buffer = memoryview(bytearray(_BUFFER))
+        """What slots receive into, one after another: making one for each message costs more than the message."""
         self.cwd = os.getcwd()  # noqa: PTH109
 
     def begin(self, attempt: Attempt) -> None:
         """Send the unit to a worker that is idle, or to a new one."""
-        slot = self.idle.pop() if self.idle else self._new_slot()
-        attempt.kept = slot
-        slot.take(attempt)
+        begun = False
+        while not begun:
+            slot = attempt.kept = self.idle.pop() if self.idle else _Slot(self)
+            begun = slot.take(attempt)
 
     def interrupt(self, attempt: Attempt) -> None:
         """TERM to the worker and everything below it."""
@@ -58,36 +72,34 @@ class ProcessLane(SlotLane):
 
     def release(self) -> None:
         """Let every worker go that has nothing to do, also those that are still starting."""
-        for slot in list(self._slots):
-            if slot.free:
-                slot.let_go()
+        while self.idle:
+            self.idle.pop().let_go()
 
     def forget(self, slot: _Slot) -> None:
         """A slot is of no more use."""
-        self._slots.discard(slot)
         if slot in self.idle:
             self.idle.remove(slot)
 
     def init_frame(self) -> bytes:
-        """What a worker is told first; the same for all of a run. Raises what pickling the params raises."""
+        """What a worker is told first; the same for all of a run. Raises Unstartable if the params cannot be sent."""
         if not self._init:
-            params = packing.pack(dict(self.host.params), lambda: self.host.value_path("params"))
+            packing.note_modules()
+            try:
+                params = packing.pack(dict(self.host.params), lambda: self.host.value_path("params"))
+            except Exception as error:
+                raise _cannot_send("the params of the run", error) from error
             limit = total_memory() // (2 * usable_cores())
             self._init = frame(("init", list(sys.path), tuple(params), limit, self.host.value_path("")))
         return self._init
 
-    def function(self, action: Call) -> tuple[int, bytes]:
-        """A number for the function of a unit, and its pickle, made once. Raises what pickling raises."""
+    def function(self, action: Call) -> tuple[int, packing.Packed]:
+        """A number for the function of a unit, and the function packed, once. Raises what pickling raises."""
         key = id(action.function)
         if key not in self._functions:
             packing.note_module(getattr(action.function, "__module__", None) or "__main__")
-            self._functions[key] = (action.function, packing.dumps(action.function))  # keeps it alive, so its id, too
+            packed = packing.pack(action.function, lambda: self.host.value_path(f"function{key}"))
+            self._functions[key] = (action.function, packed)  # keeps it alive, so its id, too
         return key, self._functions[key][1]
-
-    def _new_slot(self) -> _Slot:
-        slot = _Slot(self)
-        self._slots.add(slot)
-        return slot
 
 
 class _Slot:
@@ -95,6 +107,7 @@ class _Slot:
 
     def __init__(self, lane: ProcessLane) -> None:
         self._lane = lane
+        init = lane.init_frame()  # it may raise; from here on there is something to give back
         ours, theirs = socket.socketpair()
         page = LogPage.create()
         self._page = LogPage(page)
@@ -111,7 +124,9 @@ class _Slot:
         self._frames = FrameReader()
         self._unsent: deque[memoryview] = deque()
         self._watching_writes = False
+        self._gone = False
         self._pid = 0
+        self._fault = ""
         self._attempt: Attempt | None = None
         self._sent = False
         self._doomed = False
@@ -120,39 +135,37 @@ class _Slot:
         self._stays: packing.Packed | None = None
         lane.watch(self._keeper, self._on_report)
         lane.selector.register(ours, selectors.EVENT_READ, self._on_ready)
-        self._keeper.run([sys.executable, "-c", _BOOT, _SOURCES], {}, lane.cwd, worker=True)
-        self._send(lane.init_frame())
-
-    @property
-    def free(self) -> bool:
-        """True while no attempt is waiting for it or runs in it."""
-        return self._attempt is None
+        self._keeper.run([sys.executable, "-P", "-c", _BOOT, _SOURCES], {}, lane.cwd, worker=True)
+        self._send(init)
 
     # -- an attempt --------------------------------------------------------------------------------------
 
-    def take(self, attempt: Attempt) -> None:
-        """Run the attempt as soon as the worker is ready. Raises what keeps it from being sent."""
-        self._attempt, self._sent, self._answer = attempt, False, None
+    def take(self, attempt: Attempt) -> bool:
+        """Run the attempt as soon as the worker is ready; False if that has died since its last unit.
+
+        Raises what keeps the attempt from being sent.
+        """
         self._context = self._lane.host.open_context(attempt)
         if not self._pid:  # what a worker has to say about its own start belongs to its first unit
             self._page.point(self._context.log_writer.path, attempt.unit.log_max)
         try:
             self._job = self._make_job(attempt)
         except Exception:
-            self._attempt = None
-            if self._pid:
-                self._lane.idle.append(self)
+            self._context.log_writer.close()
+            self._lane.idle.append(self)
             raise
-        if self._pid:
-            self._begin()
+        self._attempt, self._sent, self._answer = attempt, False, None
+        if self._pid and not self._begin():
+            self._attempt = None  # what the keeper is about to tell is none of its business
+            self._context.log_writer.close()
+            return False
+        return True
 
     def stop(self, *, kill: bool) -> None:
         """Stop the attempt; this worker never runs another."""
-        if not self._sent and not kill:
-            attempt, self._attempt = self._attempt, None  # the worker is still starting, and stays of use
-            if attempt is not None:
-                self._context.log_writer.close()
-                self._lane.finished(attempt, Outcome(canceled=True))
+        if not self._sent and not kill:  # the worker is still starting, and stays of use
+            self._lane.idle.append(self)
+            self._report(Outcome(canceled=True), None)
             return
         self._doomed = True
         if kill:
@@ -166,48 +179,53 @@ class _Slot:
         self._close_channel()
         self._lane.let_go(self._keeper)
 
-    def _begin(self) -> None:
+    def _begin(self) -> bool:
+        """Send the job; False if the worker is gone."""
         attempt = self._attempt
         assert attempt is not None
         self._sent = True
-        self._lane.host.began(attempt.start, self._pid)
+        self._known.add(self._function)
+        self._stays = None  # for this job only
         self._send(self._job)
         self._job = b""
+        if self._gone:
+            return False
+        self._lane.host.began(attempt.start, self._pid)  # while the worker is at it already
+        return True
 
     def _make_job(self, attempt: Attempt) -> bytes:
         unit, number, tried = attempt.unit, attempt.start.unit, attempt.start.attempt
         action, host = attempt.unit.action, self._lane.host
         assert isinstance(action, Call)
         try:
-            key, pickled = self._lane.function(action)
+            self._function, function = self._lane.function(action)
         except Exception as error:
             raise _cannot_send("the function", error) from error
         head: packing.Packed | None = None
         if action.wants_context or unit.args:
             try:
-                name = f"{number}.{tried}.arguments"
+                name = f"arguments.{next(self._lane.file_numbers)}"
                 head = packing.pack((_definition(unit), dict(unit.args)), lambda: host.value_path(name))
             except Exception as error:
                 raise _cannot_send(_culprit(unit), error) from error
-        job = (
-            "job",
-            number,
-            tried,
-            key,
-            None if key in self._known else pickled,
-            action.wants_context,
-            None if head is None else tuple(head),
-            [tuple(need) for need in host.plan.declared[number]] if action.wants_context else (),
-            [self._need(need) for need in host.plan.needs[number]] if action.wants_context else (),
-            host.variables_of(number),
-            unit.cwd,
-            self._context.log_writer.path,
-            unit.log_max,
-            self._context.deadline,
+        return frame(
+            (
+                "job",
+                number,
+                tried,
+                self._function,
+                None if self._function in self._known else tuple(function),
+                action.wants_context,
+                None if head is None else tuple(head),
+                [tuple(need) for need in host.plan.declared[number]] if action.wants_context else (),
+                [self._need(need) for need in host.plan.needs[number]] if action.wants_context else (),
+                host.variables_of(number),
+                unit.cwd,
+                self._context.log_writer.path,
+                unit.log_max,
+                self._context.deadline,
+            )
         )
-        self._known.add(key)
-        self._stays = None  # for the very next job only
-        return frame(job)
 
     def _need(self, number: int) -> tuple[Any, ...]:
         host = self._lane.host
@@ -230,19 +248,27 @@ class _Slot:
         self._read()
 
     def _read(self) -> None:
+        buffer = self._lane.buffer
         while True:
             try:
-                data = self._channel.recv(1 << 20)
+                size = self._channel.recv_into(buffer)
             except BlockingIOError:
                 return
             except OSError:
-                data = b""
-            if not data:
+                size = 0
+            if not size:
                 self._close_channel()  # the keeper tells how it ended
                 return
-            for message in self._frames.feed(data):
+            try:
+                messages = self._frames.feed(bytes(buffer[:size]))
+            except (ValueError, EOFError, TypeError):  # a unit has written to a descriptor that is not its own
+                self._fault = "its process sent something that is no message"
+                self._close_channel()
+                self._keeper.kill()
+                return
+            for message in messages:
                 self._take_message(message)
-            if len(data) < 1 << 16:
+            if size < len(buffer):
                 return
 
     def _take_message(self, message: tuple[Any, ...]) -> None:
@@ -250,9 +276,7 @@ class _Slot:
             case ("ready", pid):
                 self._pid = pid
                 if self._attempt is not None:
-                    self._begin()
-                else:
-                    self._lane.idle.append(self)
+                    self._begin()  # if it has died at once, that is the end of this attempt: another may do the same
             case ("progress", *progress):
                 self._lane.host.report_progress(*progress)
             case ("value", fields, stays, seconds, metrics, worn):
@@ -272,16 +296,15 @@ class _Slot:
             self._answer = (outcome, value)  # reported when nothing is left of the unit
             self._close_channel()
             if not self._doomed:
+                self._lane.host.warn(attempt.start.unit, "left processes or threads behind, ended now with its worker")
                 grace = attempt.unit.grace if attempt.unit.grace is not None else self._lane.host.options.grace
                 self._keeper.finish(min(grace, 1.0))
         elif worn or self._lane.closing:
             self.let_go()
             self._report(outcome, value)
         else:
-            self._attempt = None
-            self._lane.idle.append(self)
-            self._context.log_writer.close()
-            self._lane.finished(attempt, outcome, value)
+            self._lane.idle.append(self)  # first in line for the start that the report may bring
+            self._report(outcome, value)
 
     def _send(self, data: bytes) -> None:
         self._unsent.append(memoryview(data))
@@ -290,14 +313,15 @@ class _Slot:
     def _flush(self) -> None:
         while self._unsent:
             try:
-                count = self._channel.send(self._unsent[0])
+                size = self._channel.send(self._unsent[0])
             except BlockingIOError:
                 self._watch_for(selectors.EVENT_READ | selectors.EVENT_WRITE)
                 return
             except OSError:  # it has died, as the keeper will tell
+                self._gone = True
                 self._unsent.clear()
                 return
-            self._unsent[0] = self._unsent[0][count:]
+            self._unsent[0] = self._unsent[0][size:]
             if not self._unsent[0]:
                 self._unsent.popleft()
         if self._watching_writes:
@@ -346,6 +370,8 @@ class _Slot:
         elif self._doomed:
             self._report(Outcome(None, True, False, seconds), None)
         else:
+            if self._fault:
+                error = UnitError("lost", self._fault)
             error = error or keeper_lost(attempt.unit.id, self._lane.host.run)
             self._report(Outcome(error, False, False, seconds), None)
 
@@ -357,9 +383,8 @@ class _Slot:
 
 
 def _definition(unit: QuantumUnit) -> dict[str, Any]:
-    """The fields of a unit that differ from their defaults, without action and arguments."""
-    given = {name: getattr(unit, name) for name in _FIELDS}
-    return {"id": unit.id, **{name: value for name, value in given.items() if value != _DEFAULTS[name]}}
+    """The fields of a unit that differ from their defaults, without action, arguments and fallback."""
+    return {name: value for name, default in _DEFAULTS.items() if (value := getattr(unit, name)) != default}
 
 
 def _cannot_send(what: str, error: BaseException) -> Unstartable:
