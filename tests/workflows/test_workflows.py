@@ -194,7 +194,7 @@ def test_checks_complete_with_the_tests_only_collected(tmp_path: Path) -> None:
 
 def test_checks_run_the_tests_of_every_part_but_this_one(tmp_path: Path) -> None:
     listed = subprocess.run(
-        [sys.executable, "-m", "qtui", "graph", str(WORKFLOWS / "checks.toml")],
+        [sys.executable, "-m", "qtui", "graph", str(WORKFLOWS / "checks.toml"), "--format", "json"],
         capture_output=True, text=True, timeout=30, check=True, cwd=tmp_path,
     ).stdout  # fmt: skip
     parts = {file.relative_to(ROOT / "tests").parts[0] for file in (ROOT / "tests").rglob("test_*.py")}

@@ -159,7 +159,6 @@ class Worker:
         self._context: ExecutionContext | None = None
         self._running = False
         self._told_to_stop = False
-        self._forked = False
 
     @cached_property
     def params(self) -> Mapping[str, Any]:
@@ -170,7 +169,7 @@ class Worker:
         """Work until the channel closes."""
         kept: Any = None
         self._install_signal()
-        os.register_at_fork(after_in_child=self._on_fork)
+        os.register_at_fork(after_in_child=_on_fork)
         self.send(("ready", self._pid))
         for kind, *fields in self._frames():
             if kind == "init":
@@ -219,10 +218,8 @@ class Worker:
             answer = ("canceled",)
         except BaseException as error:  # noqa: BLE001  - SystemExit and KeyboardInterrupt end the attempt, not the worker
             answer = ("error", tuple(describe_exception(error)))
-        if self._forked:
-            _leave_fork(answer)
         if os.getpid() != self._pid:
-            os._exit(0)  # a child that the unit has forked, come back from it: there can be only one answer
+            _leave_fork(answer)  # there can be only one answer
         self._context = None
         if self._told_to_stop:
             answer = ("canceled",)
@@ -334,11 +331,6 @@ class Worker:
         if self._context is None and not self._running:
             os._exit(0)
 
-    def _on_fork(self) -> None:
-        """In a child that a unit forks: it is no worker, and dies of TERM as any process (multiprocessing sends it)."""
-        self._forked = True
-        _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
-
 
 class ResultError(Exception):
     """A unit returned something that cannot go to other units."""
@@ -401,6 +393,11 @@ def _leaves_something() -> bool:
     except ChildProcessError:
         return left
     return True
+
+
+def _on_fork() -> None:
+    """In a child that a unit forks: it is no worker, and dies of TERM as any process (multiprocessing sends it)."""
+    _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
 
 
 def _leave_fork(answer: tuple[Any, ...]) -> None:
