@@ -105,7 +105,7 @@ class Keeper:
 
     def _take_orders(self) -> bool:
         try:
-            data = os.read(self._channel, 1 << 20)
+            data = os.read(self._channel, _CHUNK)
         except ConnectionError:
             data = b""
         for order in self._orders.feed(data):

@@ -25,17 +25,18 @@ class FrameReader:
     """Takes bytes as they come and gives whole messages."""
 
     def __init__(self) -> None:
-        self._pending = b""
+        self._pending = bytearray()
 
     def feed(self, data: bytes) -> list[tuple[Any, ...]]:
         """The messages that `data` completes."""
-        pending = self._pending + data if self._pending else data
+        pending = self._pending
+        pending += data
         messages, start = [], 0
         while len(pending) - start >= _LENGTH:
             end = start + _LENGTH + int.from_bytes(pending[start : start + _LENGTH], "little")
             if len(pending) < end:
                 break
-            messages.append(marshal.loads(pending[start + _LENGTH : end]))  # our own process wrote it
+            messages.append(marshal.loads(memoryview(pending)[start + _LENGTH : end]))  # our own process wrote it
             start = end
-        self._pending = pending[start:]
+        del pending[:start]
         return messages

@@ -7,6 +7,7 @@ import selectors
 import signal
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -144,11 +145,20 @@ class SlotLane:
     def _serve(self) -> None:
         while self._closing is None or (self.attempts and time.monotonic() < self._closing):
             for key, _ in self.selector.select(None if self._closing is None else 0.1):
-                key.data()
+                self._guarded(key.data)
             while self._posted:
-                self._carry_out(self._posted.popleft())
+                self._guarded(self._carry_out, self._posted.popleft())
+        self._awake = True  # nobody is to wake it any more
         self.selector.close()
         os.close(self._wake)
+
+    def _guarded(self, function: Callable[..., None], *arguments: Any) -> None:
+        """A bug met with one unit must not end the thread that all others need."""
+        try:
+            function(*arguments)
+        except Exception:  # noqa: BLE001
+            story = traceback.format_exc().rstrip()
+            self.host.warn(-1, f"internal error in the {self.mode} lane, please report it: {story}")
 
     def _woken(self) -> None:
         os.eventfd_read(self._wake)
