@@ -91,7 +91,7 @@ def test_a_run_that_takes_too_long_is_stopped_and_has_failed() -> None:
     assert run.states() == {"a": "canceling", "b": "canceled"}
     run.stopped("a")
     assert run.unit("a").cause == "the run timed out after 60 s"
-    assert run.end == ("failed", 1)
+    assert run.end == ("failed", 124)
 
 
 def test_what_the_runs_timeout_has_asked_to_stop_is_killed_by_the_first_stop_of_a_person() -> None:

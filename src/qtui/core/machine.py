@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from qtui.core.errors import EXIT_CANCELED, EXIT_FAILED, EXIT_OK, IllegalStep
+from qtui.core.errors import EXIT_CANCELED, EXIT_FAILED, EXIT_OK, EXIT_RUN_TIMEOUT, IllegalStep
 from qtui.core.events import (
     Event,
     LateResult,
@@ -349,7 +349,7 @@ class RunMachine:
         if stopping is not None and stopping.how == "interrupt" and self._open:
             self._run, code = RunState.INTERRUPTED, 128 + stopping.signal
         elif stopping is not None and stopping.how == "timeout" and any(state is CANCELED for state in states):
-            self._run, code = RunState.FAILED, EXIT_FAILED
+            self._run, code = RunState.FAILED, EXIT_RUN_TIMEOUT
         elif stopping is not None and any(state is CANCELED for state in states):
             self._run, code = RunState.CANCELED, EXIT_CANCELED
         elif any(state in FAILURES for state in states):
