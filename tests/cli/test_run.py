@@ -271,7 +271,7 @@ def test_a_run_that_takes_too_long_fails_and_says_why(qtui, workflow) -> None:
 
     result = qtui(path)
 
-    assert result.returncode == 12424
+    assert result.returncode == 124
     assert "the run timed out after 1 s" in result.stdout.splitlines()[-1]
     assert "(2 canceled)" in result.stdout.splitlines()[-1]
 

@@ -225,7 +225,7 @@ class Checker:
         if view.stopping is not None and view.stopping.how == "interrupt" and unended:
             expected, code = RunState.INTERRUPTED, 128 + view.stopping.signal
         elif view.stopping is not None and view.stopping.how == "timeout" and CANCELED in states:
-            expected, code = RunState.FAILED, 1
+            expected, code = RunState.FAILED, 124
         elif CANCELED in states and (view.stopping is not None or not states & FAILURES):
             expected, code = RunState.CANCELED, 130
         elif states & FAILURES:
