@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal, NamedTuple
 
+from qtui.core.condition import Condition
+from qtui.core.errors import Problem
+
 EMPTY: Final[Mapping[str, Any]] = {}
 
 
@@ -122,6 +125,47 @@ class RetryPolicy:
         if not self.on:
             return True
         return error.exit_code in self.on or error.type in self.on or bool(set(error.bases) & set(self.on))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachePolicy:
+    """When a unit's last result may be used again instead of running it.
+
+    It depends on the files that `inputs` name (paths or globs, from the unit's directory), the variables in `env`, the
+    params, and the command text or function source; a call also on the results it receives, and with `keys` on only
+    these entries of its context. A result older than `ttl` seconds is not used. `force` runs the unit all the same,
+    and keeps the new result.
+    """
+
+    inputs: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    keys: tuple[str, ...] | None = None
+    ttl: float | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brake:
+    """Holds new starts after `count` failures in a row: until a person lets go, or for good with `then` ``"stop"``.
+
+    With `same` only failures that look alike count: of one exit code or exception, and with one last line but for
+    numbers and paths. With `probe` one unit is let through after that many seconds, and its success lets go.
+    """
+
+    count: int
+    same: bool = False
+    then: Literal["pause", "stop"] = "pause"
+    probe: float | None = None
+
+
+When = Literal["success", "failure", "always"]
+"""Which ends of its needs let a unit run."""
+
+
+class FromUnit(NamedTuple):
+    """Stands in the arguments of a call for the result of the need that is so called."""
+
+    need: str
 
 
 LOST_LOOP: Final = "lost_loop"
@@ -253,7 +297,16 @@ class QuantumUnit:
     `stop_signal` is a signal's name without SIG; `leftovers` says what becomes of a command's background children;
     `log_max` is the most bytes of output kept of an attempt, half from its beginning and half from its end; `pty` gives
     a command a pseudo-terminal. `family` is the name before expansion (``embed`` of ``embed[shard=3]``), `matrix` that
-    item's values.
+    item's values. A unit of a group has the group's name and the label of its item (``[id=s1]``): inside, needs are
+    item by item.
+
+    `when` says which ends of its needs let it run, `condition` is asked once they do. An end that `allow_failure`
+    covers is good enough for dependents and for the run; `success_exit_codes` are no failure at all. `pools` are the
+    named slots it holds while it runs, `cpus` and `memory` (bytes) its part of the run's budgets. `outputs` are the
+    files it promises to make, from its directory. `confirm` is the question to a person before it starts. `progress` is
+    a regular expression with groups ``done`` and ``total`` for its output; after `stall` seconds of silence and
+    idleness a warning is given. `estimate` is its expected duration in seconds. A unit that is not `idempotent` is not
+    run again after a crash without asking.
     """
 
     id: str
@@ -274,9 +327,25 @@ class QuantumUnit:
     log_max: int = 64 << 20
     pty: bool = False
     fallback: Fallback | None = None
+    allow_failure: bool = False
+    success_exit_codes: tuple[int, ...] = (0,)
+    when: When = "success"
+    condition: Condition | None = None
+    pools: Mapping[str, int] = field(default_factory=dict)
+    cpus: float = 0.0
+    memory: int = 0
+    outputs: tuple[str, ...] = ()
+    cache: CachePolicy | None = None
+    confirm: str = ""
+    progress: str = ""
+    stall: float | None = None
+    estimate: float | None = None
+    idempotent: bool = True
     description: str = ""
     family: str = ""
     matrix: Mapping[str, Any] = field(default_factory=dict)
+    group: str = ""
+    item: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     source: Source | None = None
 
@@ -284,6 +353,11 @@ class QuantumUnit:
     def name(self) -> str:
         """The name without the item: ``embed`` of ``embed[shard=3]``."""
         return self.family or self.id
+
+    @property
+    def is_handler(self) -> bool:
+        """True for ``when`` failure and always: they run even once the run is ending."""
+        return self.when != "success"
 
     def lane(self, default: ExecutionMode = ExecutionMode.AUTO) -> ExecutionMode:
         """The lane this unit runs in when the workflow's mode is `default`.
@@ -312,6 +386,12 @@ class RunOptions:
     killing it. `keep_going` False starts nothing new after the first failure. `timeout` is the longest the whole run
     may take, in seconds; `nice` is added to the niceness of every process that units run in. Up to `max_abandoned`
     attempts that cannot be stopped (by default as many as `workers`) are replaced while they go on.
+
+    `pools` are the sizes of the named pools, `cpus` and `memory` (bytes) the budgets for what units declare, None
+    meaning no limit. `brakes` hold starts after failures in a row, by scope: ``""`` for the whole run, ``group:NAME``,
+    ``tag:NAME`` or ``pool:NAME``; `group_pools` are the pools that an item of a group holds from its first start to its
+    last end. Once the run is being stopped, handlers have `handler_timeout` seconds. Units whose ids match one of
+    `approved` (globs) need no confirmation.
     """
 
     workers: int = 4
@@ -322,6 +402,13 @@ class RunOptions:
     timeout: float | None = None
     nice: int = 0
     max_abandoned: int | None = None
+    pools: Mapping[str, int] = field(default_factory=dict)
+    group_pools: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    cpus: float | None = None
+    memory: int | None = None
+    brakes: Mapping[str, Brake] = field(default_factory=dict)
+    handler_timeout: float = 300.0
+    approved: tuple[str, ...] = ()
     mode: ExecutionMode = ExecutionMode.AUTO
     strategy: str = "adaptive"
 
@@ -345,11 +432,25 @@ class UnitResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """How people are told of what happens: `bell` rings the terminal's, `run` is a command for the events in `on`.
+
+    Only once the run has taken `after` seconds, but for questions.
+    """
+
+    bell: Literal["never", "failure", "always"] = "never"
+    after: float = 0.0
+    run: tuple[str, ...] = ()
+    on: frozenset[str] = frozenset({"failure", "end", "confirm", "pause", "stall"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowDefinition:
     """A whole workflow, loaded and with its params filled in: everything a run needs to begin.
 
     `params` are the resolved values; `directory` is where relative paths start and what user modules are imported
-    from; `source` the file it came from, if any. Each unit's `env` and `cwd` are already complete.
+    from; `source` the file it came from, if any. Each unit's `env` and `cwd` are already complete. `secrets` are names
+    of environment variables whose values nobody is to see. `advice` is what its author should know, but need not heed.
     """
 
     name: str
@@ -357,5 +458,8 @@ class WorkflowDefinition:
     description: str = ""
     options: RunOptions = RunOptions()
     params: Mapping[str, Any] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    notify: Notify | None = None
     directory: str | None = None
     source: str | None = None
+    advice: tuple[Problem, ...] = ()
