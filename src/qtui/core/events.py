@@ -62,6 +62,30 @@ class UnitReady(NamedTuple):
     at: float
 
 
+class CacheMissed(NamedTuple):
+    """The unit cannot use an earlier result, and `reason` says why; it goes on to wait for a worker."""
+
+    unit: int
+    reason: str
+    at: float
+
+
+class ConfirmRequested(NamedTuple):
+    """The unit waits until a person says yes to `question`."""
+
+    unit: int
+    question: str
+    at: float
+
+
+class UnitApproved(NamedTuple):
+    """The unit may start; `by` says who said yes."""
+
+    unit: int
+    by: str
+    at: float
+
+
 class UnitSubmitted(NamedTuple):
     """The unit holds a worker slot of a lane that will tell by itself when the unit really begins."""
 
@@ -145,7 +169,8 @@ class UnitProgress(NamedTuple):
 
 class UnitFinished(NamedTuple):
     """The end of the unit's generation. `duration` is the last attempt's, in seconds; `cause` says why a unit
-    that did not run ended; `error` stays readable when a fallback was used."""
+    that did not run ended; `error` stays readable when a fallback was used. `because` is the unit whose failure made
+    this one end without a run, or -1."""
 
     unit: int
     attempt: int
@@ -159,6 +184,22 @@ class UnitFinished(NamedTuple):
     fallback: bool = False
     abandoned: bool = False
     metrics: Mapping[str, Any] = EMPTY
+    because: int = -1
+
+
+class BrakeChanged(NamedTuple):
+    """Failures in a row were counted in `scope` (see `RunOptions.brakes`), or starts of its units were held or let go.
+
+    `state`: ``open``; ``held``, nothing of the scope starts; ``probing``, one unit may, to see whether it still fails.
+    `signature` is what the counted failures look like, where only equal ones count.
+    """
+
+    scope: str
+    state: str
+    failures: int
+    signature: str
+    cause: str
+    at: float
 
 
 class WorkersChanged(NamedTuple):
@@ -194,6 +235,9 @@ Event = (
     | RunReopened
     | RunStopping
     | UnitReady
+    | CacheMissed
+    | ConfirmRequested
+    | UnitApproved
     | UnitSubmitted
     | UnitStarted
     | UnitRetrying
@@ -203,13 +247,24 @@ Event = (
     | UnitReset
     | UnitProgress
     | UnitFinished
+    | BrakeChanged
     | WorkersChanged
     | Warned
     | RunFinished
 )
 
 UNIT_EVENTS = (
-    UnitReady | UnitSubmitted | UnitStarted | UnitRetrying | UnitCanceling | UnitReset | UnitProgress | UnitFinished
+    UnitReady
+    | CacheMissed
+    | ConfirmRequested
+    | UnitApproved
+    | UnitSubmitted
+    | UnitStarted
+    | UnitRetrying
+    | UnitCanceling
+    | UnitReset
+    | UnitProgress
+    | UnitFinished
 )
 
 NAMES: Mapping[type[Event], str] = {
@@ -219,6 +274,9 @@ NAMES: Mapping[type[Event], str] = {
     RunReopened: "run_reopened",
     RunStopping: "run_stopping",
     UnitReady: "unit_ready",
+    CacheMissed: "cache_missed",
+    ConfirmRequested: "confirm_requested",
+    UnitApproved: "unit_approved",
     UnitSubmitted: "unit_submitted",
     UnitStarted: "unit_started",
     UnitRetrying: "unit_retrying",
@@ -228,6 +286,7 @@ NAMES: Mapping[type[Event], str] = {
     UnitReset: "unit_reset",
     UnitProgress: "unit_progress",
     UnitFinished: "unit_finished",
+    BrakeChanged: "brake_changed",
     WorkersChanged: "workers_changed",
     Warned: "warning",
     RunFinished: "run_finished",
@@ -242,7 +301,7 @@ def to_plain(event: Event, plan: ExecutionPlan) -> dict[str, Any]:
     """
     data: dict[str, Any] = {"event": NAMES[type(event)]}
     for key, value in event._asdict().items():
-        if key == "unit":
+        if key in ("unit", "because"):
             data[key] = plan.table[value].id if value >= 0 else None
         elif isinstance(value, UnitError):
             data[key] = {**value._asdict(), "bases": list(value.bases)}
@@ -272,8 +331,9 @@ def from_plain(data: Mapping[str, Any], number: Callable[[str], int]) -> Event:
     """
     cls = CLASSES[data["event"]]
     values = {key: data[key] for key in cls._fields if key in data}
-    if "unit" in values:
-        values["unit"] = -1 if values["unit"] is None else number(values["unit"])
+    for key in ("unit", "because"):
+        if key in values:
+            values[key] = -1 if values[key] is None else number(values[key])
     if values.get("error"):
         values["error"] = UnitError(**{**values["error"], "bases": tuple(values["error"]["bases"])})
     if "lane" in values:

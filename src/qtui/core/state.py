@@ -9,6 +9,9 @@ from typing import Any, assert_never
 from pyrsistent import PVector, pvector
 
 from qtui.core.events import (
+    BrakeChanged,
+    CacheMissed,
+    ConfirmRequested,
     Event,
     LateResult,
     RunFinished,
@@ -18,6 +21,7 @@ from qtui.core.events import (
     RunStopping,
     RunUnpaused,
     UnitAbandoned,
+    UnitApproved,
     UnitCanceling,
     UnitFinished,
     UnitProgress,
@@ -44,6 +48,7 @@ class RunView:
     `generations`; `begun`, the UnitSubmitted or UnitStarted of the latest attempt; `last`, the latest event of
     the unit but for progress and what concerns abandoned attempts; `left_behind`, the abandoned attempts that still
     go on, by unit and attempt; `progress`, the latest UnitProgress of the latest attempt.
+    `brakes` has the latest change of each brake by its scope.
     """
 
     plan: ExecutionPlan
@@ -67,6 +72,7 @@ class RunView:
     submitted: int = 0
     left_behind: Mapping[tuple[int, int], UnitAbandoned] = field(default_factory=dict)
     opened_at: float | None = None
+    brakes: Mapping[str, BrakeChanged] = field(default_factory=dict)
 
     @classmethod
     def initial(cls, plan: ExecutionPlan) -> RunView:
@@ -289,6 +295,8 @@ class _Folding:
             case UnitSubmitted():
                 self._begin(event, UnitState.READY)
                 self._submitted += 1
+            case CacheMissed() | ConfirmRequested() | UnitApproved():
+                self._last[event.unit] = event
             case UnitProgress():
                 self._progress[event.unit] = event
             case UnitRetrying():
@@ -310,7 +318,15 @@ class _Folding:
 
     def _apply_to_run(
         self,
-        event: RunStarted | RunPaused | RunUnpaused | RunReopened | RunStopping | WorkersChanged | Warned | RunFinished,
+        event: RunStarted
+        | RunPaused
+        | RunUnpaused
+        | RunReopened
+        | RunStopping
+        | BrakeChanged
+        | WorkersChanged
+        | Warned
+        | RunFinished,
     ) -> None:
         change = self._changes
         match event:
@@ -325,6 +341,8 @@ class _Folding:
                 change.update(state=RunState.RUNNING, finished=None, stopping=None, opened_at=event.at)
             case RunStopping():
                 change["stopping"] = event
+            case BrakeChanged():
+                change["brakes"] = {**change.get("brakes", self._view.brakes), event.scope: event}
             case WorkersChanged():
                 change["workers"] = event.target
             case RunFinished():

@@ -50,6 +50,15 @@ class ProgressReported(NamedTuple):
     message: str = ""
 
 
+class CacheChecked(NamedTuple):
+    """Whether the unit can do with an earlier result; then that is in place already. `reason` says why (not)."""
+
+    unit: int
+    generation: int
+    hit: bool
+    reason: str
+
+
 class TimerFired(NamedTuple):
     """The time asked for by `WakeAt` has come."""
 
@@ -89,6 +98,20 @@ class RetryRequested(NamedTuple):
     cause: str = "retried by you"
 
 
+class ApproveRequested(NamedTuple):
+    """Say yes to the questions of these units."""
+
+    units: tuple[int, ...]
+    cause: str = "approved by you"
+
+
+class ReleaseRequested(NamedTuple):
+    """Let go of the brakes of these scopes; of all, if none is named."""
+
+    scopes: tuple[str, ...] = ()
+    cause: str = "released by you"
+
+
 class PauseRequested(NamedTuple):
     """Start nothing new."""
 
@@ -120,13 +143,23 @@ Request = (
     | CancelRunRequested
     | InterruptRequested
     | RetryRequested
+    | ApproveRequested
+    | ReleaseRequested
     | PauseRequested
     | UnpauseRequested
     | WorkersRequested
     | WorkersStepRequested
 )
 Stimulus = (
-    RunRequested | UnitBegan | UnitReturned | LateReturned | ProgressReported | TimerFired | WarningRaised | Request
+    RunRequested
+    | UnitBegan
+    | UnitReturned
+    | LateReturned
+    | ProgressReported
+    | CacheChecked
+    | TimerFired
+    | WarningRaised
+    | Request
 )
 
 
@@ -155,6 +188,13 @@ class KillUnit(NamedTuple):
     lane: ExecutionMode
 
 
+class CheckCache(NamedTuple):
+    """Find out whether the unit can do with an earlier result; answered by `CacheChecked`."""
+
+    unit: int
+    generation: int
+
+
 class WakeAt(NamedTuple):
     """Post `TimerFired` at this time of the run's clock."""
 
@@ -162,7 +202,7 @@ class WakeAt(NamedTuple):
 
 
 LaneEffect = StartUnit | InterruptUnit | KillUnit
-Effect = LaneEffect | WakeAt
+Effect = LaneEffect | CheckCache | WakeAt
 
 
 class Decision(NamedTuple):

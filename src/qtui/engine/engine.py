@@ -28,6 +28,8 @@ from qtui.core.scheduler import Scheduler
 from qtui.core.session import Feed
 from qtui.core.state import RunView, fold
 from qtui.core.stimuli import (
+    CacheChecked,
+    CheckCache,
     LateReturned,
     ProgressReported,
     RunRequested,
@@ -210,6 +212,8 @@ class Engine:
                 elif isinstance(effect, WakeAt):
                     self._due = effect.at
                     self._wakes.put(None)
+                elif isinstance(effect, CheckCache):
+                    inbox.append(CacheChecked(effect.unit, effect.generation, False, "there is no cache"))
                 else:
                     lanes[effect.lane].post(effect)
         return mine
