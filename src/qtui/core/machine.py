@@ -1,37 +1,24 @@
-"""The steps that units and runs can take, over flat arrays indexed by unit number. Pure; the scheduler decides when."""
+"""The steps of units, over flat arrays indexed by unit number. Pure; what follows from ends is in `settling`."""
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
-from qtui.core.errors import EXIT_CANCELED, EXIT_FAILED, EXIT_OK, EXIT_RUN_TIMEOUT, IllegalStep
+from qtui.core.brakes import Brakes
+from qtui.core.errors import IllegalStep
 from qtui.core.events import (
     Event,
     LateResult,
-    RunFinished,
     RunStopping,
     UnitAbandoned,
     UnitCanceling,
-    UnitFinished,
-    UnitReady,
-    UnitReset,
-    UnitRetrying,
     UnitStarted,
     UnitSubmitted,
 )
-from qtui.core.model import (
-    FAILURES,
-    LOST_LOOP,
-    STEPS,
-    ExecutionMode,
-    Outcome,
-    RunOptions,
-    RunState,
-    UnitError,
-    UnitState,
-)
+from qtui.core.limits import Limits, capacities
+from qtui.core.model import FAILURES, STEPS, ExecutionMode, RunOptions, RunState, UnitState
 from qtui.core.plan import ExecutionPlan
-from qtui.core.ready import ReadyQueue
+from qtui.core.ready import ReadyQueue, Terms
 from qtui.core.stimuli import Effect, InterruptUnit, KillUnit, StartUnit
 
 PENDING, READY, RUNNING = UnitState.PENDING, UnitState.READY, UnitState.RUNNING
@@ -42,15 +29,13 @@ SKIPPED, CANCELED = UnitState.SKIPPED, UnitState.CANCELED
 QUEUEING_LANES = frozenset({ExecutionMode.COMMAND, ExecutionMode.PROCESS, ExecutionMode.CUSTOM})
 """Lanes that say themselves, with `UnitBegan`, when a unit really begins."""
 
-# Timers: (due, kind, unit, attempt). A timer that no longer fits its unit is ignored when it fires.
-RETRY_TIMER, TIMEOUT_TIMER, KILL_TIMER, RUN_TIMER = 0, 1, 2, 3
-
-_HARDER = ("drain", "timeout", "stop", "interrupt")
-"""The ways to end a run: one that is ending can only be told to end harder."""
+# Timers: (due, kind, number, attempt). A timer that no longer fits its unit is ignored when it fires; those of a brake
+# have its place among the brakes for a number, those of the run -1.
+RETRY_TIMER, TIMEOUT_TIMER, KILL_TIMER, RUN_TIMER, PROBE_TIMER, HANDLER_TIMER = range(6)
 
 
 class RunMachine:
-    """The state of a run and its units, and every step they can take; each step notes its events and effects.
+    """The state of a run and its units, and the steps of attempts; each step notes its events and effects.
 
     `_step` is the one place where a unit's state is written.
     """
@@ -60,22 +45,27 @@ class RunMachine:
         self._plan = plan
         self._options = options
         self._needs, self._feeds, self._lanes = plan.needs, plan.feeds, plan.lanes
+        self._handler = [unit.is_handler for unit in plan.table]
         self._state: list[UnitState] = [PENDING] * n
         self._attempt = [0] * n
         self._base = [0] * n
         self._generation = [1] * n
-        self._left = [len(needs) for needs in plan.needs]
+        self._left = [len(needs) for needs in plan.needs]  # needs that have not ended as the unit wants it
+        self._begun_at = [0.0] * n
         self._slot = [0] * n  # the worker slot held, 0 for none
+        self._terms: dict[int, Terms] = {}  # what units that hold a slot hold besides
         self._reason = [""] * n  # why a canceling unit is being stopped: cancel, timeout or interrupt
-        self._cause = [""] * n
+        self._cause = [""] * n  # and by what; later, why it ended
+        self._because = [-1] * n  # the unit whose failure made this one end without a run
         self._killing = [False] * n
-        limits = {"sequential": 1, "async": options.max_async}
-        self._ready = ReadyQueue(
-            [unit.priority for unit in plan.table],
-            plan.ranks,
-            [(str(lane),) if lane in limits else () for lane in plan.lanes],
-            limits,
-        )
+        self._fell_back: set[int] = set()
+        self._cached: set[int] = set()
+        self._checking: set[int] = set()  # ready, while the cache is asked
+        self._asked: set[int] = set()  # ready, while a person is asked
+        self._limits = Limits(plan, options)
+        self._ready = ReadyQueue(n, capacities(options))
+        self._open_items: set[int] = set()
+        self._brakes = Brakes(options.brakes, {})
         sequential = options.mode is ExecutionMode.SEQUENTIAL
         self._max_workers = 1 if sequential else options.max_workers
         self._target = max(1, min(options.workers, self._max_workers))
@@ -85,16 +75,61 @@ class RunMachine:
         self._left_behind: dict[tuple[int, int], int] = {}  # abandoned attempts that go on, and the slot they keep
         self._most_abandoned = options.max_abandoned if options.max_abandoned is not None else self._target
         self._open = n
+        self._open_handlers = sum(self._handler)
+        self._plain_ended_at = 0.0  # when the last unit ended that is no handler
         self._run = RunState.PENDING
         self._started_at = 0.0
+        self._opened_at = 0.0
+        self._waited, self._waiting_since = 0.0, None
         self._paused = False
         self._stopping: RunStopping | None = None
         self._timers: list[tuple[float, int, int, int]] = []
         self._milestones: list[int] = []
+        self._ended: list[int] = []  # units whose end the others have not been told of
+        self._undecided: set[int] = set()
         self._events: list[Event] = []
         self._effects: list[Effect] = []
 
-    # -- steps of units ----------------------------------------------------------------------------------
+    _waiting_since: float | None
+
+    # -- what is known -----------------------------------------------------------------------------------
+
+    def _good(self, number: int) -> bool:
+        """True for an end that lets dependents run."""
+        state = self._state[number]
+        return state is COMPLETED or (state in FAILURES and self._plan.table[number].allow_failure)
+
+    def _met(self, number: int, need: int) -> bool:
+        """True if `need` has ended as `number` wants it: well, or, for a handler, at all."""
+        return self._state[need].ended if self._handler[number] else self._good(need)
+
+    def _bad_need(self, number: int) -> int | None:
+        """A need that has ended in a way that keeps the unit from running, if there is one."""
+        if self._handler[number]:
+            return None
+        return next((need for need in self._needs[number] if self._state[need].ended and not self._good(need)), None)
+
+    def _starts_more(self, number: int) -> bool:
+        """False for a unit that is not tried again, because the run or a brake's scope is coming to an end."""
+        stopping = self._stopping
+        if self._handler[number]:
+            return stopping is None or stopping.how != "interrupt"
+        if stopping is not None or self._brakes.stopped(self._limits.scopes[number]):
+            return False
+        return self._options.keep_going or self._first_failure() is None
+
+    def _first_failure(self) -> int | None:
+        """A unit whose failure is not allowed, if there is one."""
+        return next((n for n, state in enumerate(self._state) if state in FAILURES and not self._good(n)), None)
+
+    def _grace(self, number: int) -> float:
+        grace = self._plan.table[number].grace
+        return self._options.grace if grace is None else grace
+
+    def _holding(self) -> list[int]:
+        return [number for number, slot in enumerate(self._slot) if slot]
+
+    # -- steps -------------------------------------------------------------------------------------------
 
     def _step(self, number: int, to: UnitState) -> None:
         """The one place where a unit's state is written."""
@@ -107,24 +142,18 @@ class RunMachine:
             )
         self._state[number] = to
 
-    def _make_ready(self, number: int, now: float) -> None:
-        if self._haunted(number):
-            return  # a second attempt beside one that cannot be stopped is not what the user wrote
-        self._step(number, READY)
-        self._events.append(UnitReady(number, now))
-        if self._plan.table[number].action is None:
-            self._milestones.append(number)  # not finished here: a long chain of them would recurse
-        else:
-            self._ready.push(number)
-
     def _fill(self, now: float) -> None:
-        """Start the best ready units while there are workers."""
-        if self._paused or self._stopping is not None:
+        """Start the best ready units while there are workers. Once the run is ending, only handlers are ready."""
+        stopping = self._stopping
+        if stopping.how == "interrupt" if stopping is not None else self._paused:
             return
         while self._active + self._stuck < self._target:
-            number = self._ready.pop()
-            if number is None:
+            taken = self._ready.pop()
+            if taken is None:
                 return
+            number, terms = taken
+            if self._plan.items:
+                terms = self._begin_item(number, terms)
             self._active += 1
             attempt = self._attempt[number] = self._attempt[number] + 1
             if self._free_slots:
@@ -132,12 +161,65 @@ class RunMachine:
             else:
                 slot = self._slots_made = self._slots_made + 1
             self._slot[number] = slot
+            if terms.holds:
+                self._terms[number] = terms
             lane = self._lanes[number]
             if lane in QUEUEING_LANES:
+                self._begun_at[number] = now
                 self._events.append(UnitSubmitted(number, attempt, lane, slot, now))
             else:
                 self._start(number, 0, now)
             self._effects.append(StartUnit(number, attempt, lane, slot))
+
+    def _begin_item(self, number: int, taken: Terms) -> Terms:
+        """Note the first start of an item of a group; returns what the unit itself holds."""
+        item = self._plan.item_of[number]
+        if item < 0:
+            return taken
+        if item not in self._open_items:
+            self._open_items.add(item)
+            for other in self._plan.items[item]:
+                if other in self._ready:
+                    self._ready.push(other, *self._limits.of(other, item_begun=True))
+        return self._limits.own(number)
+
+    def _start(self, number: int, pid: int, now: float) -> None:
+        self._step(number, RUNNING)
+        attempt = self._attempt[number]
+        self._begun_at[number] = now
+        self._events.append(UnitStarted(number, attempt, self._lanes[number], self._slot[number], pid, now))
+        self._add_timeout(number, now)
+
+    def _let_go(self, number: int) -> int:
+        """The attempt is over: give back what it held; returns its slot, which is not free yet."""
+        slot, self._slot[number] = self._slot[number], 0
+        self._active -= 1
+        terms = self._terms.pop(number, None)
+        if terms is not None:
+            self._ready.give_back(terms)
+        return slot
+
+    def _stop(self, number: int, reason: str, cause: str, now: float) -> None:
+        """Ask a unit that holds a worker to stop, and set the timer that ends its grace."""
+        attempt = self._attempt[number]
+        self._step(number, CANCELING)
+        self._reason[number], self._cause[number] = reason, cause
+        self._note_canceling(number, now)
+        self._effects.append(InterruptUnit(number, attempt, self._lanes[number]))
+        heappush(self._timers, (now + self._grace(number), KILL_TIMER, number, attempt))
+
+    def _kill(self, number: int, now: float) -> None:
+        if self._killing[number]:
+            return
+        self._killing[number] = True
+        self._note_canceling(number, now)
+        self._effects.append(KillUnit(number, self._attempt[number], self._lanes[number]))
+
+    def _note_canceling(self, number: int, now: float) -> None:
+        reason, cause = self._reason[number], self._cause[number]
+        self._events.append(UnitCanceling(number, self._attempt[number], reason, cause, self._killing[number], now))
+
+    # -- attempts that cannot be stopped -----------------------------------------------------------------
 
     @property
     def _stuck(self) -> int:
@@ -147,7 +229,8 @@ class RunMachine:
     def _stalled(self) -> bool:
         """True if units could start, but every worker is kept by an attempt that cannot be stopped."""
         starts = self._run is RunState.RUNNING and not self._paused and self._stopping is None
-        return starts and not self._active and self._stuck > 0 and READY in self._state
+        waits = self._state.count(READY) > len(self._asked) if self._left_behind else False
+        return starts and not self._active and self._stuck > 0 and waits
 
     def _haunted(self, number: int) -> bool:
         """True while an abandoned attempt of the unit still goes on."""
@@ -174,201 +257,31 @@ class RunMachine:
             heappush(self._free_slots, slot)
         self._events.append(LateResult(number, attempt, slot, now))
 
-    def _start(self, number: int, pid: int, now: float) -> None:
-        self._step(number, RUNNING)
-        attempt = self._attempt[number]
-        self._events.append(UnitStarted(number, attempt, self._lanes[number], self._slot[number], pid, now))
-        self._add_timeout(number, now)
-
-    def _failed(self, number: int, state: UnitState, error: UnitError, outcome: Outcome, now: float) -> None:
-        """An attempt ended badly: try again, use the fallback, or end."""
-        unit = self._plan.table[number]
-        tries = self._attempt[number] - self._base[number]
-        innocent = error.type == LOST_LOOP and not outcome.abandoned
-        # an abandoned attempt goes on, for how long nobody knows: waiting for it could keep the run for ever
-        again = innocent or (tries <= unit.retry.max and unit.retry.covers(error) and not outcome.abandoned)
-        if again and self._starts_more() and self._bad_need(number) is None:
-            delay = 0.0 if innocent else unit.retry.wait(tries, salt=number)
-            self._base[number] += innocent
-            self._step(number, RETRYING)
-            self._events.append(UnitRetrying(number, self._attempt[number], delay, error, now))
-            if self._left[number]:
-                # a person had a need run again meanwhile: the next attempt waits for that, not for a timer
-                self._reset(number, "a need runs again", now)
-            else:
-                heappush(self._timers, (now + delay, RETRY_TIMER, number, self._attempt[number]))
-        elif unit.fallback is not None:
-            self._finish(number, COMPLETED, now, outcome, error=error, fallback=True)
-        else:
-            self._finish(number, state, now, outcome, error=error)
-            if not self._options.keep_going:
-                self._cancel_waiting(f"fail-fast: {unit.id} {'timed out' if state is TIMEOUT else 'failed'}", now)
-
-    def _starts_more(self) -> bool:
-        """False once the run is ending, or fails fast and has failed: then there are no re-tries either."""
-        failing_fast = not self._options.keep_going and any(state in FAILURES for state in self._state)
-        return self._stopping is None and not failing_fast
-
-    def _finish(
-        self,
-        number: int,
-        state: UnitState,
-        now: float,
-        outcome: Outcome | None = None,
-        *,
-        error: UnitError | None = None,
-        cause: str = "",
-        fallback: bool = False,
-    ) -> None:
-        """End the unit's generation and let its dependents know."""
-        if outcome is None:
-            outcome = _NOTHING
-        self._step(number, state)
-        self._open -= 1
-        self._events.append(
-            UnitFinished(
-                number,
-                self._attempt[number],
-                self._generation[number],
-                state,
-                now,
-                outcome.seconds,
-                error,
-                cause,
-                False,
-                fallback,
-                outcome.abandoned,
-                outcome.metrics,
-            )
-        )
-        if state is COMPLETED:
-            left, states = self._left, self._state
-            for fed in self._feeds[number]:
-                left[fed] -= 1
-                if not left[fed] and states[fed] is PENDING:
-                    self._make_ready(fed, now)
-        else:
-            self._skip_below(number, now)
-
-    def _skip_below(self, number: int, now: float) -> None:
-        cause = f"because {self._plan.table[number].id}"
-        stack = [number]
-        while stack:
-            for fed in self._feeds[stack.pop()]:
-                if self._state[fed] is PENDING:
-                    self._end_waiting(fed, SKIPPED, cause, now)
-                    stack.append(fed)
-
-    def _end_waiting(self, number: int, state: UnitState, cause: str, now: float) -> None:
-        self._step(number, state)
-        self._open -= 1
-        self._events.append(
-            UnitFinished(number, self._attempt[number], self._generation[number], state, now, cause=cause)
-        )
-
-    def _stop(self, number: int, reason: str, cause: str, now: float) -> None:
-        """Ask a unit that holds a worker to stop, and set the timer that ends its grace."""
-        attempt = self._attempt[number]
-        self._step(number, CANCELING)
-        self._reason[number], self._cause[number] = reason, cause
-        self._note_canceling(number, now)
-        self._effects.append(InterruptUnit(number, attempt, self._lanes[number]))
-        heappush(self._timers, (now + self._grace(number), KILL_TIMER, number, attempt))
-
-    def _kill(self, number: int, now: float) -> None:
-        if self._killing[number]:
-            return
-        self._killing[number] = True
-        self._note_canceling(number, now)
-        self._effects.append(KillUnit(number, self._attempt[number], self._lanes[number]))
-
-    def _note_canceling(self, number: int, now: float) -> None:
-        reason, cause = self._reason[number], self._cause[number]
-        self._events.append(UnitCanceling(number, self._attempt[number], reason, cause, self._killing[number], now))
-
-    def _cut(self, number: int, now: float) -> None:
-        """An interrupted unit returned: it gets no end, so that a later resume runs it again."""
-        self._reset(number, "cut by a signal", now)
-        bad = self._bad_need(number)
-        if bad is not None:
-            # a need that a person had run again has failed meanwhile: no resume could run this unit
-            self._finish(number, SKIPPED, now, cause=f"because {self._plan.table[bad].id}")
-
-    def _reset(self, number: int, cause: str, now: float) -> None:
-        if self._state[number].ended:
-            self._open += 1
-        self._step(number, PENDING)
-        self._generation[number] += 1
-        self._base[number] = self._attempt[number]
-        self._events.append(UnitReset(number, self._generation[number], cause, now))
-
-    def _make_met_ready(self, now: float) -> None:
-        for number, left in enumerate(self._left):
-            if not left and self._state[number] is PENDING:
-                self._make_ready(number, now)
+    # -- timers ------------------------------------------------------------------------------------------
 
     def _add_timeout(self, number: int, began: float) -> None:
         timeout = self._plan.table[number].timeout
         if timeout is not None:
             heappush(self._timers, (began + timeout, TIMEOUT_TIMER, number, self._attempt[number]))
 
-    def _grace(self, number: int) -> float:
-        grace = self._plan.table[number].grace
-        return self._options.grace if grace is None else grace
+    def _add_run_timer(self) -> None:
+        """The run's own timeout; the time in which it only waits for people does not count."""
+        if self._options.timeout is not None and self._waiting_since is None:
+            heappush(self._timers, (self._opened_at + self._options.timeout + self._waited, RUN_TIMER, -1, 0))
 
-    # -- steps of the run --------------------------------------------------------------------------------
+    def _drop_timers(self, kind: int) -> None:
+        self._timers = [timer for timer in self._timers if timer[1] != kind]
+        heapify(self._timers)
 
-    def _note_stopping(self, stopping: RunStopping) -> bool:
-        """Record that the run was told to end; True if it had been told that, or harder, before."""
-        if self._stopping is not None and _HARDER.index(stopping.how) <= _HARDER.index(self._stopping.how):
-            return True
-        self._stopping = stopping
-        self._events.append(stopping)
-        return False
-
-    def _stop_all(self, reason: str, cause: str, now: float, *, kill: bool) -> None:
-        for number in self._holding():
-            if self._state[number] is not CANCELING:
-                self._stop(number, reason, cause, now)
-            elif kill:
-                self._kill(number, now)
-
-    def _holding(self) -> list[int]:
-        return [number for number, slot in enumerate(self._slot) if slot]
-
-    def _cancel_waiting(self, cause: str, now: float) -> None:
-        """End everything that holds no worker."""
-        for number, state in enumerate(self._state):
-            if state in (PENDING, READY, RETRYING) and not self._slot[number]:
-                self._ready.discard(number)
-                self._end_waiting(number, CANCELED, cause, now)
-
-    def _finish_run(self, now: float) -> None:
-        states = self._state
-        stopping = self._stopping
-        if stopping is not None and stopping.how == "interrupt" and self._open:
-            self._run, code = RunState.INTERRUPTED, 128 + stopping.signal
-        elif stopping is not None and stopping.how == "timeout" and any(state is CANCELED for state in states):
-            self._run, code = RunState.FAILED, EXIT_RUN_TIMEOUT
-        elif stopping is not None and any(state is CANCELED for state in states):
-            self._run, code = RunState.CANCELED, EXIT_CANCELED
-        elif any(state in FAILURES for state in states):
-            self._run, code = RunState.FAILED, EXIT_FAILED
-        elif any(state is CANCELED for state in states):
-            self._run, code = RunState.CANCELED, EXIT_CANCELED
-        else:
-            self._run, code = RunState.COMPLETED, EXIT_OK
-        counts: dict[str, int] = {}
-        for state in states:
-            counts[state.value] = counts.get(state.value, 0) + 1
-        self._events.append(RunFinished(self._run, counts, now - self._started_at, code, now))
-
-    def _bad_need(self, number: int) -> int | None:
-        """A need of the unit that ended without a value, if there is one."""
-        for need in self._needs[number]:
-            if self._state[need].ended and self._state[need] is not COMPLETED:
-                return need
-        return None
-
-
-_NOTHING = Outcome()
+    def _count_waiting(self, now: float) -> None:
+        """Keep the account of the time in which the run only waits for answers."""
+        waiting = self._run is RunState.RUNNING and bool(self._asked) and not self._active
+        if waiting == (self._waiting_since is not None):
+            return
+        if waiting:
+            self._waiting_since = now
+        elif self._waiting_since is not None:
+            self._waited += now - self._waiting_since
+            self._waiting_since = None
+        self._drop_timers(RUN_TIMER)
+        self._add_run_timer()

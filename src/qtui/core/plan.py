@@ -40,7 +40,8 @@ class ExecutionPlan:
 
     `needs` and `feeds` are the edges by number, `declared` the dependencies as written, `ranks` the number of
     units on the longest path from a unit to an end (itself included), `depths` the length of the longest path
-    to it, `lanes` where each unit runs, `order` a topological order.
+    to it, `lanes` where each unit runs, `order` a topological order. `items` has the units of each item of each group,
+    `item_of` the place of each unit's item in it, or -1.
     """
 
     table: tuple[QuantumUnit, ...]
@@ -52,6 +53,8 @@ class ExecutionPlan:
     depths: tuple[int, ...]
     order: tuple[int, ...]
     numbers: Mapping[str, int]
+    items: tuple[tuple[int, ...], ...] = ()
+    item_of: tuple[int, ...]
 
     @classmethod
     def build(cls, units: Iterable[QuantumUnit], *, default_mode: ExecutionMode = ExecutionMode.AUTO) -> ExecutionPlan:
@@ -86,6 +89,7 @@ class ExecutionPlan:
         if problems:
             raise InvalidWorkflow(problems)
         ranks, depths = _ranks(order, feeds), _depths(order, needs)
+        items, item_of = _items(table)
         return cls(
             table=table,
             needs=needs,
@@ -96,6 +100,8 @@ class ExecutionPlan:
             depths=tuple(depths),
             order=tuple(order),
             numbers=numbers,
+            items=items,
+            item_of=item_of,
         )
 
     def __len__(self) -> int:
@@ -144,6 +150,25 @@ class ExecutionPlan:
         """The size of the widest level."""
         return max(len(level) for level in self.levels)
 
+    def named(self, number: int, name: str) -> tuple[int, ...]:
+        """The units that `name`, an id or a family, means in the definition of unit `number`; empty if none."""
+        if name in self.numbers:
+            return (self.numbers[name],)
+        unit = self.table[number]
+        if unit.group:
+            siblings = self.items[self.item_of[number]]
+            if found := tuple(other for other in siblings if self.table[other].family == name):
+                return found
+        return self._families.get(name, ())
+
+    @cached_property
+    def _families(self) -> Mapping[str, tuple[int, ...]]:
+        families: dict[str, list[int]] = defaultdict(list)
+        for number, unit in enumerate(self.table):
+            if unit.family:
+                families[unit.family].append(number)
+        return {name: tuple(numbers) for name, numbers in families.items()}
+
     def below(self, number: int) -> list[int]:
         """The numbers of all units that depend on `number`, directly or not, in topological order."""
         reached = {number}
@@ -176,14 +201,20 @@ class ExecutionPlan:
 
 
 class _Resolver:
-    """Turns dependencies as written into unit numbers: an exact id first, then a family, then a glob, then ``*``."""
+    """Turns dependencies as written into unit numbers: an exact id first, then a family, then a glob, then ``*``.
+
+    Inside a group a family of the same group means the units of the same item.
+    """
 
     def __init__(self, table: tuple[QuantumUnit, ...], numbers: Mapping[str, int], problems: list[Problem]) -> None:
         self._table, self._numbers, self._problems = table, numbers, problems
         self._families: dict[str, list[int]] = defaultdict(list)
+        self._siblings: dict[tuple[str, str, str], list[int]] = defaultdict(list)
         for number, unit in enumerate(table):
             if unit.family:
                 self._families[unit.family].append(number)
+            if unit.group:
+                self._siblings[unit.group, unit.item, unit.name].append(number)
         self._known = {*numbers, *self._families}
         # most dependencies are exact ids or families of many items: resolve each name once
         self._memo: dict[str, Need | None] = {}
@@ -200,6 +231,12 @@ class _Resolver:
     def _need(self, unit: QuantumUnit, number: int, name: str) -> Need | None:
         if name == "*":
             return Need("*", (), True)
+        if unit.group and name not in self._numbers:
+            siblings = self._siblings.get((unit.group, unit.item, name))
+            if siblings:
+                # one unit, unless it has a matrix of its own inside of the group
+                many = self._table[siblings[0]].id != f"{name}{unit.item}"
+                return Need(name, tuple(siblings), many)
         if name not in self._memo:
             self._memo[name] = self._lookup(name)
         need = self._memo[name]
@@ -283,6 +320,19 @@ def _depths(order: Sequence[int], needs: Sequence[Sequence[int]]) -> list[int]:
         if needed := needs[number]:
             depths[number] = 1 + max([depths[other] for other in needed])
     return depths
+
+
+def _items(table: Sequence[QuantumUnit]) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
+    """The units of each item of each group, and the item of each unit."""
+    items: dict[tuple[str, str], list[int]] = {}
+    for number, unit in enumerate(table):
+        if unit.group:
+            items.setdefault((unit.group, unit.item), []).append(number)
+    item_of = [-1] * len(table)
+    for place, members in enumerate(items.values()):
+        for number in members:
+            item_of[number] = place
+    return tuple(map(tuple, items.values())), tuple(item_of)
 
 
 def _find_cycles(needs: Sequence[Sequence[int]], stuck: set[int]) -> list[list[int]]:

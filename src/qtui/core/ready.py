@@ -1,79 +1,105 @@
-"""The units that could start now, best first, within the limits that their lanes set."""
+"""The units that could start now, best first, within the limits that pools, budgets, lanes and brakes set."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from heapq import heappop, heappush
+from typing import NamedTuple
 
-Limit = str
+Key = tuple[int, int, int]
+"""What the queue is ordered by, smallest first."""
+
+
+class Terms(NamedTuple):
+    """What a start takes: amounts of limits until they are given back, and a pass of each gate."""
+
+    holds: tuple[tuple[str, int], ...] = ()
+    gates: tuple[str, ...] = ()
+
+
+FREE = Terms()
+_Entry = tuple[Key, int]
 
 
 class ReadyQueue:
-    """A priority queue that never offers a unit whose limits are used up.
+    """A priority queue that never offers a unit whose limits are used up or whose gates are closed.
 
-    `holds` names the limits each unit takes one of; `capacity` how many of each there are. Units with the same
-    holds share a heap, so a full limit costs one look, not one per unit behind it. Order: priority, then the
-    longest remaining path, then declared order.
+    Units on the same terms share a heap, so a limit that is used up costs one look, not one per unit behind it. A unit
+    that is short of a limit goes before all later ones that want it: small ones cannot starve a large one.
     """
 
-    def __init__(
-        self,
-        priorities: Sequence[int],
-        ranks: Sequence[int],
-        holds: Sequence[tuple[Limit, ...]],
-        capacity: Mapping[Limit, int],
-    ) -> None:
-        self._keys = [(-p, -r, n) for n, (p, r) in enumerate(zip(priorities, ranks, strict=True))]
-        self._holds = holds
+    def __init__(self, size: int, capacity: Mapping[str, int]) -> None:
         self._free = dict(capacity)
-        self._heaps: dict[tuple[Limit, ...], list[tuple[int, int, int]]] = {held: [] for held in set(holds)}
-        # most runs have no limits at all: then there is one heap and nothing to look up
-        self._only = self._heaps.get(()) if len(self._heaps) == 1 else None
-        self._queued = [False] * len(self._keys)
+        self._passes: dict[str, int] = {}  # of gates that do not stand open
+        self._heaps: dict[Terms, list[_Entry]] = {}
+        self._queued: list[tuple[_Entry, Terms] | None] = [None] * size
 
-    def push(self, number: int) -> None:
-        """Add a unit that became ready."""
-        self._queued[number] = True
-        heappush(self._heaps[self._holds[number]], self._keys[number])
+    def push(self, number: int, key: Key, terms: Terms = FREE) -> None:
+        """Add a unit, or give one that is queued another key and other terms."""
+        entry = (key, number)
+        self._queued[number] = entry, terms
+        heap = self._heaps.get(terms)
+        if heap is None:
+            heap = self._heaps[terms] = []
+        heappush(heap, entry)
 
     def discard(self, number: int) -> None:
         """Take a unit out without starting it; its heap entry is dropped when it comes to the top."""
-        self._queued[number] = False
+        self._queued[number] = None
 
-    def pop(self) -> int | None:
-        """Take the best unit whose limits allow it, and take one of each of them; None if there is none."""
-        if self._only is not None:
-            return self._pop_from(self._only)
-        best: list[tuple[int, int, int]] | None = None
-        for held, heap in self._heaps.items():
-            while heap and not self._queued[heap[0][2]]:
-                heappop(heap)
-            if not heap or (best and heap[0] > best[0]):
-                continue
-            if all(self._free[limit] > 0 for limit in held):
-                best = heap
-        if best is None:
-            return None
-        number = self._pop_from(best)
-        if number is not None:
-            self.take(number)
-        return number
+    def __contains__(self, number: int) -> bool:
+        return self._queued[number] is not None
 
-    def _pop_from(self, heap: list[tuple[int, int, int]]) -> int | None:
-        queued = self._queued
-        while heap:
-            number = heappop(heap)[2]
-            if queued[number]:
-                queued[number] = False
-                return number
+    def pop(self) -> tuple[int, Terms] | None:
+        """Take the best unit that may start, and what it needs; None if there is none."""
+        if len(self._heaps) == 1 and FREE in self._heaps:  # most runs have no limits at all
+            heap = self._heaps[FREE]
+            self._clear_top(heap)
+            return self._taken(heap, FREE) if heap else None
+        tops = []
+        for terms, heap in self._heaps.items():
+            self._clear_top(heap)
+            if heap:
+                tops.append((heap[0], terms))
+        tops.sort(key=lambda top: top[0])
+        reserved: set[str] = set()
+        for _, terms in tops:
+            short = {limit for limit, amount in terms.holds if self._free[limit] < amount or limit in reserved}
+            if not short and all(self._passes.get(gate, 1) for gate in terms.gates):
+                self.take(terms)
+                return self._taken(self._heaps[terms], terms)
+            reserved |= short
         return None
 
-    def take(self, number: int) -> None:
-        """Count a unit's limits as used."""
-        for limit in self._holds[number]:
-            self._free[limit] -= 1
+    def _clear_top(self, heap: list[_Entry]) -> None:
+        while heap:
+            queued = self._queued[heap[0][1]]
+            if queued is not None and queued[0] is heap[0]:
+                return
+            heappop(heap)
 
-    def give_back(self, number: int) -> None:
-        """Count a unit's limits as free again."""
-        for limit in self._holds[number]:
-            self._free[limit] += 1
+    def _taken(self, heap: list[_Entry], terms: Terms) -> tuple[int, Terms]:
+        number = heappop(heap)[1]
+        self._queued[number] = None
+        return number, terms
+
+    def take(self, terms: Terms) -> None:
+        """Count what a start on these terms takes."""
+        for limit, amount in terms.holds:
+            self._free[limit] -= amount
+        for gate in terms.gates:
+            if gate in self._passes:
+                self._passes[gate] -= 1
+
+    def give_back(self, terms: Terms) -> None:
+        """Count what was held as free again; passes of gates do not come back."""
+        for limit, amount in terms.holds:
+            self._free[limit] += amount
+
+    def limit_passes(self, gate: str, passes: int) -> None:
+        """Let only `passes` more units through a gate."""
+        self._passes[gate] = passes
+
+    def open(self, gate: str) -> None:
+        """Let every unit through a gate."""
+        self._passes.pop(gate, None)

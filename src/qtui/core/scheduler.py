@@ -6,15 +6,21 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
+from qtui.core.brakes import PROBING, Brakes
 from qtui.core.events import (
+    CacheMissed,
+    ConfirmRequested,
     Event,
     RunPaused,
     RunReopened,
     RunStarted,
     RunStopping,
     RunUnpaused,
+    UnitApproved,
     UnitCanceling,
+    UnitFinished,
     UnitProgress,
+    UnitReady,
     UnitRetrying,
     UnitStarted,
     UnitSubmitted,
@@ -26,8 +32,10 @@ from qtui.core.machine import (
     CANCELING,
     COMPLETED,
     FAILED,
+    HANDLER_TIMER,
     KILL_TIMER,
     PENDING,
+    PROBE_TIMER,
     READY,
     RETRY_TIMER,
     RETRYING,
@@ -36,12 +44,14 @@ from qtui.core.machine import (
     SKIPPED,
     TIMEOUT,
     TIMEOUT_TIMER,
-    RunMachine,
 )
 from qtui.core.model import RunOptions, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
+from qtui.core.settling import SettlingMachine
 from qtui.core.state import RunView, stalled_by
 from qtui.core.stimuli import (
+    ApproveRequested,
+    CacheChecked,
     CancelRequested,
     CancelRunRequested,
     Decision,
@@ -49,6 +59,7 @@ from qtui.core.stimuli import (
     LateReturned,
     PauseRequested,
     ProgressReported,
+    ReleaseRequested,
     RetryRequested,
     RunRequested,
     Stimulus,
@@ -63,7 +74,7 @@ from qtui.core.stimuli import (
 )
 
 
-class Scheduler(RunMachine):
+class Scheduler(SettlingMachine):
     """Decides what a run does next. The same stimuli at the same times give the same decisions.
 
     It keeps no secret: everything it knows follows from the plan and the events it has emitted, so `restore`
@@ -78,12 +89,15 @@ class Scheduler(RunMachine):
             UnitBegan: self._on_began,
             LateReturned: self._on_late,
             TimerFired: self._on_timer,
+            CacheChecked: self._on_cache,
             ProgressReported: self._on_progress,
             RunRequested: self._on_run,
             CancelRequested: self._on_cancel,
             CancelRunRequested: self._on_cancel_run,
             InterruptRequested: self._on_interrupt,
             RetryRequested: self._on_retry,
+            ApproveRequested: self._on_approve,
+            ReleaseRequested: self._on_release,
             PauseRequested: self._on_pause,
             UnpauseRequested: self._on_unpause,
             WorkersRequested: self._on_workers,
@@ -99,19 +113,31 @@ class Scheduler(RunMachine):
         """
         self = cls(plan, options)
         self._run, self._paused, self._stopping = view.state, view.paused, view.stopping
-        self._started_at = view.started_at or 0.0
+        self._started_at, self._opened_at = view.started_at or 0.0, view.opened_at or 0.0
+        self._waited, self._waiting_since = view.waited, view.waiting_since
         self._left_behind = {key: left.worker for key, left in view.left_behind.items()}
         if view.opened_at is not None:
-            self._add_run_timer(view.opened_at)
+            self._add_run_timer()
         if view.workers:
             self._target = view.workers
         self._state = list(view.states)
         self._attempt, self._base = list(view.attempts), list(view.bases)
         self._generation = list(view.generations)
-        self._left = [sum(self._state[need] is not COMPLETED for need in needs) for needs in plan.needs]
-        self._open = sum(not state.ended for state in self._state)
+        self._brakes = Brakes(options.brakes, view.brakes)
+        self._open_items = set(view.open_items)
+        for item in self._open_items:
+            self._ready.take(self._limits.of_item(item))
         for number, last in enumerate(view.last):
             self._restore_unit(number, last, view.begun[number])
+        self._left = [sum(not self._met(number, need) for need in needs) for number, needs in enumerate(plan.needs)]
+        self._open = sum(not state.ended for state in self._state)
+        self._open_handlers = sum(not s.ended for s, handler in zip(self._state, self._handler, strict=True) if handler)
+        self._undecided = {
+            number
+            for number, unit in enumerate(plan.table)
+            if unit.when == "failure" and not self._left[number] and self._state[number] is PENDING
+        }
+        self._restore_gates()
         taken = {slot for slot in (*self._slot, *self._left_behind.values()) if slot}
         self._slots_made = max(taken, default=0)
         self._free_slots = [slot for slot in range(1, self._slots_made + 1) if slot not in taken]
@@ -120,31 +146,74 @@ class Scheduler(RunMachine):
 
     def _restore_unit(self, number: int, last: Event | None, begun: UnitSubmitted | UnitStarted | None) -> None:
         state = self._state[number]
-        if state is READY and not isinstance(last, UnitSubmitted):
-            self._ready.push(number)
+        if begun is not None:
+            self._begun_at[number] = begun.at
+        if isinstance(last, UnitFinished):
+            self._cause[number], self._because[number] = last.cause, last.because
+            if last.fallback:
+                self._fell_back.add(number)
+            if last.cached:
+                self._cached.add(number)
+            if not self._handler[number]:
+                self._plain_ended_at = max(self._plain_ended_at, last.at)
+        elif state is READY and not isinstance(last, UnitSubmitted):
+            self._restore_waiting(number, last)
         elif state is RETRYING and isinstance(last, UnitRetrying):
             self._timers.append((last.at + last.delay, RETRY_TIMER, number, last.attempt))
-        elif begun is not None and (state in (RUNNING, CANCELING) or state is READY):
-            self._slot[number] = begun.worker
-            self._active += 1
-            self._ready.take(number)
-            if isinstance(begun, UnitStarted):
-                self._add_timeout(number, begun.at)
-            if isinstance(last, UnitCanceling):
-                self._reason[number], self._cause[number] = last.reason, last.cause
-                self._killing[number] = last.killing
-                if not last.killing:
-                    self._timers.append((last.at + self._grace(number), KILL_TIMER, number, last.attempt))
+        elif begun is not None and state in (RUNNING, CANCELING, READY):
+            self._restore_active(number, last, begun)
+
+    def _restore_waiting(self, number: int, last: Event | None) -> None:
+        first = self._attempt[number] == self._base[number]
+        if isinstance(last, ConfirmRequested):
+            self._asked.add(number)
+        elif isinstance(last, UnitReady) and first and self._plan.table[number].cache is not None:
+            self._checking.add(number)
+        else:
+            self._enqueue(number)
+
+    def _restore_active(self, number: int, last: Event | None, begun: UnitSubmitted | UnitStarted) -> None:
+        self._slot[number] = begun.worker
+        self._active += 1
+        terms = self._limits.own(number)
+        self._ready.take(terms)
+        if terms.holds:
+            self._terms[number] = terms
+        if isinstance(begun, UnitStarted):
+            self._add_timeout(number, begun.at)
+        if isinstance(last, UnitCanceling):
+            self._reason[number], self._cause[number] = last.reason, last.cause
+            self._killing[number] = last.killing
+            if not last.killing:
+                self._timers.append((last.at + self._grace(number), KILL_TIMER, number, last.attempt))
+
+    def _restore_gates(self) -> None:
+        for scope in self._options.brakes:
+            change = self._brakes.latest(scope)
+            if change is None:
+                continue
+            self._gate(change)
+            if change.state == PROBING:
+                trying = any(
+                    scope in self._limits.scopes[number] and self._begun_at[number] >= change.at
+                    for number in self._holding()
+                )
+                self._ready.limit_passes(scope, 0 if trying else 1)
 
     def handle(self, stimulus: Stimulus, now: float) -> Decision:
         """Decide what `stimulus`, arriving at `now` (Unix seconds), leads to."""
         was_stalled = self._stalled()
         self._handlers[type(stimulus)](stimulus, now)
-        while self._milestones:
-            self._finish(self._milestones.pop(), COMPLETED, now)
+        self._settle(now)
         if self._run is RunState.RUNNING:
             self._fill(now)
-            if not self._open or (self._stopping is not None and not self._active):
+            if self._asked or self._waiting_since is not None:
+                self._count_waiting(now)
+            if self._stopping is not None:
+                self._watch_handlers(now)
+            if not self._open or (
+                self._stopping is not None and self._stopping.how == "interrupt" and not self._active
+            ):
                 self._finish_run(now)
         if not was_stalled and self._stalled():
             self._events.append(Warned(-1, stalled_by(self._stuck), now))
@@ -171,16 +240,15 @@ class Scheduler(RunMachine):
         if succeeded and self._state[number] is READY:
             # the lane never said that the unit began, which loses nothing but a time
             self._start(number, 0, now)
-        self._slot[number] = 0
-        self._active -= 1
+        self._let_go(number)
         if outcome.abandoned:
             self._leave_behind(number, slot, now)
         else:
             heappush(self._free_slots, slot)
-        self._ready.give_back(number)
         if not reason:
             if succeeded:
                 self._finish(number, COMPLETED, now, outcome)
+                self._brake(number, COMPLETED, now)
             else:
                 self._failed(number, FAILED, outcome.error or UnitError("lost", "stopped by itself"), outcome, now)
             return
@@ -193,6 +261,7 @@ class Scheduler(RunMachine):
             self._cut(number, now)
         else:
             self._finish(number, CANCELED, now, outcome, cause=cause)
+            self._brake(number, CANCELED, now)
 
     def _on_began(self, stimulus: UnitBegan, now: float) -> None:
         number, attempt, pid = stimulus
@@ -205,8 +274,19 @@ class Scheduler(RunMachine):
         if stimulus not in self._left_behind:
             return
         self._came_late(number, attempt, now)
-        if self._run is RunState.RUNNING and self._state[number] is PENDING and not self._left[number]:
-            self._make_ready(number, now)
+        if self._run is RunState.RUNNING:
+            self._decide(number, now)
+
+    def _on_cache(self, stimulus: CacheChecked, now: float) -> None:
+        number, generation, hit, reason = stimulus
+        if number not in self._checking or generation != self._generation[number]:
+            return  # canceled or run again meanwhile
+        self._checking.discard(number)
+        if hit:
+            self._finish(number, COMPLETED, now, cause=reason, cached=True)
+        else:
+            self._events.append(CacheMissed(number, reason, now))
+            self._ask(number, now)
 
     def _on_progress(self, stimulus: ProgressReported, now: float) -> None:
         if stimulus.attempt == self._attempt[stimulus.unit] and self._state[stimulus.unit] is RUNNING:
@@ -223,8 +303,8 @@ class Scheduler(RunMachine):
             return  # an interrupted run keeps its back-offs for the day it is reopened
         while self._timers and self._timers[0][0] <= now:
             _due, kind, number, attempt = heappop(self._timers)
-            if kind == RUN_TIMER:
-                self._on_run_timeout(now)
+            if number < 0 or kind == PROBE_TIMER:
+                self._on_other_timer(kind, number, now)
                 continue
             if attempt != self._attempt[number]:
                 continue
@@ -237,24 +317,30 @@ class Scheduler(RunMachine):
             elif kind == KILL_TIMER and state is CANCELING:
                 self._kill(number, now)
 
-    def _add_run_timer(self, opened_at: float) -> None:
-        if self._options.timeout is not None:
-            heappush(self._timers, (opened_at + self._options.timeout, RUN_TIMER, -1, 0))
+    def _on_other_timer(self, kind: int, place: int, now: float) -> None:
+        if kind == RUN_TIMER:
+            self._on_run_timeout(now)
+        elif kind == HANDLER_TIMER:
+            self._on_handler_timeout(now)
+        else:
+            change = self._brakes.probe(list(self._options.brakes)[place], now)
+            if change is not None:
+                self._apply_brake(change, now)
 
     def _on_run_timeout(self, now: float) -> None:
         cause = f"the run timed out after {self._options.timeout:g} s"
         if not self._note_stopping(RunStopping(now, "timeout", cause)):
             self._cancel_waiting(cause, now)
-            self._stop_all("cancel", cause, now, kill=False)
+            self._stop_all("cancel", cause, now, kill=False, handlers=False)
 
     # -- wishes ------------------------------------------------------------------------------------------
 
     def _on_run(self, stimulus: RunRequested, now: float) -> None:
         if self._run is not RunState.PENDING:
             return
-        self._run, self._started_at = RunState.RUNNING, now
+        self._run, self._started_at, self._opened_at = RunState.RUNNING, now, now
         self._events.append(RunStarted(now, stimulus.name, self._target))
-        self._add_run_timer(now)
+        self._add_run_timer()
         self._make_met_ready(now)
 
     def _on_cancel(self, stimulus: CancelRequested, now: float) -> None:
@@ -267,8 +353,7 @@ class Scheduler(RunMachine):
             elif self._slot[number]:
                 self._stop(number, "cancel", stimulus.cause, now)
             elif not state.ended:
-                self._ready.discard(number)
-                self._finish(number, CANCELED, now, cause=stimulus.cause)
+                self._end_waiting(number, CANCELED, stimulus.cause, now)
 
     def _cancel_stopping(self, number: int, cause: str, now: float) -> None:
         """Kill a unit that is stopping; if that was for a timeout, it is now neither tried again nor replaced."""
@@ -285,15 +370,15 @@ class Scheduler(RunMachine):
         timed_out = self._stopping is not None and self._stopping.how == "timeout"
         again = self._note_stopping(RunStopping(now, stimulus.how, stimulus.cause)) or timed_out
         if self._stopping is not None and self._stopping.how != "interrupt":
-            self._cancel_waiting(stimulus.cause, now)
+            self._cancel_waiting(stimulus.cause, now, handlers=again)
         if stimulus.how == "stop":
-            self._stop_all("cancel", stimulus.cause, now, kill=again)
+            self._stop_all("cancel", stimulus.cause, now, kill=again, handlers=again)
 
     def _on_interrupt(self, stimulus: InterruptRequested, now: float) -> None:
         if self._run is not RunState.RUNNING:
             return
         again = self._note_stopping(RunStopping(now, "interrupt", "interrupted", stimulus.signal))
-        self._stop_all("interrupt", "interrupted by a signal", now, kill=again)
+        self._stop_all("interrupt", "interrupted by a signal", now, kill=again, handlers=True)
 
     def _on_retry(self, stimulus: RetryRequested, now: float) -> None:
         if self._stopping is not None and self._run is RunState.RUNNING:
@@ -307,12 +392,13 @@ class Scheduler(RunMachine):
         for number in ordered:
             self._retry(number, stimulus.cause, now)
         if self._run.ended and any(not self._state[number].ended for number in ordered):
-            self._run, self._stopping = RunState.RUNNING, None
+            self._run, self._stopping, self._opened_at = RunState.RUNNING, None, now
+            self._waited, self._waiting_since = 0.0, None
             # the reopening comes first in the record: nobody sees a finished run with pending units
             self._events.insert(0, RunReopened(now, stimulus.cause))
-            self._timers = [timer for timer in self._timers if timer[1] != RUN_TIMER]
-            heapify(self._timers)
-            self._add_run_timer(now)
+            self._drop_timers(RUN_TIMER)
+            self._drop_timers(HANDLER_TIMER)
+            self._add_run_timer()
             self._make_met_ready(now)  # what an interrupt had cut goes on too
 
     def _retry(self, number: int, cause: str, now: float) -> None:
@@ -327,29 +413,42 @@ class Scheduler(RunMachine):
             message = f"not run again: it needs {self._plan.table[bad].id}, which is {self._state[bad]}"
             self._events.append(Warned(number, message, now))
             return
-        was_completed = state is COMPLETED
+        for scope in self._limits.scopes[number]:
+            if self._brakes.stopped((scope,)):
+                self._release(scope, cause, now)
         self._reset(number, cause, now)
-        for fed in self._feeds[number]:
-            if was_completed:
-                self._left[fed] += 1
-                if self._state[fed] in (READY, RETRYING) and not self._slot[fed]:
-                    self._ready.discard(fed)
-                    self._reset(fed, f"{self._plan.table[number].id} runs again", now)
         self._revive(number, now)
         if self._haunted(number):
             message = "waits until its abandoned attempt has ended: that could not be stopped, and goes on"
             self._events.append(Warned(number, message, now))
-        elif not self._left[number]:
-            self._make_ready(number, now)
+        else:
+            self._decide(number, now)
 
     def _revive(self, number: int, now: float) -> None:
-        """Reset the units below that were skipped for a reason that is gone."""
+        """Reset the units below that were skipped for a reason that is gone, and the handlers there."""
         stack = [number]
         while stack:
             for fed in self._feeds[stack.pop()]:
-                if self._state[fed] is SKIPPED and self._bad_need(fed) is None:
+                skipped = self._state[fed] is SKIPPED and self._bad_need(fed) is None
+                if skipped or (self._handler[fed] and self._state[fed].ended):
                     self._reset(fed, f"{self._plan.table[number].id} runs again", now)
                     stack.append(fed)
+
+    def _on_approve(self, stimulus: ApproveRequested, now: float) -> None:
+        for number in stimulus.units:
+            if number in self._asked:
+                self._asked.discard(number)
+                self._events.append(UnitApproved(number, stimulus.cause, now))
+                self._enqueue(number)
+
+    def _on_release(self, stimulus: ReleaseRequested, now: float) -> None:
+        for scope in stimulus.scopes or tuple(self._options.brakes):
+            self._release(scope, stimulus.cause, now)
+
+    def _release(self, scope: str, cause: str, now: float) -> None:
+        change = self._brakes.release(scope, cause, now)
+        if change is not None:
+            self._apply_brake(change, now)
 
     def _on_pause(self, stimulus: PauseRequested, now: float) -> None:
         if not self._paused:

@@ -48,7 +48,10 @@ class RunView:
     `generations`; `begun`, the UnitSubmitted or UnitStarted of the latest attempt; `last`, the latest event of
     the unit but for progress and what concerns abandoned attempts; `left_behind`, the abandoned attempts that still
     go on, by unit and attempt; `progress`, the latest UnitProgress of the latest attempt.
-    `brakes` has the latest change of each brake by its scope.
+    `brakes` has the latest change of each brake by its scope. `open_items` are the items of groups (see
+    `ExecutionPlan.items`) that have begun and not ended. `waited` is how many seconds the run did nothing but wait for
+    answers of people, up to `waiting_since`, when such a wait began that still goes on. `asked` units wait for
+    an answer.
     """
 
     plan: ExecutionPlan
@@ -73,6 +76,10 @@ class RunView:
     left_behind: Mapping[tuple[int, int], UnitAbandoned] = field(default_factory=dict)
     opened_at: float | None = None
     brakes: Mapping[str, BrakeChanged] = field(default_factory=dict)
+    open_items: frozenset[int] = frozenset()
+    asked: int = 0
+    waited: float = 0.0
+    waiting_since: float | None = None
 
     @classmethod
     def initial(cls, plan: ExecutionPlan) -> RunView:
@@ -121,7 +128,7 @@ class RunView:
     def stalled(self) -> bool:
         """True if units could start, but every worker is kept by an attempt that cannot be stopped."""
         going = self.active or self.paused or self.stopping is not None or self.state is not RunState.RUNNING
-        return not going and self.stuck > 0 and self.counts[UnitState.READY] > 0
+        return not going and self.stuck > 0 and self.counts[UnitState.READY] > self.asked
 
     @property
     def ended(self) -> int:
@@ -274,6 +281,11 @@ class _Folding:
         self._counts = dict(view.counts)
         self._seq = view.seq
         self._submitted = view.submitted
+        self._plan = view.plan
+        self._open_items = view.open_items
+        self._asked = view.asked
+        self._waited, self._waiting_since = view.waited, view.waiting_since
+        self._running = view.state is RunState.RUNNING
         self._left_behind = view.left_behind
         self._states = view.states.evolver()
         self._attempts = view.attempts.evolver()
@@ -296,7 +308,8 @@ class _Folding:
                 self._begin(event, UnitState.READY)
                 self._submitted += 1
             case CacheMissed() | ConfirmRequested() | UnitApproved():
-                self._last[event.unit] = event
+                self._asked += type(event) is ConfirmRequested
+                self._note_last(event.unit, event)
             case UnitProgress():
                 self._progress[event.unit] = event
             case UnitRetrying():
@@ -315,6 +328,18 @@ class _Folding:
             case _:
                 self._apply_to_run(event)
         self._changes["updated_at"] = event.at
+        if self._asked or self._waiting_since is not None:
+            self._count_waiting(event.at)
+
+    def _count_waiting(self, at: float) -> None:
+        """Keep the account of the time in which the run only waits for answers."""
+        active = self._counts[UnitState.RUNNING] + self._counts[UnitState.CANCELING] + self._submitted
+        waiting = self._running and self._asked > 0 and not active
+        if waiting and self._waiting_since is None:
+            self._waiting_since = at
+        elif not waiting and self._waiting_since is not None:
+            self._waited += at - self._waiting_since
+            self._waiting_since = None
 
     def _apply_to_run(
         self,
@@ -331,6 +356,7 @@ class _Folding:
         change = self._changes
         match event:
             case RunStarted():
+                self._running = True
                 change.update(name=event.name, state=RunState.RUNNING, workers=event.workers)
                 change.update(started_at=event.at, opened_at=event.at)
             case RunPaused():
@@ -338,6 +364,8 @@ class _Folding:
             case RunUnpaused():
                 change["paused"] = False
             case RunReopened():
+                self._running = True
+                self._waited = 0.0
                 change.update(state=RunState.RUNNING, finished=None, stopping=None, opened_at=event.at)
             case RunStopping():
                 change["stopping"] = event
@@ -346,6 +374,7 @@ class _Folding:
             case WorkersChanged():
                 change["workers"] = event.target
             case RunFinished():
+                self._running = False
                 change.update(state=event.state, finished=event)
             case Warned():
                 pass
@@ -358,14 +387,28 @@ class _Folding:
         self._attempts[number] = event.attempt
         self._begun[number] = event
         self._progress[number] = None
+        if self._plan.items and (item := self._plan.item_of[number]) >= 0:
+            self._open_items |= {item}
 
     def _step(self, number: int, state: UnitState, event: Event) -> None:
-        if type(self._last[number]) is UnitSubmitted:
-            self._submitted -= 1
         counts = self._counts
         counts[self._states[number]] -= 1
         counts[state] += 1
         self._states[number] = state
+        self._note_last(number, event)
+        if state.ended and self._open_items:
+            self._close_item(self._plan.item_of[number])
+
+    def _close_item(self, item: int) -> None:
+        if item in self._open_items and all(self._states[other].ended for other in self._plan.items[item]):
+            self._open_items -= {item}
+
+    def _note_last(self, number: int, event: Event) -> None:
+        last = type(self._last[number])
+        if last is UnitSubmitted:
+            self._submitted -= 1
+        elif last is ConfirmRequested:
+            self._asked -= 1
         self._last[number] = event
 
     def result(self) -> RunView:
@@ -381,6 +424,10 @@ class _Folding:
             progress=self._progress.persistent(),
             counts=self._counts,
             submitted=self._submitted,
+            open_items=self._open_items,
+            asked=self._asked,
+            waited=self._waited,
+            waiting_since=self._waiting_since,
             left_behind=self._left_behind,
             **self._changes,
         )

@@ -1,0 +1,113 @@
+"""What each unit holds while it runs, which gates it passes, and where it stands in the order of starts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Final
+
+from qtui.core.model import ExecutionMode, QuantumUnit, RunOptions
+from qtui.core.plan import ExecutionPlan
+from qtui.core.ready import FREE, Key, Terms
+
+MILLI: Final = 1000
+"""Cores are counted in thousandths: sums of fractions stay exact."""
+
+CPUS: Final = "cpus"
+MEMORY: Final = "memory"
+_LANES: Final = {ExecutionMode.SEQUENTIAL: "lane sequential", ExecutionMode.ASYNC: "lane async"}
+
+
+def capacities(options: RunOptions) -> dict[str, int]:
+    """How much there is of each limit of a run: lanes, the budgets, and its pools as ``pool NAME``."""
+    limits = {"lane sequential": 1, "lane async": options.max_async}
+    if options.cpus is not None:
+        limits[CPUS] = round(options.cpus * MILLI)
+    if options.memory is not None:
+        limits[MEMORY] = options.memory
+    return limits | {f"pool {name}": slots for name, slots in options.pools.items()}
+
+
+def scopes_of(unit: QuantumUnit, options: RunOptions) -> tuple[str, ...]:
+    """The brakes that a unit's failures count for, and that hold its starts; none for handlers."""
+    if not options.brakes or unit.is_handler:
+        return ()
+    named = ["", *(f"tag:{tag}" for tag in sorted(unit.tags)), *(f"pool:{pool}" for pool in unit.pools)]
+    if unit.group:
+        named.append(f"group:{unit.group}")
+        named += [f"pool:{pool}" for pool in options.group_pools.get(unit.group, ())]
+    return tuple(dict.fromkeys(scope for scope in named if scope in options.brakes))
+
+
+class Limits:
+    """The terms and the order of the starts of a plan's units.
+
+    The order is priority, then the longest remaining path, then as declared. Units of a group rank with the first unit
+    of their item, and those of items that have begun come before those of items that have not: items finish one after
+    another, and what they hold is free early.
+    """
+
+    def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
+        self._plan = plan
+        self.scopes = [scopes_of(unit, options) for unit in plan.table]
+        self._own: list[Terms] = []
+        for unit, lane, scopes in zip(plan.table, plan.lanes, self.scopes, strict=True):
+            terms = _terms(unit, lane, options)
+            self._own.append(Terms(terms, scopes) if terms or scopes else FREE)
+        self._item_terms = [
+            Terms(_pools(options.group_pools.get(plan.table[members[0]].group, {}))) for members in plan.items
+        ]
+        self._keys: list[Key] = [
+            (-unit.priority, -rank, n) for n, (unit, rank) in enumerate(zip(plan.table, plan.ranks, strict=True))
+        ]
+        self._begun_keys: dict[int, Key] = {}
+        place = -sum(map(len, plan.items))
+        for members in plan.items:
+            rank = max(plan.ranks[number] for number in members)
+            for number in members:
+                priority = -plan.table[number].priority
+                self._keys[number] = (priority, -rank, number)
+                self._begun_keys[number] = (priority, -rank, place)
+                place += 1
+
+    def of(self, number: int, *, item_begun: bool) -> tuple[Key, Terms]:
+        """The key and the terms of a unit; the first start of an item also takes what the item holds."""
+        if item_begun:
+            return self._begun_keys[number], self._own[number]
+        item = self._plan.item_of[number]
+        own = self._own[number]
+        if item < 0 or not self._item_terms[item].holds:
+            return self._keys[number], own
+        return self._keys[number], Terms(_sum(own.holds, self._item_terms[item].holds), own.gates)
+
+    def own(self, number: int) -> Terms:
+        """What a unit itself takes."""
+        return self._own[number]
+
+    def of_item(self, item: int) -> Terms:
+        """What an item of a group holds from its first start to its last end."""
+        return self._item_terms[item]
+
+
+def _terms(unit: QuantumUnit, lane: ExecutionMode, options: RunOptions) -> tuple[tuple[str, int], ...]:
+    holds = [(_LANES[lane], 1)] if lane in _LANES else []
+    # what the whole chain of an item holds, its units do not hold once more
+    held = options.group_pools.get(unit.group, {}) if unit.group else {}
+    holds += _pools({name: count for name, count in unit.pools.items() if name not in held})
+    if unit.cpus and options.cpus is not None:
+        holds.append((CPUS, round(unit.cpus * MILLI)))
+    if unit.memory and options.memory is not None:
+        holds.append((MEMORY, unit.memory))
+    return tuple(holds)
+
+
+def _pools(pools: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    return tuple((f"pool {name}", count) for name, count in sorted(pools.items()))
+
+
+def _sum(*holds: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    total: dict[str, int] = defaultdict(int)
+    for each in holds:
+        for limit, amount in each:
+            total[limit] += amount
+    return tuple(total.items())
