@@ -9,9 +9,17 @@ from rich.cells import cell_len
 from scenes import diamond, nightly, unit
 from scripted import ScriptedSession
 
-from qtui.core.model import Argv, ExecutionMode, Outcome, RetryPolicy, RunOptions, UnitError
+from qtui.core.model import Argv, Brake, CachePolicy, ExecutionMode, Outcome, RetryPolicy, RunOptions, UnitError
 from qtui.core.state import RunView
-from qtui.core.stimuli import CancelRequested, CancelRunRequested, LateReturned, PauseRequested, RetryRequested
+from qtui.core.stimuli import (
+    CacheChecked,
+    CancelRequested,
+    CancelRunRequested,
+    LateReturned,
+    PauseRequested,
+    RetryRequested,
+)
+from qtui.tui.bridge import Bridge
 from qtui.tui.details import after_output, before_output
 from qtui.tui.format import (
     ASCII,
@@ -26,6 +34,7 @@ from qtui.tui.format import (
     short_clock,
     size_of,
 )
+from qtui.tui.layout import lay_out
 from qtui.tui.panes import Arrangement, Pane, arrangement_for, panes_shown
 from qtui.tui.widgets.header import counts_line, look_counts, progress_line
 from qtui.tui.widgets.lines import Line
@@ -34,7 +43,8 @@ from qtui.tui.widgets.status import situation
 
 def seen(session: ScriptedSession, name: str) -> tuple[Look, str]:
     found = session.view().unit(session.number(name))
-    return look_of(found), cause_of(found, session.now())
+    waits_for = Bridge(session, lay_out(session.plan)).waits_for(found.number)
+    return look_of(found, waits_for), cause_of(found, session.now(), waits_for)
 
 
 def written(line: Line) -> str:
@@ -71,10 +81,64 @@ def test_a_ready_unit_is_queued_while_the_run_is_paused() -> None:
     assert seen(session, "clean") == (Look.QUEUE, "paused")
 
 
-def test_a_ready_unit_is_ready_when_a_worker_is_free() -> None:
+def test_a_ready_unit_that_its_lane_cannot_take_says_who_is_in_it() -> None:
     units = [unit("a", mode=ExecutionMode.SEQUENTIAL), unit("b", mode=ExecutionMode.SEQUENTIAL)]
     session = ScriptedSession(units, RunOptions(workers=4))
-    assert seen(session, "b") == (Look.READY, "")
+    assert seen(session, "b") == (Look.QUEUE, "lane sequential 1/1, held by a")
+
+
+def test_a_ready_unit_that_a_pool_holds_up_says_who_holds_it() -> None:
+    units = [unit(f"embed[{n}]", pools={"gpu": 1}) for n in range(6)]
+    session = ScriptedSession(units, RunOptions(workers=9, pools={"gpu": 5}))
+    assert seen(session, "embed[5]") == (
+        Look.QUEUE,
+        "pool gpu 5/5, held by embed[0], embed[1], embed[2] and 2 more",
+    )
+
+
+def test_budgets_say_what_is_wanted_and_what_is_free() -> None:
+    units = [unit("a", cpus=3, memory=300 << 20), unit("b", cpus=2), unit("c", memory=200 << 20)]
+    session = ScriptedSession(units, RunOptions(workers=9, cpus=4, memory=400 << 20))
+    assert seen(session, "b")[1] == "cpus: wants 2, 1 of 4 free, held by a"
+    assert seen(session, "c")[1] == "memory: wants 200M, 100M of 400M free, held by a"
+
+
+def test_an_item_of_a_group_is_named_as_the_holder_of_what_it_holds() -> None:
+    units = [unit(f"trim[{n}]", family="trim", group="sample", item=f"[{n}]") for n in range(2)]
+    session = ScriptedSession(units, RunOptions(pools={"disk": 1}, group_pools={"sample": {"disk": 1}}))
+    assert seen(session, "trim[1]")[1] == "pool disk 1/1, held by sample[0]"
+
+
+def test_a_unit_that_asks_shows_its_question() -> None:
+    session = ScriptedSession([unit("publish", confirm="Publish 2026-11-21?")])
+    assert seen(session, "publish") == (Look.ASK, "Publish 2026-11-21?")
+    assert situation(session.view())[0] == "1 unit asks for your yes; a answers"
+    assert look_counts(session.view())[Look.ASK] == 1
+
+
+def test_a_unit_that_a_brake_holds_says_so() -> None:
+    units = [unit("a", tags=frozenset({"net"})), unit("b", tags=frozenset({"net"}))]
+    session = ScriptedSession(units, RunOptions(workers=1, brakes={"tag:net": Brake(count=1)}))
+    session.fails("a")
+    assert seen(session, "b") == (Look.QUEUE, "held: tag net: 1 failure in a row")
+    assert situation(session.view())[0] == "starts are held: tag net: 1 failure in a row; a lets go"
+
+
+def test_an_earlier_result_says_why_it_could_be_used() -> None:
+    session = ScriptedSession([unit("a", cache=CachePolicy()), unit("b", cache=CachePolicy())])
+    assert seen(session, "a") == (Look.QUEUE, "looking for an earlier result")
+    session.post(CacheChecked(0, 1, True, "same inputs as on 2026-11-20"))
+    session.post(CacheChecked(1, 1, False, "input a.csv changed"))
+    assert seen(session, "a") == (Look.HIT, "same inputs as on 2026-11-20")
+    assert seen(session, "b")[0] is Look.RUN
+
+
+def test_an_allowed_failure_wears_a_badge_and_is_no_bad_end() -> None:
+    session = ScriptedSession([unit("lint", allow_failure=True), unit("build", "lint")])
+    session.fails("lint")
+    assert seen(session, "lint")[1].endswith("allowed")
+    session.completes("build")
+    assert situation(session.view(), allowed=1)[0] == "finished, 1 failed and allowed; q leaves"
 
 
 def test_a_running_unit_says_how_far_it_is_and_which_try_it_is() -> None:

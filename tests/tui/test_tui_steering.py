@@ -6,11 +6,13 @@ import pytest
 from scenes import diamond, failed, fan_out, finished, unit
 from scripted import ScriptedSession
 
-from qtui.core.model import RetryPolicy, RunOptions
+from qtui.core.model import Brake, RetryPolicy, RunOptions
 from qtui.core.stimuli import (
+    ApproveRequested,
     CancelRequested,
     CancelRunRequested,
     PauseRequested,
+    ReleaseRequested,
     RetryRequested,
     UnpauseRequested,
     WorkersStepRequested,
@@ -26,6 +28,32 @@ def asked(answer: Answer) -> Ask:
 
 def chosen(answer: Answer, key: str) -> object:
     return next(option.action.request for option in asked(answer).options if option.key == key)
+
+
+def test_a_question_of_a_unit_is_answered_with_yes_or_with_a_cancel_that_names_its_consequence() -> None:
+    session = ScriptedSession([unit("publish", confirm="Publish?"), unit("tell", "publish")])
+    answer = asked(steering.answer(session.view(), None))
+    assert (answer.title, answer.text) == ("publish", "Publish?")
+    assert [option.label for option in answer.options] == ["yes, start it", "cancel it; 1 dependent will be skipped"]
+    assert chosen(answer, "y") == ApproveRequested((0,))
+    assert chosen(answer, "c") == CancelRequested((0,))
+
+
+def test_the_selected_unit_is_answered_first() -> None:
+    session = ScriptedSession([unit("a", confirm="A?"), unit("b", confirm="B?")])
+    assert asked(steering.answer(session.view(), 1)).text == "B?"
+
+
+def test_where_no_unit_asks_a_brake_is_let_go() -> None:
+    session = ScriptedSession([unit("a"), unit("b")], RunOptions(workers=1, brakes={"": Brake(count=1)}))
+    session.fails("a")
+    answer = steering.answer(session.view(), None)
+    assert asked(answer).text == "1 failure in a row"
+    assert chosen(answer, "g") == ReleaseRequested(("",))
+
+
+def test_where_nothing_waits_there_is_nothing_to_answer() -> None:
+    assert steering.answer(diamond().view(), None) == Note("nothing waits for an answer")
 
 
 def test_canceling_a_unit_names_how_many_will_be_skipped() -> None:

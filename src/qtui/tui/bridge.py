@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Set
 from typing import NamedTuple
 
-from qtui.core.events import UNIT_EVENTS, UnitFinished, UnitProgress
-from qtui.core.model import UnitState
+from qtui.core.events import UNIT_EVENTS, ConfirmRequested, UnitFinished, UnitProgress
+from qtui.core.holding import Holders, waits_for
+from qtui.core.model import FAILURES, UnitState
 from qtui.core.session import Record, RunSession
 from qtui.core.state import RunView
 from qtui.tui.layout import TreeLayout
@@ -29,8 +30,8 @@ class Bridge:
     """Follows a session: the latest view, and what the screen would otherwise count anew in each frame.
 
     `family_counts` has the states of each family's members, `exposed` the members a folded family shows, `holding`
-    the units that hold a worker, `fallbacks` and `cached` the completed units that used one or were not run.
-    Never waits for the engine.
+    the units that hold a worker, `fallbacks` and `cached` the completed units that used one or were not run, `allowed`
+    those whose failure is allowed, `asking` those that wait for an answer. Never waits for the engine.
     """
 
     def __init__(self, session: RunSession, layout: TreeLayout) -> None:
@@ -46,6 +47,10 @@ class Bridge:
         self.holding: set[int] = set()
         self.fallbacks: set[int] = set()
         self.cached: set[int] = set()
+        self.allowed: set[int] = set()
+        self.asking: set[int] = set()
+        self._holders = Holders(session.plan, session.options)
+        self._held_at = -1
         self._follow(range(len(self._states)))
 
     def advance(self) -> Change:
@@ -59,6 +64,16 @@ class Bridge:
         of_units = [event for _, event in records if isinstance(event, UNIT_EVENTS)]
         stepped = {event.unit for event in of_units if not isinstance(event, UnitProgress)}
         return Change(records, {event.unit for event in of_units}, self._follow(stepped))
+
+    def waits_for(self, number: int) -> str:
+        """Why a ready unit has not started, in a few words; empty if it is about to, or not ready."""
+        view = self.view
+        if view.states[number] is not UnitState.READY or number in self.holding:
+            return ""
+        if self._held_at != view.seq:  # counted once for all rows of a frame
+            self._held_at = view.seq
+            self._holders.update(view, self.holding)
+        return waits_for(view, self._session.options, self._holders, number)
 
     def _follow(self, units: Iterable[int]) -> bool:
         """Bring the indexes up to date for `units`; True if the exposed members changed."""
@@ -88,6 +103,8 @@ class Bridge:
             (self.holding, holding),
             (self.fallbacks, end is not None and end.fallback),
             (self.cached, end is not None and end.cached),
+            (self.allowed, state in FAILURES and self.view.plan.table[unit].allow_failure),
+            (self.asking, isinstance(last, ConfirmRequested)),
         ):
             if belongs:
                 index.add(unit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from qtui.core.events import ConfirmRequested
 from qtui.core.model import UnitError, UnitState
 from qtui.core.state import UnitView
 from qtui.tui.format import SIGNS, Glyphs, Role, badges, cause_of, look_of, short_clock, waits_for_itself
@@ -21,19 +22,23 @@ class Detail(NamedTuple):
     role: Role
 
 
-def before_output(unit: UnitView, now: float, glyphs: Glyphs) -> list[Detail]:
-    """What to say about a unit that has printed nothing."""
+def before_output(unit: UnitView, now: float, glyphs: Glyphs, waits_for: str = "") -> list[Detail]:
+    """What to say about a unit that has printed nothing; `waits_for` as for `cause_of`."""
     state = unit.state
     if state is UnitState.PENDING:
         return _waiting(unit, glyphs)
     if state is UnitState.SKIPPED or (state is UnitState.CANCELED and not unit.attempt):
         return [Detail(f"did not run: {clean(unit.cause)}", Role.MUTED)]
+    if isinstance(unit.view.last[unit.number], ConfirmRequested):
+        return [Detail(f"asks: {clean(waits_for)}", Role.WARNING), Detail("a answers", Role.MUTED)]
     if state is UnitState.READY:
-        cause = cause_of(unit, now)
+        cause = cause_of(unit, now, waits_for)
         return [Detail(f"ready to run{f': {cause}' if cause else ''}", Role.ACCENT)]
     if state is UnitState.RUNNING:
         where = f"pid {unit.pid}" if unit.pid else f"{unit.lane} lane"
         return [Detail(f"no output yet ({where}, worker {unit.worker})", Role.MUTED)]
+    if (end := unit.finished) is not None and end.cached:
+        return [Detail(f"an earlier result is used: {clean(end.cause)}", Role.CACHED)]
     if unit.unit.action is None:
         return [Detail("a milestone: done when what it needs is done", Role.MUTED)]
     elapsed = unit.elapsed(now)
@@ -67,6 +72,7 @@ def after_output(unit: UnitView, now: float) -> list[Detail]:
         texts = {
             "fallback": "the fallback value was used instead of a result",
             "abandoned": f"the attempt could not be stopped {on}",
+            "allowed": "the failure is allowed: what needs this unit runs all the same",
         }
         lines += [Detail(texts[badge], Role.WARNING) for badge in found.split()]
     return lines
@@ -86,7 +92,7 @@ def _error_lines(error: UnitError) -> tuple[Detail, ...]:
 def _waiting(unit: UnitView, glyphs: Glyphs) -> list[Detail]:
     view = unit.view
     needs = view.plan.needs[unit.number]
-    open_needs = [view.unit(need) for need in needs if view.states[need] is not UnitState.COMPLETED]
+    open_needs = [view.unit(need) for need in needs if not view.states[need].ended]
     if not open_needs and (itself := waits_for_itself(unit)):
         return [Detail(itself, Role.WARNING)]
     lines = [Detail(f"waits for {len(open_needs)} of {len(needs)} needs", Role.MUTED)]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from qtui.core.events import UnitCanceling
-from qtui.core.model import ExecutionMode, RunState, UnitState
+from qtui.core.events import ConfirmRequested, UnitCanceling
+from qtui.core.model import FAILURES, ExecutionMode, RunState, UnitState
 from qtui.core.state import RunView, UnitView
 from qtui.tui.text import clean
 
@@ -37,6 +37,7 @@ class Look(StrEnum):
     WAIT = "wait"
     READY = "ready"
     QUEUE = "queue"
+    ASK = "ask"
     RUN = "run"
     OK = "ok"
     HIT = "hit"
@@ -58,6 +59,7 @@ SIGNS: Final[Mapping[Look, _Sign]] = {
     Look.WAIT: _Sign("∙", ".", Role.MUTED),
     Look.READY: _Sign("◦", "o", Role.TEXT),
     Look.QUEUE: _Sign("⋮", ":", Role.ACCENT),
+    Look.ASK: _Sign("?", "?", Role.WARNING),
     Look.RUN: _Sign("▸", ">", Role.PRIMARY),
     Look.OK: _Sign("✓", "+", Role.SUCCESS),
     Look.HIT: _Sign("=", "=", Role.CACHED),
@@ -73,6 +75,7 @@ COUNT_ORDER: Final = (
     Look.OK,
     Look.HIT,
     Look.RUN,
+    Look.ASK,
     Look.QUEUE,
     Look.READY,
     Look.WAIT,
@@ -180,12 +183,16 @@ def look_of_state(state: UnitState, view: RunView) -> Look:
     return _LOOKS[state]
 
 
-def look_of(unit: UnitView) -> Look:
-    """How this unit is shown."""
+def look_of(unit: UnitView, waits_for: str = "") -> Look:
+    """How this unit is shown; `waits_for` as for `cause_of`."""
     state = unit.state
     if state is UnitState.COMPLETED and (end := unit.finished) is not None and end.cached:
         return Look.HIT
     if unit.submitted:
+        return Look.QUEUE
+    if isinstance(unit.view.last[unit.number], ConfirmRequested):
+        return Look.ASK
+    if state is UnitState.READY and waits_for:
         return Look.QUEUE
     return look_of_state(state, unit.view)
 
@@ -237,20 +244,26 @@ def tries(unit: UnitView) -> str:
 
 
 def badges(unit: UnitView) -> str:
-    """What must not be overlooked about a unit that ended: a fallback was used, an attempt was left behind."""
+    """What must not be overlooked about a unit that ended: a fallback was used, an attempt was left behind, its failure
+    is allowed."""
     end = unit.finished
     if end is None:
         return ""
-    return " ".join(word for word, on in (("fallback", end.fallback), ("abandoned", end.abandoned)) if on)
+    allowed = unit.unit.allow_failure and end.state in FAILURES
+    found = (("fallback", end.fallback), ("abandoned", end.abandoned), ("allowed", allowed))
+    return " ".join(word for word, on in found if on)
 
 
-def cause_of(unit: UnitView, now: float) -> str:
-    """Why the unit is in its state, in the few words a row has room for; `now` is the run's clock."""
+def cause_of(unit: UnitView, now: float, waits_for: str = "") -> str:
+    """Why the unit is in its state, in the few words a row has room for; `now` is the run's clock.
+
+    `waits_for` is why it has not started although it is ready, which only the bridge knows.
+    """
     match unit.state:
         case UnitState.PENDING:
             return _missing_needs(unit)
         case UnitState.READY:
-            return _queued(unit)
+            return "starting" if unit.submitted else clean(waits_for)
         case UnitState.RUNNING:
             return " ".join(filter(None, (_progress(unit), tries(unit))))
         case UnitState.RETRYING:
@@ -263,6 +276,8 @@ def cause_of(unit: UnitView, now: float) -> str:
         case UnitState.CANCELED:
             return " ".join(filter(None, (clean(unit.cause).removeprefix("canceled "), badges(unit))))
         case UnitState.COMPLETED:
+            if (end := unit.finished) is not None and end.cached:
+                return clean(end.cause)
             used = unit.error
             return " ".join(filter(None, (badges(unit), f"after {short_error(unit)}" if used else tries(unit))))
         case _:
@@ -282,7 +297,7 @@ def short_error(unit: UnitView) -> str:
 def _missing_needs(unit: UnitView) -> str:
     needs = unit.view.plan.needs[unit.number]
     states = unit.view.states
-    met = sum(states[need] is UnitState.COMPLETED for need in needs)
+    met = sum(states[need].ended for need in needs)
     if met == len(needs):
         return waits_for_itself(unit)
     return f"has {met}/{len(needs)} needs" if len(needs) > 1 else ""
@@ -298,18 +313,6 @@ def waits_for_itself(unit: UnitView) -> str:
 
 def _busy(view: RunView) -> int:
     return view.active + view.stuck
-
-
-def _queued(unit: UnitView) -> str:
-    view = unit.view
-    if unit.submitted:
-        return "starting"
-    if view.paused:
-        return "paused"
-    if _busy(view) < view.workers:
-        return ""
-    kept = f", {view.stuck} by abandoned attempts" if view.stuck else ""
-    return f"{_busy(view)} of {view.workers} workers busy{kept}"
 
 
 def _progress(unit: UnitView) -> str:

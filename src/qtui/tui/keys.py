@@ -38,6 +38,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Key, ...]], ...]] = (
             Key("r", "run again (skips the wait of a retry)"),
             Key("R", "run all failed and canceled again"),
             Key("x", "cancel; again while it stops: kill"),
+            Key("a", "answer a unit that asks, let go of a brake"),
         ),
     ),
     (
@@ -69,6 +70,7 @@ HINTS: Final = (
     Key("f", "failed"),
     Key("/", "filter"),
     Key("p", "pause"),
+    Key("a", "answer"),
     Key("tab", "pane"),
     Key("X", "cancel run"),
     Key("R", "retry failed"),

@@ -52,14 +52,15 @@ class RowPainter:
         if family >= 0:
             return self._family_row(node, family, room, words, closed, selected)
         unit = self._bridge.view.unit(self._layout.units[node])
-        look = look_of(unit)
+        waits_for = self._bridge.waits_for(unit.number)
+        look = look_of(unit, waits_for)
         elapsed = unit.elapsed(now)
         gutter = self._gutter(look, "" if elapsed is None else short_clock(elapsed), words, selected)
         name = self._layout.names[unit.number]
         style = QUIET[SIGNS[look].role] if look in (Look.RUN, Look.FAIL, Look.TIME) else DARK[Role.TEXT]
         if look in (Look.SKIP, Look.WAIT):
             style = DARK[Role.MUTED]
-        cause = Span(cause_of(unit, now), QUIET[_cause_role(look)])
+        cause = Span(cause_of(unit, now, waits_for), QUIET[_cause_role(look)])
         return Row(gutter, self._body(node, Span(name, style), [cause], room, closed))
 
     def _family_row(self, node: int, family: int, room: int, words: bool, closed: bool, selected: bool) -> Row:
@@ -164,6 +165,6 @@ def _family_look(counts: Mapping[UnitState, int], view: RunView) -> Look:
 
 def _cause_role(look: Look) -> Role:
     """Bad news is coloured, the rest stays in the background."""
-    if look in (Look.FAIL, Look.TIME, Look.RETRY, Look.STOP, Look.CANC):
+    if look in (Look.FAIL, Look.TIME, Look.RETRY, Look.STOP, Look.CANC, Look.ASK):
         return SIGNS[look].role
     return Role.ACCENT if look is Look.QUEUE else Role.MUTED

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from qtui.core.brakes import HELD, PROBING
+from qtui.core.events import ConfirmRequested
+from qtui.core.holding import brake_words
 from qtui.core.model import FAILURES, UnitState
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
+    ApproveRequested,
     CancelRequested,
     CancelRunRequested,
     PauseRequested,
+    ReleaseRequested,
     Request,
     RetryRequested,
     UnpauseRequested,
@@ -152,6 +157,31 @@ def pause(view: RunView) -> Answer:
     if view.state.ended:
         return Note("the run has finished")
     return Do(UnpauseRequested() if view.paused else PauseRequested())
+
+
+def answer(view: RunView, number: int | None) -> Answer:
+    """Answer what waits for a person: the question of unit `number` or of the first that asks, else a brake."""
+    asking = [unit for unit, last in enumerate(view.last) if isinstance(last, ConfirmRequested)]
+    if asking:
+        chosen = number if number in asking else asking[0]
+        unit = view.unit(chosen)
+        below = sum(view.states[fed] is UnitState.PENDING for fed in view.plan.below(chosen))
+        consequence = f"; {_count(below, 'dependent')} will be skipped" if below else ""
+        options = (
+            Option("y", "yes, start it", Do(ApproveRequested((chosen,)))),
+            Option("c", f"cancel it{consequence}", Do(CancelRequested((chosen,)))),
+        )
+        return Ask(clean(unit.id), clean(unit.unit.confirm), options, moot_when_ended=True)
+    for scope, brake in view.brakes.items():
+        if brake.state in (HELD, PROBING):
+            release = Option("g", "let go, start again", Do(ReleaseRequested((scope,))))
+            return Ask("Starts are held", clean(brake_words(brake)), (release,), moot_when_ended=True)
+    return Note("nothing waits for an answer")
+
+
+def held_brakes(view: RunView) -> list[str]:
+    """The brakes that hold starts now, in words."""
+    return [brake_words(brake) for brake in view.brakes.values() if brake.state in (HELD, PROBING)]
 
 
 def more_workers(view: RunView, step: int) -> Answer:

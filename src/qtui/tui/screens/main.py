@@ -69,6 +69,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         Binding("x", "cancel", show=False),
         Binding("X", "cancel_run", show=False),
         Binding("p", "pause", show=False),
+        Binding("a", "answer", show=False),
         Binding("plus", "workers(1)", show=False),
         Binding("minus", "workers(-1)", show=False),
         Binding("question_mark,f1", "help", show=False),
@@ -110,7 +111,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         yield Header(self._run_title, bridge, glyphs)
         with Container(id="panes"):
             yield UnitTree(self._layout_of_plan, bridge, glyphs, clock=self._session.now, id=Pane.UNITS)
-            yield LogView(self._session, glyphs, id=Pane.LOG)
+            yield LogView(self._session, bridge, glyphs, id=Pane.LOG)
             yield WorkersPane(bridge, glyphs, id=Pane.WORKERS)
             yield EventsPane(self._layout_of_plan, glyphs, id=Pane.EVENTS)
         yield StatusLine(glyphs)
@@ -167,7 +168,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if time.monotonic() < self._note_until:
             text, role = self._note, Role.ACCENT
         else:
-            text, role = situation(view)
+            text, role = situation(view, allowed=len(self.bridge.allowed))
             if not text and self.tree_pane.filter:
                 text, role = f"filter: {self.tree_pane.filter}; n N next, esc clears", Role.ACCENT
         right = "" if self.query_one(WorkersPane).display else short_machine(view, self._sampler.latest)
@@ -180,7 +181,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def _finish(self) -> None:
         """The run has ended: show what failed first."""
         view = self.bridge.view
-        ends = [end for end in view.last if isinstance(end, UnitFinished) and end.state in FAILURES]
+        allowed = self.bridge.allowed
+        ends = [
+            end
+            for end in view.last
+            if isinstance(end, UnitFinished) and end.state in FAILURES and end.unit not in allowed
+        ]
         if ends:
             self.tree_pane.select_unit(min(ends, key=lambda end: end.at).unit)
             self.log_pane.follow(True)
@@ -371,6 +377,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def action_pause(self) -> None:
         """Pause or go on."""
         self.carry_out(steering.pause(self._session.view()))
+
+    def action_answer(self) -> None:
+        """Answer what waits for a person."""
+        self.carry_out(steering.answer(self._session.view(), self.tree_pane.unit))
 
     def action_workers(self, step: int) -> None:
         """More or fewer workers."""

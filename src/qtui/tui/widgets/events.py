@@ -9,7 +9,11 @@ from typing import ClassVar, Final
 
 from textual.binding import BindingType
 
+from qtui.core.brakes import OPEN, STOPPED
 from qtui.core.events import (
+    BrakeChanged,
+    CacheMissed,
+    ConfirmRequested,
     Event,
     LateResult,
     RunFinished,
@@ -19,6 +23,7 @@ from qtui.core.events import (
     RunStopping,
     RunUnpaused,
     UnitAbandoned,
+    UnitApproved,
     UnitCanceling,
     UnitFinished,
     UnitProgress,
@@ -30,6 +35,7 @@ from qtui.core.events import (
     Warned,
     WorkersChanged,
 )
+from qtui.core.holding import brake_words
 from qtui.core.model import UnitState
 from qtui.core.session import Record
 from qtui.tui.format import SIGNS, Glyphs, Look, Role, short_clock
@@ -71,7 +77,7 @@ class EventsPane(Lines, can_focus=True):
 
     def add(self, records: Iterable[Record]) -> None:
         """Append what people care about of `records`; call it in every frame, as a flood is painted less often."""
-        shown = [event for _, event in records if not isinstance(event, _SILENT)]
+        shown = [event for _, event in records if not isinstance(event, _SILENT) and event_text(event)]
         self._events.extend(shown)
         self._new += len(shown)
         if not self._new or time.monotonic() < self._paint_after:
@@ -120,7 +126,7 @@ def event_line(event: Event, layout: TreeLayout, glyphs: Glyphs) -> Line:
     )
 
 
-_LOUD: Final = (Look.FAIL, Look.TIME, Look.RETRY, Look.STOP, Look.CANC)
+_LOUD: Final = (Look.FAIL, Look.TIME, Look.RETRY, Look.STOP, Look.CANC, Look.ASK)
 
 
 def sign_of(event: Event) -> Look | None:
@@ -134,6 +140,8 @@ def sign_of(event: Event) -> Look | None:
             return Look.STOP
         case UnitReset():
             return Look.WAIT
+        case ConfirmRequested():
+            return Look.ASK
         case _:
             return None
 
@@ -153,6 +161,14 @@ def event_text(event: Event) -> str:
             return "its abandoned attempt has ended by itself"
         case UnitReset() | RunReopened():
             return clean(event.cause)
+        case CacheMissed():
+            return f"no earlier result: {clean(event.reason)}"
+        case ConfirmRequested():
+            return f"asks: {clean(event.question)}"
+        case UnitApproved():
+            return clean(event.by)
+        case BrakeChanged():
+            return _brake_text(event)
         case RunStarted():
             return f"run started with {event.workers} workers"
         case RunPaused() | RunUnpaused():
@@ -171,8 +187,18 @@ def event_text(event: Event) -> str:
             return ""
 
 
+def _brake_text(event: BrakeChanged) -> str:
+    """Nothing while failures are only counted."""
+    if event.state == OPEN:
+        return f"starts go on: {clean(event.cause)}" if event.cause else ""
+    words = clean(brake_words(event))
+    return f"stopped: {words}" if event.state == STOPPED else f"starts are held: {words}"
+
+
 def _end_text(event: UnitFinished) -> str:
     if event.state is UnitState.COMPLETED:
+        if event.cached:
+            return f"hit: {clean(event.cause)}"
         used = f" by fallback: {clean(str(event.error))}" if event.fallback else ""
         return f"ok {short_clock(event.duration)}{used}"
     if event.error is not None:

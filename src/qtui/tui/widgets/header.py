@@ -47,6 +47,9 @@ def look_counts(view: RunView, *, cached: int = 0) -> dict[Look, int]:
     counts = dict.fromkeys(COUNT_ORDER, 0)
     for state, count in view.counts.items():
         counts[look_of_state(state, view)] += count
+    ready = Look.QUEUE if counts[Look.QUEUE] else Look.READY
+    counts[ready] -= view.asked
+    counts[Look.ASK] += view.asked
     counts[Look.OK] -= cached
     counts[Look.HIT] += cached
     return counts
@@ -93,6 +96,8 @@ def counts_line(counts: dict[Look, int], fallbacks: int, width: int, glyphs: Gly
     merged = dict(counts)
     if not merged[Look.HIT]:
         merged.pop(Look.HIT)
+    if not merged[Look.ASK]:
+        merged.pop(Look.ASK)
     if not merged[Look.READY]:
         merged.pop(Look.READY)
     elif not merged[Look.QUEUE]:

@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
+from qtui.tui.bridge import Bridge
 from qtui.tui.details import Detail, after_output, before_output
 from qtui.tui.format import Glyphs, Role, look_of, tries
 from qtui.tui.loglines import LogLines
@@ -28,9 +29,10 @@ class LogView(Lines, can_focus=True):
         Binding("l,right", "scroll_side(1)", show=False),
     ]
 
-    def __init__(self, session: RunSession, glyphs: Glyphs, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, session: RunSession, bridge: Bridge, glyphs: Glyphs, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._session = session
+        self._bridge = bridge
         self._glyphs = glyphs
         self.ellipsis = glyphs.ellipsis
         self._log: LogLines | None = None
@@ -72,7 +74,8 @@ class LogView(Lines, can_focus=True):
             # the last line of before may have gone on; after a cut all lines have other numbers
             fewer = len(self._log) < lines_before
             self._parsed = {} if fewer else {k: v for k, v in self._parsed.items() if k < lines_before - 1}
-        before = before_output(unit, now, self._glyphs) if not len(self._log) else []
+        waits_for = self._bridge.waits_for(unit.number)
+        before = before_output(unit, now, self._glyphs, waits_for) if not len(self._log) else []
         if self._log.skipped:
             before = [Detail(self._left_out(), Role.MUTED)]
         self._show_details(before, after_output(unit, now), grown=grown)

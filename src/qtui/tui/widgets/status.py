@@ -8,6 +8,7 @@ from qtui.core.model import RunState, UnitState
 from qtui.core.state import RunView
 from qtui.tui.format import Glyphs, Role
 from qtui.tui.keys import key_line
+from qtui.tui.steering import held_brakes
 from qtui.tui.text import PLAIN, Span, clean, cut_end
 from qtui.tui.theme import DARK, QUIET
 from qtui.tui.widgets.lines import Lines
@@ -40,11 +41,11 @@ class KeyLine(Lines):
         self.show([key_line(self.size.width)])
 
 
-def situation(view: RunView) -> tuple[str, Role]:
-    """What is worth saying about the run when nothing else is, and its role."""
-    failed = view.counts[UnitState.FAILED] + view.counts[UnitState.TIMEOUT]
+def situation(view: RunView, *, allowed: int = 0) -> tuple[str, Role]:
+    """What is worth saying about the run when nothing else is, and its role; `allowed` failures are no bad news."""
+    failed = view.counts[UnitState.FAILED] + view.counts[UnitState.TIMEOUT] - allowed
     if view.state.ended:
-        text, role = _end(view, failed)
+        text, role = _end(view, failed, allowed)
         left = f"; {view.abandoned} abandoned, still running" if view.abandoned else ""
         return f"{text}{left}; q leaves", role
     if view.stopping is not None:
@@ -52,8 +53,13 @@ def situation(view: RunView) -> tuple[str, Role]:
         if view.stopping.how == "drain":
             return f"draining, {left}; X s stops now", Role.WARNING
         return f"stopping, {left}; X s kills", Role.WARNING
+    if view.asked:
+        who = f"{view.asked} units ask" if view.asked > 1 else "1 unit asks"
+        return f"{who} for your yes; a answers", Role.WARNING
     if view.paused:
         return "paused: nothing new starts; p goes on", Role.WARNING
+    if held := held_brakes(view):
+        return f"starts are held: {'; '.join(held)}; a lets go", Role.WARNING
     if view.stalled:
         return f"stalled by {view.abandoned} abandoned units that cannot be stopped; X ends the run", Role.WARNING
     if view.abandoned:
@@ -63,7 +69,7 @@ def situation(view: RunView) -> tuple[str, Role]:
     return "", Role.MUTED
 
 
-def _end(view: RunView, failed: int) -> tuple[str, Role]:
+def _end(view: RunView, failed: int, allowed: int) -> tuple[str, Role]:
     match view.state:
         case RunState.FAILED:
             keys = f"{failed} failed: f next, r again, R all" if failed else "R runs again what was canceled"
@@ -73,4 +79,4 @@ def _end(view: RunView, failed: int) -> tuple[str, Role]:
         case RunState.INTERRUPTED:
             return "interrupted", Role.SECONDARY
         case _:
-            return "finished", Role.SUCCESS
+            return f"finished, {allowed} failed and allowed" if allowed else "finished", Role.SUCCESS

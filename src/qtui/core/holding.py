@@ -1,0 +1,107 @@
+"""Who holds what, and why a ready unit has not started. Pure, from a view alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from qtui.core.brakes import HELD, PROBING
+from qtui.core.events import BrakeChanged, ConfirmRequested, UnitReady
+from qtui.core.limits import CPUS, MEMORY, MILLI, Limits, capacities, scopes_of
+from qtui.core.model import RunOptions
+from qtui.core.plan import ExecutionPlan
+from qtui.core.state import RunView
+
+MOST_NAMED = 3
+"""How many holders are named; the rest are counted."""
+
+
+class Holders:
+    """What units and items of groups hold of a run's pools and budgets."""
+
+    def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
+        self._plan, self._options = plan, options
+        self._limits = Limits(plan, options)
+        self._capacity = capacities(options)
+        self._held: dict[str, list[tuple[str, int]]] = {}
+
+    def update(self, view: RunView, active: Iterable[int]) -> None:
+        """Count anew, `active` being the units that hold a worker."""
+        held: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for number in active:
+            for limit, amount in self._limits.own(number).holds:
+                held[limit].append((self._plan.table[number].id, amount))
+        for item in sorted(view.open_items):
+            first = self._plan.table[self._plan.items[item][0]]
+            for limit, amount in self._limits.of_item(item).holds:
+                held[limit].append((f"{first.group}{first.item}", amount))
+        self._held = held
+
+    def of(self, limit: str) -> list[str]:
+        """The names of who holds something of ``pool NAME``, ``cpus`` or ``memory``."""
+        return [name for name, _ in self._held.get(limit, ())]
+
+    def shortage(self, view: RunView, number: int) -> str:
+        """The limit that keeps a unit from starting, with who holds it; empty if there is enough of all."""
+        item = self._plan.item_of[number]
+        _, terms = self._limits.of(number, item_begun=item in view.open_items)
+        for limit, amount in terms.holds:
+            used = sum(each for _, each in self._held.get(limit, ()))
+            capacity = self._capacity[limit]
+            if used + amount > capacity:
+                return f"{_amounts(limit, amount, used, capacity)}{_named(self.of(limit))}"
+        return ""
+
+
+def _amounts(limit: str, amount: int, used: int, capacity: int) -> str:
+    if limit == CPUS:
+        return f"{limit}: wants {amount / MILLI:g}, {(capacity - used) / MILLI:g} of {capacity / MILLI:g} free"
+    if limit == MEMORY:
+        mega = 1 << 20
+        return f"{limit}: wants {amount / mega:.0f}M, {(capacity - used) / mega:.0f}M of {capacity / mega:.0f}M free"
+    return f"{limit} {used}/{capacity}"
+
+
+def _named(names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f", held by {', '.join(names[:MOST_NAMED])}{more}"
+
+
+def held_by_brake(view: RunView, options: RunOptions, number: int) -> str:
+    """The brake that holds starts of the unit, in words; empty if there is none."""
+    for scope in scopes_of(view.plan.table[number], options) if view.brakes else ():
+        brake = view.brakes.get(scope)
+        if brake is not None and brake.state in (HELD, PROBING):
+            return f"held: {brake_words(brake)}"
+    return ""
+
+
+def brake_words(brake: BrakeChanged) -> str:
+    """What a brake stands on, and why it holds."""
+    kind, _, name = brake.scope.partition(":")
+    where = f"{kind} {name}: " if name else ""
+    trying = ", one unit tries" if brake.state == PROBING else ""
+    return f"{where}{brake.failures} failure{'' if brake.failures == 1 else 's'} in a row{trying}"
+
+
+def waits_for(view: RunView, options: RunOptions, holders: Holders, number: int) -> str:
+    """Why a ready unit that holds no worker has not started, in a few words; empty if it is about to."""
+    last = view.last[number]
+    if isinstance(last, ConfirmRequested):
+        return last.question
+    first = view.attempts[number] == view.bases[number]
+    if isinstance(last, UnitReady) and first and view.plan.table[number].cache is not None:
+        return "looking for an earlier result"
+    if view.paused and view.stopping is None:
+        return "paused"
+    return held_by_brake(view, options, number) or holders.shortage(view, number) or _busy(view)
+
+
+def _busy(view: RunView) -> str:
+    busy = view.active + view.stuck
+    if busy < view.workers:
+        return ""
+    kept = f", {view.stuck} by abandoned attempts" if view.stuck else ""
+    return f"{busy} of {view.workers} workers busy{kept}"
