@@ -49,11 +49,12 @@ class Limits:
 
     def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
         self._plan = plan
-        self.scopes = [scopes_of(unit, options) for unit in plan.table]
-        self._own: list[Terms] = []
-        for unit, lane, scopes in zip(plan.table, plan.lanes, self.scopes, strict=True):
-            terms = _terms(unit, lane, options)
-            self._own.append(Terms(terms, scopes) if terms or scopes else FREE)
+        none: tuple[str, ...] = ()
+        self.scopes = [scopes_of(unit, options) if options.brakes else none for unit in plan.table]
+        self._own = [
+            _terms(unit, lane, scopes, options)
+            for unit, lane, scopes in zip(plan.table, plan.lanes, self.scopes, strict=True)
+        ]
         self._item_terms = [
             Terms(_pools(options.group_pools.get(plan.table[members[0]].group, {}))) for members in plan.items
         ]
@@ -69,6 +70,9 @@ class Limits:
                 self._keys[number] = (priority, -rank, number)
                 self._begun_keys[number] = (priority, -rank, place)
                 place += 1
+
+        self.straight = list(zip(self._keys, self._own, strict=True))
+        """Key and terms of units that are in no group."""
 
     def of(self, number: int, *, item_begun: bool) -> tuple[Key, Terms]:
         """The key and the terms of a unit; the first start of an item also takes what the item holds."""
@@ -89,7 +93,9 @@ class Limits:
         return self._item_terms[item]
 
 
-def _terms(unit: QuantumUnit, lane: ExecutionMode, options: RunOptions) -> tuple[tuple[str, int], ...]:
+def _terms(unit: QuantumUnit, lane: ExecutionMode, scopes: tuple[str, ...], options: RunOptions) -> Terms:
+    if not (unit.pools or unit.cpus or unit.memory or scopes or lane in _LANES):
+        return FREE
     holds = [(_LANES[lane], 1)] if lane in _LANES else []
     # what the whole chain of an item holds, its units do not hold once more
     held = options.group_pools.get(unit.group, {}) if unit.group else {}
@@ -98,7 +104,7 @@ def _terms(unit: QuantumUnit, lane: ExecutionMode, options: RunOptions) -> tuple
         holds.append((CPUS, round(unit.cpus * MILLI)))
     if unit.memory and options.memory is not None:
         holds.append((MEMORY, unit.memory))
-    return tuple(holds)
+    return Terms(tuple(holds), scopes)
 
 
 def _pools(pools: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

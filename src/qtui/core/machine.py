@@ -18,7 +18,7 @@ from qtui.core.events import (
 from qtui.core.limits import Limits, capacities
 from qtui.core.model import FAILURES, STEPS, ExecutionMode, RunOptions, RunState, UnitState
 from qtui.core.plan import ExecutionPlan
-from qtui.core.ready import ReadyQueue, Terms
+from qtui.core.ready import FREE, ReadyQueue, Terms
 from qtui.core.stimuli import Effect, InterruptUnit, KillUnit, StartUnit
 
 PENDING, READY, RUNNING = UnitState.PENDING, UnitState.READY, UnitState.RUNNING
@@ -63,6 +63,13 @@ class RunMachine:
         self._checking: set[int] = set()  # ready, while the cache is asked
         self._asked: set[int] = set()  # ready, while a person is asked
         self._limits = Limits(plan, options)
+        # most units neither ask nor decide anything on their way from pending to the queue
+        self._straight = [
+            unit.action is not None
+            and not (unit.condition is not None or unit.cache is not None or unit.confirm or unit.group)
+            and unit.when == "success"
+            for unit in plan.table
+        ]
         self._ready = ReadyQueue(n, capacities(options))
         self._open_items: set[int] = set()
         self._brakes = Brakes(options.brakes, {})
@@ -147,13 +154,16 @@ class RunMachine:
         stopping = self._stopping
         if stopping.how == "interrupt" if stopping is not None else self._paused:
             return
-        while self._active + self._stuck < self._target:
+        room = self._target - self._active - (self._stuck if self._left_behind else 0)
+        for _ in range(room):
             taken = self._ready.pop()
             if taken is None:
                 return
             number, terms = taken
-            if self._plan.items:
+            if terms is not FREE or not self._straight[number]:
                 terms = self._begin_item(number, terms)
+                if terms.holds:
+                    self._terms[number] = terms
             self._active += 1
             attempt = self._attempt[number] = self._attempt[number] + 1
             if self._free_slots:
@@ -161,8 +171,6 @@ class RunMachine:
             else:
                 slot = self._slots_made = self._slots_made + 1
             self._slot[number] = slot
-            if terms.holds:
-                self._terms[number] = terms
             lane = self._lanes[number]
             if lane in QUEUEING_LANES:
                 self._begun_at[number] = now

@@ -18,7 +18,7 @@ class Terms(NamedTuple):
 
 
 FREE = Terms()
-_Entry = tuple[Key, int]
+_Entry = tuple[int, int, int, int]  # key and unit, flat: comparing nested tuples takes twice as long
 
 
 class ReadyQueue:
@@ -31,13 +31,17 @@ class ReadyQueue:
     def __init__(self, size: int, capacity: Mapping[str, int]) -> None:
         self._free = dict(capacity)
         self._passes: dict[str, int] = {}  # of gates that do not stand open
+        self._unbound: list[_Entry] = []  # on free terms; in most runs that is all
         self._heaps: dict[Terms, list[_Entry]] = {}
-        self._queued: list[tuple[_Entry, Terms] | None] = [None] * size
+        self._queued: list[_Entry | None] = [None] * size
 
     def push(self, number: int, key: Key, terms: Terms = FREE) -> None:
         """Add a unit, or give one that is queued another key and other terms."""
-        entry = (key, number)
-        self._queued[number] = entry, terms
+        entry = (*key, number)
+        self._queued[number] = entry
+        if terms is FREE:
+            heappush(self._unbound, entry)
+            return
         heap = self._heaps.get(terms)
         if heap is None:
             heap = self._heaps[terms] = []
@@ -52,34 +56,37 @@ class ReadyQueue:
 
     def pop(self) -> tuple[int, Terms] | None:
         """Take the best unit that may start, and what it needs; None if there is none."""
-        if len(self._heaps) == 1 and FREE in self._heaps:  # most runs have no limits at all
-            heap = self._heaps[FREE]
-            self._clear_top(heap)
-            return self._taken(heap, FREE) if heap else None
+        if not self._heaps:
+            heap, queued = self._unbound, self._queued
+            while heap:
+                entry = heappop(heap)
+                if queued[entry[3]] is entry:
+                    queued[entry[3]] = None
+                    return entry[3], FREE
+            return None
         tops = []
-        for terms, heap in self._heaps.items():
+        for terms, heap in ((FREE, self._unbound), *self._heaps.items()):
             self._clear_top(heap)
             if heap:
-                tops.append((heap[0], terms))
+                tops.append((heap[0], terms, heap))
         tops.sort(key=lambda top: top[0])
         reserved: set[str] = set()
-        for _, terms in tops:
+        for _, terms, heap in tops:
             short = {limit for limit, amount in terms.holds if self._free[limit] < amount or limit in reserved}
             if not short and all(self._passes.get(gate, 1) for gate in terms.gates):
                 self.take(terms)
-                return self._taken(self._heaps[terms], terms)
+                return self._taken(heap, terms)
             reserved |= short
         return None
 
     def _clear_top(self, heap: list[_Entry]) -> None:
         while heap:
-            queued = self._queued[heap[0][1]]
-            if queued is not None and queued[0] is heap[0]:
+            if self._queued[heap[0][3]] is heap[0]:
                 return
             heappop(heap)
 
     def _taken(self, heap: list[_Entry], terms: Terms) -> tuple[int, Terms]:
-        number = heappop(heap)[1]
+        number = heappop(heap)[3]
         self._queued[number] = None
         return number, terms
 

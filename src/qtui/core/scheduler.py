@@ -248,7 +248,8 @@ class Scheduler(SettlingMachine):
         if not reason:
             if succeeded:
                 self._finish(number, COMPLETED, now, outcome)
-                self._brake(number, COMPLETED, now)
+                if self._options.brakes:
+                    self._brake(number, COMPLETED, now)
             else:
                 self._failed(number, FAILED, outcome.error or UnitError("lost", "stopped by itself"), outcome, now)
             return
@@ -275,7 +276,7 @@ class Scheduler(SettlingMachine):
             return
         self._came_late(number, attempt, now)
         if self._run is RunState.RUNNING:
-            self._decide(number, now)
+            self._decide_if_met(number, now)
 
     def _on_cache(self, stimulus: CacheChecked, now: float) -> None:
         number, generation, hit, reason = stimulus
@@ -422,7 +423,7 @@ class Scheduler(SettlingMachine):
             message = "waits until its abandoned attempt has ended: that could not be stopped, and goes on"
             self._events.append(Warned(number, message, now))
         else:
-            self._decide(number, now)
+            self._decide_if_met(number, now)
 
     def _revive(self, number: int, now: float) -> None:
         """Reset the units below that were skipped for a reason that is gone, and the handlers there."""

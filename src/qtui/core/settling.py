@@ -59,7 +59,7 @@ class SettlingMachine(RunMachine):
                 self._tell_dependents(number, now)
             if self._undecided and ended:
                 for number in sorted(self._undecided):
-                    self._decide(number, now)
+                    self._decide_if_met(number, now)
 
     def _tell_dependents(self, number: int, now: float) -> None:
         if not self._state[number].ended:
@@ -86,11 +86,13 @@ class SettlingMachine(RunMachine):
     # -- from pending to the queue -----------------------------------------------------------------------
 
     def _decide(self, number: int, now: float) -> None:
-        """All needs have ended as the unit wants it: run it, unless `when` or `if` say no."""
-        unit = self._plan.table[number]
-        self._undecided.discard(number)
-        if self._left[number] or self._state[number] is not PENDING:
+        """A pending unit whose needs have all ended as it wants: run it, unless `when` or `if` say no."""
+        if self._straight[number] and not self._left_behind:
+            self._step(number, READY)
+            self._events.append(UnitReady(number, now))
+            self._ready.push(number, *self._limits.straight[number])
             return
+        unit = self._plan.table[number]
         if unit.when == "failure":
             failed = self._failure_above(number)
             if failed is None:
@@ -103,6 +105,11 @@ class SettlingMachine(RunMachine):
             self._end_waiting(number, SKIPPED, f"not if {unit.condition}", now)
             return
         self._make_ready(number, now)
+
+    def _decide_if_met(self, number: int, now: float) -> None:
+        self._undecided.discard(number)
+        if not self._left[number] and self._state[number] is PENDING:
+            self._decide(number, now)
 
     def _failure_above(self, number: int) -> bool | None:
         """Whether a need has failed, or was skipped or canceled because of a failure; None if that is still open.
@@ -160,7 +167,9 @@ class SettlingMachine(RunMachine):
             self._enqueue(number)
 
     def _enqueue(self, number: int) -> None:
-        if self._plan.table[number].action is None:
+        if self._straight[number]:
+            self._ready.push(number, *self._limits.straight[number])
+        elif self._plan.table[number].action is None:
             self._milestones.append(number)
         else:
             begun = self._plan.item_of[number] in self._open_items

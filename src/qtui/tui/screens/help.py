@@ -26,7 +26,8 @@ _MEANINGS = {
     Look.STOP: "asked to stop",
     Look.FAIL: "failed",
     Look.TIME: "ran out of time",
-    Look.SKIP: "not run: a need failed",
+    Look.SKIP: "not run: a need failed, or if says no",
+    Look.ASK: "waits for your yes; a answers",
     Look.CANC: "canceled",
 }
 
