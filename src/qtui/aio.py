@@ -1,7 +1,8 @@
 """For coroutine units: processes that end when the coroutine is cancelled.
 
 asyncio's own subprocesses go on when the task that waits for them is cancelled. These are ended first, with everything
-in their process group; only a child that leaves the group (setsid) can get away, where the command lane has keepers.
+in their process group, and the kernel ends the group when qtui itself is killed. Only a child that leaves the group
+(setsid) can get away, where the command lane has keepers.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from qtui.engine.context import current_context
+from qtui.engine.lifeline import arm, lifeline_pipe
 from qtui.engine.packing import dumps, note_module
 
 __all__ = ["CommandFailed", "Completed", "program", "shell", "to_process"]
@@ -115,15 +117,24 @@ async def _run(
 ) -> Completed:
     context = current_context.get()
     environment = {**(os.environ if context is None else context.environment), **(env or {})}
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=cwd,
-        env=environment,
-        start_new_session=True,
-    )
+    lifeline, ours = lifeline_pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=cwd,
+            env=environment,
+            start_new_session=True,
+            pass_fds=(lifeline,),
+        )
+        arm(lifeline, process.pid)
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(lifeline)
     assert process.stdout is not None and process.stderr is not None
     out_limit = OUTPUT_KEPT if logged[0] else sys.maxsize
     readers = [
@@ -140,6 +151,7 @@ async def _run(
         return Completed(await process.wait(), stdout, stderr)
     finally:
         await _end(process, grace)
+        os.close(ours)
         for reader in readers:
             reader.cancel()
 

@@ -387,3 +387,25 @@ def test_a_shortage_of_descriptors_fails_units_and_never_hangs(workflow, tmp_pat
     ends = [event for event in events_of(result) if event["event"] == "unit_finished"]
     assert len(ends) == 120
     assert "Too many open files" in {str(end["error"]["message"]).rpartition(": ")[2] for end in ends if end["error"]}
+
+
+def test_qtui_leaves_although_a_unit_has_left_a_thread_that_never_ends(qtui, tmp_path) -> None:
+    path = tmp_path / "flow.py"
+    path.write_text(
+        "import asyncio, atexit, time\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from qtui import Workflow\n"
+        "atexit.register(lambda: print('farewell'))\n"
+        "workflow = Workflow('flow')\n"
+        "@workflow.unit(timeout=0.2, grace=0.2)\n"
+        "async def waits(context):\n"
+        "    await asyncio.to_thread(time.sleep, 1000)\n"
+        "@workflow.unit(mode='thread')\n"
+        "def leaves(context):\n"
+        "    ThreadPoolExecutor().submit(time.sleep, 1000)\n"
+    )
+
+    result = qtui(str(path))
+
+    assert result.returncode == 1
+    assert result.stdout.endswith("farewell\n")

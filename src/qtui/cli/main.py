@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+import threading
 import traceback
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, NoReturn
 
 from qtui.cli.options import parse
 from qtui.core.errors import EXIT_CANCELED, EXIT_INTERNAL, EXIT_OK, InvalidWorkflow, QtuiError
+
+FAREWELL_SECONDS: Final = 2.0
+"""How long functions that user modules have registered with atexit get."""
+
+
+def entry() -> NoReturn:
+    """The program: runs and ends the process, whatever threads units may have left behind.
+
+    Python's own end waits for every thread of an executor (`asyncio.to_thread` has one), for ever if need be.
+    """
+    code = main()
+    # not on this thread: one of them may wait for what an abandoned thread holds
+    farewell = threading.Thread(target=atexit._run_exitfuncs, daemon=True)
+    farewell.start()
+    farewell.join(FAREWELL_SECONDS)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # closed, or the reader has gone: the exit code stands
+            stream.flush()
+    os._exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -52,14 +52,7 @@ def run(options: argparse.Namespace) -> int:
             session = services.manager.start(definition)
             with _interrupted_by_signals(session):
                 _follow(session, make_follower(session), out)
-        code = _exit_code(session)
-        busy = session.view().abandoned > 0
-    if busy:
-        # an abandoned thread may hold locks that the interpreter's own farewell would wait for
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+        return _exit_code(session)
 
 
 def _on_screen(services: Services, definition: WorkflowDefinition, options: argparse.Namespace) -> RunSession:

@@ -16,6 +16,10 @@ from qtui.core.plan import Need
 
 T_co = TypeVar("T_co", covariant=True)
 
+MOST_METRICS = 1000
+MOST_TEXT = 4096
+"""How many metrics a unit may record, and how many characters are kept of each text that stays in the record."""
+
 
 class Indexed(Protocol[T_co]):
     """A sequence, or a dictionary with numbers for keys."""
@@ -233,16 +237,25 @@ class ExecutionContext(Mapping[str, Any]):
     def record_metric(self, name: str, value: Any) -> None:
         """Note a figure that travels with the end of the unit.
 
-        Raises TypeError for a name that is no text, or a value that is neither a finite number nor text.
+        Of a text only `MOST_TEXT` characters are kept. Raises TypeError for a name that is no text, or a value that is
+        neither a finite number nor text, and ValueError beyond `MOST_METRICS`.
         """
         number = isinstance(value, int | float) and math.isfinite(value)
         if not isinstance(name, str) or not (number or isinstance(value, str)):
             raise TypeError(f"a metric is a finite number or text under a name, not {type(value).__name__}")
-        self.metrics[name] = value
+        if len(self.metrics) >= MOST_METRICS and name not in self.metrics:
+            raise ValueError(f"a unit may record {MOST_METRICS} metrics; write more of them to a file or return them")
+        self.metrics[name[:MOST_TEXT]] = value[:MOST_TEXT] if isinstance(value, str) else value
 
     def progress(self, done: float, total: float = 0, message: str = "") -> None:
-        """Say how far the unit is; recorded at most once a second, so call it as often as you like."""
-        self._facts.report_progress(self._number, self.attempt, done, total, message)
+        """Say how far the unit is; recorded at most once a second, so call it as often as you like.
+
+        Raises TypeError or ValueError if `done` and `total` are not finite numbers.
+        """
+        done, total = float(done), float(total)
+        if not (math.isfinite(done) and math.isfinite(total)):
+            raise ValueError("progress is counted in finite numbers")
+        self._facts.report_progress(self._number, self.attempt, done, total, str(message)[:MOST_TEXT])
 
     def log(self, text: str) -> None:
         """Write a line to the unit's log."""

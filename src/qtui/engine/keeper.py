@@ -12,6 +12,7 @@ Orders from qtui:
   ("kill",)               kill every descendant, again and again until none is left
   ("finish", seconds)     TERM to every descendant now, KILL after so many seconds
 Reports to qtui:
+  ("hello", pid)          this keeper's own pid, once
   ("began", pid)          it runs
   ("failed", errno, text) it could not be started
   ("log", errno)          the log cannot be written; output is dropped from here on
@@ -80,6 +81,7 @@ class Keeper:
 
     def serve(self) -> None:
         """Work until the channel closes or qtui has ended."""
+        self._report("hello", os.getpid())
         while True:
             job = self._job
             for fd, _ in self._poll.poll(self._patience()):
@@ -192,6 +194,7 @@ class Job:
         self._report = report
         self._argv, self._env, self._cwd, self._pty = argv, {**base, **env}, cwd, pty
         self._target = log, limit
+        self._terminal: int | None = None
         self._inherited = given if worker else []
         self._page = LogPage(given[0]) if worker else None
         self._keep, self._grace = keep, min(grace, LEFTOVER_SECONDS)
@@ -236,7 +239,10 @@ class Job:
         if self._pty:
             master, slave, name = _open_terminal()
             self.outputs[master] = True
-            return [slave], [null, (os.POSIX_SPAWN_OPEN, 1, name, os.O_RDWR, 0), (os.POSIX_SPAWN_DUP2, 1, 2)]
+            # held until the end: the terminal hangs up on its session when its last slave is closed, which a command
+            # that sends its output elsewhere does at once
+            self._terminal = slave
+            return [], [null, (os.POSIX_SPAWN_OPEN, 1, name, os.O_RDWR, 0), (os.POSIX_SPAWN_DUP2, 1, 2)]
         out, out_writer = os.pipe()
         self.outputs[out] = True
         if self._page is not None:  # a worker prints both to one pipe, so that it can tell when that is empty
@@ -314,6 +320,9 @@ class Job:
         """Close the output: its code, leftovers, CPU seconds, peak kB and dropped bytes."""
         for fd in self.outputs:
             os.close(fd)
+        if self._terminal is not None:
+            os.close(self._terminal)
+            self._terminal = None
         self.outputs = {}
         dropped = self._close_log()
         return self._code or 0, self._leftovers, *self._usage, dropped

@@ -28,6 +28,7 @@ else:
     import _socket as socket
 
 _MOST_FDS = 8
+_WAKE_MILLISECONDS = 300
 _RIGHTS_SPACE = socket.CMSG_SPACE(4 * _MOST_FDS)
 
 
@@ -50,7 +51,10 @@ class Warden:
             poll.register(fd, POLL_IN)
         wanted, orphaned = True, False
         while wanted or self._keepers:
-            for fd, _ in poll.poll():
+            ready = poll.poll(None if wanted else _WAKE_MILLISECONDS)
+            if not ready:
+                self._wake_keepers()
+            for fd, _ in ready:
                 if fd == self._wake:
                     os.read(self._wake, 4096)
                     self._reap()
@@ -87,6 +91,11 @@ class Warden:
             os.write(2, f"qtui: a keeper failed: {type(error).__name__}: {error}\n".encode())
         finally:
             os._exit(1)
+
+    def _wake_keepers(self) -> None:
+        """It is over, and some are still there: a unit may have stopped them (SIGSTOP)."""
+        for pid in self._keepers:
+            os.kill(pid, signal.SIGCONT)
 
     def _reap(self) -> None:
         killed = False

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _LENGTH = 4
 
+MOST_BYTES = 1 << 26
+"""The longest message; a longer one is none: what units write to descriptors that are not theirs may announce any."""
+
 
 def frame(message: tuple[Any, ...]) -> bytes:
     """A message of numbers, texts, bytes, tuples, lists and dicts as bytes: their length in four bytes first."""
@@ -28,12 +31,15 @@ class FrameReader:
         self._pending = bytearray()
 
     def feed(self, data: bytes) -> list[tuple[Any, ...]]:
-        """The messages that `data` completes."""
+        """The messages that `data` completes. Raises ValueError for what is no message."""
         pending = self._pending
         pending += data
         messages, start = [], 0
         while len(pending) - start >= _LENGTH:
-            end = start + _LENGTH + int.from_bytes(pending[start : start + _LENGTH], "little")
+            length = int.from_bytes(pending[start : start + _LENGTH], "little")
+            if length > MOST_BYTES:
+                raise ValueError("no message is that long")
+            end = start + _LENGTH + length
             if len(pending) < end:
                 break
             messages.append(marshal.loads(memoryview(pending)[start + _LENGTH : end]))  # our own process wrote it

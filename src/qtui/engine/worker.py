@@ -16,7 +16,7 @@ Frames to qtui:
   ("error", UnitError, seconds, metrics, worn)
   ("canceled", seconds, metrics, worn)
 `worn` is "" or why this worker is not to be used again: "leftovers" (children or threads of the unit are still there),
-"used" (it is time for a new one).
+"used" (it is time for a new one: too many units, too much memory, or a unit has changed limits or signals).
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import ctypes
 import fcntl
 import marshal
 import os
-import signal
 import socket
 import sys
 import termios
@@ -44,8 +43,10 @@ from qtui.core.plan import Need
 from qtui.engine import packing
 from qtui.engine.context import ExecutionContext, ProgressThrottle, current_context
 from qtui.engine.failure import describe_exception
+from qtui.engine.lifeline import arm, own_settings
 from qtui.engine.logpage import LogPage
 from qtui.engine.packing import Packed, load_value, pack, unpack
+from qtui.engine.procstate import disarm_timers, process_state
 from qtui.engine.wire import frame
 
 RECYCLE_AFTER = 5000
@@ -56,7 +57,6 @@ DRAIN_SECONDS = 1.0
 
 _MEMORY_CHECK_SECONDS = 0.02
 _FIONREAD = termios.FIONREAD
-_F_SETSIG = 10  # fcntl(2); not in the fcntl module
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _BUFFER = 1 << 16
 _libc = ctypes.CDLL(None)
@@ -134,7 +134,7 @@ class Job:
     def report_progress(self, number: int, attempt: int, done: float, total: float, message: str) -> None:
         """Pass progress on, at most once a second: units may call this millions of times."""
         if self._throttle.passes(number):
-            self._worker.send(("progress", number, attempt, float(done), float(total), str(message)))
+            self._worker.send(("progress", number, attempt, done, total, message))
 
 
 class Worker:
@@ -156,6 +156,7 @@ class Worker:
         self._memory_limit, self._values = 0, ""
         self._done = 0
         self._unchecked = 0.0
+        self._state: tuple[Any, ...] = ()
         self._context: ExecutionContext | None = None
         self._running = False
         self._told_to_stop = False
@@ -169,6 +170,7 @@ class Worker:
         """Work until the channel closes."""
         kept: Any = None
         self._install_signal()
+        self._state = process_state()
         os.register_at_fork(after_in_child=_on_fork)
         self.send(("ready", self._pid))
         for kind, *fields in self._frames():
@@ -214,6 +216,7 @@ class Worker:
                 answer: tuple[Any, ...] = ("value", tuple(packed), stays)
             finally:
                 self._running = False
+                disarm_timers()
         except Canceled:
             answer = ("canceled",)
         except BaseException as error:  # noqa: BLE001  - SystemExit and KeyboardInterrupt end the attempt, not the worker
@@ -307,7 +310,7 @@ class Worker:
     def _worn(self, seconds: float) -> str:
         self._done += 1
         self._unchecked += seconds
-        if self._done >= RECYCLE_AFTER:
+        if self._done >= RECYCLE_AFTER or process_state() != self._state:
             return "used"
         if self._unchecked > _MEMORY_CHECK_SECONDS:
             self._unchecked = 0.0
@@ -419,25 +422,13 @@ def _number(value: float) -> float:
     return int(value) if isinstance(value, int) else float(value)
 
 
-def arm_lifeline(fd: int) -> None:
-    """Have the kernel kill this process group when the other end of the pipe closes (fcntl(2), F_SETOWN, F_SETSIG).
-
-    A thread that watched the pipe could not run while a unit holds the GIL; PR_SET_PDEATHSIG follows a thread.
-    """
-    own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # settings of its own
-    os.close(fd)
-    fcntl.fcntl(own, fcntl.F_SETOWN, -os.getpgrp())
-    fcntl.fcntl(own, _F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(own, fcntl.F_SETFL, fcntl.fcntl(own, fcntl.F_GETFL) | os.O_ASYNC)
-
-
 def main(arguments: list[str]) -> None:
     """``worker PAGE CHANNEL LIFELINE``: three descriptors."""
     page, channel, lifeline = (int(argument) for argument in arguments)
     keeper = os.getppid()
     for fd in (page, channel):
         os.set_inheritable(fd, False)
-    arm_lifeline(lifeline)
+    arm(own_settings(lifeline), os.getpgrp())
     if os.getppid() != keeper:
         os._exit(1)  # it ended before the line was armed
     _become_subreaper()

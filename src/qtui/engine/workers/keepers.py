@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -33,13 +34,14 @@ class Keepers:
     def keeper(self, given: Sequence[int] = ()) -> Keeper:
         """A new keeper; what it starts may inherit the descriptors `given`. Raises OSError."""
         ours, theirs = socket.socketpair()
-        try:
-            with theirs, self._lock:
+        with theirs, self._lock:
+            try:
                 self._send([theirs.fileno(), *given])
-        except OSError:
-            ours.close()
-            raise
-        return Keeper(ours)
+            except OSError:
+                ours.close()
+                raise
+            assert self._warden is not None
+            return Keeper(ours, self._warden.pid)
 
     def close(self, timeout: float) -> bool:
         """Let the warden end, and wait until it and every keeper are gone, for up to `timeout` seconds."""
@@ -48,11 +50,14 @@ class Keepers:
             if self._warden is None or self._channel is None:
                 return True
             self._channel.close()
-            try:
-                self._warden.wait(timeout)
-            except subprocess.TimeoutExpired:
-                return False
-            return True
+            for seconds in (1.0, timeout):
+                try:
+                    self._warden.wait(seconds)
+                except subprocess.TimeoutExpired:
+                    _wake(self._warden.pid)
+                else:
+                    return True
+            return False
 
     def _send(self, fds: list[int]) -> None:
         if self._closed:
@@ -60,7 +65,7 @@ class Keepers:
         if self._channel is not None:
             try:
                 socket.send_fds(self._channel, [b"+"], fds)
-            except BrokenPipeError:  # somebody killed the warden; its keepers go on without it
+            except ConnectionError:  # somebody killed the warden; its keepers go on without it
                 self._channel.close()
                 assert self._warden is not None
                 self._warden.wait()
@@ -92,9 +97,10 @@ class Keepers:
 class Keeper:
     """One keeper process, at the other end of `channel`. Made by `Keepers.keeper`."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, warden: int) -> None:
         self.channel = channel
         self._frames = FrameReader()
+        self._warden, self._pid = warden, 0
 
     def run(
         self,
@@ -133,7 +139,14 @@ class Keeper:
             data = b""
         if not data:
             raise EOFError
-        return self._frames.feed(data)
+        reports = self._frames.feed(data)
+        if reports and reports[0][0] == "hello":
+            self._pid = reports.pop(0)[1]
+        return reports
+
+    def wake(self) -> None:
+        """Let it go on, if a unit has stopped it (SIGSTOP); or the warden, from which nothing has come of it yet."""
+        _wake(self._pid or self._warden)
 
     def close(self) -> None:
         """Let go of it: it kills what it has, and ends."""
@@ -143,3 +156,8 @@ class Keeper:
         # a keeper always reads, so this waits for microseconds; one that is gone is noticed by `receive`
         with contextlib.suppress(OSError):
             self.channel.sendall(frame(order))
+
+
+def _wake(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import sysconfig
 import threading
@@ -48,6 +49,7 @@ class UnitLoop:
 
     def __init__(self, host: Host, ended: Callable[[Attempt, Outcome, Any], None]) -> None:
         self._host, self._ended = host, ended
+        self._pid = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._loop.set_task_factory(_make_task)
         self._posted: deque[tuple[Callable[[Attempt], None], Attempt]] = deque()
@@ -165,6 +167,8 @@ class UnitLoop:
             canceled = True
         except BaseException as raised:  # noqa: BLE001  - SystemExit must not end the loop
             error = describe_exception(raised)
+        if os.getpid() != self._pid:
+            os._exit(error is not None)  # a child that the unit forked: there can be only one qtui
         if attempt.kept.children:
             await self._end_children(attempt)
         context.log_writer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from queue import SimpleQueue
@@ -34,6 +35,7 @@ class PooledLane:
         self._threads = 0
         self._made = 0
         self._closed = False
+        self._pid = os.getpid()
 
     # -- to be filled in by lanes ------------------------------------------------------------------------
 
@@ -142,6 +144,8 @@ class PooledLane:
                 outcome, value = self.perform(attempt)
             except BaseException as raised:  # noqa: BLE001  - no descriptor left, say: still one report, and the thread lives
                 outcome, value = Outcome(describe_exception(raised)), None
+            if os.getpid() != self._pid:
+                os._exit(outcome.error is not None)  # a child that the unit forked: there can be only one qtui
             if self._running.pop(_key(attempt.start), None) is None:
                 attempt.wait_for_fate()
                 self._host.late(attempt)  # abandoned meanwhile; another thread has taken this one's place

@@ -19,6 +19,9 @@ from qtui.engine.failure import describe_exception
 from qtui.engine.workers.base import Attempt, Host
 from qtui.engine.workers.keepers import Keeper
 
+WAKE_SECONDS = 1.0
+"""How often keepers with work are woken up: one that a unit has stopped could neither tell nor carry out anything."""
+
 CLOSE_SECONDS = 5.0
 """How long a lane that closes waits for its processes; only one in uninterruptible sleep takes that long."""
 
@@ -48,8 +51,10 @@ class SlotLane:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.attempts: dict[tuple[int, int], Attempt] = {}
         """What was started and has not been reported yet."""
+        self._keepers: set[Keeper] = set()
         self._thread: threading.Thread | None = None
         self._closing: float | None = None
+        self._wake_at = 0.0
 
     # -- to be filled in by lanes ------------------------------------------------------------------------
 
@@ -114,6 +119,7 @@ class SlotLane:
     def watch(self, keeper: Keeper, on_report: Callable[[], None]) -> None:
         """Call `on_report` whenever the keeper has something to say."""
         self.selector.register(keeper.channel, selectors.EVENT_READ, on_report)
+        self._keepers.add(keeper)
 
     @property
     def closing(self) -> bool:
@@ -123,6 +129,8 @@ class SlotLane:
     def let_go(self, keeper: Keeper) -> None:
         """Let a keeper kill what it has, and end; may be called again."""
         if keeper.channel.fileno() >= 0:
+            self._keepers.discard(keeper)
+            keeper.wake()
             self.selector.unregister(keeper.channel)
             keeper.close()
 
@@ -144,13 +152,22 @@ class SlotLane:
 
     def _serve(self) -> None:
         while self._closing is None or (self.attempts and time.monotonic() < self._closing):
-            for key, _ in self.selector.select(None if self._closing is None else 0.1):
+            timeout = (WAKE_SECONDS if self.attempts else None) if self._closing is None else 0.1
+            ready = self.selector.select(timeout)
+            for key, _ in ready:
                 self._guarded(key.data)
+            if not ready or time.monotonic() > self._wake_at:
+                self._wake_keepers()
             while self._posted:
                 self._guarded(self._carry_out, self._posted.popleft())
         self._awake = True  # nobody is to wake it any more
         self.selector.close()
         os.close(self._wake)
+
+    def _wake_keepers(self) -> None:
+        self._wake_at = time.monotonic() + WAKE_SECONDS
+        for keeper in self._keepers:
+            keeper.wake()
 
     def _guarded(self, function: Callable[..., None], *arguments: Any) -> None:
         """A bug met with one unit must not end the thread that all others need."""
