@@ -17,6 +17,7 @@ from qtui.core.session import Feed, LogChunk, RunSession
 from qtui.core.state import RunView
 from qtui.core.stimuli import Request
 from qtui.engine.bus import EventBus
+from qtui.engine.cache import ResultCache
 from qtui.engine.engine import Engine
 from qtui.engine.files import RunFiles
 from qtui.engine.output import routed_output
@@ -107,7 +108,8 @@ class LiveSession:
 class WorkflowManager:
     """Loads workflows and runs them, several at a time if need be.
 
-    With a `state_dir` each run keeps its logs in ``state_dir/runs/RUN/logs`` (0700). Without one, Python units print
+    With a `state_dir` each run keeps its logs in ``state_dir/runs/RUN/logs`` (0700), and results of units with a cache
+    are kept in ``state_dir/cache.db`` (0600) and ``state_dir/cache``. Without one, Python units print
     to where qtui itself prints, and the output of other processes lives in a temporary directory until the run closes.
     """
 
@@ -140,6 +142,7 @@ class WorkflowManager:
             files=self._files(run),
             params=definition.params,
             bus=self._bus,
+            cache=self._cache(definition),
         )
         session = self._sessions[run] = LiveSession(engine)
         engine.begin()
@@ -164,6 +167,11 @@ class WorkflowManager:
         for made in (self._state_dir, directory.parent, directory):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
         return RunFiles(directory)
+
+    def _cache(self, definition: WorkflowDefinition) -> ResultCache | None:
+        if self._state_dir is None:
+            return None
+        return ResultCache(self._state_dir, definition.source or definition.name)
 
 
 def _new_run_id() -> str:

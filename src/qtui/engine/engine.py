@@ -14,7 +14,7 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from qtui.core.errors import EXIT_INTERNAL, UsageError
+from qtui.core.errors import EXIT_INTERNAL, BrokenResult, UsageError
 from qtui.core.events import Event, RunFinished, RunReopened, UnitFinished, Warned
 from qtui.core.model import (
     ExecutionMode,
@@ -42,6 +42,7 @@ from qtui.core.stimuli import (
     WarningRaised,
 )
 from qtui.engine.bus import EventBus, Notice
+from qtui.engine.cache import NO_CACHE, ResultCache
 from qtui.engine.context import ExecutionContext, ProgressThrottle
 from qtui.engine.files import RunFiles
 from qtui.engine.logs import LogStore
@@ -76,13 +77,14 @@ class Engine:
         files: RunFiles,
         params: Mapping[str, Any] | None = None,
         bus: EventBus | None = None,
+        cache: ResultCache | None = None,
     ) -> None:
         missing = [str(mode) for mode in dict.fromkeys(plan.lanes) if mode not in LANES]
         if missing:
             raise UsageError(f"no lane runs mode {', '.join(missing)} yet; use auto, thread, sequential or async")
         self.plan, self.options, self.run, self.name = plan, options, run, name
         self.params: Mapping[str, Any] = dict(params or {})
-        self._files = files
+        self._files, self._cache = files, cache
         self.logs = LogStore(files, plan)
         self.logs.on_error = self._warn_of_log
         own = {f"QTUI_PARAM_{_shell_name(name)}": _shell_text(value) for name, value in self.params.items()}
@@ -133,6 +135,8 @@ class Engine:
         """Open the lanes and start the run."""
         for lane in self._lanes.values():
             lane.open(self)
+        if self._cache is not None:
+            self._cache.open(self)
         for thread in self._threads:
             thread.start()
         self.post(RunRequested(self.name))
@@ -169,6 +173,9 @@ class Engine:
             lane.close()
         if self._keepers is not None:
             self._keepers.close(CLOSE_SECONDS)
+        if self._cache is not None:
+            self._cache.close()
+            self._turn()  # the timer thread, which would note its last warnings, may have gone
         self._wakes.put(None)
         self._recorded.set()
         for thread in self._threads:
@@ -213,17 +220,24 @@ class Engine:
                     self._due = effect.at
                     self._wakes.put(None)
                 elif isinstance(effect, CheckCache):
-                    inbox.append(CacheChecked(effect.unit, effect.generation, False, "there is no cache"))
+                    if self._cache is not None:
+                        self._cache.check(effect)
+                    else:
+                        inbox.append(CacheChecked(effect.unit, effect.generation, False, NO_CACHE))
                 else:
                     lanes[effect.lane].post(effect)
         return mine
 
     def _note(self, events: list[Event]) -> None:
         for event in events:
-            if type(event) is UnitFinished and event.fallback:
+            if type(event) is not UnitFinished:
+                continue
+            if event.fallback:
                 fallback = self.plan.table[event.unit].fallback
                 self._forget(event.unit)
                 self.results[event.unit] = fallback.value if fallback is not None else None
+            elif self._cache is not None and event.state is UnitState.COMPLETED and not event.cached:
+                self._cache.keep(event.unit)
         self._unrecorded.extend(events)
         if not self._recorded.is_set():
             self._recorded.set()
@@ -269,6 +283,8 @@ class Engine:
         if outcome.error is None and not outcome.canceled:
             self._forget(start.unit)
             self.results[start.unit] = value
+            if self._cache is not None:
+                self._cache.prepare(start.unit)
         self._inbox.append(UnitReturned(start.unit, start.attempt, outcome))
         return self._turn(lane)
 
@@ -279,6 +295,16 @@ class Engine:
                 discard = str(self._files.root()) if self._files.temporary else ""
                 self._keepers = Keepers(self._environment, self.options.nice, discard)
         return self._keepers.keeper(given)
+
+    def put_result(self, number: int, value: Packed) -> None:
+        """Let an earlier result be the unit's. Raises BrokenResult if it cannot be loaded; then the unit has none."""
+        self._forget(number)
+        self.results[number] = value
+        try:
+            self.value_of(number)
+        except BrokenResult:
+            self.results[number] = None
+            raise
 
     def _forget(self, number: int) -> None:
         """A unit has a new value: drop the other forms of the old one."""
