@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from qtui.core.errors import Canceled, InvalidWorkflow, NoResult, QtuiError, WorkflowFailed
-    from qtui.core.model import ExecutionMode, QuantumUnit, RetryPolicy, UnitState
+    from qtui.core.model import ExecutionMode, FromUnit, QuantumUnit, RetryPolicy, UnitState
     from qtui.core.plan import ExecutionPlan
     from qtui.engine.bus import EventBus
     from qtui.engine.context import ExecutionContext
@@ -24,6 +24,7 @@ _HOMES = {
     "ExecutionContext": "qtui.engine.context",
     "ExecutionMode": "qtui.core.model",
     "ExecutionPlan": "qtui.core.plan",
+    "FromUnit": "qtui.core.model",
     "InvalidWorkflow": "qtui.core.errors",
     "NoResult": "qtui.core.errors",
     "QtuiError": "qtui.core.errors",
@@ -43,6 +44,7 @@ __all__ = [
     "ExecutionContext",
     "ExecutionMode",
     "ExecutionPlan",
+    "FromUnit",
     "InvalidWorkflow",
     "NoResult",
     "QtuiError",

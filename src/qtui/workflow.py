@@ -6,35 +6,71 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from qtui.core.errors import InvalidWorkflow
-from qtui.core.model import QuantumUnit, Source, WorkflowDefinition
-from qtui.core.plan import ExecutionPlan
+from qtui.core.model import Brake, Notify, QuantumUnit, RunOptions, Source, WorkflowDefinition
 from qtui.definition import params as declared_params
-from qtui.definition.assemble import Assembler, finish
+from qtui.definition.assemble import Assembler, Assembly
+from qtui.definition.dotenv import read_env_files
 from qtui.definition.drafts import Draft, Surroundings, item_parameter, name_fault
 from qtui.definition.expressions import REPORTED, fill, has_expression
-from qtui.definition.keys import COMMAND_KEYS, FUNCTION_KEYS, WORKFLOW_KEYS, Table, read_table
+from qtui.definition.graph import Shared, check_secrets, finish, options_of
+from qtui.definition.keys import Table, read_table
+from qtui.definition.nesting import nested
 from qtui.definition.options import Overrides, default_workers
 from qtui.definition.report import Locate, Report, shown_file
-from qtui.definition.values import Fault, Rejected, variables
+from qtui.definition.unit_keys import COMMAND_KEYS, FUNCTION_KEYS
+from qtui.definition.values import Fault, Rejected, label, variables
+from qtui.definition.workflow_keys import WORKFLOW_KEYS, pool, secret_names, tag
+from qtui.definition.workflow_keys import notify as parse_notify
 
 __all__ = ["Overrides", "Workflow", "default_workers"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+V = TypeVar("V")
+
+
+class Settings(TypedDict, total=False):
+    """The keys of ``[workflow]`` that a `Workflow` takes; None is as good as leaving one out."""
+
+    description: str
+    mode: str
+    executor: str | None
+    strategy: str
+    workers: int | str
+    min_workers: int | None
+    max_workers: int | None
+    max_async: int
+    cpus: float | None
+    memory_limit: int | str | None
+    nice: int
+    keep_going: bool
+    max_failures: int | Mapping[str, Any] | Brake | None
+    timeout: float | str | None
+    grace: float | str
+    handler_timeout: float | str | None
+    on_hangup: str | None
+    concurrency: str | None
+    durability: str | None
+    persist_max: int | str | None
+    env_file: str | Iterable[str] | None
+
+
+_SETTINGS: Final = {name: key for name, key in WORKFLOW_KEYS.items() if name != "include"}
 
 
 class Workflow:
     """A workflow made in Python: units are added, then `definition` makes the value that a run begins with.
 
-    The arguments are the keys of ``[workflow]`` in a workflow file. `params` maps names to a type (the param must
-    be given), a default, or a table with ``type``, ``default``, ``choices``, ``pattern`` and ``help``. `env` holds
-    for every unit. Strings may have ``${{ params.x }}``, ``${{ matrix.x }}`` and ``${{ env.X }}``.
-    Relative paths start at the directory of the file that makes the Workflow.
+    The arguments are the keys of ``[workflow]`` in a workflow file, which `Settings` lists, and the tables beside it:
+    `params` maps names to a type (the param must be given), a default, or a table with ``type``, ``default``,
+    ``choices``, ``pattern`` and ``help``. `env` holds for every unit. `pools` maps names to slots, or to tables with
+    ``slots`` and ``max_failures``; `tags` maps names to tables with ``max_failures``; `secrets` are names of variables.
+    Strings may have ``${{ params.x }}``, ``${{ matrix.x }}`` and ``${{ env.X }}``. Relative paths start at the
+    directory of the file that makes the Workflow.
 
     Every method raises InvalidWorkflow, naming the caller's file and line, for what cannot be right.
     """
@@ -43,42 +79,28 @@ class Workflow:
         self,
         name: str,
         *,
-        mode: str = "auto",
-        strategy: str = "adaptive",
-        workers: int | str = "auto",
-        max_workers: int | None = None,
-        keep_going: bool = True,
         params: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
-        description: str = "",
-        grace: float | str = 5.0,
-        max_async: int = 256,
-        timeout: float | str | None = None,
-        nice: int = 0,
+        pools: Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | None = None,
+        secrets: Iterable[str] | None = None,
+        notify: Mapping[str, Any] | Notify | None = None,
+        **settings: Unpack[Settings],
     ) -> None:
         self._source = _caller()
         report, locate = Report(), _at(self._source)
-        given = {
-            "name": name,
-            "mode": mode,
-            "strategy": strategy,
-            "workers": workers,
-            "max_workers": max_workers,
-            "keep_going": keep_going,
-            "description": description,
-            "grace": grace,
-            "max_async": max_async,
-            "timeout": timeout,
-            "nice": nice,
-        }
-        self._settings, faults = read_table(_given(given), WORKFLOW_KEYS)
+        self._settings, faults = read_table(_given({"name": name, **settings}), _SETTINGS)
         report.add(locate, ("workflow",), *faults)
-        self._params = _declared(params or {}, locate, report)
-        self._env: dict[str, str] = {}
-        try:
-            self._env = variables(env or {})
-        except Rejected as rejected:
-            report.add(locate, ("env",), *rejected.faults)
+        self._params = _named("params", params, declared_params.declare, locate, report)
+        self._shared = Shared(
+            pools=_named("pools", pools, lambda _, value: pool(value), locate, report),
+            tags=_named("tags", tags, lambda _, value: tag(value), locate, report),
+        )
+        self._shared.tag_places.update(dict.fromkeys(self._shared.tags, locate))
+        self._notify = _accepted("notify", notify, parse_notify, locate, report) if notify is not None else None
+        names = _accepted("secrets", {"names": secrets or ()}, secret_names, locate, report)
+        self._shared.secrets.update(dict.fromkeys(names or ()))
+        self._env: dict[str, str] = _accepted("env", env or {}, variables, locate, report) or {}
         report.raise_if_any()
         self._drafts: list[Draft] = []
         self._included: list[tuple[str, Workflow]] = []
@@ -178,7 +200,8 @@ class Workflow:
     def include(self, other: Workflow, prefix: str) -> None:
         """Add the units of another workflow as ``prefix.NAME``.
 
-        Their needs, env and directory stay their own; what is declared by both must be the same param.
+        Their needs, env and directory stay their own; params, pools and tags that both declare must be the same. Of the
+        other arguments of `other` only `env_file` and `secrets` count here.
         """
         source = _caller()
         path = ("include", str(prefix))
@@ -192,6 +215,8 @@ class Workflow:
         for name, spec in other._params.items():
             if self._params.get(name, spec) != spec:
                 _reject(source, path, Fault(f'both workflows declare the param "{name}", and differently'))
+        for message in self._shared.merge(other._shared):
+            _reject(source, path, Fault(message))
         self._params |= other._params
         self._included.append((prefix, other))
 
@@ -219,10 +244,11 @@ class Workflow:
             _, faults = read_table({"matrix": matrix}, draft.table)
             report.add(draft.locate, draft.path, *faults)
         preview = replace(draft, keys=keys, mapped=draft.mapped and draft.mapped[:1])
-        unit = next(Assembler(self._surroundings({}, self._env), report, preview=True).units([preview]))
+        surroundings = Surroundings(params={}, env=self._env, directory=self._directory, pools=self._shared.slots)
+        made = Assembler(surroundings, report, preview=True).assemble([preview])
         report.raise_if_any()
         self._drafts.append(draft)
-        return unit
+        return made.units[0]
 
     # -- the result --------------------------------------------------------------------------------------
 
@@ -233,18 +259,20 @@ class Workflow:
         report, locate = Report(), _at(self._source)
         resolved, faults = declared_params.resolve(self._params, params or {})
         report.add(locate, ("params",), *faults)
-        units, known = self._units({name: resolved.get(name, REPORTED) for name in self._params}, report)
+        options, advice = options_of(self._settings, overrides, locate, report)
+        assembly = self._assemble({name: resolved.get(name, REPORTED) for name in self._params}, options, report)
         return finish(
             name=self.name,
-            units=units,
-            settings=self._settings,
-            overrides=overrides,
+            description=self._settings.get("description", ""),
+            assembly=assembly,
+            options=options,
+            shared=self._shared,
             params=resolved,
+            notify=self._notify,
+            advice=advice,
             directory=self._directory,
             source=str(file.resolve()) if (file := Path(self._source.file)).is_file() else None,
-            locate=locate,
             report=report,
-            graph_known=known,
         )
 
     @property
@@ -252,60 +280,62 @@ class Workflow:
         file = Path(self._source.file)
         return str(file.resolve().parent) if file.is_file() else os.getcwd()  # noqa: PTH109
 
-    def _surroundings(self, params: Mapping[str, Any], env: Mapping[str, str]) -> Surroundings:
-        return Surroundings(params=params, env=env, directory=self._directory)
-
-    def _units(self, params: Mapping[str, Any], report: Report) -> tuple[list[QuantumUnit], bool]:
-        """The units, those of included workflows behind, and whether all of them are known."""
-        env: dict[str, str] = {}
-        try:
-            env = fill(self._env, {"params": params, "env": os.environ}, keep_type=False)
-        except Rejected as rejected:
-            report.add(_at(self._source), ("env",), *rejected.faults)
-        assembler = Assembler(self._surroundings(params, env), report)
-        units = list(assembler.units(self._drafts))
-        known = assembler.graph_known
+    def _assemble(
+        self, params: Mapping[str, Any], options: RunOptions, report: Report, around: Shared | None = None
+    ) -> Assembly:
+        """The units, those of included workflows behind; pools are those of the outermost workflow `around`."""
+        shared = around or self._shared
+        env = self._variables(params, report)
+        surroundings = Surroundings(
+            params=params,
+            env=env,
+            directory=self._directory,
+            pools=shared.slots,
+            cpus=options.cpus,
+            memory=options.memory,
+        )
+        made = Assembler(surroundings, report).assemble(self._drafts)
         for prefix, other in self._included:
-            theirs, their_graph_known = other._units({name: params[name] for name in other._params}, report)
-            known = known and their_graph_known
+            theirs = other._assemble({name: params[name] for name in other._params}, options, report, shared)
             try:
-                units += _nested(theirs, prefix, env)
+                made.extend(nested(theirs, prefix, env))
             except InvalidWorkflow as error:
                 report.extend(error.problems)
-                known = False
-        return units, known
+                made.known = False
+        return made
 
-
-def _nested(units: list[QuantumUnit], prefix: str, env: Mapping[str, str]) -> list[QuantumUnit]:
-    """The units under their prefix; ``*`` goes on meaning the units it meant before."""
-    needs = {unit.id: unit.dependencies for unit in units}
-    if any("*" in names for names in needs.values()):
-        plan = ExecutionPlan.build(units)
-        for number, declared in enumerate(plan.declared):
-            meant = (
-                [plan.table[other].id for other in need.units] if need.name == "*" else [need.name] for need in declared
-            )
-            needs[plan.table[number].id] = tuple(dict.fromkeys(chain.from_iterable(meant)))
-    return [
-        replace(
-            unit,
-            id=f"{prefix}.{unit.id}",
-            family=unit.family and f"{prefix}.{unit.family}",
-            dependencies=tuple(f"{prefix}.{name}" for name in needs[unit.id]),
-            env={**env, **unit.env},
-        )
-        for unit in units
-    ]
-
-
-def _declared(params: Mapping[str, Any], locate: Locate, report: Report) -> dict[str, declared_params.ParamSpec]:
-    specs = {}
-    for name, declared in params.items():
+    def _variables(self, params: Mapping[str, Any], report: Report) -> dict[str, str]:
+        """The variables of all units: those of `env_file`, and `env` over them."""
+        locate = _at(self._source)
+        env, problems = read_env_files(self._settings.get("env_file", ()), self._directory)
+        report.extend(problems)
         try:
-            specs[name] = declared_params.declare(name, declared)
+            env |= fill(self._env, {"params": params, "env": {**os.environ, **env}}, keep_type=False)
         except Rejected as rejected:
-            report.add(locate, ("params", str(name)), *rejected.faults)
-    return specs
+            report.add(locate, ("env",), *rejected.faults)
+        check_secrets(self._shared.secrets, env, locate, report)
+        return env
+
+
+def _named(
+    section: str, given: Mapping[str, Any] | None, parse: Callable[[str, Any], V], locate: Locate, report: Report
+) -> dict[str, V]:
+    """The values of a table whose keys are names."""
+    found = {}
+    for name, value in (given or {}).items():
+        try:
+            found[label(name)] = parse(name, value)
+        except Rejected as rejected:
+            report.add(locate, (section, str(name)), *rejected.faults)
+    return found
+
+
+def _accepted(section: str, given: Any, parse: Callable[[Any], V], locate: Locate, report: Report) -> V | None:
+    try:
+        return parse(given)
+    except Rejected as rejected:
+        report.add(locate, (section,), *rejected.faults)
+        return None
 
 
 def _draft(name: str, dependencies: Iterable[str], keys: Mapping[str, Any], table: Table, source: Source) -> Draft:

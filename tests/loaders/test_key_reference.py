@@ -8,12 +8,35 @@ from pathlib import Path
 
 import pytest
 
-from qtui.definition.keys import RETRY_KEYS, UNIT_KEYS, WORKFLOW_KEYS, Key
+from qtui.definition.keys import Key
 from qtui.definition.params import PARAM_KEYS
+from qtui.definition.unit_keys import UNIT_KEYS
+from qtui.definition.unit_tables import CACHE_KEYS, RESOURCE_KEYS, RETRY_KEYS
+from qtui.definition.workflow_keys import (
+    BRAKE_KEYS,
+    NOTIFY_KEYS,
+    POOL_KEYS,
+    SECRETS_KEYS,
+    SECTIONS,
+    TAG_KEYS,
+    WORKFLOW_KEYS,
+)
 from qtui.loaders.load import load_definition
-from qtui.loaders.toml import TABLES
 
-REFERENCE = (Path(__file__).parents[2] / "docs" / "workflow-file.md").read_text()
+REFERENCE = (Path(__file__).parents[2] / "docs" / "workflow-format.md").read_text()
+TABLES = [
+    WORKFLOW_KEYS,
+    BRAKE_KEYS,
+    UNIT_KEYS,
+    RETRY_KEYS,
+    RESOURCE_KEYS,
+    CACHE_KEYS,
+    PARAM_KEYS,
+    POOL_KEYS,
+    TAG_KEYS,
+    SECRETS_KEYS,
+    NOTIFY_KEYS,
+]
 
 
 def table(keys: Mapping[str, Key]) -> str:
@@ -22,14 +45,14 @@ def table(keys: Mapping[str, Key]) -> str:
     return "\n".join(["| key | accepts | meaning |", "|---|---|---|", *rows])
 
 
-@pytest.mark.parametrize("keys", [WORKFLOW_KEYS, UNIT_KEYS, RETRY_KEYS, PARAM_KEYS])
+@pytest.mark.parametrize("keys", TABLES)
 def test_every_key_is_documented_as_the_loader_has_it(keys: Mapping[str, Key]) -> None:
     assert table(keys) in REFERENCE
 
 
 def test_the_top_level_is_documented() -> None:
-    for name, meaning in TABLES.items():
-        assert f"| `{name}` | {meaning} |" in REFERENCE
+    for name, section in SECTIONS.items():
+        assert f"| `{name}` | {section.help} |" in REFERENCE
 
 
 def test_the_example_loads(tmp_path: Path) -> None:

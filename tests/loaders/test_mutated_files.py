@@ -18,10 +18,23 @@ name = "n"
 workers = 3
 grace = "5s"
 mode = "thread"
+cpus = 4
+memory_limit = "2G"
+max_failures = { count = 3, same = true }
+env_file = [".env"]
+on_hangup = "cancel"
 [params]
 day = { default = "1", pattern = '\\d' }
 rows = 3
 hosts = ["a"]
+[pools]
+gpu = 2
+disk = { slots = 1, max_failures = 2 }
+[tags.t]
+max_failures = 3
+[notify]
+run = ["tell"]
+on = ["end"]
 [env]
 A = "${{ params.day }}"
 [defaults]
@@ -43,8 +56,20 @@ argv = ["echo", "${{ matrix.x }}"]
 env = { B = "${{ env.A }}" }
 priority = 4
 kind = "io"
+pools = ["gpu"]
+mutex = "disk"
+resources = { cpus = 1, memory = "1M" }
+outputs = ["out/${{ matrix.x }}-${{ matrix.y }}"]
+cache = { inputs = ["in"], ttl = "1d" }
 [units.d]
 needs = ["*"]
+when = "always"
+if = "params.rows > 2 and not units.a.cached or env.A in ['1', '2']"
+confirm = "Go?"
+progress = '(?P<done>\\d+)'
+success_exit_codes = [0, 3]
+run = "true"
+stall = "1m"
 """
 PIECES = st.sampled_from(
     [

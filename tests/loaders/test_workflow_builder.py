@@ -11,7 +11,20 @@ from typing import Any
 import pytest
 
 from qtui.core.errors import CircularDependencyError, InvalidWorkflow
-from qtui.core.model import Argv, Call, ExecutionMode, Fallback, QuantumUnit, RetryPolicy, Shell, Source
+from qtui.core.model import (
+    Argv,
+    Brake,
+    CachePolicy,
+    Call,
+    ExecutionMode,
+    Fallback,
+    FromUnit,
+    Notify,
+    QuantumUnit,
+    RetryPolicy,
+    Shell,
+    Source,
+)
 from qtui.core.plan import ExecutionPlan
 from qtui.workflow import Overrides, Workflow, default_workers
 
@@ -247,3 +260,139 @@ def test_commands_say_how_they_stop_and_functions_cannot() -> None:
     assert (definition.options.timeout, definition.options.nice) == (7200.0, 5)
 
     assert "units.b.stop_signal: unknown key" in _message(lambda: workflow.unit(load, name="b", stop_signal="INT"))
+
+
+# -- the keys of files, as arguments ---------------------------------------------------------------------
+
+
+def _needs(context: Any, raw: Any = None) -> None: ...
+
+
+def test_the_keys_of_a_unit_are_keyword_arguments() -> None:
+    workflow = Workflow("w", params={"full": True}, pools={"gpu": 2, "disk": {"slots": 1}}, cpus=8)
+    workflow.add_unit(load)
+    workflow.add_unit(
+        _needs,
+        ["load"],
+        name="n",
+        args={"raw": FromUnit("load")},
+        condition="params.full and units.load.state == 'completed'",
+        when="always",
+        allow_failure=True,
+        pools=["disk"],
+        mutex="gpu",
+        resources={"cpus": 2, "memory": "1G"},
+        outputs=["out"],
+        cache={"inputs": ["in"], "ttl": 60},
+        cache_keys=["load"],
+        confirm="On?",
+        progress=r"(?P<done>\d+)",
+        stall=5,
+        estimate="1m",
+        idempotent=False,
+    )
+    definition = workflow.definition()
+    unit = definition.units[1]
+    assert unit.args == {"raw": FromUnit("load")}
+    assert unit.condition is not None and unit.condition.units == ("load",)
+    assert (unit.when, unit.allow_failure, unit.idempotent) == ("always", True, False)
+    assert unit.pools == {"disk": 1, "mutex gpu": 1}
+    assert (unit.cpus, unit.memory, unit.outputs) == (2.0, 1 << 30, ("out",))
+    assert unit.cache == CachePolicy(inputs=("in",), ttl=60.0, keys=("load",))
+    assert (unit.confirm, unit.progress, unit.stall, unit.estimate) == ("On?", r"(?P<done>\d+)", 5.0, 60.0)
+    assert definition.options.pools == {"gpu": 2, "disk": 1, "mutex gpu": 1}
+
+
+def test_the_keys_of_the_workflow_are_arguments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TOKEN", "s3cret")
+    (tmp_path / "a.env").write_text("A=file\nB=file")
+    workflow = Workflow(
+        "w",
+        min_workers=1,
+        cpus=3,
+        memory_limit="2G",
+        max_failures=Brake(count=4),
+        handler_timeout="1m",
+        env={"A": "own"},
+        env_file=str(tmp_path / "a.env"),
+        pools={"gpu": {"slots": 2, "max_failures": 3}},
+        tags={"net": {"max_failures": {"count": 2, "then": "stop"}}},
+        secrets=["TOKEN"],
+        notify={"bell": "always"},
+        durability="full",
+    )
+    workflow.command("a", run="x", tags=["net"])
+    definition = workflow.definition()
+    options = definition.options
+    assert (options.cpus, options.memory, options.handler_timeout, options.pools) == (3.0, 2 << 30, 60.0, {"gpu": 2})
+    assert options.brakes == {
+        "": Brake(count=4),
+        "pool:gpu": Brake(count=3),
+        "tag:net": Brake(count=2, then="stop"),
+    }
+    assert definition.units[0].env == {"A": "own", "B": "file"}
+    assert (definition.secrets, definition.notify) == (("TOKEN",), Notify(bell="always"))
+    assert [advice.key for advice in definition.advice] == ["workflow.durability"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pools": {"gpu": 0}}, "pools.gpu: expected a whole number from 1"),
+        ({"tags": {"net": 3}}, "tags.net: expected a table"),
+        ({"secrets": ["A="]}, 'secrets.names[0]: "A=" is not a name for an environment variable'),
+        ({"secrets": "TOKEN"}, "secrets.names: expected a list of names"),
+        ({"notify": {"bell": 3}}, "notify.bell: expected one of"),
+        ({"max_failures": {}}, "workflow.max_failures: count is missing"),
+        ({"executor": "x"}, 'workflow.executor: only mode = "custom" has an executor'),
+        ({"secrets": ["NOT_SET"]}, 'secrets.names[0]: the variable "NOT_SET" is not set'),
+        ({"tags": {"net": {"max_failures": 1}}}, "tags.net: no unit has this tag"),
+    ],
+)
+def test_unfit_arguments_of_the_workflow_are_told(arguments: dict[str, Any], message: str) -> None:
+    def make() -> None:
+        workflow = Workflow("w", **arguments)
+        workflow.add_unit(load)
+        workflow.definition()
+
+    assert message in _message(make)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"if": "true"}, 'units.load.if: unknown key (did you mean "condition"?)'),
+        ({"pools": ["gup"]}, 'units.load.pools: there is no pool "gup" (did you mean "gpu"?)'),
+        ({"condition": "params.x"}, "units.load.condition: params.x is not known"),
+        ({"resources": {"cpus": 99_999}}, "units.load.resources.cpus: asks for 99999 cpus of "),
+        ({"args": {"raw": FromUnit("gone")}}, 'units.load.args.raw: takes the result of "gone", which is not a need'),
+    ],
+)
+def test_unfit_keys_of_a_unit_are_told(keys: dict[str, Any], message: str) -> None:
+    def make() -> None:
+        workflow = Workflow("w", pools={"gpu": 1})
+        workflow.add_unit(_needs, name="load", **keys)
+        workflow.definition()
+
+    assert message in _message(make)
+
+
+def test_a_table_with_from_is_plain_data_in_python() -> None:
+    workflow = Workflow("w")
+    workflow.add_unit(_needs, args={"raw": {"from": "me"}})
+    assert workflow.definition().units[0].args == {"raw": {"from": "me"}}
+
+
+def test_included_workflows_share_pools_and_keep_their_conditions() -> None:
+    docs = Workflow("docs", pools={"gpu": 2})
+    docs.command("build", run="x", pools=["gpu"])
+    docs.add_unit(_needs, ["build"], name="n", args={"raw": FromUnit("build")}, condition="units.build.cached")
+    site = Workflow("site", pools={"disk": 1})
+    site.include(docs, "docs")
+    definition = site.definition()
+    unit = definition.units[1]
+    assert unit.args == {"raw": FromUnit("docs.build")}
+    assert unit.condition is not None and unit.condition.units == ("docs.build",)
+    assert definition.options.pools == {"disk": 1, "gpu": 2}
+    other = Workflow("other", pools={"gpu": 1})
+    assert 'both workflows declare the pool "gpu", and differently' in _message(lambda: other.include(docs, "d"))

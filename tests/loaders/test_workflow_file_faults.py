@@ -19,7 +19,6 @@ FAULTS = [
     ("[units.a]\n[units.b]\ndepends_on = ['a']", '3: units.b.depends_on: unknown key (did you mean "needs"?)'),
     ("[units.a]\ncommand = 'x'", '2: units.a.command: unknown key (did you mean "run"?)'),
     ("[units.a]\ndir = 'x'", '2: units.a.dir: unknown key (did you mean "cwd"?)'),
-    ("[units.a]\npools = ['x']", "2: units.a.pools: unknown key"),
     ("[units.a]\n[tasks.b]", '2: tasks: unknown key (did you mean "units"?)'),
     ("name = 'x'\n[units.a]", "1: name: unknown key (it belongs in [workflow])"),
     ("[units.a]\n[fetch]\nrun = 'x'", "2: fetch: unknown key (did you mean [units.fetch]?)"),

@@ -1,36 +1,29 @@
-"""Turns drafts into units: fills in expressions, expands matrices, parses every key, and checks the graph."""
+"""Turns drafts into units: fills in expressions, expands matrices, and parses every key."""
 
 from __future__ import annotations
 
 import os
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from qtui.core.errors import CircularDependencyError, InvalidWorkflow, Problem
-from qtui.core.model import (
-    EMPTY,
-    Action,
-    Argv,
-    Call,
-    ExecutionMode,
-    QuantumUnit,
-    RunOptions,
-    Shell,
-    WorkflowDefinition,
-)
-from qtui.core.plan import ExecutionPlan
+from qtui.core.condition import Condition, ConditionError
+from qtui.core.model import EMPTY, Action, Argv, CachePolicy, Call, FromUnit, QuantumUnit, Shell
 from qtui.definition.drafts import Draft, Surroundings, item_parameter, name_fault
-from qtui.definition.expressions import Scope, fill, has_expression
-from qtui.definition.keys import ACTIONS, DEFAULT_KEYS, ONLY_COMMANDS, Key, Templates, read_table
-from qtui.definition.matrix import Item, item_label
-from qtui.definition.options import Overrides, build_options
-from qtui.definition.report import Locate, Report, shown_file
+from qtui.definition.expressions import Known, Scope, fill, has_expression
+from qtui.definition.keys import Key, Templates, read_table
+from qtui.definition.limits import over_limits, slots_of
+from qtui.definition.matrix import MOST_ITEMS, Item, Matrix, item_label
+from qtui.definition.report import Report
+from qtui.definition.unit_keys import ACTIONS, DEFAULT_KEYS, ONLY_COMMANDS
 from qtui.definition.values import Fault, Rejected, quoted, variables
 
-_NOT_UNIT_FIELDS = frozenset({"run", "argv", "call", "shell", "matrix"})
+_NOT_UNIT_FIELDS: Final = frozenset(
+    {"run", "argv", "call", "shell", "matrix", "group", "condition", "pools", "mutex", "resources", "cache_keys"}
+)
 
 
 class _Instance(NamedTuple):
@@ -43,38 +36,80 @@ class _Instance(NamedTuple):
     positional: tuple[Any, ...] = ()
 
 
+@dataclass(slots=True, kw_only=True)
+class Assembly:
+    """Units with the drafts they were made from, by id, and the mutexes they use.
+
+    `known` is False if ids are missing, because a matrix could not be expanded.
+    """
+
+    units: list[QuantumUnit] = field(default_factory=list)
+    drafts: dict[str, Draft] = field(default_factory=dict)
+    mutexes: set[str] = field(default_factory=set)
+    known: bool = True
+
+    def extend(self, other: Assembly) -> None:
+        """Take over everything of another one."""
+        self.units += other.units
+        self.drafts |= other.drafts
+        self.mutexes |= other.mutexes
+        self.known = self.known and other.known
+
+
 class Assembler:
     """Makes the units of one workflow's drafts; faults go to the report.
 
     A draft with a fault still gives its units, so that its dependents are not told that they are missing. With
-    `preview`, expressions are left as they are written, and numbers and the like that have one are left out.
+    `preview`, expressions are left as they are written, numbers and the like that have one are left out, and so are
+    conditions.
     """
 
     def __init__(self, surroundings: Surroundings, report: Report, *, preview: bool = False) -> None:
         self._around, self._report, self._preview = surroundings, report, preview
         self._calls: dict[tuple[int, tuple[str, ...]], Call] = {}
-        self.graph_known = True
-        """False if ids are missing, because a matrix could not be expanded."""
+        self._mutexes: set[str] = set()
+        self._known = True
 
-    def units(self, drafts: Iterable[Draft]) -> Iterator[QuantumUnit]:
-        """The units, in the order of the drafts and of their items."""
+    def assemble(self, drafts: Iterable[Draft], most: int = MOST_ITEMS) -> Assembly:
+        """The units, in the order of the drafts and of their items; not more than `most` of them."""
+        counted, total = [], 0
         for draft in drafts:
-            yield from self._expand(draft)
+            sound, matrix = self._matrix(draft)
+            total += len(draft.mapped) if draft.mapped is not None else matrix.count if matrix else 1
+            if total > most:
+                fault = Fault(f"with this unit there are more than the {MOST_ITEMS:,} units that a workflow may have")
+                self._report.add(draft.locate, draft.path, fault)
+                self._known = False
+                break
+            counted.append((draft, matrix, sound))
+        made = Assembly()
+        for draft, matrix, sound in counted:
+            for unit in self._expand(draft, matrix) if sound else self._broken(draft):
+                made.units.append(unit)
+                made.drafts[unit.id] = draft
+        made.known, made.mutexes = self._known, self._mutexes
+        return made
 
-    def _expand(self, draft: Draft) -> Iterator[QuantumUnit]:
-        fault = name_fault(draft.name)
-        if fault is not None:
-            self._report.add(draft.locate, draft.path, fault)
+    def _matrix(self, draft: Draft) -> tuple[bool, Matrix | None]:
+        """Whether the items of a draft can be told, and the matrix they come from."""
+        if draft.mapped is not None or ("matrix" not in draft.keys and "matrix" not in draft.defaults):
+            return True, None
+        scope = {"params": self._around.params, "env": ChainMap(dict(self._around.env), os.environ)}
+        given = draft.keys.get("matrix", draft.defaults.get("matrix"))
         try:
-            instances = list(self._instances(draft))
+            return True, draft.table["matrix"].parse(fill(given, scope, keep_type=True))
         except Rejected as rejected:
             self._report.add(draft.locate, (*draft.path, "matrix"), *rejected.faults)
-            self.graph_known = False
-            instances = []
-            ready = {
-                name: value for name, value in draft.keys.items() if name != "matrix" and not has_expression(value)
-            }
-            self._report.add(draft.locate, draft.path, *read_table(ready, draft.table)[1])
+            return False, None
+
+    def _expand(self, draft: Draft, matrix: Matrix | None) -> Iterator[QuantumUnit]:
+        try:
+            instances = list(self._instances(draft, matrix))
+        except Rejected as rejected:
+            self._report.add(draft.locate, (*draft.path, "matrix"), *rejected.faults)
+            yield from self._broken(draft)
+            return
+        self._check_name(draft)
         for number, instance in enumerate(instances, 1):
             unit, sound = self._unit(draft, instance)
             yield unit
@@ -83,18 +118,27 @@ class Assembler:
                 yield from (replace(unit, id=other.id, matrix=other.matrix) for other in instances[number:])
                 return
 
-    def _instances(self, draft: Draft) -> Iterator[_Instance]:
+    def _broken(self, draft: Draft) -> Iterator[QuantumUnit]:
+        """No unit, because its items cannot be told; but what else is wrong with it."""
+        self._known = False
+        self._check_name(draft)
+        ready = {name: value for name, value in draft.keys.items() if name != "matrix" and not has_expression(value)}
+        self._report.add(draft.locate, draft.path, *read_table(ready, draft.table)[1])
+        yield from ()
+
+    def _check_name(self, draft: Draft) -> None:
+        fault = name_fault(draft.name)
+        if fault is not None:
+            self._report.add(draft.locate, draft.path, fault)
+
+    def _instances(self, draft: Draft, matrix: Matrix | None) -> Iterator[_Instance]:
         if draft.mapped is not None:
             yield from _mapped(draft)
-            return
-        if "matrix" not in draft.keys and "matrix" not in draft.defaults:
+        elif matrix is None:
             yield _Instance(draft.name)
-            return
-        key = draft.table["matrix"]
-        scope = {"params": self._around.params, "env": ChainMap(dict(self._around.env), os.environ)}
-        given = draft.keys.get("matrix", draft.defaults.get("matrix"))
-        for item in key.parse(fill(given, scope, keep_type=True)).expand():
-            yield _Instance(f"{draft.name}{item_label(item)}", draft.name, item)
+        else:
+            for item in matrix.expand():
+                yield _Instance(f"{draft.name}{item_label(item)}", draft.name, item)
 
     def _unit(self, draft: Draft, instance: _Instance) -> tuple[QuantumUnit, bool]:
         scope: dict[str, Mapping[str, Any]] = {"params": self._around.params, "env": {}}
@@ -113,20 +157,60 @@ class Assembler:
             action = self._action(draft, fields, call_args if args_known else None, instance.positional)
         except Rejected as rejected:
             faults += rejected.faults
-        self._report.add(draft.locate, draft.path, *faults)
         kept = {name: value for name, value in fields.items() if name not in _NOT_UNIT_FIELDS}
-        kept["args"] = call_args
-        kept["env"] = env
-        kept["cwd"] = os.path.normpath(os.path.join(self._around.directory, fields.get("cwd", ".")))  # noqa: PTH118
+        kept |= self._derived(draft, fields, scope, action, faults)
+        faults += _unknown_needs(call_args, fields.get("dependencies", ()))
+        self._report.add(draft.locate, draft.path, *faults)
         unit = QuantumUnit(
             id=instance.id,
             action=action,
             family=instance.family,
             matrix=dict(instance.matrix),
             source=draft.source,
-            **kept,
+            **kept
+            | {
+                "args": call_args,
+                "env": env,
+                "cwd": os.path.normpath(os.path.join(self._around.directory, fields.get("cwd", "."))),  # noqa: PTH118
+            },
         )
         return unit, not faults
+
+    def _derived(
+        self, draft: Draft, fields: Mapping[str, Any], scope: Scope, action: Action | None, faults: list[Fault]
+    ) -> dict[str, Any]:
+        """The fields that do not come from one key alone."""
+        derived: dict[str, Any] = {}
+        if "condition" in fields and not self._preview:
+            try:
+                derived["condition"] = _condition(fields["condition"], scope)
+            except Rejected as rejected:
+                name = next(key.name for key in draft.table.values() if key.field == "condition")
+                self._place(draft, faults, *(fault.under(name) for fault in rejected.faults))
+        if "pools" in fields or "mutex" in fields:
+            derived["pools"], mutexes = slots_of(fields, self._around.pools)
+            self._mutexes |= mutexes
+        if "resources" in fields:
+            derived["cpus"], derived["memory"] = fields["resources"]
+        self._place(draft, faults, *over_limits(fields, self._around))
+        if "group" in fields:
+            faults.append(Fault(f"there is no group {quoted(fields['group'])}", None, ("group",)))
+        cache = fields.get("cache", CachePolicy())
+        if "cache_keys" in fields and cache is not None:
+            derived["cache"] = replace(cache, keys=fields["cache_keys"])
+        if fields.get("cache") is not None and action is None and not set(ACTIONS) & set(draft.keys):
+            derived["cache"] = None
+            if "cache" in draft.keys and draft.function is None:
+                faults.append(Fault("a milestone has no result to use again", None, ("cache",)))
+        return derived
+
+    def _place(self, draft: Draft, own: list[Fault], *faults: Fault) -> None:
+        """Report faults of keys that come from the defaults there, and leave the others to `own`."""
+        for fault in faults:
+            if fault.path[0] in draft.keys:
+                own.append(fault)
+            else:
+                self._report.add(draft.locate, ("defaults",), fault)
 
     def _env(self, draft: Draft, scope: Mapping[str, Mapping[str, Any]], faults: list[Fault]) -> dict[str, str]:
         env = dict(self._around.env)
@@ -232,73 +316,26 @@ def _function_name(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__qualname__", None) or repr(function))
 
 
-def check_graph(
-    units: Sequence[QuantumUnit],
-    mode: ExecutionMode,
-    params: Mapping[str, Any],
-    report: Report,
-    *,
-    source: str | None,
-    known: bool = True,
-) -> None:
-    """Report unknown needs, duplicate ids and cycles; raise CircularDependencyError if a cycle is the only fault.
-
-    `source` is where a fault of the whole workflow is. With `known` False some units are missing, so only the names
-    that needs share with params are checked.
-    """
-    for unit in units:
-        for need in unit.dependencies:
-            if need in params:
-                message = f"needs {quoted(need)}, which is also the name of a param"
-                hint = "rename one of them: both would be context[...]"
-                report.extend([Problem(message=message, where=str(unit.source), key=f"units.{unit.name}", hint=hint)])
-    if not known:
-        return
+def _condition(text: str, scope: Scope) -> Condition:
+    if "${{" in text:
+        raise Rejected(Fault("a condition takes values as they are", "write params.NAME without ${{ }}", (), "${{"))
     try:
-        ExecutionPlan.build(units, default_mode=mode)
-    except CircularDependencyError as error:
-        if not report:
-            raise
-        report.extend(error.problems)
-    except InvalidWorkflow as error:
-        file = shown_file(source) if source else None
-        report.extend(replace(each, where=each.where or file) for each in _by_family(units, error.problems))
+        return Condition.parse(text, {space: Known(values) for space, values in scope.items()})
+    except ConditionError as error:
+        raise Rejected(Fault(error.message, error.hint, (), text[error.at :])) from None
 
 
-def _by_family(units: Sequence[QuantumUnit], problems: Iterable[Problem]) -> Iterator[Problem]:
-    """The problems with the names of families for those of their items, which makes equal ones one."""
-    names = {f"units.{unit.id}": f"units.{unit.name}" for unit in units}
-    for problem in problems:
-        yield replace(problem, key=names.get(problem.key or "", problem.key))
+def _unknown_needs(args: Mapping[str, Any], needs: Iterable[str]) -> Iterator[Fault]:
+    """A fault for each argument that is the result of a unit that is not needed."""
+    for name, value in args.items():
+        if not isinstance(value, FromUnit):
+            continue
+        wanted = value.need
+        if any(_covers(need, wanted) for need in needs):
+            continue
+        yield Fault(f"takes the result of {quoted(wanted)}, which is not a need", "add it to needs", ("args", name))
 
 
-def finish(
-    *,
-    name: str,
-    units: Sequence[QuantumUnit],
-    settings: Mapping[str, Any],
-    overrides: Overrides | None,
-    params: Mapping[str, Any],
-    directory: str,
-    source: str | None,
-    locate: Locate,
-    report: Report,
-    graph_known: bool = True,
-) -> WorkflowDefinition:
-    """The definition of `units`, or InvalidWorkflow with everything that was reported or is found now."""
-    options = RunOptions()
-    try:
-        options = build_options(settings, overrides)
-    except Rejected as rejected:
-        report.add(locate, ("workflow",), *rejected.faults)
-    check_graph(units, options.mode, params, report, source=source, known=graph_known)
-    report.raise_if_any()
-    return WorkflowDefinition(
-        name=name,
-        description=settings.get("description", ""),
-        units=tuple(units),
-        options=options,
-        params=dict(params),
-        directory=directory,
-        source=source,
-    )
+def _covers(need: str, wanted: str) -> bool:
+    # brackets are part of an item's name, so they do not open a character class here
+    return need == wanted or wanted.startswith(f"{need}[") or fnmatchcase(wanted, need.replace("[", "[[]"))

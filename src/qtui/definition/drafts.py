@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from qtui.core.model import EMPTY, Source
-from qtui.definition.keys import UNIT_KEYS, Table
+from qtui.definition.keys import Table
 from qtui.definition.report import Locate
+from qtui.definition.unit_keys import UNIT_KEYS
 from qtui.definition.values import Fault, Rejected, quoted
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
@@ -43,13 +44,17 @@ class Surroundings:
     """What the drafts of one workflow share.
 
     Resolved params, the workflow's variables, the directory where relative paths start, and how to find the
-    function that a `call` names (raising `Rejected`); needed only where drafts have calls.
+    function that a `call` names (raising `Rejected`); needed only where drafts have calls. Then the sizes of the pools
+    that are declared, and the run's budgets of cores and bytes, None where there is none.
     """
 
     params: Mapping[str, Any]
     env: Mapping[str, str]
     directory: str
     find: Callable[[str], Callable[..., Any]] | None = None
+    pools: Mapping[str, int] = field(default_factory=dict)
+    cpus: float | None = None
+    memory: int | None = None
 
 
 def name_fault(name: Any) -> Fault | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from qtui.core.errors import did_you_mean
+from qtui.core.model import FromUnit
 from qtui.definition.values import Fault, Path, Rejected, quoted
 
 Scope = Mapping[str, Mapping[str, Any]]
@@ -14,6 +15,26 @@ Scope = Mapping[str, Mapping[str, Any]]
 
 REPORTED: Final = object()
 """Stands for a value whose fault is already known; what uses it is left out without another message."""
+
+
+class Known(Mapping[str, Any]):
+    """Values of a namespace; to look up one that is `REPORTED` raises `Rejected` without a fault."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._values[name]
+        if value is REPORTED:
+            raise Rejected
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
 
 _OPEN: Final = "${{"
 _EXPRESSION: Final = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
@@ -76,6 +97,8 @@ class _Filling:
         match value:
             case str():
                 return self._fill_text(value, path)
+            case FromUnit():  # a tuple, but not a list of values
+                return value
             case Mapping():
                 return {key: self.fill(item, (*path, str(key))) for key, item in value.items()}
             case list() | tuple() | set() | frozenset():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from qtui.core.model import RunOptions
-from qtui.definition.keys import MOST_WORKERS
+from qtui.core.model import ExecutionMode, RunOptions
+from qtui.definition import machine
 from qtui.definition.values import Fault, Rejected
+from qtui.definition.workflow_keys import MOST_WORKERS, Percent
+
+_OWN_NAMES: Final = frozenset({"workers", "memory"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,20 +23,40 @@ class Overrides:
     keep_going: bool | None = None
 
 
-def default_workers(max_workers: int | None = None) -> int:
-    """What ``workers = "auto"`` begins with: four for each core this process may use, at most `max_workers`."""
-    # not every system lets a process ask for its own share
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(4 * cores, max_workers or MOST_WORKERS, MOST_WORKERS)
+def default_workers(max_workers: int | None = None, min_workers: int | None = None) -> int:
+    """What ``workers = "auto"`` begins with: four for each core this process may use, within the bounds."""
+    workers = max(4 * math.ceil(machine.cores()), min_workers or 1)
+    return min(workers, max_workers or MOST_WORKERS, MOST_WORKERS)
 
 
-def build_options(settings: Mapping[str, Any], overrides: Overrides | None) -> RunOptions:
-    """The options from parsed `settings`; raises `Rejected` if they contradict each other."""
-    fields = {name: value for name, value in settings.items() if name in RunOptions.__dataclass_fields__}
+def build_options(
+    settings: Mapping[str, Any],
+    overrides: Overrides | None,
+    memory: Callable[[], int | None] = machine.memory,
+) -> RunOptions:
+    """The options from parsed `settings`; raises `Rejected` if they contradict each other.
+
+    `memory` tells how many bytes percentages are of.
+    """
+    faults = list(_contradictions(settings))
+    fields = {
+        name: value
+        for name, value in settings.items()
+        if name in RunOptions.__dataclass_fields__ and name not in _OWN_NAMES
+    }
+    fields.setdefault("cpus", machine.cores())
+    try:
+        fields["memory"] = _bytes(settings.get("memory_limit"), memory)
+    except Rejected as rejected:
+        faults += rejected.faults
+    if faults:
+        raise Rejected(*faults)
+    if settings.get("mode") is ExecutionMode.CUSTOM:
+        fields["mode"] = ExecutionMode.AUTO
+    if "brake" in settings:
+        fields["brakes"] = {"": settings["brake"]}
     workers, max_workers = settings.get("workers"), settings.get("max_workers")
-    if workers and max_workers and workers > max_workers:
-        raise Rejected(Fault(f"{workers} workers are more than max_workers = {max_workers}", None, ("workers",)))
-    fields["workers"] = workers or default_workers(max_workers)
+    fields["workers"] = workers or default_workers(max_workers, settings.get("min_workers"))
     if overrides is not None and overrides.workers is not None:
         fields["workers"] = overrides.workers
         if max_workers:
@@ -41,3 +64,30 @@ def build_options(settings: Mapping[str, Any], overrides: Overrides | None) -> R
     if overrides is not None and overrides.keep_going is not None:
         fields["keep_going"] = overrides.keep_going
     return RunOptions(**fields)
+
+
+def _contradictions(settings: Mapping[str, Any]) -> list[Fault]:
+    workers, least, most = (settings.get(name) for name in ("workers", "min_workers", "max_workers"))
+    faults = []
+    if workers and most and workers > most:
+        faults.append(Fault(f"{workers} workers are more than max_workers = {most}", None, ("workers",)))
+    if workers and least and workers < least:
+        faults.append(Fault(f"{workers} workers are less than min_workers = {least}", None, ("workers",)))
+    if least and most and least > most:
+        faults.append(Fault(f"{least} is more than max_workers = {most}", None, ("min_workers",)))
+    custom = settings.get("mode") is ExecutionMode.CUSTOM
+    if custom and "executor" not in settings:
+        faults.append(Fault('mode = "custom" needs an executor', 'add executor = "module:factory"', ("mode",)))
+    if "executor" in settings and not custom:
+        faults.append(Fault('only mode = "custom" has an executor', None, ("executor",)))
+    return faults
+
+
+def _bytes(limit: int | Percent | None, memory: Callable[[], int | None]) -> int | None:
+    if not isinstance(limit, Percent):
+        return limit
+    whole = memory()
+    if whole is None:
+        hint = 'give a size, such as "4G"'
+        raise Rejected(Fault("cannot tell how much memory this machine has", hint, ("memory_limit",)))
+    return int(whole * limit.percent / 100)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from qtui.core.errors import did_you_mean
-from qtui.definition import values
-from qtui.definition.keys import Filler, Key, Templates, read_table
+from qtui.definition import fragments, values
+from qtui.definition.fragments import Fragment
+from qtui.definition.keys import Filler, Key, Templates, read_table, row, table
 from qtui.definition.values import Fault, Rejected, expected, quoted
 
 TYPES: Final[Mapping[str, type]] = {"str": str, "int": int, "float": float, "bool": bool, "list": list}
@@ -122,37 +123,36 @@ def _type_name(value: Any) -> str:
     return parse(name)
 
 
-def _pattern(value: Any) -> str:
-    try:
-        re.compile(values.text(value))
-    except (re.error, OverflowError, RecursionError) as error:
-        raise Rejected(Fault(f"is not a regular expression: {error}")) from None
-    return str(value)
+def _row(name: str, parse: Callable[[Any], Any], accepts: str, help_: str, schema: Fragment) -> Key:
+    return row(name, parse, accepts, help_, schema, templates=Templates.VALUE if name == "default" else Templates.NONE)
 
 
-def _row(name: str, parse: Callable[[Any], Any], accepts: str, help_: str, field: str = "") -> Key:
-    templates = Templates.VALUE if name == "default" else Templates.NONE
-    return Key(name=name, parse=parse, accepts=accepts, help=help_, field=field or name, templates=templates)
-
-
-PARAM_KEYS: Final[Mapping[str, Key]] = {
-    key.name: key
-    for key in (
-        _row(
-            "type",
-            _type_name,
-            "one of " + ", ".join(f"`{name}`" for name in TYPES),
-            "By default the type of `default` or of the `choices`, else `str`",
-        ),
-        _row("default", values.anything, "anything", "The value if none is given; checked like a given one"),
-        _row("required", values.flag, "boolean", "`true` says what having no `default` says"),
-        _row(
-            "choices", lambda value: values.items(value, "a list", values.anything), "list", "The only values allowed"
-        ),
-        _row("pattern", _pattern, "string", "A regular expression that the whole value must match"),
-        _row("help", values.text, "string", "One line for people"),
-    )
-}
+PARAM_KEYS: Final = table(
+    _row(
+        "type",
+        _type_name,
+        "one of " + ", ".join(f"`{name}`" for name in TYPES),
+        "By default the type of `default` or of the `choices`, else `str`",
+        fragments.words(TYPES),
+    ),
+    _row(
+        "default",
+        values.anything,
+        "anything",
+        "The value if none is given; checked like a given one",
+        fragments.either(fragments.SCALAR, fragments.array(fragments.SCALAR)),
+    ),
+    _row("required", values.flag, "boolean", "`true` says what having no `default` says", fragments.FLAG),
+    _row(
+        "choices",
+        lambda value: values.items(value, "a list", values.anything),
+        "list",
+        "The only values allowed",
+        fragments.array(fragments.SCALAR),
+    ),
+    _row("pattern", values.regex, "string", "A regular expression that the whole value must match", fragments.TEXT),
+    _row("help", values.text, "string", "One line for people", fragments.TEXT),
+)
 
 
 def declare(name: str, given: Any, fill: Filler | None = None) -> ParamSpec:
@@ -199,6 +199,16 @@ def _checked(spec: ParamSpec) -> ParamSpec:
         return spec if spec.required else replace(spec, default=spec.convert(spec.default))
     except Rejected as rejected:
         raise Rejected(*(fault.under("default") for fault in rejected.faults)) from None
+
+
+Ask = Callable[[ParamSpec], str]
+"""Asks a person for the value of a param that must be given."""
+
+
+def ask_missing(specs: Mapping[str, ParamSpec], given: Mapping[str, Any], ask: Ask | None) -> dict[str, Any]:
+    """What was given, and what `ask`, if there is one, answers for each required param that was not."""
+    missing = [spec for name, spec in specs.items() if spec.required and name not in given]
+    return {**given, **{spec.name: ask(spec) for spec in missing if ask is not None}}
 
 
 def resolve(specs: Mapping[str, ParamSpec], given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:

@@ -21,6 +21,11 @@ class Report:
     def __bool__(self) -> bool:
         return bool(self._problems)
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What was found so far."""
+        return tuple(self._problems)
+
     def add(self, locate: Locate, path: Path, *faults: Fault) -> None:
         """Note faults of the value at `path`."""
         for fault in faults:
@@ -52,7 +57,7 @@ def shown_path(path: Path) -> str:
     shown = ""
     for part in path:
         shown += part if part.startswith("[") or not shown else f".{part}"
-    return shown
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in shown)
 
 
 def shown_file(file: str) -> str:

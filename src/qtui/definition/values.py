@@ -193,6 +193,12 @@ def size(value: Any) -> int:
     return count
 
 
+def shown_size(count: int) -> str:
+    """Bytes as people write them: ``6G``, ``1.5G``."""
+    power = min(max(count.bit_length() - 1, 0) // 10, 4)
+    return f"{round(count / 1024**power, 1):g}{'BKMGT'[power] if power else ''}"
+
+
 def signal_name(value: Any) -> str:
     """A signal that may ask a unit to stop, without the SIG."""
     if not isinstance(value, str):
@@ -235,6 +241,29 @@ def names(value: Any) -> tuple[str, ...]:
     return items(value, "a list of names", filled_text)
 
 
+def paths(value: Any) -> tuple[str, ...]:
+    """The paths of files, or globs for them."""
+    return items(value, "a list of paths", filled_text)
+
+
+def regex(value: Any) -> str:
+    """A regular expression."""
+    try:
+        re.compile(filled_text(value))
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Rejected(Fault(f"is not a regular expression: {error}")) from None
+    return str(value)
+
+
+def variable(value: Any) -> str:
+    """The name of an environment variable."""
+    if not isinstance(value, str):
+        raise expected("a string", value)
+    if not value or not value.isprintable() or "=" in value:
+        raise Rejected(Fault(f"{quoted(value)} is not a name for an environment variable"))
+    return value
+
+
 def labels(value: Any) -> frozenset[str]:
     """A set of tags."""
     return frozenset(items(value, "a list of strings", label))
@@ -274,7 +303,7 @@ def variables(value: Any) -> dict[str, str]:
         raise expected("a table of strings", value)
     faults = []
     for name, content in value.items():
-        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+        if not isinstance(name, str) or not name or "=" in name or not name.isprintable():
             faults.append(Fault("is not a name for an environment variable", None, (str(name),)))
             continue
         try:

@@ -24,6 +24,27 @@ _STRING: Final = re.compile(
 _PLAIN: Final = re.compile(r"[^\"'\[\]{}#\n]+")
 
 
+_UNIT_HEADER: Final = re.compile(
+    r"""^[ \t]*\[[ \t]*units[ \t]*\.[ \t]*(["']?)([A-Za-z0-9_.-]+)\1[ \t]*\][ \t]*(?:\#.*)?$""", re.MULTILINE
+)
+
+
+def unit_headers(text: str) -> dict[str, int]:
+    """The lines of the headers ``[units.NAME]`` in correct TOML, by name, without reading all of the rest.
+
+    Units that are written otherwise are left out. So are all if a string over several lines may look like a header.
+    """
+    if '"""' in text or "'''" in text:
+        return {}
+    lines: dict[str, int] = {}
+    line, at = 1, 0
+    for match in _UNIT_HEADER.finditer(text):
+        line, at = line + text.count("\n", at, match.start()), match.start()
+        if match[1] or "." not in match[2]:
+            lines[match[2]] = line
+    return lines
+
+
 class Spot(NamedTuple):
     """Where a key is: offsets of its first character and of the end of its value or header."""
 
@@ -49,9 +70,10 @@ class Lines:
         return bisect_right(self._starts, spot.start) if spot else 0
 
     def place(self, path: Path, needle: str) -> tuple[int, int]:
-        """Line and column (from 1) of `needle` in the value at `path`; column 0 if it is not there as it stands."""
+        """Line and column (from 1) of the last `needle` in the value at `path`; column 0 if it is not there as such."""
         spot = self._spot(path)
-        at = self._text.find(needle, spot.start, spot.end) if spot and needle else -1
+        # the last one: what is wrong with the end of a value is told by the text from there on
+        at = self._text.rfind(needle, spot.start, spot.end) if spot and needle else -1
         if at < 0:
             return self.line(path), 0
         line = bisect_right(self._starts, at)

@@ -13,11 +13,12 @@ from typing import Final
 from qtui.core.errors import InvalidWorkflow, Problem
 from qtui.core.model import EMPTY, WorkflowDefinition
 from qtui.definition.options import Overrides
+from qtui.definition.params import Ask
 from qtui.definition.values import quoted
 from qtui.loaders.python import load_module, load_python
 from qtui.loaders.toml import load_toml
 
-__all__ = ["Overrides", "load_definition"]
+__all__ = ["Ask", "Overrides", "load_definition"]
 
 _DOTTED: Final = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _IN_FILE: Final = re.compile(rf"(.+\.py):({_DOTTED})")
@@ -25,22 +26,24 @@ _IN_MODULE: Final = re.compile(rf"({_DOTTED}):({_DOTTED})")
 
 
 def load_definition(
-    target: str, params: Mapping[str, str] = EMPTY, overrides: Overrides | None = None
+    target: str, params: Mapping[str, str] = EMPTY, overrides: Overrides | None = None, ask: Ask | None = None
 ) -> WorkflowDefinition:
     """The workflow that `target` names, with `params` (text from the command line) filled in.
+
+    `ask` is called for each param that must be given and is not; what it answers is taken as if it had been given.
 
     `target` is a path to a ``.toml`` or ``.py`` file, ``path.py:name`` or ``pkg.mod:name``. The graph is checked,
     too. Raises InvalidWorkflow with every fault, and where each of them is.
     """
     if (found := _IN_FILE.fullmatch(target)) and not _exists(target):
-        return load_python(_existing(found[1]), found[2], params, overrides)
+        return load_python(_existing(found[1]), found[2], params, overrides, ask)
     if (found := _IN_MODULE.fullmatch(target)) and not _exists(target):
-        return load_module(found[1], found[2], str(Path.cwd()), params, overrides)
+        return load_module(found[1], found[2], str(Path.cwd()), params, overrides, ask)
     path = _existing(target)
     if path.suffix == ".toml":
-        return load_toml(path, params, overrides)
+        return load_toml(path, params, overrides, ask)
     if path.suffix == ".py":
-        return load_python(path, None, params, overrides)
+        return load_python(path, None, params, overrides, ask)
     raise _unusable(target, "is neither a .toml nor a .py file", _candidate(path))
 
 

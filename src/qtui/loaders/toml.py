@@ -3,215 +3,329 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-import tomli
-
-from qtui.core.errors import InvalidWorkflow, Problem
-from qtui.core.model import Source, WorkflowDefinition
+from qtui.core.errors import InvalidWorkflow
+from qtui.core.model import Notify, RunOptions, WorkflowDefinition
 from qtui.definition import params as declared_params
-from qtui.definition.assemble import Assembler, finish
-from qtui.definition.drafts import Draft, Surroundings
-from qtui.definition.expressions import REPORTED, fill, has_expression
-from qtui.definition.keys import (
-    ACTIONS,
-    DEFAULT_KEYS,
-    WORKFLOW_KEYS,
-    Key,
-    Templates,
-    read_table,
-    unknown_key,
-)
+from qtui.definition.assemble import Assembler, Assembly
+from qtui.definition.dotenv import read_env_files
+from qtui.definition.drafts import Draft, Surroundings, name_fault
+from qtui.definition.expressions import REPORTED, Scope, fill, has_expression
+from qtui.definition.graph import Shared, check_secrets, finish, options_of
+from qtui.definition.keys import Key, Templates, read_table, unknown_key
+from qtui.definition.matrix import MOST_ITEMS
+from qtui.definition.nesting import nested
 from qtui.definition.options import Overrides
-from qtui.definition.report import Report
-from qtui.definition.values import Fault, Rejected, expected, variables
+from qtui.definition.params import Ask, ParamSpec
+from qtui.definition.report import Report, shown_file
+from qtui.definition.unit_keys import ACTIONS, DEFAULT_KEYS
+from qtui.definition.values import Fault, Rejected, expected, label, variables
+from qtui.definition.workflow_keys import (
+    INCLUDED_KEYS,
+    NOTIFY_KEYS,
+    SECTIONS,
+    VERSION,
+    WORKFLOW_KEYS,
+    pool,
+    secret_names,
+    tag,
+)
+from qtui.loaders.document import Document, failure
 from qtui.loaders.imports import import_function
-from qtui.loaders.lines import Lines
 
-VERSION: Final = 1
-TABLES: Final[Mapping[str, str]] = {
-    "version": f"The version of the format: `{VERSION}`, which is also the default",
-    "workflow": "How the whole is called and driven",
-    "params": "Values given on the command line with `-p NAME=VALUE`; a bare value is a default",
-    "env": "Environment variables of every unit",
-    "defaults": "Unit keys that hold where a unit does not say otherwise; not `run`, `argv` and `call`",
-    "units": "One table for each unit, its name in the header: `[units.NAME]`",
-}
-"""The top level of a workflow file, with help."""
+T = TypeVar("T")
 
-_PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)")
+_OUTER_SECTIONS: Final = ("notify",)
+"""The tables that count only in the file that is run."""
 
 
-def load_toml(path: Path, params: Mapping[str, str], overrides: Overrides | None) -> WorkflowDefinition:
+def load_toml(
+    path: Path, params: Mapping[str, str], overrides: Overrides | None, ask: Ask | None = None
+) -> WorkflowDefinition:
     """The workflow in a TOML file; raises InvalidWorkflow with every fault."""
-    text = _read(path)
     try:
-        return _Loader(path, text, _parse(str(path), text)).load(params, overrides)
+        return _Loader(path).load(params, overrides, ask)
     except RecursionError:
-        raise _failure(str(path), "tables or arrays are nested too deeply") from None
+        raise failure(str(path), "tables or arrays are nested too deeply") from None
 
 
-def _read(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise _failure(str(path), f"cannot be read: {error.strerror}") from None
-    try:
-        # TOML counts CRLF as one line end; a byte order mark is what some editors put in front
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        before = data[: error.start]
-        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
-        message = f"the byte 0x{data[error.start]:02x} is not UTF-8 text"
-        raise _failure(f"{path}:{line}:{column}", message, "save the file as UTF-8") from None
+class _File:
+    """One of the files of a workflow, with those it includes by prefix."""
 
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.included: dict[str, _File] = {}
+        self.complete = True
+        self.settings: dict[str, Any] = {}
+        self.specs: dict[str, ParamSpec] = {}
+        self.broken: set[str] = set()
+        self.defaults: dict[str, Any] = {}
+        self.secrets: tuple[str, ...] = ()
 
-def _parse(file: str, text: str) -> dict[str, Any]:
-    try:
-        return tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        found = _PLACE.search(str(error))
-        message = " ".join(_PLACE.sub("", str(error)).split())
-        line, column = (found[1], found[2]) if found and found[1] else _end_of(text)
-        raise _failure(f"{file}:{line}:{column}", f"not correct TOML: {message}") from None
-    except ValueError as error:
-        # not a TOML error but one of Python's, for example for a number of thousands of digits
-        raise _failure(file, f"not usable as TOML: {' '.join(str(error).split())}") from None
-
-
-def _end_of(text: str) -> tuple[int, int]:
-    return text.count("\n") + 1, len(text) - text.rfind("\n")
-
-
-def _failure(where: str, message: str, hint: str | None = None) -> InvalidWorkflow:
-    return InvalidWorkflow([Problem(message=message, where=where, hint=hint)])
+    def walk(self) -> Iterator[_File]:
+        """This file, then those it includes."""
+        yield self
+        for inner in self.included.values():
+            yield from inner.walk()
 
 
 class _Loader:
-    """One workflow file on its way to a definition."""
+    """A workflow file, and the files it includes, on their way to a definition."""
 
-    def __init__(self, path: Path, text: str, document: dict[str, Any]) -> None:
-        self._file, self._document = str(path), document
-        self._path = path
-        self._directory = str(path.resolve().parent)
-        self._lines = Lines(text)
+    def __init__(self, path: Path) -> None:
         self._report = Report()
-        self._found: dict[str, Any] = {}
+        self._advice = Report()
+        self._shared = Shared()
+        self._specs: dict[str, ParamSpec] = {}
+        self._found: dict[tuple[str, str], Any] = {}
+        self._readable = True
+        self._root = self._read(Document.read(path), ())
 
-    def load(self, given: Mapping[str, str], overrides: Overrides | None) -> WorkflowDefinition:
-        self._check_top()
-        params, known = self._params(given)
-        scope = {"params": known, "env": os.environ}
-        settings, faults = read_table(self._table("workflow"), WORKFLOW_KEYS, partial(_fill_key, scope))
-        self._report.add(self._locate, ("workflow",), *faults)
-        surroundings = Surroundings(
-            params=known, env=self._env(scope), directory=self._directory, find=self._find_function
-        )
-        assembler = Assembler(surroundings, self._report)
-        units = list(assembler.units(self._drafts()))
+    def load(self, given: Mapping[str, str], overrides: Overrides | None, ask: Ask | None) -> WorkflowDefinition:
+        root = self._root.document
+        if not self._readable:
+            self._report.raise_if_any()  # messages about such keys could not be trusted
+        params = self._params(given, ask)
+        for file in self._root.walk():
+            self._settle(file, params)
+        settings = self._root.settings
+        options, advice = options_of(settings, overrides, root.locate, self._report)
+        assembly = self._assemble(self._root, params, options, MOST_ITEMS)
         return finish(
-            name=settings.get("name", self._path.stem),
-            units=units,
-            settings=settings,
-            overrides=overrides,
+            name=settings.get("name", root.path.stem),
+            description=settings.get("description", ""),
+            assembly=assembly,
+            options=options,
+            shared=self._shared,
             params=params,
-            directory=self._directory,
-            source=str(self._path.resolve()),
-            locate=self._locate,
+            notify=self._notify(params),
+            advice=(*advice, *self._advice.problems),
+            directory=root.directory,
+            source=str(root.path.resolve()),
             report=self._report,
-            graph_known=assembler.graph_known and isinstance(self._document.get("units", {}), dict),
         )
 
-    def _locate(self, path: tuple[str, ...], needle: str) -> str:
-        line, column = self._lines.place(path, needle)
-        place = f"{self._file}:{line}" if line else self._file
-        return f"{place}:{column}" if column else place
+    # -- files -------------------------------------------------------------------------------------------
 
-    def _check_top(self) -> None:
-        for name, value in self._document.items():
-            if name not in TABLES:
-                fault = unknown_key(name, TABLES)
+    def _read(self, document: Document, around: tuple[Path, ...]) -> _File:
+        """The file and those it includes; `around` are the files that this one is included by."""
+        file = _File(document)
+        self._readable = document.check_keys(self._report) and self._readable
+        self._check_top(document)
+        workflow = document.tables.get("workflow")
+        written = workflow.get("include", {}) if isinstance(workflow, dict) else {}
+        parsed, faults = read_table({"include": written}, WORKFLOW_KEYS)
+        file.complete = not faults  # they are reported with the other faults of [workflow]
+        around = (*around, document.path.resolve())
+        for prefix, name in parsed.get("include", {}).items():
+            inner = self._include(document, prefix, name, around)
+            if inner is None:
+                file.complete = False
+            else:
+                file.included[prefix] = inner
+        return file
+
+    def _include(self, document: Document, prefix: str, name: str, around: tuple[Path, ...]) -> _File | None:
+        place = ("workflow", "include", prefix)
+        fault = name_fault(prefix)
+        path = Path(os.path.normpath(os.path.join(document.directory, name)))  # noqa: PTH118
+        if fault is None and path.resolve() in around:
+            circle = " includes ".join(shown_file(str(one)) for one in (*around[around.index(path.resolve()) :], path))
+            fault = Fault(f"these files include each other: {circle}", "remove one of the includes")
+        if fault is None and path.suffix != ".toml":
+            fault = Fault("only .toml files can be included", "a Python workflow has the method include for this")
+        if fault is None and not path.is_file():
+            fault = Fault(f"there is no file {shown_file(str(path))}", "the path starts at the including file")
+        if fault is not None:
+            self._report.add(document.locate, place, fault)
+            return None
+        try:
+            inner = Document.read(Path(shown_file(str(path))))
+        except InvalidWorkflow as error:
+            self._report.extend(error.problems)
+            self._readable = False
+            return None
+        self._check_included(inner)
+        return self._read(inner, around)
+
+    def _check_included(self, inner: Document) -> None:
+        """Say of what counts only in the file that is run that it does not count here."""
+        workflow = inner.tables.get("workflow")
+        idle: list[tuple[str, ...]] = [
+            ("workflow", name)
+            for name in (workflow if isinstance(workflow, dict) else ())
+            if name in WORKFLOW_KEYS and name not in INCLUDED_KEYS
+        ]
+        idle += [(name,) for name in _OUTER_SECTIONS if name in inner.tables]
+        for path in idle:
+            self._advice.add(inner.locate, path, Fault("has no effect where the file is included"))
+
+    def _check_top(self, document: Document) -> None:
+        for name, value in document.tables.items():
+            if name not in SECTIONS:
+                fault = unknown_key(name, SECTIONS)
                 if name in WORKFLOW_KEYS:
                     fault = fault._replace(hint="it belongs in [workflow]")
                 elif fault.hint is None and isinstance(value, dict) and not {*ACTIONS, "needs"}.isdisjoint(value):
                     fault = fault._replace(hint=f"did you mean [units.{name}]?")
-                self._report.add(self._locate, (), fault)
-        version = self._document.get("version", VERSION)
+                self._report.add(document.locate, (), fault)
+        version = document.tables.get("version", VERSION)
         if version != VERSION or isinstance(version, bool):
-            self._report.add(
-                self._locate, ("version",), *expected(f"{VERSION}, the version known here", version).faults
-            )
+            faults = expected(f"{VERSION}, the version known here", version).faults
+            self._report.add(document.locate, ("version",), *faults)
 
-    def _table(self, name: str) -> dict[str, Any]:
-        value = self._document.get(name, {})
-        if isinstance(value, dict):
-            return value
-        self._report.add(self._locate, (name,), *expected(f"a table: [{name}]", value).faults)
-        return {}
+    # -- what the files share ----------------------------------------------------------------------------
 
-    def _params(self, given: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The values of the params, and the same with marks for those that have none because of a fault."""
-        specs, broken = {}, []
+    def _params(self, given: Mapping[str, str], ask: Ask | None) -> dict[str, Any]:
+        """The values of the params of all files."""
         fill_default = partial(_fill_key, {"env": os.environ})
-        for name, declared in self._table("params").items():
-            try:
-                specs[name] = declared_params.declare(name, declared, fill_default)
-            except Rejected as rejected:
-                broken.append(name)
-                self._report.add(self._locate, ("params", name), *rejected.faults)
+        for file in self._root.walk():
+            document = file.document
+            for name, declared in document.table("params", self._report).items():
+                try:
+                    file.specs[name] = declared_params.declare(name, declared, fill_default)
+                except Rejected as rejected:
+                    file.broken.add(name)
+                    self._report.add(document.locate, ("params", name), *rejected.faults)
+                    continue
+                if self._specs.setdefault(name, file.specs[name]) != file.specs[name]:
+                    fault = Fault("is declared differently in the file that includes this one")
+                    self._report.add(document.locate, ("params", name), fault)
+        broken = {name for file in self._root.walk() for name in file.broken}
         usable = {name: value for name, value in given.items() if name not in broken}
-        values, faults = declared_params.resolve(specs, usable)
-        self._report.add(self._locate, ("params",), *faults)
-        return values, {name: values.get(name, REPORTED) for name in (*specs, *broken)}
+        if not self._report:
+            usable = declared_params.ask_missing(self._specs, usable, ask)
+        values, faults = declared_params.resolve(self._specs, usable)
+        for fault in faults:
+            owner = next((file for file in self._root.walk() if fault.path[0] in file.specs), self._root)
+            self._report.add(owner.document.locate, ("params",), fault)
+        return values
 
-    def _env(self, scope: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    def _scope(self, file: _File, params: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+        """What expressions of a file may use: its own params, marked where they have none because of a fault."""
+        known = {name: params.get(name, REPORTED) for name in (*file.specs, *file.broken)}
+        return {"params": known, "env": os.environ}
+
+    def _settle(self, file: _File, params: Mapping[str, Any]) -> None:
+        """Read everything of a file but its units."""
+        document, filler = file.document, partial(_fill_key, self._scope(file, params))
+        given = document.table("workflow", self._report)
+        if file is not self._root:
+            given = {name: value for name, value in given.items() if name in INCLUDED_KEYS or name not in WORKFLOW_KEYS}
+        file.settings, faults = read_table(given, WORKFLOW_KEYS, filler)
+        self._report.add(document.locate, ("workflow",), *faults)
+        file.defaults = self._defaults(document)
+        scope = self._scope(file, params)
+        shared = Shared(
+            pools=self._named(document, "pools", pool, scope), tags=self._named(document, "tags", tag, scope)
+        )
+        if "secrets" in document.tables:
+            try:
+                file.secrets = secret_names(document.table("secrets", self._report))
+            except Rejected as rejected:
+                self._report.add(document.locate, ("secrets",), *rejected.faults)
+        shared.secrets.update(dict.fromkeys(file.secrets))
+        shared.tag_places.update(dict.fromkeys(shared.tags, document.locate))
+        for message in self._shared.merge(shared):
+            self._report.add(document.locate, (), Fault(message))
+
+    def _named(self, document: Document, section: str, parse: Callable[[Any], T], scope: Scope) -> dict[str, T]:
+        """The values of a table whose keys are names."""
+        found = {}
+        for name, value in document.table(section, self._report).items():
+            try:
+                found[label(name)] = parse(fill(value, scope, keep_type=True))
+            except Rejected as rejected:
+                self._report.add(document.locate, (section, name), *rejected.faults)
+        return found
+
+    def _notify(self, params: Mapping[str, Any]) -> Notify | None:
+        document = self._root.document
+        if "notify" not in document.tables:
+            return None
+        filler = partial(_fill_key, self._scope(self._root, params))
+        parsed, faults = read_table(document.table("notify", self._report), NOTIFY_KEYS, filler)
+        self._report.add(document.locate, ("notify",), *faults)
+        return Notify(**parsed)
+
+    # -- units -------------------------------------------------------------------------------------------
+
+    def _assemble(self, file: _File, params: Mapping[str, Any], options: RunOptions, most: int) -> Assembly:
+        document = file.document
+        env, scope = self._env(file, params), self._scope(file, params)
+        around = Surroundings(
+            params=scope["params"],
+            env=env,
+            directory=document.directory,
+            find=partial(self._find_function, document.directory),
+            pools=self._shared.slots,
+            cpus=options.cpus,
+            memory=options.memory,
+        )
+        made = Assembler(around, self._report).assemble(self._drafts(file), most)
+        made.known = made.known and file.complete and isinstance(document.tables.get("units", {}), dict)
+        for prefix, inner in file.included.items():
+            theirs = self._assemble(inner, params, options, most - len(made.units))
+            try:
+                made.extend(nested(theirs, prefix, env))
+            except InvalidWorkflow as error:
+                self._report.extend(error.problems)
+                made.known = False
+        return made
+
+    def _env(self, file: _File, params: Mapping[str, Any]) -> dict[str, str]:
+        """The variables of a file's units: those of its env_file, and [env] over them."""
+        document, scope = file.document, self._scope(file, params)
+        env, problems = read_env_files(file.settings.get("env_file", ()), document.directory)
+        self._report.extend(problems)
         try:
-            return variables(fill(self._table("env"), scope, keep_type=False))
+            given = document.table("env", self._report)
+            env |= variables(fill(given, {**scope, "env": {**os.environ, **env}}, keep_type=False))
         except Rejected as rejected:
-            self._report.add(self._locate, ("env",), *rejected.faults)
-            return {}
+            self._report.add(document.locate, ("env",), *rejected.faults)
+        check_secrets(file.secrets, env, document.locate, self._report)
+        return env
 
-    def _drafts(self) -> list[Draft]:
-        defaults = self._defaults()
+    def _drafts(self, file: _File) -> list[Draft]:
+        document = file.document
         drafts = []
-        for name, keys in self._table("units").items():
+        for name, keys in document.table("units", self._report).items():
             if not isinstance(keys, dict):
                 fault = expected("a table", keys, f"write a table [units.{name}] with the keys of the unit").faults
-                self._report.add(self._locate, ("units", name), *fault)
+                self._report.add(document.locate, ("units", name), *fault)
                 keys = {}
-            line = self._lines.line(("units", name))
-            source = Source(file=self._file, line=line)
-            drafts.append(Draft(name=name, keys=keys, source=source, locate=self._locate, defaults=defaults))
+            source = document.unit_source(name)
+            drafts.append(Draft(name=name, keys=keys, source=source, locate=document.locate, defaults=file.defaults))
         return drafts
 
-    def _defaults(self) -> dict[str, Any]:
+    def _defaults(self, document: Document) -> dict[str, Any]:
         """The defaults; checked here too, because a fault matters even where every unit has a value of its own."""
-        defaults = self._table("defaults")
+        defaults = document.table("defaults", self._report)
         ready = {name: value for name, value in defaults.items() if not has_expression(value) and name not in ACTIONS}
         _, faults = read_table(ready, DEFAULT_KEYS)
         faults += [
             Fault("cannot be a default", "write it in [units.NAME]", (name,)) for name in ACTIONS if name in defaults
         ]
-        self._report.add(self._locate, ("defaults",), *faults)
+        self._report.add(document.locate, ("defaults",), *faults)
         return {name: value for name, value in defaults.items() if name in DEFAULT_KEYS}
 
-    def _find_function(self, reference: str) -> Any:
-        if reference not in self._found:
+    def _find_function(self, directory: str, reference: str) -> Any:
+        if (directory, reference) not in self._found:
             try:
-                self._found[reference] = import_function(reference, self._directory)
+                self._found[directory, reference] = import_function(reference, directory)
             except Rejected as rejected:
-                self._found[reference] = rejected
-        found = self._found[reference]
+                self._found[directory, reference] = rejected
+        found = self._found[directory, reference]
         if isinstance(found, Rejected):
             raise found
         return found
 
 
-def _fill_key(scope: Mapping[str, Mapping[str, Any]], key: Key, value: Any) -> Any:
+def _fill_key(scope: Scope, key: Key, value: Any) -> Any:
     if key.templates is Templates.NONE:
         return value
     return fill(value, scope, keep_type=key.templates is Templates.VALUE)

@@ -1,0 +1,241 @@
+"""The last step: checks what only shows once all units are known, and makes the definition."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from qtui.core.errors import CircularDependencyError, InvalidWorkflow, Problem, did_you_mean
+from qtui.core.model import (
+    Brake,
+    ExecutionMode,
+    Notify,
+    QuantumUnit,
+    RunOptions,
+    WorkflowDefinition,
+)
+from qtui.core.plan import ExecutionPlan
+from qtui.definition.assemble import Assembly
+from qtui.definition.options import Overrides, build_options
+from qtui.definition.report import Locate, Report, shown_file
+from qtui.definition.values import Fault, Rejected, quoted
+from qtui.definition.workflow_keys import IDLE_KEYS, Pool
+
+_CHUNK = 1024
+"""How many units are looked for at a time; a bit of every unit for each of them is held in memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What the files of one workflow declare together, beside params and units; `tag_places` tell where tags are."""
+
+    pools: dict[str, Pool] = field(default_factory=dict)
+    tags: dict[str, Brake] = field(default_factory=dict)
+    secrets: dict[str, None] = field(default_factory=dict)
+    tag_places: dict[str, Locate] = field(default_factory=dict)
+
+    def merge(self, other: Shared) -> Iterator[str]:
+        """Take over what another one declares; yields what the two declare differently."""
+        for what, ours, theirs in (("pool", self.pools, other.pools), ("tag", self.tags, other.tags)):
+            yield from _merged(what, ours, theirs)
+        self.secrets.update(other.secrets)
+        self.tag_places.update({**other.tag_places, **self.tag_places})
+
+    @property
+    def slots(self) -> dict[str, int]:
+        """The sizes of the pools."""
+        return {name: pool.slots for name, pool in self.pools.items()}
+
+    @property
+    def brakes(self) -> dict[str, Brake]:
+        """The brakes on tags and pools, by scope."""
+        pools = {f"pool:{name}": pool.brake for name, pool in self.pools.items() if pool.brake is not None}
+        return {f"tag:{name}": brake for name, brake in self.tags.items()} | pools
+
+
+def _merged(what: str, ours: dict[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in theirs.items():
+        if ours.setdefault(name, value) != value:
+            yield f'both workflows declare the {what} "{name}", and differently'
+
+
+def options_of(
+    settings: Mapping[str, Any], overrides: Overrides | None, locate: Locate, report: Report
+) -> tuple[RunOptions, tuple[Problem, ...]]:
+    """The options of the run, and what to know of settings that nothing acts on."""
+    idle = [name for name in IDLE_KEYS if name in settings]
+    if settings.get("mode") is ExecutionMode.CUSTOM:
+        idle.insert(0, "mode")
+    advice = Report()
+    advice.add(locate, ("workflow",), *(Fault("has no effect yet in this version", None, (name,)) for name in idle))
+    try:
+        return build_options(settings, overrides), advice.problems
+    except Rejected as rejected:
+        report.add(locate, ("workflow",), *rejected.faults)
+        return RunOptions(), advice.problems
+
+
+def check_secrets(names: Iterable[str], env: Mapping[str, str], locate: Locate, report: Report) -> None:
+    """Report secrets that are not set in `env` or the process's environment, and those too short to be hidden."""
+    for place, name in enumerate(names):
+        value = env.get(name) or os.environ.get(name, "")
+        path = ("secrets", "names", f"[{place}]")
+        if not value:
+            hint = f"set {name} in the environment before the run"
+            report.add(locate, path, Fault(f"the variable {quoted(name)} is not set", hint, (), name))
+        elif len(value) < SHORTEST_SECRET:
+            message = f"the value of {quoted(name)} has less than {SHORTEST_SECRET} characters"
+            hint = "every place where they come in a row would be hidden; use a longer secret"
+            report.add(locate, path, Fault(message, hint, (), name))
+
+
+SHORTEST_SECRET = 4
+
+
+def finish(
+    *,
+    name: str,
+    description: str,
+    assembly: Assembly,
+    options: RunOptions,
+    shared: Shared,
+    params: Mapping[str, Any],
+    notify: Notify | None,
+    advice: Sequence[Problem],
+    directory: str,
+    source: str | None,
+    report: Report,
+) -> WorkflowDefinition:
+    """The definition of what was assembled, or InvalidWorkflow with everything that was reported or is found now."""
+    check_graph(assembly, options.mode, params, report, source=source)
+    if assembly.known:
+        _check_tags(shared, assembly.units, report)
+    report.raise_if_any()
+    options = replace(
+        options,
+        pools={**shared.slots, **dict.fromkeys(sorted(assembly.mutexes), 1)},
+        brakes={**options.brakes, **shared.brakes},
+    )
+    return WorkflowDefinition(
+        name=name,
+        description=description,
+        units=tuple(assembly.units),
+        options=options,
+        params=dict(params),
+        secrets=tuple(shared.secrets),
+        notify=notify,
+        directory=directory,
+        source=source,
+        advice=tuple(advice),
+    )
+
+
+def check_graph(
+    assembly: Assembly, mode: ExecutionMode, params: Mapping[str, Any], report: Report, *, source: str | None
+) -> None:
+    """Report unknown needs, duplicate ids, cycles, outputs that two units make, and conditions about other units.
+
+    Raises CircularDependencyError if a cycle is the only fault. `source` is where a fault of the whole workflow is.
+    If units are missing, only the names that needs share with params and outputs are checked.
+    """
+    for unit in assembly.units:
+        for need in unit.dependencies:
+            if need in params:
+                message = f"needs {quoted(need)}, which is also the name of a param"
+                hint = "rename one of them: both would be context[...]"
+                report.extend([Problem(message=message, where=str(unit.source), key=f"units.{unit.name}", hint=hint)])
+    _check_outputs(assembly, report)
+    if not assembly.known:
+        return
+    try:
+        plan = ExecutionPlan.build(assembly.units, default_mode=mode)
+    except CircularDependencyError as error:
+        if not report:
+            raise
+        report.extend(error.problems)
+    except InvalidWorkflow as error:
+        file = shown_file(source) if source else None
+        found = _by_family(assembly.units, error.problems)
+        report.extend(replace(each, where=each.where or file) for each in found)
+    else:
+        _check_conditions(plan, assembly, report)
+
+
+def _by_family(units: Sequence[QuantumUnit], problems: Iterable[Problem]) -> Iterator[Problem]:
+    """The problems with the names of families for those of their items, which makes equal ones one."""
+    names = {f"units.{unit.id}": f"units.{unit.name}" for unit in units}
+    for problem in problems:
+        yield replace(problem, key=names.get(problem.key or "", problem.key))
+
+
+def _check_outputs(assembly: Assembly, report: Report) -> None:
+    makers: dict[str, QuantumUnit] = {}
+    told = set()
+    for unit in assembly.units:
+        for output in unit.outputs:
+            path = os.path.normpath(os.path.join(unit.cwd or "", output))  # noqa: PTH118
+            first = makers.setdefault(path, unit)
+            # of two families with many items, one pair says it all
+            if first is unit or (pair := (first.name, unit.name)) in told:
+                continue
+            told.add(pair)
+            draft = assembly.drafts[unit.id]
+            message = f"{unit.id} makes {quoted(output)}, and so does {first.id}"
+            report.add(draft.locate, draft.path, Fault(message, None, ("outputs",), output))
+
+
+def _check_tags(shared: Shared, units: Sequence[QuantumUnit], report: Report) -> None:
+    used = {tag for unit in units for tag in unit.tags} if shared.tags else set()
+    for name, locate in shared.tag_places.items():
+        if name not in used:
+            hint = did_you_mean(name, used) or "remove it, or give units this tag"
+            report.add(locate, ("tags", name), Fault("no unit has this tag", hint))
+
+
+def _check_conditions(plan: ExecutionPlan, assembly: Assembly, report: Report) -> None:
+    """Units that a condition asks about must be above its own, or their ends would not be known in time."""
+    further: dict[int, list[tuple[int, str]]] = {}
+    for number, unit in enumerate(plan.table):
+        if unit.condition is None:
+            continue
+        needs = set(plan.needs[number])
+        for name in unit.condition.units:
+            asked = plan.named(number, name)
+            if not asked:
+                hint = did_you_mean(name, {plan.table[need].name for need in needs})
+                _tell(assembly, unit, name, "which is not a unit", hint, report)
+            for other in asked:
+                if other not in needs:
+                    further.setdefault(other, []).append((number, name))
+    for number, name in _not_above(plan, further):
+        _tell(assembly, plan.table[number], name, "which it does not need", "add it to needs", report)
+
+
+def _tell(assembly: Assembly, unit: QuantumUnit, name: str, wrong: str, hint: str | None, report: Report) -> None:
+    """Report that what a condition asks about the unit `name` makes no sense."""
+    draft = assembly.drafts[unit.id]
+    # as it is written in an included file: without the prefix
+    name = name.removeprefix(unit.name.removesuffix(draft.name))
+    key = "if" if "if" in draft.table else "condition"
+    path = (*draft.path, key) if key in draft.keys else ("defaults", key)
+    text = str(unit.condition)
+    at = max(text.find(f"units.{name}"), text.find(f'units."{name}"'))
+    fault = Fault(f"asks about {quoted(name)}, {wrong}", hint, (), text[at:] if at >= 0 else "")
+    report.add(draft.locate, path, fault)
+
+
+def _not_above(plan: ExecutionPlan, asked: Mapping[int, Sequence[tuple[int, str]]]) -> Iterator[tuple[int, str]]:
+    """Of units and the names by which others ask about them, those askers that do not need them in the end."""
+    targets = list(asked)
+    for start in range(0, len(targets), _CHUNK):
+        bits = {target: 1 << place for place, target in enumerate(targets[start : start + _CHUNK])}
+        above = [0] * len(plan)
+        for number in plan.order:
+            found = 0
+            for need in plan.needs[number]:
+                found |= above[need] | bits.get(need, 0)
+            above[number] = found
+        for target, bit in bits.items():
+            yield from (pair for pair in asked[target] if not above[pair[0]] & bit)

@@ -1,0 +1,39 @@
+"""What units ask for of pools and budgets, against what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from typing import Any
+
+from qtui.core.errors import did_you_mean
+from qtui.definition.drafts import Surroundings
+from qtui.definition.values import Fault, quoted, shown_size
+
+
+def slots_of(fields: Mapping[str, Any], declared: Container[str]) -> tuple[dict[str, int], set[str]]:
+    """The slots that a unit takes, those of its mutexes among them, and the pools that these mutexes are.
+
+    A mutex is the pool of its name, unless a declared pool has that name.
+    """
+    mutexes = [f"mutex {name}" if name in declared else name for name in fields.get("mutex", ())]
+    return {**fields.get("pools", {}), **dict.fromkeys(mutexes, 1)}, set(mutexes)
+
+
+def over_limits(fields: Mapping[str, Any], around: Surroundings) -> Iterator[Fault]:
+    """A fault for each pool that does not exist, and for each thing of which a unit asks for more than there is."""
+    for name, count in fields.get("pools", {}).items():
+        there = around.pools.get(name)
+        if there is None:
+            hint = did_you_mean(name, around.pools) or f"declare it in [pools]: {name} = {count}"
+            yield Fault(f"there is no pool {quoted(name)}", hint, ("pools",), name)
+        elif count > there:
+            yield Fault(f"asks for {count} slots of {quoted(name)}, which has {there}", None, ("pools",), name)
+    if "resources" not in fields:
+        return
+    cpus, memory = fields["resources"]
+    if around.cpus is not None and cpus > around.cpus:
+        message = f"asks for {cpus:g} cpus of {around.cpus:g}"
+        yield Fault(message, "set cpus in [workflow] if there are more", ("resources", "cpus"))
+    if around.memory is not None and memory > around.memory:
+        message = f"asks for {shown_size(memory)} of the memory_limit of {shown_size(around.memory)}"
+        yield Fault(message, None, ("resources", "memory"))
