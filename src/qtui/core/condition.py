@@ -112,12 +112,31 @@ class Condition:
             raise ConditionError(f"is a {kind}, neither true nor false", 0, "compare it with something")
         return cls(text, tree, tuple(dict.fromkeys(parser.units)))
 
+    def renamed(self, rename: Callable[[str], str]) -> Condition:
+        """The same condition with other names for the units it asks about."""
+        return Condition(self.text, _renamed(self.tree, rename), tuple(map(rename, self.units)))
+
     def holds(self, facts: Facts) -> bool:
         """Whether it is true, given what `facts` says of the units."""
         return bool(_evaluate(self.tree, facts))
 
     def __str__(self) -> str:
         return self.text
+
+
+def _renamed(node: Any, rename: Callable[[str], str]) -> Any:
+    match node:
+        case _Fact(unit, fact):
+            return _Fact(rename(unit), fact)
+        case _All(parts):
+            return _All(tuple(_renamed(part, rename) for part in parts))
+        case _Any(parts):
+            return _Any(tuple(_renamed(part, rename) for part in parts))
+        case _Not(part):
+            return _Not(_renamed(part, rename))
+        case _Comparison(left, sign, right):
+            return _Comparison(_renamed(left, rename), sign, _renamed(right, rename))
+    return node
 
 
 def _evaluate(node: Any, facts: Facts) -> Any:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from qtui.core.condition import Condition
 from qtui.core.model import FromUnit, QuantumUnit
 from qtui.core.plan import ExecutionPlan
 from qtui.definition.assemble import Assembly
@@ -34,7 +33,7 @@ def nested(inner: Assembly, prefix: str, env: Mapping[str, str]) -> Assembly:
             group=unit.group and rename(unit.group),
             dependencies=tuple(map(rename, needs.get(unit.id, unit.dependencies))),
             args={name: _renamed_argument(value, rename) for name, value in unit.args.items()},
-            condition=unit.condition and _renamed_condition(unit.condition, rename),
+            condition=unit.condition and unit.condition.renamed(rename),
             env={**env, **unit.env},
         )
         for unit in inner.units
@@ -60,20 +59,3 @@ def _without_stars(units: list[QuantumUnit]) -> dict[str, tuple[str, ...]]:
 
 def _renamed_argument(value: Any, rename: Rename) -> Any:
     return FromUnit(rename(value.need)) if isinstance(value, FromUnit) else value
-
-
-def _renamed_condition(condition: Condition, rename: Rename) -> Condition:
-    units = tuple(map(rename, condition.units))
-    return replace(condition, tree=_renamed_tree(condition.tree, rename), units=units)
-
-
-def _renamed_tree(node: Any, rename: Rename) -> Any:
-    """The tree with other names in its questions about units: nodes are named tuples, groups of nodes plain ones."""
-    fields = getattr(node, "_fields", None)
-    if fields == ("unit", "fact"):
-        return node._replace(unit=rename(node.unit))
-    if fields is not None:
-        return node._replace(**{name: _renamed_tree(getattr(node, name), rename) for name in fields})
-    if isinstance(node, tuple):
-        return tuple(_renamed_tree(part, rename) for part in node)
-    return node

@@ -144,12 +144,13 @@ class ExecutionContext(Mapping[str, Any]):
     # -- results -----------------------------------------------------------------------------------------
 
     def __getitem__(self, key: str) -> Any:
-        for need in self._facts.plan.declared[self._number]:
-            if need.name == key:
-                return self._value(need)
-        for number in self._facts.plan.needs[self._number]:
-            if self._facts.plan.table[number].id == key:
-                return self._result(number)
+        for name in self._meanings(key):
+            for need in self._facts.plan.declared[self._number]:
+                if need.name == name:
+                    return self._value(need)
+            for number in self._facts.plan.needs[self._number]:
+                if self._facts.plan.table[number].id == name:
+                    return self._result(number)
         if key == "params":
             return self._facts.params
         if key in self._facts.params:
@@ -158,6 +159,14 @@ class ExecutionContext(Mapping[str, Any]):
         raise NoResult(
             f'{self.unit.id} does not need "{key}", so it cannot see its result' + (f" ({hint})" if hint else "")
         )
+
+    def _meanings(self, key: str) -> Iterator[str]:
+        """What `key` may mean: a name as it is, or, for a unit of an included workflow, one beside the unit."""
+        yield key
+        inside = self.unit.id.partition("[")[0]
+        while "." in inside:
+            inside = inside.rpartition(".")[0]
+            yield f"{inside}.{key}"
 
     def __iter__(self) -> Iterator[str]:
         names = [need.name for need in self._facts.plan.declared[self._number]]
