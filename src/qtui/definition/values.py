@@ -238,7 +238,7 @@ def items(value: Any, what: str, parse: Callable[[Any], Any]) -> tuple[Any, ...]
 
 def names(value: Any) -> tuple[str, ...]:
     """The names of units, families and globs."""
-    return items(value, "a list of names", filled_text)
+    return items(value, "a list of names", label)
 
 
 def paths(value: Any) -> tuple[str, ...]:
