@@ -36,8 +36,8 @@ check: lint types layers test  ## all that a change must pass
 screenshots: $(VENV)/.installed  ## make the pictures in screenshots/ from real runs
 	$(BIN)/python screenshots/make.py
 
-soak: $(VENV)/.installed  ## the property tests of the core with 20,000 examples each
-	QTUI_HYPOTHESIS=soak $(BIN)/python -m pytest tests/core
+soak: $(VENV)/.installed  ## 20,000 examples of each property of the core, 60,000 mutants of the example files
+	QTUI_HYPOTHESIS=soak $(BIN)/python -m pytest tests/core tests/loaders/test_fuzzed_examples.py
 
 $(VENV)/.bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'

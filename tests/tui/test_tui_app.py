@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from scenes import TRACEBACK, diamond, failed, fan_out, finished, nightly, unit
@@ -11,6 +13,7 @@ from stage import MEDIUM, SMALL, staged
 from textual.events import MouseScrollUp
 
 from qtui.core.model import Argv, Call, QuantumUnit, RetryPolicy, RunOptions, UnitError
+from qtui.core.state import RunView
 from qtui.core.stimuli import (
     CancelRequested,
     PauseRequested,
@@ -18,6 +21,11 @@ from qtui.core.stimuli import (
     UnpauseRequested,
     WorkersStepRequested,
 )
+from qtui.tui import steering
+from qtui.tui.format import UNICODE
+from qtui.tui.screens.help import Help
+from qtui.tui.screens.question import Question
+from qtui.tui.widgets.lines import Lines
 
 # -- what is shown ---------------------------------------------------------------------------------------
 
@@ -433,3 +441,14 @@ async def test_the_wheel_scrolls_what_is_under_the_pointer() -> None:
         at = {"x": 1, "y": 1, "delta_x": 0, "delta_y": -1, "button": 0}
         log.post_message(MouseScrollUp(log, **at, shift=False, meta=False, ctrl=False))
         await stage.shows("end resumes")
+
+
+@pytest.mark.parametrize("make", [lambda view: Help(UNICODE), lambda view: Question(steering.leave(view), UNICODE)])
+async def test_a_screen_that_is_drawn_when_its_box_has_gone_breaks_nothing(make: Callable[[RunView], Any]) -> None:
+    """Keys may come faster than screens: what is closed before it is there is drawn once all the same."""
+    async with staged(diamond()) as stage:
+        screen = make(stage.session.view())
+        await stage.app.push_screen(screen)
+        await screen.query(Lines).remove()
+        screen.on_mount()
+        screen.on_resize()

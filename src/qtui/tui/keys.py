@@ -38,7 +38,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Key, ...]], ...]] = (
             Key("r", "run again (skips the wait of a retry)"),
             Key("R", "run all failed and canceled again"),
             Key("x", "cancel; again while it stops: kill"),
-            Key("a", "answer a unit that asks, let go of a brake"),
+            Key("a", "answer what asks, let go a brake"),
         ),
     ),
     (

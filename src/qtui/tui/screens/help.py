@@ -60,6 +60,8 @@ class Help(ModalScreen[None], inherit_bindings=False):
         self._draw()
 
     def _draw(self) -> None:
+        if not self.query("#help"):
+            return  # closed again before it was there: keys come faster than screens
         blocks = [self._block(name, [(key.keys, key.text) for key in keys]) for name, keys in GROUPS]
         states = self._states()
         width, height = self.app.size

@@ -59,6 +59,8 @@ class Question(ModalScreen[Do | None], inherit_bindings=False):
         self.dismiss(None)
 
     def _draw(self) -> None:
+        if not self.query("#question"):
+            return  # answered before it was there: keys come faster than screens
         width = max(20, min(_WIDTH, self.app.size.width - 4))
         inside = width - 4
         lines: list[Line] = [()]
