@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
+
+from core_resting import Watch, require
 
 from qtui.core.events import (
     UNIT_EVENTS,
+    CacheMissed,
+    ConfirmRequested,
     Event,
     LateResult,
     RunFinished,
@@ -15,6 +18,7 @@ from qtui.core.events import (
     RunStopping,
     RunUnpaused,
     UnitAbandoned,
+    UnitApproved,
     UnitCanceling,
     UnitFinished,
     UnitProgress,
@@ -27,17 +31,20 @@ from qtui.core.events import (
     WorkersChanged,
 )
 from qtui.core.machine import QUEUEING_LANES
-from qtui.core.model import FAILURES, LOST_LOOP, ExecutionMode, Outcome, RunOptions, RunState, UnitError, UnitState
-from qtui.core.plan import ExecutionPlan
+from qtui.core.model import FAILURES, LOST_LOOP, ExecutionMode, Outcome, RunState, UnitError, UnitState
 from qtui.core.scheduler import Scheduler
 from qtui.core.state import RunView, check_steps, fold
 from qtui.core.stimuli import (
+    ApproveRequested,
+    CacheChecked,
     CancelRequested,
     CancelRunRequested,
+    CheckCache,
     Decision,
     InterruptUnit,
     KillUnit,
     LateReturned,
+    ReleaseRequested,
     RetryRequested,
     StartUnit,
     Stimulus,
@@ -50,10 +57,14 @@ COMPLETED, CANCELED, SKIPPED = UnitState.COMPLETED, UnitState.CANCELED, UnitStat
 PENDING, READY, RETRYING = UnitState.PENDING, UnitState.READY, UnitState.RETRYING
 RUNNING, CANCELING = UnitState.RUNNING, UnitState.CANCELING
 
+WAITED = {"submitted", "started", "finished completed", "finished canceled", "reset"}
 FOLLOWERS = {
     "nothing": {"ready", "finished skipped", "finished canceled"},
     "reset": {"ready", "finished skipped", "finished canceled"},
-    "ready": {"submitted", "started", "finished completed", "finished canceled", "reset"},
+    "ready": WAITED | {"cachemissed", "confirmrequested"},
+    "cachemissed": WAITED | {"confirmrequested"},
+    "confirmrequested": {"approved", "finished canceled", "reset"},
+    "approved": WAITED,
     "submitted": {"started", "canceling", "retrying", "finished failed", "finished completed"},
     "started": {"canceling", "retrying", "finished completed", "finished failed"},
     "canceling": {"canceling", "retrying", "reset", "finished canceled", "finished timeout", "finished completed"},
@@ -62,181 +73,76 @@ FOLLOWERS = {
 }
 """What may follow a unit's event; written down anew here, not taken from the table of steps."""
 
-
-class Violation(AssertionError):
-    """An invariant does not hold."""
-
-
-def require(holds: bool, what: str) -> None:
-    if not holds:
-        raise Violation(what)
+HARDER = ("drain", "timeout", "stop", "interrupt")
 
 
 def word(event: Event | None) -> str:
     return "nothing" if event is None else type(event).__name__.removeprefix("Unit").lower()
 
 
-class Checker:
-    """Watches one run: `held` are the attempts that lanes have, `wake` is the time the timer is set for."""
-
-    def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
-        self.plan, self.options = plan, options
-        self.view = RunView.initial(plan)
-        self.held: dict[int, StartUnit] = {}
-        self.wake: float | None = None
-        self._now = 0.0
-        self._stimulus: Stimulus = TimerFired()
-        self._answer = ""
-        sequential = options.mode is ExecutionMode.SEQUENTIAL
-        workers = 1 if sequential else min(options.workers, options.max_workers)
-        self._most_abandoned = workers if options.max_abandoned is None else options.max_abandoned
+class Checker(Watch):
+    """Looks at every event of a run, and at what each stimulus led to."""
 
     def see(self, stimulus: Stimulus, now: float, decision: Decision, scheduler: Scheduler) -> None:
         """Raises Violation if `decision`, the scheduler's answer to `stimulus`, breaks an invariant."""
         before, held_before = self.view, dict(self.held)
+        self._waited += now - self._now if self._only_waits else 0.0
         self._stimulus, self._now = stimulus, now
-        self._answer = ""
-        if isinstance(stimulus, TimerFired):
-            self.wake = None
-        if isinstance(stimulus, UnitReturned):
-            self._returned(stimulus, decision)
-        if isinstance(stimulus, LateReturned):
-            said = [e for e in decision.events if isinstance(e, LateResult)]
-            require(len(said) == (tuple(stimulus) in before.left_behind), f"{stimulus} led to {said}")
+        self._answers(stimulus, decision)
         for event in decision.events:
             self._event(event)
         self._effects(decision, held_before)
         require(fold(before, decision.events) == self.view, "folding a batch differs from folding one by one")
-        self._arrays(scheduler)
+        self.check_rest(scheduler)
         self._wishes(before)
+        self._halts(before, decision)
         warned = [e for e in decision.events if isinstance(e, Warned) and e.message.startswith("stalled by")]
         require(len(warned) == (self.view.stalled and not before.stalled), f"stalled: {self.view.stalled}, {warned}")
-        for number in range(len(self.plan)):
-            self._resting(number)
-        self._timers()
-        self._progress()
 
-    # -- one event ---------------------------------------------------------------------------------------
+    # -- what an answer must be --------------------------------------------------------------------------
 
-    def _event(self, event: Event) -> None:
-        before = self.view
-        if isinstance(event, UNIT_EVENTS):
-            require(before.state in (RunState.RUNNING, RunState.PENDING), f"{event} while the run is {before.state}")
-            self._unit_event(event)
-        self.view = fold(before, [event])
-        require(not check_steps(before, self.view), f"illegal step: {check_steps(before, self.view)}")
-        match event:
-            case UnitSubmitted():
-                self._took_slot(event)
-            case UnitStarted() if not before.unit(event.unit).submitted:
-                self._took_slot(event)
-            case RunStarted() | WorkersChanged():
-                most = 1 if self.options.mode is ExecutionMode.SEQUENTIAL else self.options.max_workers
-                require(1 <= self.view.workers <= most, f"{self.view.workers} workers of {most}")
-            case RunStopping():
-                order = ("drain", "timeout", "stop", "interrupt")
-                harder = before.stopping is None or order.index(event.how) > order.index(before.stopping.how)
-                require(harder, f"{event} after {before.stopping}")
-            case UnitAbandoned():
-                keeps = len(before.left_behind) >= self._most_abandoned
-                require((event.worker > 0) == keeps, f"{event} beside {len(before.left_behind)} others")
-            case LateResult():
-                require((event.unit, event.attempt) in before.left_behind, f"{event} of an attempt that was not left")
-                require((event.worker > 0) == (before.stuck > 0), f"{event}, {before.stuck} slots are kept")
-                require(self.view.stuck == max(0, before.stuck - 1), f"{self.view.stuck} slots are kept after {event}")
-            case RunReopened():
-                require(before.state.ended, "a run that goes on was reopened")
-            case RunUnpaused():
-                require(before.paused, "unpaused without a pause")
-            case RunFinished():
-                self._run_finished(event)
+    def _answers(self, stimulus: Stimulus, decision: Decision) -> None:
+        match stimulus:
+            case TimerFired():
+                self.wake = None
+                if self.view.state is RunState.RUNNING:
+                    self.brakes.time(self._now, {number: self.view.begun[number].at for number in self.held})
+            case UnitReturned():
+                self._returned(stimulus, decision)
+            case LateReturned():
+                said = [e for e in decision.events if isinstance(e, LateResult)]
+                require(len(said) == (tuple(stimulus) in self.view.left_behind), f"{stimulus} led to {said}")
+            case CacheChecked():
+                self._cache_answered(stimulus, decision)
+            case ApproveRequested(units=numbers):
+                approved = {e.unit for e in decision.events if isinstance(e, UnitApproved)}
+                asked = set() if self.view.state.ended else self.asked() & set(numbers)
+                require(approved == asked, f"{stimulus} approved {approved} instead of {asked}")
+            case ReleaseRequested(scopes=scopes):
+                self.brakes.release(scopes or self.options.brakes, self._now)
+            case RetryRequested():
+                self._retried(decision)
             case _:
                 pass
 
-    def _unit_event(self, event: Any) -> None:
-        if isinstance(event, UnitProgress):
-            require(self.view.states[event.unit] is RUNNING, "progress of a unit that does not run")
+    def _retried(self, decision: Decision) -> None:
+        """What a person wants to run again lets go of the brakes that had stopped it."""
+        wanted = {event.unit for event in decision.events if isinstance(event, UnitReset)}
+        if decision.events and isinstance(decision.events[0], RunReopened):
+            wanted |= {number for number, state in enumerate(self.view.states) if not state.ended}
+        scopes = {scope for number in wanted for scope in self.rules.scopes[number]}
+        self.brakes.release([scope for scope in scopes if self.brakes.states[scope] == "stopped"], self._now)
+
+    def _cache_answered(self, stimulus: CacheChecked, decision: Decision) -> None:
+        number, generation, hit, reason = stimulus
+        if self.view.state.ended or number not in self._checking() or generation != self.view.generations[number]:
+            require(not decision.events, f"an answer that came too late led to {decision.events}")
             return
-        last = self.view.last[event.unit]
-        name = word(event) + (f" {event.state}" if isinstance(event, UnitFinished) else "")
-        require(name in FOLLOWERS[word(last)], f"{event} after {last}")
-        match event:
-            case UnitReady():
-                require(self._met(event.unit), f"{event} before its needs have completed")
-                if isinstance(last, UnitRetrying):
-                    require(self._due(last), f"{event} before the back-off of {last} is over")
-            case UnitSubmitted() | UnitStarted():
-                self._check_start(event)
-            case UnitReset():
-                require(event.generation == self.view.generations[event.unit] + 1, f"generation of {event}")
-            case UnitFinished():
-                self._check_end(event)
-            case _:
-                require(event.attempt == self.view.attempts[event.unit], f"attempt of {event}")
-
-    def _due(self, last: UnitRetrying) -> bool:
-        by_person = isinstance(self._stimulus, RetryRequested) and last.unit in self._stimulus.units
-        return by_person or self._now >= last.at + last.delay
-
-    def _check_start(self, event: UnitSubmitted | UnitStarted) -> None:
-        number, view = event.unit, self.view
-        lane = self.plan.lanes[number]
-        require(event.lane is lane, f"{event} in the wrong lane")
-        if isinstance(view.last[number], UnitSubmitted):
-            submitted = (view.attempts[number], view.begun[number].worker)
-            require((event.attempt, event.worker) == submitted, f"{event} is not the attempt that was submitted")
-            return
-        require((lane in QUEUEING_LANES) == isinstance(event, UnitSubmitted), f"{event} in the lane {lane}")
-        require(view.state is RunState.RUNNING and not view.paused and view.stopping is None, f"{event} now")
-        require(self._met(number), f"{event} before its needs have completed")
-        require(event.attempt == view.attempts[number] + 1, f"attempt of {event}")
-        tries = event.attempt - view.bases[number]
-        require(tries <= self.plan.table[number].retry.max + 1, f"{event} is try {tries}")
-        require(not self._haunted(number), f"{event} beside an abandoned attempt")
-        better = [v for v in self._waiting() if self._key(v) < self._key(number) and self._fits(v)]
-        require(not better, f"{event} before {better}")
-
-    def _check_end(self, event: UnitFinished) -> None:
-        number, view = event.unit, self.view
-        require(event.generation == view.generations[number], f"generation of {event}")
-        require(event.attempt == view.attempts[number], f"attempt of {event}")
-        if event.state is SKIPPED:
-            require(self._has_bad_need(number), f"{event} without a need that ended badly")
-        if view.states[number] is READY and event.state is COMPLETED:
-            without_work = self.plan.table[number].action is None or event.fallback
-            require(without_work, f"{event} of a unit that never started")
-
-    def _took_slot(self, event: UnitSubmitted | UnitStarted) -> None:
-        require(event.unit not in self.held, f"{event} beside another attempt of the unit")
-        taken = {start.worker for start in self.held.values()}
-        taken |= {left.worker for left in self.view.left_behind.values()}
-        require(event.worker >= 1 and event.worker not in taken, f"the slot of {event} is taken")
-        self.held[event.unit] = StartUnit(event.unit, event.attempt, event.lane, event.worker)
-        most = self.view.workers - self.view.stuck
-        require(len(self.held) <= most, f"{len(self.held)} units for {most} workers")
-        for lane, most in self._limits():
-            held = sum(start.lane is lane for start in self.held.values())
-            require(held <= most, f"{held} units in the lane {lane}")
-
-    def _run_finished(self, event: RunFinished) -> None:
-        view, states = self.view, set(self.view.states)
-        require(not self.held, f"the run finished before {self.held}")
-        unended = [state for state in view.states if not state.ended]
-        if view.stopping is not None and view.stopping.how == "interrupt" and unended:
-            expected, code = RunState.INTERRUPTED, 128 + view.stopping.signal
-        elif view.stopping is not None and view.stopping.how == "timeout" and CANCELED in states:
-            expected, code = RunState.FAILED, 124
-        elif CANCELED in states and (view.stopping is not None or not states & FAILURES):
-            expected, code = RunState.CANCELED, 130
-        elif states & FAILURES:
-            expected, code = RunState.FAILED, 1
+        first: Any = next(iter(decision.events), None)
+        if hit:
+            require(isinstance(first, UnitFinished) and first.cached and first.unit == number, f"a hit led to {first}")
         else:
-            expected, code = RunState.COMPLETED, 0
-        require((event.state, event.exit_code) == (expected, code), f"{event} instead of {expected}, {code}")
-        require(event.state is RunState.INTERRUPTED or not unended, f"the run finished with {unended}")
-        require(event.counts == {str(s): list(view.states).count(s) for s in states}, f"counts of {event}")
-
-    # -- what an answer must be --------------------------------------------------------------------------
+            require(first == CacheMissed(number, reason, self._now), f"a miss led to {first}")
 
     def _returned(self, stimulus: UnitReturned, decision: Decision) -> None:
         number = stimulus.unit
@@ -255,6 +161,14 @@ class Checker:
         said = f"{word(first)} {first.state}" if isinstance(first, UnitFinished) else word(first)
         fallback = isinstance(first, UnitFinished) and first.fallback
         require((said, fallback) == expected, f"{stimulus} led to {first} instead of {expected}")
+        how = {"finished completed": "succeeded", "finished canceled": "canceled", "reset": "canceled"}
+        how |= {"retrying": "retrying", "finished failed": "failed", "finished timeout": "failed"}
+        begun_at = self._now if said == "finished completed" and not fallback else self.view.begun[number].at
+        if not self.view.unit(number).submitted:
+            begun_at = self.view.begun[number].at
+        self.brakes.ended(
+            number, "failed" if fallback else how[said], getattr(first, "error", None), begun_at, self._now
+        )
 
     def _expected(self, number: int, outcome: Outcome) -> tuple[str, bool]:
         """What follows from the rules of ends: the event's word, and whether it is a fallback."""
@@ -270,15 +184,194 @@ class Checker:
         tries = self.view.attempts[number] - self.view.bases[number]
         again = tries <= unit.retry.max and unit.retry.covers(error) and not outcome.abandoned
         again = again or (error.type == LOST_LOOP and not outcome.abandoned)
-        if again and self._starts_more() and not self._has_bad_need(number):
+        if again and self._starts_more(number) and not self.rules.bad_need(self.view, number):
             return "retrying", False
         if unit.fallback is not None:
             return "finished completed", True
         return ("finished timeout" if reason else "finished failed"), False
 
-    def _starts_more(self) -> bool:
-        failing_fast = not self.options.keep_going and bool(FAILURES & set(self.view.states))
-        return self.view.stopping is None and not failing_fast
+    def _starts_more(self, number: int) -> bool:
+        """Whether a unit may be tried again, for all that the run and brakes say."""
+        stopping = self.view.stopping
+        if self.rules.handler(number):
+            return stopping is None or stopping.how != "interrupt"
+        failing_fast = not self.options.keep_going and bool(self.rules.failures(self.view))
+        stopped = any(self.brakes.states[scope] == "stopped" for scope in self.rules.scopes[number])
+        return stopping is None and not failing_fast and not stopped
+
+    # -- one event ---------------------------------------------------------------------------------------
+
+    def _event(self, event: Event) -> None:
+        before = self.view
+        if isinstance(event, UNIT_EVENTS):
+            require(before.state in (RunState.RUNNING, RunState.PENDING), f"{event} while the run is {before.state}")
+            self._unit_event(event)
+        self.view = fold(before, [event])
+        require(not check_steps(before, self.view), f"illegal step: {check_steps(before, self.view)}")
+        match event:
+            case UnitSubmitted():
+                self._took_slot(event)
+            case UnitStarted() if not before.unit(event.unit).submitted:
+                self._took_slot(event)
+            case UnitFinished():
+                ended = {i for i in self._items if all(self.view.states[n].ended for n in self.rules.members[i])}
+                self._items -= ended
+            case RunReopened():
+                require(before.state.ended, "a run that goes on was reopened")
+                self._waited = 0.0
+            case RunUnpaused():
+                require(before.paused, "unpaused without a pause")
+            case RunFinished():
+                self._run_finished(event)
+            case _:
+                self._run_event(event, before)
+        if isinstance(event, UnitSubmitted | UnitStarted):
+            self.brakes.began(event.unit)
+
+    def _run_event(self, event: Event, before: RunView) -> None:
+        match event:
+            case RunStarted() | WorkersChanged():
+                most = 1 if self.options.mode is ExecutionMode.SEQUENTIAL else self.options.max_workers
+                require(1 <= self.view.workers <= most, f"{self.view.workers} workers of {most}")
+            case RunStopping():
+                harder = before.stopping is None or HARDER.index(event.how) > HARDER.index(before.stopping.how)
+                require(harder, f"{event} after {before.stopping}")
+                require(event.how != "timeout" or self._now >= self._timeout_due(), f"{event} before its time")
+            case UnitAbandoned():
+                keeps = len(before.left_behind) >= self._most_abandoned
+                require((event.worker > 0) == keeps, f"{event} beside {len(before.left_behind)} others")
+            case LateResult():
+                require((event.unit, event.attempt) in before.left_behind, f"{event} of an attempt that was not left")
+                require((event.worker > 0) == (before.stuck > 0), f"{event}, {before.stuck} slots are kept")
+                require(self.view.stuck == max(0, before.stuck - 1), f"{self.view.stuck} slots are kept after {event}")
+            case _:
+                pass
+
+    def _unit_event(self, event: Any) -> None:
+        if isinstance(event, UnitProgress):
+            require(self.view.states[event.unit] is RUNNING, "progress of a unit that does not run")
+            return
+        number, said = event.unit, self._said[event.unit]
+        last = self.view.last[number]
+        name = word(event) + (f" {event.state}" if isinstance(event, UnitFinished) else "")
+        require(name in FOLLOWERS[word(last)], f"{event} after {last}")
+        match event:
+            case UnitReady():
+                self._check_ready(event, last)
+            case CacheMissed():
+                require(self.plan.table[number].cache is not None, f"{event} without a cache")
+            case ConfirmRequested():
+                wanted = self.rules.wants_answer(number) and not said & {"confirmrequested", "started", "submitted"}
+                require(wanted and (number not in self._checking()), f"{event} of nobody, or once more")
+            case UnitApproved():
+                require(isinstance(self._stimulus, ApproveRequested), f"{event} though nobody said so")
+            case UnitSubmitted() | UnitStarted():
+                self._check_start(event)
+            case UnitReset():
+                require(event.generation == self.view.generations[number] + 1, f"generation of {event}")
+                said.clear()
+                return
+            case UnitFinished():
+                self._check_end(event)
+            case _:
+                require(event.attempt == self.view.attempts[number], f"attempt of {event}")
+        said.add(word(event))
+
+    def _check_ready(self, event: UnitReady, last: Event | None) -> None:
+        number, view = event.unit, self.view
+        require(self.rules.met(view, number), f"{event} before its needs have ended well")
+        if isinstance(last, UnitRetrying):
+            by_person = isinstance(self._stimulus, RetryRequested) and number in self._stimulus.units
+            require(by_person or self._now >= last.at + last.delay, f"{event} before the back-off of {last} is over")
+            return
+        require(self.rules.holds(view, number), f"{event} though its condition is false")
+        if self.plan.table[number].when == "failure":
+            require(self.rules.blamed(view, number) is True, f"{event} though no need has failed")
+
+    def _check_start(self, event: UnitSubmitted | UnitStarted) -> None:
+        number, view = event.unit, self.view
+        lane, unit = self.plan.lanes[number], self.plan.table[number]
+        require(event.lane is lane, f"{event} in the wrong lane")
+        if isinstance(view.last[number], UnitSubmitted):
+            submitted = (view.attempts[number], view.begun[number].worker)
+            require((event.attempt, event.worker) == submitted, f"{event} is not the attempt that was submitted")
+            return
+        require((lane in QUEUEING_LANES) == isinstance(event, UnitSubmitted), f"{event} in the lane {lane}")
+        may = view.state is RunState.RUNNING and self.rules.may_start(view.stopping, view.paused, number)
+        require(may, f"{event} now")
+        require(self.rules.met(view, number), f"{event} before its needs have ended well")
+        require(event.attempt == view.attempts[number] + 1, f"attempt of {event}")
+        tries = event.attempt - view.bases[number]
+        require(tries <= unit.retry.max + 1, f"{event} is try {tries}")
+        require(not self._haunted(number), f"{event} beside an abandoned attempt")
+        said = self._said[number]
+        require("approved" in said or not self.rules.wants_answer(number), f"{event} though nobody has said yes")
+        require("cachemissed" in said or unit.cache is None, f"{event} before the cache was asked")
+        shut = self.rules.scopes[number] & self.brakes.shut()
+        require(not shut, f"{event} though its brakes hold: {shut}")
+        best = self._startable()
+        require(best[:1] == [number], f"{event} before {best}")
+
+    def _check_end(self, event: UnitFinished) -> None:
+        number, view = event.unit, self.view
+        require(event.generation == view.generations[number], f"generation of {event}")
+        require(event.attempt == view.attempts[number], f"attempt of {event}")
+        if event.state is SKIPPED:
+            self._check_skip(event)
+        tried = self._said[number] & {"submitted", "started"}
+        require(not (event.cached and tried), f"{event} though the unit has run")
+        if view.states[number] is READY and event.state is COMPLETED:
+            without_work = self.plan.table[number].action is None or event.fallback or event.cached
+            require(without_work, f"{event} of a unit that never started")
+            wanted = self.rules.wants_answer(number) and not event.cached and not event.fallback
+            require("approved" in self._said[number] or not wanted, f"{event} though nobody has said yes")
+
+    def _check_skip(self, event: UnitFinished) -> None:
+        number, view = event.unit, self.view
+        if event.cause.startswith("because "):
+            require(self.rules.bad_need(view, number), f"{event} without a need that ended badly")
+            return
+        require(self.rules.met(view, number), f"{event} before its needs have ended")
+        if event.cause.startswith("not if "):
+            require(not self.rules.holds(view, number), f"{event} though its condition is true")
+        else:
+            for_failures = self.plan.table[number].when == "failure"
+            require(for_failures and self.rules.blamed(view, number) is False, f"{event} though a need has failed")
+
+    def _took_slot(self, event: UnitSubmitted | UnitStarted) -> None:
+        require(event.unit not in self.held, f"{event} beside another attempt of the unit")
+        taken = {start.worker for start in self.held.values()}
+        taken |= {left.worker for left in self.view.left_behind.values()}
+        require(event.worker >= 1 and event.worker not in taken, f"the slot of {event} is taken")
+        self.held[event.unit] = StartUnit(event.unit, event.attempt, event.lane, event.worker)
+        most = self.view.workers - self.view.stuck
+        require(len(self.held) <= most, f"{len(self.held)} units for {most} workers")
+        if (item := self.plan.item_of[event.unit]) >= 0:
+            self._items.add(item)
+        used = self.rules.used(self.held, self._items)
+        over = {limit: amount for limit, amount in used.items() if amount > self.rules.capacity[limit]}
+        require(not over, f"{event}: held {over} of {self.rules.capacity}")
+
+    def _run_finished(self, event: RunFinished) -> None:
+        view, states = self.view, set(self.view.states)
+        require(not self.held, f"the run finished before {self.held}")
+        unended = [state for state in view.states if not state.ended]
+        failed = bool(self.rules.failures(view))
+        if view.stopping is not None and view.stopping.how == "interrupt" and unended:
+            expected, code = RunState.INTERRUPTED, 128 + view.stopping.signal
+        elif view.stopping is not None and view.stopping.how == "timeout" and CANCELED in states:
+            expected, code = RunState.FAILED, 124
+        elif CANCELED in states and (view.stopping is not None or not failed):
+            expected, code = RunState.CANCELED, 130
+        elif failed:
+            expected, code = RunState.FAILED, 1
+        else:
+            expected, code = RunState.COMPLETED, 0
+        require((event.state, event.exit_code) == (expected, code), f"{event} instead of {expected}, {code}")
+        require(event.state is RunState.INTERRUPTED or not unended, f"the run finished with {unended}")
+        require(event.counts == {str(s): list(view.states).count(s) for s in states}, f"counts of {event}")
+
+    # -- what a decision must have done ------------------------------------------------------------------
 
     def _wishes(self, before: RunView) -> None:
         match self._stimulus:
@@ -287,12 +380,7 @@ class Checker:
                     if not before.states[number].ended:
                         self._stops(number, kill=before.states[number] is CANCELING)
             case CancelRunRequested(how=how) if before.state is RunState.RUNNING:
-                interrupted = before.stopping is not None and before.stopping.how == "interrupt"
-                for number in range(len(self.plan)):
-                    if number in self.held:
-                        require(how != "stop" or self.view.states[number] is CANCELING, "a held unit was not stopped")
-                    else:
-                        require(interrupted or self.view.states[number].ended, "a waiting unit was not canceled")
+                self._stops_run(how, before)
             case _:
                 pass
 
@@ -302,6 +390,38 @@ class Checker:
             require(last.reason == "cancel" and (last.killing or not kill), f"a cancel led to {last}")
         else:
             require(self.view.states[number] in (CANCELED, SKIPPED), f"canceled, but {self.view.states[number]}")
+
+    def _stops_run(self, how: str, before: RunView) -> None:
+        """A cancel of the run spares handlers, unless the run had been told to end before."""
+        stopping, states = before.stopping, self.view.states
+        interrupted = stopping is not None and stopping.how == "interrupt"
+        told = stopping is not None and (stopping.how == "timeout" or HARDER.index(how) <= HARDER.index(stopping.how))
+        for number in range(len(self.plan)):
+            if self.rules.handler(number) and not told:
+                spared = states[number] is not CANCELED or before.states[number] is CANCELED
+                stopped = states[number] is CANCELING and before.states[number] is not CANCELING
+                require(spared and not stopped, f"a handler was {states[number]} with the run")
+            elif number in self.held:
+                require(how != "stop" or states[number] is CANCELING, "a held unit was not stopped")
+            else:
+                require(interrupted or states[number].ended, "a waiting unit was not canceled")
+
+    def _halts(self, before: RunView, decision: Decision) -> None:
+        """Where a run, a brake or failing fast has put an end to things, nothing waits but handlers."""
+        view, plain = self.view, [n for n in range(len(self.plan)) if not self.rules.handler(n) and n not in self.held]
+        waiting = [number for number in plain if not view.states[number].ended]
+        if view.state is RunState.RUNNING and view.stopping is not None and view.stopping.how != "interrupt":
+            require(not waiting, f"{waiting} still wait in a run that is ending")
+        if view.stopping is not None and view.stopping.how == "timeout":
+            running = [n for n in self.held if not self.rules.handler(n) and view.states[n] is not CANCELING]
+            require(not running, f"{running} still run after the run's timeout")
+        ended = [e for e in decision.events if isinstance(e, UnitFinished) and e.state in FAILURES]
+        if not self.options.keep_going and any(not self.plan.table[e.unit].allow_failure for e in ended):
+            require(not waiting, f"{waiting} still wait in a run that fails fast")
+        if view.state is RunState.RUNNING and view.stopping is None:
+            stopped = {scope for scope, state in self.brakes.states.items() if state == "stopped"}
+            left = [number for number in waiting if self.rules.scopes[number] & stopped]
+            require(not left, f"{left} still wait though a brake has stopped them")
 
     def _effects(self, decision: Decision, held_before: dict[int, StartUnit]) -> None:
         started = [start for number, start in self.held.items() if held_before.get(number) is not start]
@@ -315,100 +435,4 @@ class Checker:
         for effect in effects:
             if isinstance(effect, WakeAt):
                 self.wake = effect.at
-
-    # -- what holds between decisions --------------------------------------------------------------------
-
-    def _arrays(self, scheduler: Scheduler) -> None:
-        view = self.view
-        require(list(view.states) == scheduler._state, f"states: {list(view.states)} and {scheduler._state}")
-        require(list(view.attempts) == scheduler._attempt, "attempts differ")
-        require(list(view.bases) == scheduler._base, "attempts before this generation differ")
-        require(list(view.generations) == scheduler._generation, "generations differ")
-        require(view.counts == {state: list(view.states).count(state) for state in UnitState}, "counts differ")
-        holding = {n for n in range(len(self.plan)) if self._holds(n)}
-        require(holding == set(self.held), f"holding {holding}, lanes have {set(self.held)}")
-        require(view.active == len(self.held), f"{view.active} active, lanes have {len(self.held)}")
-
-    def _holds(self, number: int) -> bool:
-        return self.view.states[number] in (RUNNING, CANCELING) or self.view.unit(number).submitted
-
-    def _resting(self, number: int) -> None:
-        state, view = self.view.states[number], self.view
-        story = f"{self.plan.table[number].id} is {state}"
-        if state is SKIPPED:
-            require(self._has_bad_need(number), f"{story} though no need ended badly")
-        elif state is PENDING:
-            require(not self._has_bad_need(number), f"{story} though a need ended badly")
-            if view.state is RunState.RUNNING and view.stopping is None:
-                require(not self._met(number) or self._haunted(number), f"{story} though its needs have completed")
-        elif state is RETRYING or (state is READY and number not in self.held):
-            require(self._met(number), f"{story} though a need has not completed")
-
-    def _timers(self) -> None:
-        if self.view.state is not RunState.RUNNING:
-            return
-        due = min(self._dues(), default=None)
-        if due is None:
-            return
-        require(self.wake is not None and self.wake <= due, f"woken at {self.wake}, but due at {due}")
-        if isinstance(self._stimulus, TimerFired):
-            require(due > self._now, f"what was due at {due} is not done at {self._now}")
-
-    def _dues(self) -> Iterator[float]:
-        stopping = self.view.stopping
-        if self.options.timeout is not None and (stopping is None or stopping.how == "drain"):
-            assert self.view.opened_at is not None
-            yield self.view.opened_at + self.options.timeout
-        for number, unit in enumerate(self.plan.table):
-            last, begun = self.view.last[number], self.view.begun[number]
-            match self.view.states[number]:
-                case UnitState.RETRYING:
-                    yield last.at + last.delay
-                case UnitState.RUNNING if unit.timeout is not None:
-                    yield begun.at + unit.timeout
-                case UnitState.CANCELING if not last.killing:
-                    yield last.at + (self.options.grace if unit.grace is None else unit.grace)
-
-    def _progress(self) -> None:
-        """Something goes on, or a person must act; and no worker idles beside a unit that could start."""
-        view = self.view
-        if view.state is not RunState.RUNNING:
-            return
-        require(view.ended < len(self.plan), "all units have ended, the run goes on")
-        waiting = self._waiting()
-        if view.stopping is not None:
-            require(bool(self.held), "the run was told to end, nothing runs, and it goes on")
-        else:
-            more = bool(waiting) if view.paused else False
-            going = bool(self.held) or more or RETRYING in view.states
-            require(going or self._waits_for_late_results(), f"deadlock: {list(view.states)}")
-        if not view.paused and view.stopping is None and len(self.held) + view.stuck < view.workers:
-            idle = [number for number in waiting if self._fits(number)]
-            require(not idle, f"a worker idles beside {idle}")
-
-    def _waits_for_late_results(self) -> bool:
-        return self.view.stuck > 0 or any(self._haunted(number) for number in range(len(self.plan)))
-
-    def _haunted(self, number: int) -> bool:
-        return any(unit == number for unit, _ in self.view.left_behind)
-
-    def _waiting(self) -> list[int]:
-        return [n for n, state in enumerate(self.view.states) if state is READY and n not in self.held]
-
-    def _fits(self, number: int) -> bool:
-        lane = self.plan.lanes[number]
-        held = sum(start.lane is lane for start in self.held.values())
-        return all(held < most for limited, most in self._limits() if limited is lane)
-
-    def _limits(self) -> tuple[tuple[ExecutionMode, int], ...]:
-        return ((ExecutionMode.SEQUENTIAL, 1), (ExecutionMode.ASYNC, self.options.max_async))
-
-    def _key(self, number: int) -> tuple[int, int, int]:
-        return (-self.plan.table[number].priority, -self.plan.ranks[number], number)
-
-    def _met(self, number: int) -> bool:
-        return all(self.view.states[need] is COMPLETED for need in self.plan.needs[number])
-
-    def _has_bad_need(self, number: int) -> bool:
-        states = (self.view.states[need] for need in self.plan.needs[number])
-        return any(state.ended and state is not COMPLETED for state in states)
+        self.checks += [effect for effect in effects if isinstance(effect, CheckCache)]

@@ -1,18 +1,32 @@
-"""The mutation list: schedulers with one planted bug each, which a checker worth its name must find."""
+"""Schedulers with one planted bug each, which a checker worth its name must find: steps of units, and the run."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import Any
 
 from qtui.core.events import UnitFinished
 from qtui.core.model import LOST_LOOP, Outcome, RunState, UnitError, UnitState
 from qtui.core.scheduler import Scheduler
-from qtui.core.stimuli import Decision, LateReturned, Stimulus, TimerFired, UnitReturned, WakeAt
+from qtui.core.stimuli import (
+    Decision,
+    LateReturned,
+    Stimulus,
+    TimerFired,
+    UnitReturned,
+    WakeAt,
+)
+
+
+def mutants(module: str) -> list[type[Scheduler]]:
+    """The schedulers that a module defines."""
+    kinds = [kind for kind in vars(sys.modules[module]).values() if isinstance(kind, type)]
+    return [kind for kind in kinds if issubclass(kind, Scheduler) and kind.__module__ == module]
 
 
 class ForgetsToSkip(Scheduler):
-    def _skip_below(self, number: int, now: float) -> None:
+    def _skip_for(self, number: int, need: int, now: float) -> None:
         pass
 
 
@@ -106,8 +120,8 @@ class RetriesAtOnce(Scheduler):
 
 
 class RetriesThoughItFailsFast(Scheduler):
-    def _starts_more(self) -> bool:
-        return self._stopping is None
+    def _starts_more(self, number: int) -> bool:
+        return self._handler[number] or self._stopping is None
 
 
 class ForgetsToFailFast(Scheduler):
@@ -156,7 +170,7 @@ class LeavesDependentsReady(Scheduler):
 
 
 class StrandsWaitingUnitsAtTheEnd(Scheduler):
-    def _cancel_waiting(self, cause: str, now: float) -> None:
+    def _cancel_waiting(self, *args: Any, **keys: Any) -> None:
         pass
 
 
@@ -169,19 +183,32 @@ class EndsTwice(Scheduler):
 class ForgetsPriorities(Scheduler):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._ready._keys = [(0, 0, number) for number in range(len(self._plan))]
+        self._limits._keys = [(0, 0, number) for number in range(len(self._plan))]
+        self._limits.straight = [((0, 0, number), terms) for number, (_, terms) in enumerate(self._limits.straight)]
 
 
 class ForgetsTheLimitsOfLanes(Scheduler):
+    """Of the limits that `LIMITED` names."""
+
+    LIMITED: tuple[str, ...] = ("lane ",)
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._ready._free = dict.fromkeys(self._ready._free, 100)
+        self._ready._free.update({limit: 10**9 for limit in self._ready._free if limit.startswith(self.LIMITED)})
 
 
-class NeverGivesALaneBack(Scheduler):
+class ForgetsPools(ForgetsTheLimitsOfLanes):
+    LIMITED = ("pool ",)
+
+
+class ForgetsCoresAndMemory(ForgetsTheLimitsOfLanes):
+    LIMITED = ("cpus", "memory")
+
+
+class NeverGivesBack(Scheduler):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._ready.give_back = lambda number: None  # type: ignore[method-assign]
+        self._ready.give_back = lambda terms: None  # type: ignore[method-assign]
 
 
 class EndsWhatASignalCut(Scheduler):
@@ -203,8 +230,8 @@ class WakesUnitsOfAFinishedRun(Scheduler):
 
 
 class FinishesTooEarly(Scheduler):
-    def _end_waiting(self, *args: Any) -> None:
-        super()._end_waiting(*args)
+    def _end_waiting(self, *args: Any, **keys: Any) -> None:
+        super()._end_waiting(*args, **keys)
         self._open -= 1
 
 
@@ -254,83 +281,4 @@ class StallsInSilence(Scheduler):
         return False
 
 
-DECIDING_WRONG = [kind for kind in list(globals().values()) if isinstance(kind, type) and kind.__base__ is Scheduler]
-
-
-class RestoresNoTimers(Scheduler):
-    @classmethod
-    def restore(cls, *args: Any) -> Scheduler:
-        scheduler = super().restore(*args)
-        scheduler._timers = []
-        return scheduler
-
-
-class RestoresNoHeldUnits(Scheduler):
-    @classmethod
-    def restore(cls, *args: Any) -> Scheduler:
-        scheduler = super().restore(*args)
-        scheduler._active = 0
-        return scheduler
-
-
-class RestoresOtherSlots(Scheduler):
-    @classmethod
-    def restore(cls, *args: Any) -> Scheduler:
-        scheduler = super().restore(*args)
-        scheduler._free_slots = []
-        return scheduler
-
-
-class RestoresNoReasons(Scheduler):
-    @classmethod
-    def restore(cls, *args: Any) -> Scheduler:
-        scheduler = super().restore(*args)
-        scheduler._reason = ["cancel" if reason else "" for reason in scheduler._reason]
-        return scheduler
-
-
-class RestoresNoLimits(Scheduler):
-    @classmethod
-    def restore(cls, *args: Any) -> Scheduler:
-        scheduler = super().restore(*args)
-        scheduler._ready._free = {"sequential": 1, "async": scheduler._options.max_async}
-        return scheduler
-
-
-class RestoresAFreshBudget(Scheduler):
-    @classmethod
-    def restore(cls, *args: Any) -> Scheduler:
-        scheduler = super().restore(*args)
-        scheduler._base = list(scheduler._attempt)
-        return scheduler
-
-
-class RestoresNoPause(Scheduler):
-    @classmethod
-    def restore(cls, *args: Any) -> Scheduler:
-        scheduler = super().restore(*args)
-        scheduler._paused = False
-        return scheduler
-
-
-class RestoresNothingLeftBehind(Scheduler):
-    @classmethod
-    def restore(cls, *args: Any) -> Scheduler:
-        scheduler = super().restore(*args)
-        scheduler._left_behind = {}
-        return scheduler
-
-
-class RestoresTheFirstTarget(Scheduler):
-    @classmethod
-    def restore(cls, *args: Any) -> Scheduler:
-        scheduler = super().restore(*args)
-        scheduler._target = min(scheduler._options.workers, scheduler._max_workers)
-        return scheduler
-
-
-RESTORING_WRONG = [
-    kind
-    for kind in list(globals().values())
-    if isinstance(kind, type) and kind.__base__ is Scheduler and kind not in DECIDING_WRONG
-]
+STEPPING_WRONG = mutants(__name__)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
-from core_checker import Checker, Violation, require
+from core_checker import Checker
 from core_driver import COMMAND, COROUTINE, SUCCESS, WORK
+from core_resting import Violation, require
 
+from qtui.core.condition import Condition
 from qtui.core.machine import QUEUEING_LANES
 from qtui.core.model import (
     LOST_LOOP,
+    Brake,
+    CachePolicy,
     ExecutionMode,
     Fallback,
     Outcome,
@@ -19,11 +25,14 @@ from qtui.core.model import (
     RunState,
     UnitError,
     UnitState,
+    When,
 )
 from qtui.core.plan import ExecutionPlan
 from qtui.core.scheduler import Scheduler
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
+    ApproveRequested,
+    CacheChecked,
     CancelRequested,
     CancelRunRequested,
     Decision,
@@ -31,6 +40,7 @@ from qtui.core.stimuli import (
     LateReturned,
     PauseRequested,
     ProgressReported,
+    ReleaseRequested,
     RetryRequested,
     RunRequested,
     StartUnit,
@@ -45,7 +55,7 @@ from qtui.core.stimuli import (
 )
 
 LANES = ("thread", "thread", "command", "command", "async", "sequential", "milestone")
-FREE_STEPS, LAST_STEPS, WISHES = 60, 200, 6
+FREE_STEPS, LAST_STEPS, WISHES = 60, 400, 6
 
 LOST = Outcome(error=UnitError("lost", "the worker died"))
 ABANDONED = Outcome(error=UnitError("timeout", "left behind"), abandoned=True)
@@ -55,6 +65,8 @@ STOPPED = Outcome(canceled=True)
 LOOP_LOST = Outcome(error=UnitError(LOST_LOOP, "another unit blocked its loop"))
 LEFT_LOOP = LOOP_LOST._replace(abandoned=True)
 OUTCOMES = (SUCCESS, SUCCESS, SUCCESS, SUCCESS, ERROR, ERROR, EXIT_3, LOST, ABANDONED, STOPPED, LOOP_LOST, LEFT_LOOP)
+
+SCOPES = ("", "", "tag:t", "group:g", "pool:b", "pool:rolling")
 
 
 def random_unit(rng: Random, name: str, needs: tuple[str, ...]) -> QuantumUnit:
@@ -70,19 +82,73 @@ def random_unit(rng: Random, name: str, needs: tuple[str, ...]) -> QuantumUnit:
         timeout=rng.choice((None, None, 2.0)),
         grace=rng.choice((None, 0.0)),
         priority=rng.choice((0, 0, 1)),
-        fallback=rng.choice((None, None, None, Fallback(0))),
+        fallback=rng.choice((None, None, Fallback(0))),
+        allow_failure=rng.randrange(5) == 0,
+        when=rng.choice(WHENS) if needs else "success",
+        condition=random_condition(rng, needs) if rng.randrange(4) == 0 else None,
+        tags=frozenset("t") if rng.randrange(2) else frozenset(),
+        pools=rng.choice(({}, {}, {"a": 1}, {"b": 1}, {"b": 2}, {"a": 1, "b": 1})),
+        cpus=rng.choice((0.0, 0.0, 0.5, 1.0, 1.5)),
+        memory=rng.choice((0, 0, 0, 2, 3)),
+        cache=CachePolicy() if rng.randrange(5) == 0 else None,
+        confirm="Really?" if rng.randrange(6) == 0 else "",
     )
 
 
-def random_plan(rng: Random, mode: ExecutionMode) -> ExecutionPlan:
-    """Up to seven units, each needing some of the ones drawn before it; declared in any order."""
+WHENS: tuple[When, ...] = ("success", "success", "success", "failure", "always")
+
+
+def random_condition(rng: Random, needs: Sequence[str]) -> Condition:
+    if not needs:
+        return Condition.parse("params.full", {"params": {"full": rng.randrange(2) == 0}})
+    asked = ("state == 'completed'", "state in ['failed', 'canceled', 'mixed']")
+    fact = rng.choice((*asked, "fallback", "fallback", "cached"))
+    return Condition.parse(f"{rng.choice(('', 'not '))}units.{rng.choice(needs)}.{fact}", {})
+
+
+def random_plan(rng: Random, options: RunOptions) -> ExecutionPlan:
+    """Up to seven steps, each needing some of the ones drawn before it; declared in any order.
+
+    Sometimes up to three of the steps are of a group with two items.
+    """
     names = [f"u{number}" for number in range(rng.randint(2, 7))]
-    units = []
+    grouped = set(rng.sample(names, min(len(names), rng.randint(2, 3)))) if rng.randrange(3) == 0 else set()
+    density = rng.choice((0, 1, 2, 2))
+    steps: list[QuantumUnit] = []
+    joins: set[str] = set()  # units outside of the group that wait for all its items
     for number, name in enumerate(names):
-        needs = tuple(other for other in names[:number] if rng.randrange(5) < 2)
-        units.append(random_unit(rng, name, needs))
+        needs = tuple(other for other in names[:number] if rng.randrange(5) < density)
+        if name in grouped:
+            # an item that holds something must not wait for items that wait for what it holds
+            needs = tuple(other for other in needs if other not in joins or not options.group_pools)
+        elif not joins.isdisjoint(needs) or not grouped.isdisjoint(needs):
+            joins.add(name)
+        steps.append(random_unit(rng, name, needs))
+    if names[-1] not in grouped and rng.randrange(4) == 0:
+        steps[-1] = replace(steps[-1], dependencies=("*",), condition=None, when=rng.choice(("failure", "always")))
+    above = above_any(steps, grouped)
+    units: list[QuantumUnit] = []
+    for unit in steps:
+        if unit.id in grouped:
+            pools = rng.choice((unit.pools, {**unit.pools, "inner": 1}))
+            item = replace(unit, family=unit.id, group="g", pools=pools)
+            units += [replace(item, id=f"{unit.id}[{label}]", item=f"[{label}]") for label in "xy"]
+        elif unit.id not in above and rng.randrange(4) == 0:
+            # what an item waits for must not wait for what the item holds
+            units.append(replace(unit, pools={**unit.pools, "rolling": 1}))
+        else:
+            units.append(unit)
     rng.shuffle(units)
-    return ExecutionPlan.build(units, default_mode=mode)
+    return ExecutionPlan.build(units, default_mode=options.mode)
+
+
+def above_any(steps: Sequence[QuantumUnit], names: set[str]) -> set[str]:
+    """These steps and all that they need, directly or not."""
+    found = set(names)
+    for unit in reversed(steps):
+        if unit.id in found:
+            found |= set(unit.dependencies)
+    return found
 
 
 def random_options(rng: Random) -> RunOptions:
@@ -93,8 +159,24 @@ def random_options(rng: Random) -> RunOptions:
         keep_going=rng.randrange(4) > 0,
         grace=1.0,
         timeout=rng.choice((None, None, None, 6.0)),
-        max_abandoned=rng.choice((None, 0, 1)),
+        max_abandoned=rng.choice((None, 0, 0, 1)),
+        pools={"a": 1, "b": 2, "rolling": rng.randint(1, 2), "inner": 1},
+        group_pools=rng.choice(({}, {"g": {"rolling": 1}}, {"g": {"rolling": 1, "inner": 1}})),
+        cpus=rng.choice((None, 1.5, 2.0)),
+        memory=rng.choice((None, 4)),
+        brakes={rng.choice(SCOPES): random_brake(rng) for _ in range(rng.choice((0, 1, 1, 2)))},
+        handler_timeout=rng.choice((0.0, 2.0, 60.0)),
+        approved=rng.choice(((), ("u1*",))),
         mode=ExecutionMode.SEQUENTIAL if rng.randrange(8) == 0 else ExecutionMode.AUTO,
+    )
+
+
+def random_brake(rng: Random) -> Brake:
+    return Brake(
+        count=rng.choice((1, 1, 2)),
+        same=rng.randrange(2) == 0,
+        then=rng.choice(("pause", "pause", "stop")),
+        probe=rng.choice((None, 1.0, 1.0)),
     )
 
 
@@ -107,7 +189,7 @@ class World:
     def __init__(self, rng: Random, kind: type[Scheduler] = Scheduler, *, twins: bool = False) -> None:
         self._rng, self._kind, self._twins = rng, kind, twins
         self._options = random_options(rng)
-        self._plan = random_plan(rng, self._options.mode)
+        self._plan = random_plan(rng, self._options)
         self._scheduler = kind(self._plan, self._options)
         self._twin: Scheduler | None = None
         self._checker = Checker(self._plan, self._options)
@@ -148,7 +230,7 @@ class World:
         require(self.view.state.ended, f"the run does not come to an end: {self.view.state}")
 
     def _post(self, stimulus: Stimulus) -> None:
-        if self._twins and self._rng.randrange(4) == 0:
+        if self._twins and self._rng.randrange(3) == 0:
             self._twin = self._kind.restore(self._plan, self._options, self.view)
         held = self._checker.held
         if isinstance(stimulus, UnitReturned) and stimulus.unit in held:
@@ -166,7 +248,8 @@ class World:
         held = list(self._checker.held.values())
         unbegun = [start for start in held if self.view.unit(start.unit).submitted]
         kinds = ["return"] * 5 * bool(held) + ["begin"] * 3 * bool(unbegun)
-        kinds += ["late"] * bool(self.view.left_behind)
+        kinds += ["late"] * bool(self.view.left_behind) + ["cache"] * 2 * bool(self._checker.checks)
+        kinds += ["answer"] * bool(self._checker.asked())
         kinds += ["timer"] * 2 * (self._checker.wake is not None) + ["wish"] * 2 * (self._wishes > 0)
         if not kinds:
             return None
@@ -182,6 +265,10 @@ class World:
                 return self._timer()
             case "late":
                 return self._late()
+            case "cache":
+                return self._cache()
+            case "answer":
+                return ApproveRequested((self._rng.choice(sorted(self._checker.asked())),))
             case "wish":
                 self._wishes -= 1
                 return self._wish()
@@ -197,7 +284,20 @@ class World:
             return self._return(self._rng.choice(held))
         if self.view.left_behind:
             return self._late()
-        return self._timer() if self._checker.wake is not None else None
+        kinds: list[Stimulus] = [ApproveRequested((number,)) for number in sorted(self._checker.asked())]
+        if any(brake.state in ("held", "probing") for brake in self.view.brakes.values()):
+            kinds.append(ReleaseRequested())
+        if self._checker.checks:
+            return self._cache()
+        if self._checker.wake is not None and (not kinds or self._rng.randrange(2)):
+            return self._timer()
+        return self._rng.choice(kinds) if kinds else None
+
+    def _cache(self) -> CacheChecked:
+        """An answer, however late, to one of the questions to the cache."""
+        check = self._checker.checks.pop(self._rng.randrange(len(self._checker.checks)))
+        hit = self._rng.randrange(3) == 0
+        return CacheChecked(check.unit, check.generation, hit, "same as before" if hit else "changed")
 
     def _late(self) -> LateReturned:
         return LateReturned(*self._rng.choice(list(self.view.left_behind)))
@@ -220,6 +320,7 @@ class World:
             ProgressReported(number, attempt, 1.0, 2.0),
             ProgressReported(number, attempt - 1, 1.0, 2.0),
             LateReturned(number, attempt),
+            CacheChecked(number, self.view.generations[number] - 1, True, "stale"),
             UnitBegan(number, attempt if self.view.plan.lanes[number] in QUEUEING_LANES else attempt - 1),
             *(UnitReturned(past.unit, past.attempt, SUCCESS) for past in self._past[-3:]),
         ]
@@ -227,15 +328,20 @@ class World:
 
     def _wish(self) -> Stimulus:
         some = tuple(sorted({self._rng.randrange(len(self._plan)) for _ in range(self._rng.randint(1, 2))}))
+        if self.view.state.ended and self._rng.randrange(2) == 0:
+            return RetryRequested(some)
         if self._rng.randrange(5) == 0:
             return self._rng.choice((CancelRunRequested("drain"), CancelRunRequested("stop"), InterruptRequested(15)))
         kinds: tuple[Stimulus, ...] = (
             CancelRequested(some),
             CancelRequested(some),
             RetryRequested(some),
+            RetryRequested(some),
             RetryRequested(some, "dependents"),
             PauseRequested(),
             UnpauseRequested(),
+            ApproveRequested(some),
+            ReleaseRequested(tuple(self.view.brakes)[:1]),
             WorkersRequested(self._rng.randint(0, 4)),
         )
         return self._rng.choice(kinds)

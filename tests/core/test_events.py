@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 from qtui.core.events import (
     CLASSES,
     NAMES,
+    BrakeChanged,
+    CacheMissed,
+    ConfirmRequested,
     Event,
     LateResult,
     RunFinished,
@@ -24,6 +27,7 @@ from qtui.core.events import (
     RunStopping,
     RunUnpaused,
     UnitAbandoned,
+    UnitApproved,
     UnitCanceling,
     UnitFinished,
     UnitProgress,
@@ -38,7 +42,7 @@ from qtui.core.events import (
     to_plain,
 )
 from qtui.core.model import Call, ExecutionMode, RetryPolicy, RunState, UnitError, UnitState
-from qtui.core.ready import ReadyQueue
+from qtui.core.ready import FREE, Key, ReadyQueue, Terms
 
 PLAN = plan_of(unit("a", family="fam"), unit("b", "a", action=COMMAND))
 ERROR = UnitError("ValueError", "wrong \x1b[31m", "  File x", None, ("Exception", "BaseException"))
@@ -51,6 +55,9 @@ EVENTS: list[Event] = [
     RunReopened(2.75, "retried by you"),
     RunStopping(3.0, "interrupt", "interrupted", 15),
     UnitReady(0, 3.5),
+    CacheMissed(0, "input a.csv changed", 3.5),
+    ConfirmRequested(0, "Publish?", 3.5),
+    UnitApproved(0, "approved by you", 3.75),
     UnitSubmitted(1, 1, ExecutionMode.COMMAND, 2, 4.0),
     UnitStarted(1, 1, ExecutionMode.COMMAND, 2, 4711, 4.5),
     UnitRetrying(0, 2, 0.5, EXIT, 5.0),
@@ -61,6 +68,8 @@ EVENTS: list[Event] = [
     UnitProgress(0, 3, 10.0, 0.0, "halfway", 6.5),
     UnitFinished(0, 3, 2, UnitState.FAILED, 7.0, 1.25, ERROR, "", False, False, True, {"rows": 12}),
     UnitFinished(1, 0, 1, UnitState.SKIPPED, 7.0, cause="because a"),
+    UnitFinished(1, 0, 1, UnitState.CANCELED, 7.0, cause="fail-fast: a failed", because=0),
+    BrakeChanged("tag:net", "held", 3, "exit 7", "3 failures in a row", 7.25),
     WorkersChanged(8, "set by you", 7.5),
     Warned(-1, "disk is almost full", 8.0),
     Warned(1, "strange", 8.0),
@@ -247,36 +256,71 @@ def test_coroutine_functions_are_known_as_such() -> None:
 
 # -- the ready queue -------------------------------------------------------------------------------------
 
+TERMS = [
+    FREE,
+    Terms(),
+    Terms((("x", 1),)),
+    Terms((("y", 1),)),
+    Terms((("y", 3),)),
+    Terms((("x", 1), ("y", 2))),
+    Terms((), ("p",)),
+    Terms((("y", 2),), ("p",)),
+    Terms((("x", 1),), ("p", "q")),
+]
+
+
+def first_allowed(waiting: dict[int, tuple[Key, Terms]], free: dict[str, int], passes: dict[str, int]) -> int | None:
+    """The best unit that finds enough of all it holds, gates that let it pass, and nobody before it who is short."""
+    short: set[str] = set()
+    for number in sorted(waiting, key=waiting.__getitem__):
+        terms = waiting[number][1]
+        if not all(passes.get(gate, 1) for gate in terms.gates):
+            continue  # what may not start at all keeps nothing for itself
+        short |= (lacking := {limit for limit, amount in terms.holds if free[limit] < amount})
+        if not lacking and short.isdisjoint(limit for limit, _ in terms.holds):
+            return number
+    return None
+
 
 @patiently
 @given(st.randoms(use_true_random=False, note_method_calls=False))
 def test_the_queue_offers_what_a_sort_of_the_allowed_units_puts_first(rng: Random) -> None:
     count = rng.randint(1, 10)
-    priorities = [rng.randrange(3) for _ in range(count)]
-    ranks = [rng.randrange(3) for _ in range(count)]
-    holds = [rng.choice([(), ("x",), ("y",), ("x", "y")]) for _ in range(count)]
-    free = {"x": 1, "y": 2}
-    queue = ReadyQueue(priorities, ranks, holds, free)
-    waiting: set[int] = set()
-    taken: list[int] = []
-    for _ in range(40):
-        match rng.choice(["push", "push", "pop", "pop", "discard", "give back"]):
-            case "push" if idle := sorted(set(range(count)) - waiting - set(taken)):
-                waiting.add(number := rng.choice(idle))
-                queue.push(number)
+    free = {"x": 1, "y": 3}
+    passes: dict[str, int] = {}
+    queue = ReadyQueue(count, free)
+    waiting: dict[int, tuple[Key, Terms]] = {}
+    taken: list[Terms] = []
+    for _ in range(60):
+        match rng.choice(["push"] * 4 + ["pop"] * 4 + ["discard", "give back", "give back", "limit", "open"]):
+            case "push":  # one that waits already gets another place and other terms
+                number = rng.randrange(count)
+                waiting[number] = (rng.randrange(3), rng.randrange(3), number), rng.choice(TERMS)
+                queue.push(number, *waiting[number])
             case "discard" if waiting:
-                waiting.discard(number := rng.choice(sorted(waiting)))
+                number = rng.choice(sorted(waiting))
+                del waiting[number]
                 queue.discard(number)
             case "give back" if taken:
-                queue.give_back(number := taken.pop(rng.randrange(len(taken))))
-                free.update({limit: free[limit] + 1 for limit in holds[number]})
+                terms = taken.pop(rng.randrange(len(taken)))
+                queue.give_back(terms)
+                free.update({limit: free[limit] + amount for limit, amount in terms.holds})
+            case "limit":
+                gate = rng.choice("pq")
+                passes[gate] = rng.randrange(3)
+                queue.limit_passes(gate, passes[gate])
+            case "open":
+                gate = rng.choice("pq")
+                passes.pop(gate, None)
+                queue.open(gate)
             case "pop":
-                allowed = [n for n in waiting if all(free[limit] for limit in holds[n])]
-                best = min(allowed, key=lambda n: (-priorities[n], -ranks[n], n), default=None)
-                assert queue.pop() == best
-                if best is not None:
-                    waiting.discard(best)
-                    taken.append(best)
-                    free.update({limit: free[limit] - 1 for limit in holds[best]})
-            case _:
-                pass
+                best = first_allowed(waiting, free, passes)
+                if best is None:
+                    assert queue.pop() is None
+                    continue
+                _, terms = waiting.pop(best)
+                assert queue.pop() == (best, terms)
+                taken.append(terms)
+                free.update({limit: free[limit] - amount for limit, amount in terms.holds})
+                passes.update({gate: passes[gate] - 1 for gate in terms.gates if gate in passes})
+        assert {number for number in range(count) if number in queue} == set(waiting)

@@ -346,3 +346,9 @@ def test_every_knot_of_cycles_is_reported_beside_the_other_faults() -> None:
         "these units need each other: a needs b needs a",
         "these units need each other: x needs y needs x",
     ]
+
+
+def test_of_two_stars_the_first_declared_waits_for_what_needs_the_other() -> None:
+    plan = plan_of(unit("one", "*"), unit("two", "*"), unit("after_one", "one"), unit("after_two", "two"))
+    assert plan.dependencies["one"] == {"after_two"}
+    assert plan.dependencies["two"] == set()

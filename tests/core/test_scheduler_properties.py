@@ -9,8 +9,10 @@ import os
 from random import Random
 
 import pytest
-from core_checker import Violation
-from core_mutants import DECIDING_WRONG, RESTORING_WRONG
+from core_mutants import STEPPING_WRONG
+from core_mutants_restored import RESTORING_WRONG
+from core_mutants_rules import RULING_WRONG
+from core_resting import Violation
 from core_world import World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -47,7 +49,7 @@ def worlds_until_found(kind: type[Scheduler], *, twins: bool) -> int | None:
     return None
 
 
-@pytest.mark.parametrize("kind", DECIDING_WRONG, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", STEPPING_WRONG + RULING_WRONG, ids=lambda kind: kind.__name__)
 def test_a_scheduler_that_decides_wrong_is_found(kind: type[Scheduler]) -> None:
     assert worlds_until_found(kind, twins=False) is not None
 

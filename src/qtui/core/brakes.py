@@ -83,10 +83,11 @@ class Brakes:
         known = self._known[scope]
         return self._change(scope, HELD, known.failures, known.signature, "the one that tried was canceled", now)
 
-    def probe(self, scope: str, now: float) -> BrakeChanged | None:
-        """Let one unit try."""
-        if self.state(scope) != HELD:
-            return None
+    def probe(self, scope: str, due: float, now: float) -> BrakeChanged | None:
+        """Let one unit try; the timer was set for `due`."""
+        probe = self._brakes[scope].probe
+        if self.state(scope) != HELD or probe is None or due < self.since(scope) + probe:
+            return None  # the timer of an earlier hold
         known = self._known[scope]
         return self._change(scope, PROBING, known.failures, known.signature, "one unit may try", now)
 

@@ -338,6 +338,8 @@ def from_plain(data: Mapping[str, Any], number: Callable[[str], int]) -> Event:
         values["error"] = UnitError(**{**values["error"], "bases": tuple(values["error"]["bases"])})
     if "lane" in values:
         values["lane"] = ExecutionMode(values["lane"])
-    if "state" in values:
-        values["state"] = (RunState if cls is RunFinished else UnitState)(values["state"])
+    if cls is RunFinished:
+        values["state"] = RunState(values["state"])
+    elif cls is UnitFinished:
+        values["state"] = UnitState(values["state"])
     return cls(**values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 
-from qtui.core.brakes import Brakes
+from qtui.core.brakes import PROBING, Brakes
 from qtui.core.errors import IllegalStep
 from qtui.core.events import (
     Event,
@@ -196,6 +196,9 @@ class RunMachine:
         attempt = self._attempt[number]
         self._begun_at[number] = now
         self._events.append(UnitStarted(number, attempt, self._lanes[number], self._slot[number], pid, now))
+        for scope in self._limits.scopes[number]:
+            if self._brakes.state(scope) == PROBING:
+                self._ready.limit_passes(scope, 0)  # one that was handed over earlier tries as well as any
         self._add_timeout(number, now)
 
     def _let_go(self, number: int) -> int:

@@ -262,11 +262,15 @@ class _Resolver:
         return None
 
     def _expand_star(self, declared: list[tuple[Need, ...]]) -> list[tuple[Need, ...]]:
-        """``*`` means every unit without ``*`` that does not itself need this one."""
+        """``*`` means every unit without ``*`` that does not itself need this one.
+
+        What an earlier ``*`` has come to mean counts: of two units that would wait for each other's dependents, the
+        first one declared does.
+        """
         stars = {number for number, needs in enumerate(declared) if any(need.name == "*" for need in needs)}
         feeds = _reverse([[n for need in needs for n in need.units] for needs in declared])
         expanded = list(declared)
-        for star in stars:
+        for star in sorted(stars):
             below, stack = {star}, [star]
             while stack:
                 for other in feeds[stack.pop()]:
@@ -274,6 +278,8 @@ class _Resolver:
                         below.add(other)
                         stack.append(other)
             rest = tuple(n for n in range(len(self._table)) if n not in below and n not in stars)
+            for number in rest:
+                feeds[number].append(star)
             expanded[star] = tuple(Need("*", rest, True) if need.name == "*" else need for need in declared[star])
         return expanded
 

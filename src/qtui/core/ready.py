@@ -72,8 +72,10 @@ class ReadyQueue:
         tops.sort(key=lambda top: top[0])
         reserved: set[str] = set()
         for _, terms, heap in tops:
+            if not all(self._passes.get(gate, 1) for gate in terms.gates):
+                continue  # held for nobody knows how long: it keeps nothing from others
             short = {limit for limit, amount in terms.holds if self._free[limit] < amount or limit in reserved}
-            if not short and all(self._passes.get(gate, 1) for gate in terms.gates):
+            if not short:
                 self.take(terms)
                 return self._taken(heap, terms)
             reserved |= short

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from qtui.core.brakes import PROBING, Brakes
+from qtui.core.brakes import Brakes
 from qtui.core.events import (
     CacheMissed,
     ConfirmRequested,
@@ -21,6 +21,7 @@ from qtui.core.events import (
     UnitFinished,
     UnitProgress,
     UnitReady,
+    UnitReset,
     UnitRetrying,
     UnitStarted,
     UnitSubmitted,
@@ -54,6 +55,7 @@ from qtui.core.stimuli import (
     CacheChecked,
     CancelRequested,
     CancelRunRequested,
+    CheckCache,
     Decision,
     InterruptRequested,
     LateReturned,
@@ -135,9 +137,12 @@ class Scheduler(SettlingMachine):
         self._undecided = {
             number
             for number, unit in enumerate(plan.table)
-            if unit.when == "failure" and not self._left[number] and self._state[number] is PENDING
+            if (unit.when == "failure" and plan.needs[number])
+            and not self._left[number]
+            and self._state[number] is PENDING
         }
         self._restore_gates()
+        self._watch_handlers()
         taken = {slot for slot in (*self._slot, *self._left_behind.values()) if slot}
         self._slots_made = max(taken, default=0)
         self._free_slots = [slot for slot in range(1, self._slots_made + 1) if slot not in taken]
@@ -157,14 +162,13 @@ class Scheduler(SettlingMachine):
             if not self._handler[number]:
                 self._plain_ended_at = max(self._plain_ended_at, last.at)
         elif state is READY and not isinstance(last, UnitSubmitted):
-            self._restore_waiting(number, last)
+            self._restore_waiting(number, last, first=begun is None)
         elif state is RETRYING and isinstance(last, UnitRetrying):
             self._timers.append((last.at + last.delay, RETRY_TIMER, number, last.attempt))
         elif begun is not None and state in (RUNNING, CANCELING, READY):
             self._restore_active(number, last, begun)
 
-    def _restore_waiting(self, number: int, last: Event | None) -> None:
-        first = self._attempt[number] == self._base[number]
+    def _restore_waiting(self, number: int, last: Event | None, *, first: bool) -> None:
         if isinstance(last, ConfirmRequested):
             self._asked.add(number)
         elif isinstance(last, UnitReady) and first and self._plan.table[number].cache is not None:
@@ -190,15 +194,8 @@ class Scheduler(SettlingMachine):
     def _restore_gates(self) -> None:
         for scope in self._options.brakes:
             change = self._brakes.latest(scope)
-            if change is None:
-                continue
-            self._gate(change)
-            if change.state == PROBING:
-                trying = any(
-                    scope in self._limits.scopes[number] and self._begun_at[number] >= change.at
-                    for number in self._holding()
-                )
-                self._ready.limit_passes(scope, 0 if trying else 1)
+            if change is not None:
+                self._gate(change)
 
     def handle(self, stimulus: Stimulus, now: float) -> Decision:
         """Decide what `stimulus`, arriving at `now` (Unix seconds), leads to."""
@@ -210,7 +207,7 @@ class Scheduler(SettlingMachine):
             if self._asked or self._waiting_since is not None:
                 self._count_waiting(now)
             if self._stopping is not None:
-                self._watch_handlers(now)
+                self._watch_handlers()
             if not self._open or (
                 self._stopping is not None and self._stopping.how == "interrupt" and not self._active
             ):
@@ -280,8 +277,8 @@ class Scheduler(SettlingMachine):
 
     def _on_cache(self, stimulus: CacheChecked, now: float) -> None:
         number, generation, hit, reason = stimulus
-        if number not in self._checking or generation != self._generation[number]:
-            return  # canceled or run again meanwhile
+        if number not in self._checking or generation != self._generation[number] or self._run.ended:
+            return  # canceled or run again meanwhile; a run that is reopened asks once more
         self._checking.discard(number)
         if hit:
             self._finish(number, COMPLETED, now, cause=reason, cached=True)
@@ -303,9 +300,9 @@ class Scheduler(SettlingMachine):
         if self._run is not RunState.RUNNING:
             return  # an interrupted run keeps its back-offs for the day it is reopened
         while self._timers and self._timers[0][0] <= now:
-            _due, kind, number, attempt = heappop(self._timers)
+            due, kind, number, attempt = heappop(self._timers)
             if number < 0 or kind == PROBE_TIMER:
-                self._on_other_timer(kind, number, now)
+                self._on_other_timer(kind, number, due, now)
                 continue
             if attempt != self._attempt[number]:
                 continue
@@ -318,13 +315,13 @@ class Scheduler(SettlingMachine):
             elif kind == KILL_TIMER and state is CANCELING:
                 self._kill(number, now)
 
-    def _on_other_timer(self, kind: int, place: int, now: float) -> None:
+    def _on_other_timer(self, kind: int, place: int, due: float, now: float) -> None:
         if kind == RUN_TIMER:
             self._on_run_timeout(now)
         elif kind == HANDLER_TIMER:
             self._on_handler_timeout(now)
         else:
-            change = self._brakes.probe(list(self._options.brakes)[place], now)
+            change = self._brakes.probe(list(self._options.brakes)[place], due, now)
             if change is not None:
                 self._apply_brake(change, now)
 
@@ -390,9 +387,12 @@ class Scheduler(SettlingMachine):
             for number in stimulus.units:
                 chosen.update(below for below in self._plan.below(number) if self._state[below].ended)
         ordered = [number for number in self._plan.order if number in chosen]
+        unanswered = set(self._checking)
+        left = [number for number, state in enumerate(self._state) if not state.ended] if self._run.ended else []
         for number in ordered:
             self._retry(number, stimulus.cause, now)
-        if self._run.ended and any(not self._state[number].ended for number in ordered):
+        again = any(not self._state[number].ended for number in ordered)
+        if self._run.ended and (again or any(isinstance(event, UnitReset) for event in self._events)):
             self._run, self._stopping, self._opened_at = RunState.RUNNING, None, now
             self._waited, self._waiting_since = 0.0, None
             # the reopening comes first in the record: nobody sees a finished run with pending units
@@ -401,6 +401,11 @@ class Scheduler(SettlingMachine):
             self._drop_timers(HANDLER_TIMER)
             self._add_run_timer()
             self._make_met_ready(now)  # what an interrupt had cut goes on too
+            for number in sorted(unanswered & self._checking):
+                self._effects.append(CheckCache(number, self._generation[number]))
+        if not self._run.ended:
+            left += [event.unit for event in self._events if isinstance(event, UnitReset)]
+            self._release_stopped(left, stimulus.cause, now)
 
     def _retry(self, number: int, cause: str, now: float) -> None:
         """Open the unit's next generation, if it has ended and its needs allow it."""
@@ -414,9 +419,6 @@ class Scheduler(SettlingMachine):
             message = f"not run again: it needs {self._plan.table[bad].id}, which is {self._state[bad]}"
             self._events.append(Warned(number, message, now))
             return
-        for scope in self._limits.scopes[number]:
-            if self._brakes.stopped((scope,)):
-                self._release(scope, cause, now)
         self._reset(number, cause, now)
         self._revive(number, now)
         if self._haunted(number):
@@ -436,6 +438,8 @@ class Scheduler(SettlingMachine):
                     stack.append(fed)
 
     def _on_approve(self, stimulus: ApproveRequested, now: float) -> None:
+        if self._run.ended:
+            return
         for number in stimulus.units:
             if number in self._asked:
                 self._asked.discard(number)
@@ -450,6 +454,13 @@ class Scheduler(SettlingMachine):
         change = self._brakes.release(scope, cause, now)
         if change is not None:
             self._apply_brake(change, now)
+
+    def _release_stopped(self, numbers: list[int], cause: str, now: float) -> None:
+        """What is to run again is let go of by the brakes that had stopped it for good."""
+        for number in numbers:
+            for scope in self._limits.scopes[number]:
+                if self._brakes.stopped((scope,)):
+                    self._release(scope, cause, now)
 
     def _on_pause(self, stimulus: PauseRequested, now: float) -> None:
         if not self._paused:

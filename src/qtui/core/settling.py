@@ -43,6 +43,9 @@ HARDER: Final = ("drain", "timeout", "stop", "interrupt")
 BECAUSE: Final = "because "
 """How the cause of a unit begins that was skipped because of a need."""
 
+CUT: Final = "cut by a signal"
+"""The cause of the reset of a unit that ran when a signal ended the run."""
+
 _NOTHING: Final = Outcome()
 
 
@@ -147,9 +150,10 @@ class SettlingMachine(RunMachine):
     def _make_ready(self, number: int, now: float) -> None:
         if self._haunted(number):
             return  # a second attempt beside one that cannot be stopped is not what the user wrote
+        again = self._state[number] is RETRYING
         self._step(number, READY)
         self._events.append(UnitReady(number, now))
-        if self._attempt[number] > self._base[number]:
+        if again:
             self._enqueue(number)  # only the first attempt asks
         elif self._plan.table[number].cache is not None:
             self._checking.add(number)
@@ -284,7 +288,9 @@ class SettlingMachine(RunMachine):
 
     def _cut(self, number: int, now: float) -> None:
         """An interrupted unit returned: it gets no end, so that a later resume runs it again."""
-        self._reset(number, "cut by a signal", now)
+        self._reset(number, CUT, now)
+        if self._options.brakes:
+            self._brake(number, CANCELED, now)
         bad = self._bad_need(number)
         if bad is not None:
             # a need that a person had run again has failed meanwhile: no resume could run this unit
@@ -346,10 +352,18 @@ class SettlingMachine(RunMachine):
         if change.state in (OPEN, STOPPED):
             self._ready.open(change.scope)
         else:
-            self._ready.limit_passes(change.scope, 1 if change.state == PROBING else 0)
+            passes = change.state == PROBING and not self._tries(change)
+            self._ready.limit_passes(change.scope, int(passes))
         probe = self._options.brakes[change.scope].probe
         if change.state == HELD and probe is not None:
             heappush(self._timers, (change.at + probe, PROBE_TIMER, list(self._options.brakes).index(change.scope), 0))
+
+    def _tries(self, probing: BrakeChanged) -> bool:
+        """Whether a unit of the scope has begun since one may try."""
+        return any(
+            probing.scope in self._limits.scopes[number] and self._begun_at[number] >= probing.at
+            for number in self._holding()
+        )
 
     # -- the run -----------------------------------------------------------------------------------------
 
@@ -371,13 +385,16 @@ class SettlingMachine(RunMachine):
             elif handlers or not self._handler[number]:
                 self._stop(number, reason, cause, now)
 
-    def _watch_handlers(self, now: float) -> None:
+    def _watch_handlers(self) -> None:
         """Once only handlers are left of a run that is being stopped, their time is limited."""
         stopping = self._stopping
-        if stopping is None or stopping.how == "interrupt" or self._open > self._open_handlers or not self._open:
+        if stopping is None or stopping.how == "interrupt" or self._open > self._open_handlers:
             return
-        due = max(stopping.at, self._plain_ended_at) + self._options.handler_timeout
-        if due > now and not any(timer[1] == HANDLER_TIMER for timer in self._timers):
+        if any(timer[1] == HANDLER_TIMER for timer in self._timers):
+            return
+        # one that stops for its own timeout may be tried again: then the time is looked at once more
+        if any(not state.ended and state is not CANCELING for state in self._state):
+            due = max(stopping.at, self._plain_ended_at) + self._options.handler_timeout
             heappush(self._timers, (due, HANDLER_TIMER, -1, 0))
 
     def _on_handler_timeout(self, now: float) -> None:

@@ -45,9 +45,9 @@ class RunView:
     """All that is known about a run after `seq` events; immutable, so any thread may hold one.
 
     Columns by unit number: `states`; `attempts` made; `bases`, the attempts made before this generation;
-    `generations`; `begun`, the UnitSubmitted or UnitStarted of the latest attempt; `last`, the latest event of
-    the unit but for progress and what concerns abandoned attempts; `left_behind`, the abandoned attempts that still
-    go on, by unit and attempt; `progress`, the latest UnitProgress of the latest attempt.
+    `generations`; `begun`, the UnitSubmitted or UnitStarted of this generation's latest attempt; `last`, the latest
+    event of the unit but for progress and what concerns abandoned attempts; `left_behind`, the abandoned attempts that
+    still go on, by unit and attempt; `progress`, the latest UnitProgress of the latest attempt.
     `brakes` has the latest change of each brake by its scope. `open_items` are the items of groups (see
     `ExecutionPlan.items`) that have begun and not ended. `waited` is how many seconds the run did nothing but wait for
     answers of people, up to `waiting_since`, when such a wait began that still goes on. `asked` units wait for
@@ -325,6 +325,7 @@ class _Folding:
                 self._step(event.unit, UnitState.PENDING, event)
                 self._generations[event.unit] = event.generation
                 self._bases[event.unit] = self._attempts[event.unit]
+                self._begun[event.unit] = None
             case _:
                 self._apply_to_run(event)
         self._changes["updated_at"] = event.at
