@@ -14,6 +14,7 @@ from qtui.definition.unit_keys import UNIT_KEYS
 from qtui.definition.unit_tables import CACHE_KEYS, RESOURCE_KEYS, RETRY_KEYS
 from qtui.definition.workflow_keys import (
     BRAKE_KEYS,
+    GROUP_KEYS,
     NOTIFY_KEYS,
     POOL_KEYS,
     SECRETS_KEYS,
@@ -31,6 +32,7 @@ TABLES = [
     RETRY_KEYS,
     RESOURCE_KEYS,
     CACHE_KEYS,
+    GROUP_KEYS,
     PARAM_KEYS,
     POOL_KEYS,
     TAG_KEYS,

@@ -14,9 +14,10 @@ from qtui.core.condition import Condition, ConditionError
 from qtui.core.model import EMPTY, Action, Argv, CachePolicy, Call, FromUnit, QuantumUnit, Shell
 from qtui.definition.drafts import Draft, Surroundings, item_parameter, name_fault
 from qtui.definition.expressions import Known, Scope, fill, has_expression
+from qtui.definition.groups import Group, Groups, Repeat, group_of, resolve_matrix
 from qtui.definition.keys import Key, Templates, read_table
 from qtui.definition.limits import over_limits, slots_of
-from qtui.definition.matrix import MOST_ITEMS, Item, Matrix, item_label
+from qtui.definition.matrix import MOST_ITEMS, Item
 from qtui.definition.report import Report
 from qtui.definition.unit_keys import ACTIONS, DEFAULT_KEYS, ONLY_COMMANDS
 from qtui.definition.values import Fault, Rejected, quoted, variables
@@ -32,19 +33,22 @@ class _Instance(NamedTuple):
     id: str
     family: str = ""
     matrix: Item = EMPTY
+    group: Group | None = None
+    item: str = ""
     args: Mapping[str, Any] = EMPTY
     positional: tuple[Any, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
 class Assembly:
-    """Units with the drafts they were made from, by id, and the mutexes they use.
+    """Units with the drafts they were made from, by id, the groups they are in, and the mutexes they use.
 
     `known` is False if ids are missing, because a matrix could not be expanded.
     """
 
     units: list[QuantumUnit] = field(default_factory=list)
     drafts: dict[str, Draft] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
     mutexes: set[str] = field(default_factory=set)
     known: bool = True
 
@@ -52,6 +56,7 @@ class Assembly:
         """Take over everything of another one."""
         self.units += other.units
         self.drafts |= other.drafts
+        self.groups |= other.groups
         self.mutexes |= other.mutexes
         self.known = self.known and other.known
 
@@ -64,8 +69,10 @@ class Assembler:
     conditions.
     """
 
-    def __init__(self, surroundings: Surroundings, report: Report, *, preview: bool = False) -> None:
-        self._around, self._report, self._preview = surroundings, report, preview
+    def __init__(
+        self, surroundings: Surroundings, report: Report, groups: Groups = EMPTY, *, preview: bool = False
+    ) -> None:
+        self._around, self._report, self._groups, self._preview = surroundings, report, groups, preview
         self._calls: dict[tuple[int, tuple[str, ...]], Call] = {}
         self._mutexes: set[str] = set()
         self._known = True
@@ -74,37 +81,42 @@ class Assembler:
         """The units, in the order of the drafts and of their items; not more than `most` of them."""
         counted, total = [], 0
         for draft in drafts:
-            sound, matrix = self._matrix(draft)
-            total += len(draft.mapped) if draft.mapped is not None else matrix.count if matrix else 1
+            repeat = self._repeat(draft)
+            total += len(draft.mapped) if draft.mapped is not None else repeat.count if repeat is not None else 1
             if total > most:
                 fault = Fault(f"with this unit there are more than the {MOST_ITEMS:,} units that a workflow may have")
                 self._report.add(draft.locate, draft.path, fault)
                 self._known = False
                 break
-            counted.append((draft, matrix, sound))
+            counted.append((draft, repeat))
         made = Assembly()
-        for draft, matrix, sound in counted:
-            for unit in self._expand(draft, matrix) if sound else self._broken(draft):
+        for draft, repeat in counted:
+            for unit in self._expand(draft, repeat) if repeat is not None else self._broken(draft):
                 made.units.append(unit)
                 made.drafts[unit.id] = draft
         made.known, made.mutexes = self._known, self._mutexes
+        made.groups = {name: group for name, group in self._groups.items() if group is not None}
         return made
 
-    def _matrix(self, draft: Draft) -> tuple[bool, Matrix | None]:
-        """Whether the items of a draft can be told, and the matrix they come from."""
-        if draft.mapped is not None or ("matrix" not in draft.keys and "matrix" not in draft.defaults):
-            return True, None
-        scope = {"params": self._around.params, "env": ChainMap(dict(self._around.env), os.environ)}
+    def _repeat(self, draft: Draft) -> Repeat | None:
+        """What the draft is made once for each of; None if that cannot be told."""
+        group, matrix, sound = None, None, True
+        if not self._preview:
+            try:
+                group = group_of(draft, self._groups)
+            except Rejected as rejected:
+                self._report.add(draft.locate, (*draft.path, "group"), *rejected.faults)
+                sound = False
         given = draft.keys.get("matrix", draft.defaults.get("matrix"))
-        try:
-            return True, draft.table["matrix"].parse(fill(given, scope, keep_type=True))
-        except Rejected as rejected:
-            self._report.add(draft.locate, (*draft.path, "matrix"), *rejected.faults)
-            return False, None
+        if draft.mapped is None and given is not None:
+            path = (*draft.path, "matrix") if "matrix" in draft.keys else ("defaults", "matrix")
+            matrix = resolve_matrix(given, self._around, draft.locate, path, self._report)
+            sound = sound and matrix is not None
+        return Repeat(group, matrix) if sound else None
 
-    def _expand(self, draft: Draft, matrix: Matrix | None) -> Iterator[QuantumUnit]:
+    def _expand(self, draft: Draft, repeat: Repeat) -> Iterator[QuantumUnit]:
         try:
-            instances = list(self._instances(draft, matrix))
+            instances = list(_instances(draft, repeat))
         except Rejected as rejected:
             self._report.add(draft.locate, (*draft.path, "matrix"), *rejected.faults)
             yield from self._broken(draft)
@@ -115,7 +127,8 @@ class Assembler:
             yield unit
             if not sound:
                 # the other items have the same faults; their ids are all that is still needed
-                yield from (replace(unit, id=other.id, matrix=other.matrix) for other in instances[number:])
+                for other in instances[number:]:
+                    yield replace(unit, id=other.id, matrix=other.matrix, item=other.item)
                 return
 
     def _broken(self, draft: Draft) -> Iterator[QuantumUnit]:
@@ -130,15 +143,6 @@ class Assembler:
         fault = name_fault(draft.name)
         if fault is not None:
             self._report.add(draft.locate, draft.path, fault)
-
-    def _instances(self, draft: Draft, matrix: Matrix | None) -> Iterator[_Instance]:
-        if draft.mapped is not None:
-            yield from _mapped(draft)
-        elif matrix is None:
-            yield _Instance(draft.name)
-        else:
-            for item in matrix.expand():
-                yield _Instance(f"{draft.name}{item_label(item)}", draft.name, item)
 
     def _unit(self, draft: Draft, instance: _Instance) -> tuple[QuantumUnit, bool]:
         scope: dict[str, Mapping[str, Any]] = {"params": self._around.params, "env": {}}
@@ -159,6 +163,9 @@ class Assembler:
             faults += rejected.faults
         kept = {name: value for name, value in fields.items() if name not in _NOT_UNIT_FIELDS}
         kept |= self._derived(draft, fields, scope, action, faults)
+        if instance.group is not None:
+            kept |= {"group": instance.group.name, "item": instance.item}
+            self._place(draft, faults, *instance.group.over(kept.get("pools", EMPTY)))
         faults += _unknown_needs(call_args, fields.get("dependencies", ()))
         self._report.add(draft.locate, draft.path, *faults)
         unit = QuantumUnit(
@@ -193,8 +200,6 @@ class Assembler:
         if "resources" in fields:
             derived["cpus"], derived["memory"] = fields["resources"]
         self._place(draft, faults, *over_limits(fields, self._around))
-        if "group" in fields:
-            faults.append(Fault(f"there is no group {quoted(fields['group'])}", None, ("group",)))
         cache = fields.get("cache", CachePolicy())
         if "cache_keys" in fields and cache is not None:
             derived["cache"] = replace(cache, keys=fields["cache_keys"])
@@ -213,12 +218,12 @@ class Assembler:
                 self._report.add(draft.locate, ("defaults",), fault)
 
     def _env(self, draft: Draft, scope: Mapping[str, Mapping[str, Any]], faults: list[Fault]) -> dict[str, str]:
-        env = dict(self._around.env)
+        env, over = {**self._around.env, **self._around.over}, self._around.over
         for given, own in ((draft.defaults.get("env"), False), (draft.keys.get("env"), True)):
             if given is None:
                 continue
             try:
-                env |= variables(self._fill(given, {**scope, "env": ChainMap(env, os.environ)}))
+                env |= {**variables(self._fill(given, {**scope, "env": ChainMap(env, os.environ)})), **over}
             except Rejected as rejected:
                 if own:
                     faults += [fault.under("env") for fault in rejected.faults]
@@ -301,6 +306,15 @@ class Assembler:
             raise Rejected(Fault(f"{shown} cannot be called like this: {error}", None, path)) from None
 
 
+def _instances(draft: Draft, repeat: Repeat) -> Iterator[_Instance]:
+    if draft.mapped is not None:
+        yield from _mapped(draft)
+        return
+    family = draft.name if repeat != Repeat() else ""
+    for place in repeat.places():
+        yield _Instance(f"{draft.name}{place.label}", family, place.values, repeat.group, place.item)
+
+
 def _mapped(draft: Draft) -> Iterator[_Instance]:
     assert draft.function is not None and draft.mapped is not None
     parameter = item_parameter(draft.function, draft.keys.get("args", EMPTY))
@@ -309,7 +323,7 @@ def _mapped(draft: Draft) -> Iterator[_Instance]:
         if parameter is None:
             yield _Instance(label, draft.name, matrix, positional=(item,))
         else:
-            yield _Instance(label, draft.name, matrix, {parameter: item})
+            yield _Instance(label, draft.name, matrix, args={parameter: item})
 
 
 def _function_name(function: Callable[..., Any]) -> str:

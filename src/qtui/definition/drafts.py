@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from qtui.core.model import EMPTY, Source
 from qtui.definition.keys import Table
+from qtui.definition.matrix import Item, ReadRows
 from qtui.definition.report import Locate
 from qtui.definition.unit_keys import UNIT_KEYS
 from qtui.definition.values import Fault, Rejected, quoted
@@ -39,22 +40,31 @@ class Draft:
         return ("units", self.name)
 
 
+def no_rows(name: str) -> tuple[Item, ...]:
+    """Where files of rows cannot be read."""
+    message = f"only a workflow file can take its items from a file such as {quoted(name)}"
+    raise Rejected(Fault(message, "read it in Python, and give the values as lists"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What the drafts of one workflow share.
 
     Resolved params, the workflow's variables, the directory where relative paths start, and how to find the
-    function that a `call` names (raising `Rejected`); needed only where drafts have calls. Then the sizes of the pools
-    that are declared, and the run's budgets of cores and bytes, None where there is none.
+    function that a `call` names (raising `Rejected`); needed only where drafts have calls. How to read the file of rows
+    that a matrix names. Then the sizes of the pools that are declared, and the run's budgets of cores and bytes, None
+    where there is none. Last, variables from outside that go over all that the workflow and its units set.
     """
 
     params: Mapping[str, Any]
     env: Mapping[str, str]
     directory: str
     find: Callable[[str], Callable[..., Any]] | None = None
+    rows: ReadRows = no_rows
     pools: Mapping[str, int] = field(default_factory=dict)
     cpus: float | None = None
     memory: int | None = None
+    over: Mapping[str, str] = field(default_factory=dict)
 
 
 def name_fault(name: Any) -> Fault | None:

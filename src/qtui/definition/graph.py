@@ -113,10 +113,12 @@ def finish(
     if assembly.known:
         _check_tags(shared, assembly.units, report)
     report.raise_if_any()
+    brakes = {f"group:{name}": group.brake for name, group in assembly.groups.items() if group.brake is not None}
     options = replace(
         options,
         pools={**shared.slots, **dict.fromkeys(sorted(assembly.mutexes), 1)},
-        brakes={**options.brakes, **shared.brakes},
+        group_pools={name: group.pools for name, group in assembly.groups.items() if group.pools},
+        brakes={**options.brakes, **shared.brakes, **brakes},
     )
     return WorkflowDefinition(
         name=name,

@@ -49,8 +49,9 @@ class Matrix:
             expressions = {name: f"${{{{ {value} }}}}" for name, value in params.items()}
             filled = fill({**written, **expressions} if params else given, scope, keep_type=True)
         except Rejected as rejected:
-            faults = rejected.faults
-            raise Rejected(*(each._replace(needle=params.get(each.path[0], each.needle)) for each in faults)) from None
+            # the text to point at is what was written, not the expression it stands for
+            faults = (each._replace(needle=params.get("".join(each.path), each.needle)) for each in rejected.faults)
+            raise Rejected(*faults) from None
         return cls.parse(filled, read)
 
     @classmethod
@@ -95,10 +96,8 @@ class Matrix:
         if faults:
             raise Rejected(*faults)
         columns = tuple(rows[0]) if rows else None
-        # only the first column is part of a unit's name
-        exclude, include = (
-            _changes(key, value, columns, (columns or ())[:1], faults) for key in ("exclude", "include")
-        )
+        in_label = columns[:1] if columns else ()
+        exclude, include = (_changes(key, value, columns, in_label, faults) for key in ("exclude", "include"))
         if faults:
             raise Rejected(*faults)
         return cls(axes={}, rows=rows, exclude=exclude, include=include)
@@ -201,13 +200,15 @@ def _changes(
     None stands for names that are not known yet. The values of `in_label` are part of units' names.
     """
 
+    word = "column" if isinstance(matrix.get("file"), str) else "list"
+
     def parse(value: Any) -> Item:
         if not isinstance(value, Mapping) or not value:
             raise expected(f"a table such as {{ {next(iter(known or ()), 'shard')} = … }}", value)
         found = []
         if known is not None:
             found += [
-                Fault("is not in this matrix", did_you_mean(str(name), known), (str(name),))
+                Fault(f"is not a {word} of this matrix", did_you_mean(str(name), known), (str(name),))
                 for name in value
                 if name not in known
             ]

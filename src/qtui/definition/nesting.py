@@ -39,7 +39,8 @@ def nested(inner: Assembly, prefix: str, env: Mapping[str, str]) -> Assembly:
         for unit in inner.units
     ]
     drafts = {rename(name): draft for name, draft in inner.drafts.items()}
-    return Assembly(units=units, drafts=drafts, mutexes=inner.mutexes, known=inner.known)
+    groups = {rename(name): group for name, group in inner.groups.items()}
+    return Assembly(units=units, drafts=drafts, groups=groups, mutexes=inner.mutexes, known=inner.known)
 
 
 def _without_stars(units: list[QuantumUnit]) -> dict[str, tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from qtui.core.model import ExecutionMode, RunOptions
@@ -17,10 +17,14 @@ _OWN_NAMES: Final = frozenset({"workers", "memory"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
-    """What the command line says over the workflow; None leaves the workflow's own value."""
+    """What the command line says over the workflow; None leaves the workflow's own value.
+
+    `env` are variables that go over every one that the workflow sets.
+    """
 
     workers: int | None = None
     keep_going: bool | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def default_workers(max_workers: int | None = None, min_workers: int | None = None) -> int:

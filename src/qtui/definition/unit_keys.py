@@ -102,7 +102,7 @@ def _any_case(word: str) -> str:
 
 
 _MODE_WORDS: Final = "one of " + ", ".join(f"`{mode}`" for mode in MODES)
-_MATRIX_SCHEMA: Final = {
+MATRIX_SCHEMA: Final = {
     "type": "object",
     "properties": dict.fromkeys(("include", "exclude"), fragments.array(table_of(SCALAR))),
     "additionalProperties": either(fragments.array(SCALAR), FILLED_TEXT),
@@ -259,9 +259,9 @@ UNIT_KEYS: Final = table(
     row(
         "matrix",
         Matrix.parse,
-        "table of lists",
-        "Repeat the unit for every combination; `exclude` and `include` are lists of tables",
-        _MATRIX_SCHEMA,
+        "table of lists, or of a file",
+        "Repeat the unit for every combination or every row of a file; `exclude` and `include` are lists of tables",
+        MATRIX_SCHEMA,
     ),
     row(
         "group",

@@ -24,7 +24,8 @@ from qtui.definition.fragments import (
     words,
 )
 from qtui.definition.keys import Templates, read_closed, row, table, table_schema
-from qtui.definition.unit_keys import DEFAULT_KEYS, MODES, MOST_SLOTS, UNIT_KEYS
+from qtui.definition.matrix import Matrix
+from qtui.definition.unit_keys import DEFAULT_KEYS, MATRIX_SCHEMA, MODES, MOST_SLOTS, UNIT_KEYS, slots
 from qtui.definition.values import Fault, Rejected, expected
 
 VERSION: Final = 1
@@ -304,6 +305,30 @@ TAG_KEYS: Final = table(
         field="brake",
     ),
 )
+GROUP_KEYS: Final = table(
+    row(
+        "matrix",
+        Matrix.parse,
+        "table of lists, or of a file",
+        'The items, one for every combination or, with `{ file = "samples.tsv" }`, for every row',
+        MATRIX_SCHEMA,
+    ),
+    row(
+        "pools",
+        slots,
+        "list of names or table",
+        "Slots that an item holds from its first start to its last end",
+        either(FILLED_STRINGS, table_of(integer(1, MOST_SLOTS))),
+    ),
+    row(
+        "max_failures",
+        brake,
+        _BRAKE_WORDS,
+        "The brake on the units of all its items",
+        BRAKE_SCHEMA,
+        field="brake",
+    ),
+)
 SECRETS_KEYS: Final = table(
     row(
         "names",
@@ -403,6 +428,10 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "defaults": Section(
         "Unit keys that hold where a unit does not say otherwise; not `run`, `argv` and `call`",
         table_schema(DEFAULT_KEYS),
+    ),
+    "groups": Section(
+        "Units that are repeated together: `[groups.NAME]` has their items",
+        table_of(table_schema(GROUP_KEYS, "matrix")),
     ),
     "units": Section(
         "One table for each unit, its name in the header: `[units.NAME]`", table_of(table_schema(UNIT_KEYS))

@@ -16,8 +16,9 @@ from qtui.definition.dotenv import read_env_files
 from qtui.definition.drafts import Draft, Surroundings, name_fault
 from qtui.definition.expressions import REPORTED, Scope, fill, has_expression
 from qtui.definition.graph import Shared, check_secrets, finish, options_of
+from qtui.definition.groups import read_groups
 from qtui.definition.keys import Key, Templates, read_table, unknown_key
-from qtui.definition.matrix import MOST_ITEMS
+from qtui.definition.matrix import MOST_ITEMS, Item
 from qtui.definition.nesting import nested
 from qtui.definition.options import Overrides
 from qtui.definition.params import Ask, ParamSpec
@@ -36,6 +37,7 @@ from qtui.definition.workflow_keys import (
 )
 from qtui.loaders.document import Document, failure
 from qtui.loaders.imports import import_function
+from qtui.loaders.rows import read_rows
 
 T = TypeVar("T")
 
@@ -82,13 +84,16 @@ class _Loader:
         self._shared = Shared()
         self._specs: dict[str, ParamSpec] = {}
         self._found: dict[tuple[str, str], Any] = {}
+        self._rows: dict[tuple[str, str], tuple[Item, ...]] = {}
         self._readable = True
+        self._over: Mapping[str, str] = {}
         self._root = self._read(Document.read(path), ())
 
     def load(self, given: Mapping[str, str], overrides: Overrides | None, ask: Ask | None) -> WorkflowDefinition:
         root = self._root.document
         if not self._readable:
             self._report.raise_if_any()  # messages about such keys could not be trusted
+        self._over = overrides.env if overrides is not None else {}
         params = self._params(given, ask)
         for file in self._root.walk():
             self._settle(file, params)
@@ -262,11 +267,15 @@ class _Loader:
             env=env,
             directory=document.directory,
             find=partial(self._find_function, document.directory),
+            rows=partial(self._read_rows, document.directory),
             pools=self._shared.slots,
             cpus=options.cpus,
             memory=options.memory,
+            over=self._over,
         )
-        made = Assembler(around, self._report).assemble(self._drafts(file), most)
+        drafts, tables = self._drafts(file), document.table("groups", self._report)
+        groups = read_groups(tables, drafts, around, document.locate, self._report)
+        made = Assembler(around, self._report, groups).assemble(drafts, most)
         made.known = made.known and file.complete and isinstance(document.tables.get("units", {}), dict)
         for prefix, inner in file.included.items():
             theirs = self._assemble(inner, params, options, most - len(made.units))
@@ -284,9 +293,10 @@ class _Loader:
         self._report.extend(problems)
         try:
             given = document.table("env", self._report)
-            env |= variables(fill(given, {**scope, "env": {**os.environ, **env}}, keep_type=False))
+            env |= variables(fill(given, {**scope, "env": {**os.environ, **env, **self._over}}, keep_type=False))
         except Rejected as rejected:
             self._report.add(document.locate, ("env",), *rejected.faults)
+        env |= self._over
         check_secrets(file.secrets, env, document.locate, self._report)
         return env
 
@@ -312,6 +322,11 @@ class _Loader:
         ]
         self._report.add(document.locate, ("defaults",), *faults)
         return {name: value for name, value in defaults.items() if name in DEFAULT_KEYS}
+
+    def _read_rows(self, directory: str, name: str) -> tuple[Item, ...]:
+        if (directory, name) not in self._rows:
+            self._rows[directory, name] = read_rows(name, directory)
+        return self._rows[directory, name]
 
     def _find_function(self, directory: str, reference: str) -> Any:
         if (directory, reference) not in self._found:
