@@ -436,6 +436,17 @@ def test_an_answer_of_the_cache_that_comes_too_late_is_dropped() -> None:
     assert run.state("a") == "completed"
 
 
+def test_a_person_who_runs_a_unit_again_gets_no_earlier_result_of_it() -> None:
+    run = Run(unit("a", cache=CachePolicy()), unit("b", "a", cache=CachePolicy()))
+    run.send(CacheChecked(0, 1, True, "same"))
+    run.send(CacheChecked(1, 1, True, "same"))
+    run.retry("a", scope="dependents")
+    assert run.effects[0] == CheckCache(0, 2, forced=True)
+    run.send(CacheChecked(0, 2, False, "run again by you"))
+    run.succeed("a")
+    assert run.effects[0] == CheckCache(1, 2)  # nobody has asked for this one by name
+
+
 def test_a_condition_sees_that_an_earlier_result_was_used() -> None:
     run = Run(unit("a", cache=CachePolicy()), on("not units.a.cached", "a"))
     run.send(CacheChecked(0, 1, True, "same"))

@@ -64,7 +64,7 @@ EVENTS: list[Event] = [
     UnitCanceling(0, 3, "timeout", "timed out after 2 s", True, 5.5),
     UnitAbandoned(0, 3, 2, 5.5),
     LateResult(0, 3, 2, 5.75),
-    UnitReset(1, 2, "retried by you", 6.0),
+    UnitReset(1, 2, "retried by you", 6.0, True),
     UnitProgress(0, 3, 10.0, 0.0, "halfway", 6.5),
     UnitFinished(0, 3, 2, UnitState.FAILED, 7.0, 1.25, ERROR, "", False, False, True, {"rows": 12}),
     UnitFinished(1, 0, 1, UnitState.SKIPPED, 7.0, cause="because a"),

@@ -384,16 +384,19 @@ def test_a_check_sees_what_waits_to_be_written(
     begin: Callable[..., Engine], tmp_path: Path, gate: threading.Event
 ) -> None:
     (tmp_path / "gate").touch()
-    slow = shell("true", "slow", cache=CachePolicy(inputs=("gate",)))
-    engine = begin(shell("true"), slow)
-    until(lambda: engine.view().states[0] is UnitState.COMPLETED, "the unit has completed, and slow is looked at")
+    engine = begin(
+        shell("true", "up", cache=None),
+        shell("true", dependencies=("up",)),
+        shell("true", "slow", cache=CachePolicy(inputs=("gate",)), dependencies=("unit",)),
+    )
+    until(lambda: engine.view().states[1] is UnitState.COMPLETED, "the unit has completed, and slow is looked at")
 
-    engine.post(RetryRequested((0,)))
-    until(lambda: engine.view().generations[0] == 2, "it is to run again")
+    engine.post(RetryRequested((0,), "dependents"))
+    until(lambda: engine.view().generations[1] == 2, "it is to run again, because up is")
     gate.set()
 
     assert engine.wait(GENEROUS).state is RunState.COMPLETED
-    assert engine.view().unit(0).finished.cached
+    assert engine.view().unit(1).finished.cached
 
 
 def test_closing_waits_for_results_and_not_for_checks(

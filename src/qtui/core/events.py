@@ -148,12 +148,14 @@ class LateResult(NamedTuple):
 
 
 class UnitReset(NamedTuple):
-    """A new generation of the unit begins: pending again, attempt numbers count on, retry budget anew."""
+    """A new generation of the unit begins: pending again, attempt numbers count on, retry budget anew. With `forced` a
+    person asked for this very unit, so an earlier result will not do."""
 
     unit: int
     generation: int
     cause: str
     at: float
+    forced: bool = False
 
 
 class UnitProgress(NamedTuple):

@@ -60,6 +60,7 @@ class RunMachine:
         self._killing = [False] * n
         self._fell_back: set[int] = set()
         self._cached: set[int] = set()
+        self._forced: set[int] = set()  # pending, and to be run whatever the cache holds
         self._checking: set[int] = set()  # ready, while the cache is asked
         self._asked: set[int] = set()  # ready, while a person is asked
         self._limits = Limits(plan, options)

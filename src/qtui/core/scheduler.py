@@ -161,6 +161,8 @@ class Scheduler(SettlingMachine):
                 self._cached.add(number)
             if not self._handler[number]:
                 self._plain_ended_at = max(self._plain_ended_at, last.at)
+        elif isinstance(last, UnitReset) and last.forced:
+            self._forced.add(number)
         elif state is READY and not isinstance(last, UnitSubmitted):
             self._restore_waiting(number, last, first=begun is None)
         elif state is RETRYING and isinstance(last, UnitRetrying):
@@ -390,7 +392,7 @@ class Scheduler(SettlingMachine):
         unanswered = set(self._checking)
         left = [number for number, state in enumerate(self._state) if not state.ended] if self._run.ended else []
         for number in ordered:
-            self._retry(number, stimulus.cause, now)
+            self._retry(number, stimulus.cause, now, forced=number in stimulus.units)
         again = any(not self._state[number].ended for number in ordered)
         if self._run.ended and (again or any(isinstance(event, UnitReset) for event in self._events)):
             self._run, self._stopping, self._opened_at = RunState.RUNNING, None, now
@@ -407,7 +409,7 @@ class Scheduler(SettlingMachine):
             left += [event.unit for event in self._events if isinstance(event, UnitReset)]
             self._release_stopped(left, stimulus.cause, now)
 
-    def _retry(self, number: int, cause: str, now: float) -> None:
+    def _retry(self, number: int, cause: str, now: float, *, forced: bool) -> None:
         """Open the unit's next generation, if it has ended and its needs allow it."""
         state = self._state[number]
         if state is RETRYING:
@@ -419,7 +421,7 @@ class Scheduler(SettlingMachine):
             message = f"not run again: it needs {self._plan.table[bad].id}, which is {self._state[bad]}"
             self._events.append(Warned(number, message, now))
             return
-        self._reset(number, cause, now)
+        self._reset(number, cause, now, forced=forced)
         self._revive(number, now)
         if self._haunted(number):
             message = "waits until its abandoned attempt has ended: that could not be stopped, and goes on"

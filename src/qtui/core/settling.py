@@ -157,7 +157,8 @@ class SettlingMachine(RunMachine):
             self._enqueue(number)  # only the first attempt asks
         elif self._plan.table[number].cache is not None:
             self._checking.add(number)
-            self._effects.append(CheckCache(number, self._generation[number]))
+            self._effects.append(CheckCache(number, self._generation[number], number in self._forced))
+            self._forced.discard(number)
         else:
             self._ask(number, now)
 
@@ -296,7 +297,7 @@ class SettlingMachine(RunMachine):
             # a need that a person had run again has failed meanwhile: no resume could run this unit
             self._skip_for(number, bad, now)
 
-    def _reset(self, number: int, cause: str, now: float) -> None:
+    def _reset(self, number: int, cause: str, now: float, *, forced: bool = False) -> None:
         """Open the unit's next generation; dependents that count on its end wait for it once more."""
         state = self._state[number]
         told = state.ended
@@ -315,7 +316,10 @@ class SettlingMachine(RunMachine):
         self._cause[number], self._because[number] = "", -1
         self._fell_back.discard(number)
         self._cached.discard(number)
-        self._events.append(UnitReset(number, self._generation[number], cause, now))
+        self._forced.discard(number)
+        if forced:
+            self._forced.add(number)
+        self._events.append(UnitReset(number, self._generation[number], cause, now, forced))
         if told:
             for fed in self._feeds[number]:
                 if self._left[fed] and self._state[fed] in (READY, RETRYING) and not self._slot[fed]:

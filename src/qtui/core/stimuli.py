@@ -189,10 +189,12 @@ class KillUnit(NamedTuple):
 
 
 class CheckCache(NamedTuple):
-    """Find out whether the unit can do with an earlier result; answered by `CacheChecked`."""
+    """Find out whether the unit can do with an earlier result; answered by `CacheChecked`. With `forced` it cannot,
+    and only what it depends on is noted."""
 
     unit: int
     generation: int
+    forced: bool = False
 
 
 class WakeAt(NamedTuple):

@@ -160,10 +160,10 @@ class ResultCache:
             raise _Closing
 
     def _answer(self, check: CheckCache) -> None:
-        number, generation = check
+        number, generation, forced = check
         self._stoppable = True
         try:
-            hit, reason = self._look(number, generation)
+            hit, reason = self._look(number, generation, "run again by you" if forced else "")
         except _Closing:
             return
         except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: what is stored is no JSON
@@ -174,17 +174,18 @@ class ResultCache:
             hit, reason = False, f"looking for an earlier result failed: {what.type}: {what.message}"
         self._host.post(CacheChecked(number, generation, hit, _printable(reason)))
 
-    def _look(self, number: int, generation: int) -> tuple[bool, str]:
+    def _look(self, number: int, generation: int, forced: str) -> tuple[bool, str]:
         unit = self._host.plan.table[number]
         policy = unit.cache or CachePolicy()
+        forced = forced or ("forced" if policy.force else "")
         self._checked.pop(number, None)
         self._check_open()
         try:
             found = self._checked[number] = self._fingerprints.of(number, policy)
         except NotCacheable as why:
-            return False, "forced" if policy.force else str(why)
-        if policy.force:
-            return False, "forced"
+            return False, forced or str(why)
+        if forced:
+            return False, forced
         if self._trouble:
             return False, self._trouble
         if any(result.unit == unit.id for result in self._unwritten):
