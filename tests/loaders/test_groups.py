@@ -309,3 +309,52 @@ def test_a_matrix_that_is_not_read_yet_is_checked_as_far_as_that_goes() -> None:
         Matrix.parse({"file": "s.tsv", "exclude": [1]})
     with pytest.raises(Rejected, match="is empty"):
         Matrix.parse({"file": ""})
+
+
+HELD = """
+[pools]
+disk = 2
+[groups.g]
+matrix = { id = [1, 2, 3] }
+pools = ["disk"]
+[units.first]
+group = "g"
+run = "true"
+[units.last]
+group = "g"
+needs = ["first", "outside"]
+run = "true"
+"""
+
+
+@pytest.mark.parametrize(
+    ("outside", "message"),
+    [
+        (
+            '[units.outside]\npools = ["disk"]\nrun = "true"',
+            "last[id=1] waits for outside while its item holds disk, and outside wants disk too",
+        ),
+        (
+            '[units.outside]\nneeds = ["first"]\nrun = "true"',
+            "last[id=1] waits for outside while its item holds disk, and outside waits for other items",
+        ),
+    ],
+)
+def test_items_that_would_wait_for_ever_for_what_they_hold_are_refused(
+    problems: Problems, outside: str, message: str
+) -> None:
+    found = problems(HELD + outside)
+    assert [problem.message for problem in found] == [message]
+    assert found[0].key == "units.last.needs"
+
+
+@pytest.mark.parametrize(
+    "outside",
+    [
+        '[units.outside]\nrun = "true"',
+        '[units.outside]\npools = ["disk"]\nrun = "true"\n[defaults]\nneeds = []',
+    ],
+)
+def test_items_may_wait_for_what_is_over_before_they_begin(load: Load, outside: str) -> None:
+    held = HELD.replace("[units.first]\n", '[units.first]\nneeds = ["outside"]\n')
+    assert load(held + outside)

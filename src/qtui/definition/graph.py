@@ -18,6 +18,7 @@ from qtui.core.model import (
 )
 from qtui.core.plan import ExecutionPlan
 from qtui.definition.assemble import Assembly
+from qtui.definition.deadlocks import deadlocks
 from qtui.definition.options import Overrides, build_options
 from qtui.definition.report import Locate, Report, shown_file
 from qtui.definition.values import Fault, Rejected, quoted
@@ -163,6 +164,11 @@ def check_graph(
         report.extend(replace(each, where=each.where or file) for each in found)
     else:
         _check_conditions(plan, assembly, report)
+        group_pools = {name: group.pools for name, group in assembly.groups.items() if group.pools}
+        for unit, message in deadlocks(plan, group_pools):
+            draft = assembly.drafts[unit.id]
+            hint = "let the first unit of the group need it, or take the pools in the units instead"
+            report.add(draft.locate, draft.path, Fault(f"{unit.id} {message}", hint, ("needs",)))
 
 
 def _by_family(units: Sequence[QuantumUnit], problems: Iterable[Problem]) -> Iterator[Problem]:
