@@ -39,6 +39,12 @@ def test_a_question_of_a_unit_is_answered_with_yes_or_with_a_cancel_that_names_i
     assert chosen(answer, "c") == CancelRequested((0,))
 
 
+def test_handlers_are_not_among_those_that_a_cancel_skips() -> None:
+    units = [unit("publish"), unit("tell", "publish"), unit("cleanup", "*", when="always"), unit("after", "cleanup")]
+    session = ScriptedSession(units)
+    assert asked(steering.cancel_unit(session.view(), 0)).text == "cancel publish; 1 dependent will be skipped"
+
+
 def test_the_selected_unit_is_answered_first() -> None:
     session = ScriptedSession([unit("a", confirm="A?"), unit("b", confirm="B?")])
     assert asked(steering.answer(session.view(), 1)).text == "B?"

@@ -100,7 +100,7 @@ def cancel_unit(view: RunView, number: int) -> Answer:
     cancel = Do(CancelRequested((number,)))
     if unit.state is UnitState.CANCELING:
         return cancel
-    skipped = sum(view.states[fed] is UnitState.PENDING for fed in view.plan.below(number))
+    skipped = _would_skip(view, (number,))
     if not skipped:
         return cancel
     text = f"cancel {name}; {_count(skipped, 'dependent')} will be skipped"
@@ -112,22 +112,23 @@ def cancel_units(view: RunView, numbers: Sequence[int], what: str) -> Answer:
     still = tuple(number for number in numbers if not view.states[number].ended)
     if not still:
         return Note(f"all units of {what} have ended")
-    hit = set(still)
-    skipped = {fed for number in still for fed in view.plan.feeds[number]} - hit
-    open_below = sum(view.states[fed] is UnitState.PENDING for fed in _closure(view, skipped))
-    consequence = f"; {_count(open_below, 'dependent')} will be skipped" if open_below else ""
+    skipped = _would_skip(view, still)
+    consequence = f"; {_count(skipped, 'dependent')} will be skipped" if skipped else ""
     text = f"cancel {_count(len(still), 'unit')} of {what}{consequence}"
     return Ask("Cancel", text, (Option("y", "cancel", Do(CancelRequested(still))),), moot_when_ended=True)
 
 
-def _closure(view: RunView, numbers: Iterable[int]) -> set[int]:
-    reached, stack = set(numbers), list(numbers)
+def _would_skip(view: RunView, numbers: Iterable[int]) -> int:
+    """How many units that wait are skipped when these are canceled; handlers are not, they run or decide themselves."""
+    given = set(numbers)
+    reached, stack = set(given), list(given)
     while stack:
         for fed in view.plan.feeds[stack.pop()]:
-            if fed not in reached:
+            waits = view.states[fed] is UnitState.PENDING and not view.plan.table[fed].is_handler
+            if waits and fed not in reached:
                 reached.add(fed)
                 stack.append(fed)
-    return reached
+    return len(reached - given)
 
 
 def cancel_run(view: RunView) -> Answer:
@@ -165,7 +166,7 @@ def answer(view: RunView, number: int | None) -> Answer:
     if asking:
         chosen = number if number in asking else asking[0]
         unit = view.unit(chosen)
-        below = sum(view.states[fed] is UnitState.PENDING for fed in view.plan.below(chosen))
+        below = _would_skip(view, (chosen,))
         consequence = f"; {_count(below, 'dependent')} will be skipped" if below else ""
         options = (
             Option("y", "yes, start it", Do(ApproveRequested((chosen,)))),
