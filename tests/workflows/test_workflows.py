@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / "workflows"
-COVERED = {"corpus.toml", "agents.py", "checks.toml"}
+COVERED = {"corpus.toml", "agents.py", "checks.toml", "nightly/nightly.toml", "nightly/docs.toml"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +62,8 @@ class Recorded:
         return Counter(need for unit in self.units for need in unit["needs"])
 
 
-def run_workflow(file: str, state: Path, **params: object) -> Recorded:
-    options = [part for name, value in params.items() for part in ("-p", f"{name}={value}")]
+def run_workflow(file: str, state: Path, *flags: str, **params: object) -> Recorded:
+    options = [*flags, *(part for name, value in params.items() for part in ("-p", f"{name}={value}"))]
     command = [sys.executable, "-m", "qtui", "run", str(WORKFLOWS / file), "--ui", "json", "--state-dir", str(state)]
     done = subprocess.run([*command, *options], cwd=state, capture_output=True, text=True, timeout=180, check=False)
     events = [json.loads(line) for line in done.stdout.splitlines()]
@@ -184,6 +184,58 @@ def test_agents_refuse_a_question_without_words(tmp_path: Path) -> None:
     assert "nothing to look up" in json.dumps(run.events)
 
 
+# -- nightly/nightly.toml -----------------------------------------------------------------------------------
+
+SECRET = "sesame-street"
+
+
+@pytest.fixture
+def nightly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Recorded]:
+    """Run it once more, in the same state directory."""
+    monkeypatch.setenv("API_TOKEN", SECRET)
+    flags = ("--yes=publish",)
+    return lambda: run_workflow("nightly/nightly.toml", tmp_path, *flags, day="2026-05-01", out=tmp_path / "out")
+
+
+def test_nightly_uses_every_part_of_the_format(nightly: Callable[[], Recorded], tmp_path: Path) -> None:
+    run = nightly()
+    assert run.exit_code == 0, run.logs_of_failures()
+    assert {unit: end for unit, end in run.ends.items() if end != "completed"} == {"lint": "failed"}
+    ends = {event["unit"]: event for event in run.of("unit_finished")}
+    assert ends["scores"]["fallback"]
+    assert (tmp_path / "out" / "published.txt").read_text() == "report of 2026-05-01 with the small model\n"
+    assert len((tmp_path / "out" / "west.txt").read_text().splitlines()) == 2500
+    merged = json.loads((tmp_path / "out" / "merged.json").read_text())
+    assert merged["embed"] == [{"shard": number} for number in range(6)]
+    assert [result["exit_code"] for result in merged["align"]] == [0] * 4
+
+
+def test_nightly_gives_its_pools_to_one_item_after_the_other(nightly: Callable[[], Recorded]) -> None:
+    run = nightly()
+    begun: set[str] = set()
+    for event in run.events:
+        station = re.search(r"\[id=(\w+)\]", str(event.get("unit")))
+        if station and event["event"] in ("unit_submitted", "unit_finished"):
+            begun |= {station[1]} if event["event"] == "unit_submitted" else set()
+            begun -= {station[1]} if event["unit"].startswith("align") and event["event"] == "unit_finished" else set()
+            assert len(begun) <= 2, "the pool has two slots, and an item holds one from its first start to its last end"
+
+
+def test_nightly_cleans_only_what_has_changed(nightly: Callable[[], Recorded]) -> None:
+    nightly()
+    end = next(event for event in nightly().of("unit_finished") if event["unit"] == "clean")
+    assert end["cached"]
+    assert end["cause"].startswith("same inputs as on ")
+
+
+def test_nightly_shows_its_secret_to_nobody(nightly: Callable[[], Recorded], tmp_path: Path) -> None:
+    run = nightly()
+    assert SECRET not in json.dumps(run.events)
+    kept = [file for file in tmp_path.rglob("*") if file.is_file() and SECRET.encode() in file.read_bytes()]
+    assert kept == []
+    assert any("asking with ***" in log.read_text() for log in tmp_path.rglob("*fetch*.log"))
+
+
 # -- checks.toml --------------------------------------------------------------------------------------------
 
 
@@ -207,5 +259,5 @@ def test_checks_run_the_tests_of_every_part_but_this_one(tmp_path: Path) -> None
 
 def test_every_workflow_file_is_covered_here() -> None:
     python = {file.name for file in WORKFLOWS.glob("*.py") if re.search(r"\bWorkflow\(", file.read_text())}
-    toml = {file.name for file in WORKFLOWS.rglob("*.toml")}
+    toml = {str(file.relative_to(WORKFLOWS)) for file in WORKFLOWS.rglob("*.toml")}
     assert python | toml == COVERED
