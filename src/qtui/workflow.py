@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from qtui.core.errors import InvalidWorkflow
-from qtui.core.model import Brake, Notify, QuantumUnit, RunOptions, Source, WorkflowDefinition
+from qtui.core.model import EMPTY, Brake, Notify, QuantumUnit, RunOptions, Source, WorkflowDefinition
 from qtui.definition import params as declared_params
 from qtui.definition.assemble import Assembler, Assembly
 from qtui.definition.dotenv import read_env_files
@@ -260,7 +260,8 @@ class Workflow:
         resolved, faults = declared_params.resolve(self._params, params or {})
         report.add(locate, ("params",), *faults)
         options, advice = options_of(self._settings, overrides, locate, report)
-        assembly = self._assemble({name: resolved.get(name, REPORTED) for name in self._params}, options, report)
+        over = overrides.env if overrides is not None else EMPTY
+        assembly = self._assemble({name: resolved.get(name, REPORTED) for name in self._params}, options, over, report)
         return finish(
             name=self.name,
             description=self._settings.get("description", ""),
@@ -281,11 +282,19 @@ class Workflow:
         return str(file.resolve().parent) if file.is_file() else os.getcwd()  # noqa: PTH109
 
     def _assemble(
-        self, params: Mapping[str, Any], options: RunOptions, report: Report, around: Shared | None = None
+        self,
+        params: Mapping[str, Any],
+        options: RunOptions,
+        over: Mapping[str, str],
+        report: Report,
+        around: Shared | None = None,
     ) -> Assembly:
-        """The units, those of included workflows behind; pools are those of the outermost workflow `around`."""
+        """The units, those of included workflows behind; pools are those of the outermost workflow `around`.
+
+        The variables in `over` go over all others.
+        """
         shared = around or self._shared
-        env = self._variables(params, report)
+        env = self._variables(params, over, report)
         surroundings = Surroundings(
             params=params,
             env=env,
@@ -293,10 +302,11 @@ class Workflow:
             pools=shared.slots,
             cpus=options.cpus,
             memory=options.memory,
+            over=over,
         )
         made = Assembler(surroundings, report).assemble(self._drafts)
         for prefix, other in self._included:
-            theirs = other._assemble({name: params[name] for name in other._params}, options, report, shared)
+            theirs = other._assemble({name: params[name] for name in other._params}, options, over, report, shared)
             try:
                 made.extend(nested(theirs, prefix, env))
             except InvalidWorkflow as error:
@@ -304,15 +314,16 @@ class Workflow:
                 made.known = False
         return made
 
-    def _variables(self, params: Mapping[str, Any], report: Report) -> dict[str, str]:
+    def _variables(self, params: Mapping[str, Any], over: Mapping[str, str], report: Report) -> dict[str, str]:
         """The variables of all units: those of `env_file`, and `env` over them."""
         locate = _at(self._source)
         env, problems = read_env_files(self._settings.get("env_file", ()), self._directory)
         report.extend(problems)
         try:
-            env |= fill(self._env, {"params": params, "env": {**os.environ, **env}}, keep_type=False)
+            env |= fill(self._env, {"params": params, "env": {**os.environ, **env, **over}}, keep_type=False)
         except Rejected as rejected:
             report.add(locate, ("env",), *rejected.faults)
+        env |= over
         check_secrets(self._shared.secrets, env, locate, report)
         return env
 

@@ -1,4 +1,4 @@
-"""``qtui check``, ``qtui graph`` and ``run -n``: look at a workflow without running it."""
+"""``qtui check``, ``qtui graph``, ``qtui schema`` and ``run -n``: look at a workflow without running it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from qtui.cli.adjust import environment_of
 from qtui.cli.options import params_of
+from qtui.cli.plain import counted
+from qtui.cli.preview import lines_of, masker
 from qtui.core.advice import advise
 from qtui.core.errors import EXIT_OK
 from qtui.core.model import WorkflowDefinition
 from qtui.core.plan import ExecutionPlan
-from qtui.manager import WorkflowManager
+from qtui.definition.options import Overrides
+from qtui.definition.schema import workflow_schema
 from qtui.services import open_services
 from qtui.tui.format import ASCII, UNICODE, prefers_ascii
 from qtui.tui.layout import further_needs, lay_out
@@ -24,11 +28,11 @@ from qtui.tui.text import clean
 def check(options: argparse.Namespace) -> int:
     """Validate; say how large the workflow is, and on standard error what in it cannot work as written."""
     definition, plan = _load(options)
-    _warn(plan)
+    _warn(definition, plan)
     edges = sum(len(needs) for needs in plan.needs)
     print(
-        f"{clean(definition.name)}: ok, {_count(plan.unit_count, 'unit')}, {_count(edges, 'need')}, "
-        f"{_count(len(plan.levels), 'level')}, at most {plan.max_parallel_units} at a time"
+        f"{clean(definition.name)}: ok, {counted(plan.unit_count, 'unit')}, {counted(edges, 'need')}, "
+        f"{counted(len(plan.levels), 'level')}, at most {plan.max_parallel_units} at a time"
     )
     return EXIT_OK
 
@@ -47,36 +51,34 @@ def graph(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def dry_run(definition: WorkflowDefinition, plan: ExecutionPlan) -> int:
-    """Print what would run, level by level, in the order in which units would be offered to workers."""
-    _warn(plan)
-    print(
-        f"{clean(definition.name)}: {_count(plan.unit_count, 'unit')} would run, {definition.options.workers} at a time"
-    )
-    for depth, level in enumerate(plan.levels):
-        numbers = sorted(
-            (plan.numbers[unit] for unit in level), key=lambda n: (-plan.table[n].priority, -plan.ranks[n], n)
-        )
-        for number in numbers:
-            print(f"{depth + 1:>3}  {plan.lanes[number]:<10} {clean(plan.table[number].id)}")
+def schema(_: argparse.Namespace) -> int:
+    """Print the JSON Schema of workflow files."""
+    print(json.dumps(workflow_schema(), indent=2, ensure_ascii=False))
     return EXIT_OK
 
 
-def _warn(plan: ExecutionPlan) -> None:
+def dry_run(definition: WorkflowDefinition, plan: ExecutionPlan) -> int:
+    """Print what would run, in the order in which units would be offered to workers."""
+    _warn(definition, plan)
+    units, workers = counted(plan.unit_count, "unit"), definition.options.workers
+    print(f"{clean(definition.name)}: {units} would run, {workers} at a time")
+    for line in lines_of(definition, plan):
+        print(line)
+    return EXIT_OK
+
+
+def _warn(definition: WorkflowDefinition, plan: ExecutionPlan) -> None:
     """Advice goes to standard error, so that standard output stays what scripts read."""
-    for problem in advise(plan):
+    for problem in dict.fromkeys((*definition.advice, *advise(plan))):
         print(clean(str(problem)), file=sys.stderr)
 
 
 def _load(options: argparse.Namespace) -> tuple[WorkflowDefinition, ExecutionPlan]:
     with open_services() as services:
-        return load(services.manager, options)
-
-
-def load(manager: WorkflowManager, options: argparse.Namespace) -> tuple[WorkflowDefinition, ExecutionPlan]:
-    """The workflow a command line names, and its plan. Raises InvalidWorkflow or UsageError."""
-    definition = manager.load(options.workflow, params_of(options.param))
-    return definition, manager.plan(definition)
+        env = environment_of(options)
+        os.environ.update(env)  # as if they had been set outside; over the workflow's own, they are an override
+        definition = services.manager.load(options.workflow, params_of(options.param), Overrides(env=env))
+        return definition, services.manager.plan(definition)
 
 
 def _tree_lines(plan: ExecutionPlan) -> Iterator[str]:
@@ -98,10 +100,11 @@ def _tree_lines(plan: ExecutionPlan) -> Iterator[str]:
 
 
 def _as_json(definition: WorkflowDefinition, plan: ExecutionPlan) -> dict[str, Any]:
+    mask = masker(definition)
     return {
         "name": definition.name,
         "description": definition.description,
-        "params": dict(definition.params),
+        "params": {name: mask(value) if isinstance(value, str) else value for name, value in definition.params.items()},
         "critical_path": plan.critical_path,
         "units": [
             {
@@ -113,12 +116,8 @@ def _as_json(definition: WorkflowDefinition, plan: ExecutionPlan) -> dict[str, A
                 "level": plan.depths[number],
                 "priority": unit.priority,
                 "tags": sorted(unit.tags),
-                "action": str(unit.action) if unit.action is not None else None,
+                "action": mask(str(unit.action)) if unit.action is not None else None,
             }
             for number, unit in enumerate(plan.table)
         ],
     }
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -70,9 +70,13 @@ def _command(name: str) -> Callable[[Namespace], int]:
         from qtui.cli.run import run
 
         return run
-    from qtui.cli.inspect import check, graph
+    if name == "init":
+        from qtui.cli.starter import init
 
-    return check if name == "check" else graph
+        return init
+    from qtui.cli.inspect import check, graph, schema
+
+    return {"check": check, "graph": graph, "schema": schema}[name]
 
 
 def _complain(*lines: str) -> None:

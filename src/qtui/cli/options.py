@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Final, NoReturn
 
 from qtui.core.errors import UsageError, did_you_mean
+from qtui.definition import values
 
-COMMANDS = ("run", "check", "graph")
-_WITH_VALUE = ("-p", "--param", "-C", "--directory", "-j", "--workers", "--ui", "--color", "--state-dir", "--format")
+COMMANDS: Final = ("run", "check", "graph", "schema", "init")
+EVERY: Final = "*"
+"""What ``-f`` and ``--yes`` without a unit stand for."""
+
+_WITH_VALUE: Final = {
+    "-p", "--param", "-e", "--env", "--env-file", "-C", "--directory", "-t", "--tag", "--exclude", "-j", "--workers",
+    "--timeout", "--ui", "--color", "--state-dir", "--format",
+}  # fmt: skip
+_FORCE: Final = re.compile(r"(-[nkv]*)f|--force")
 MIN_COLUMNS, MIN_ROWS = 40, 10
 
 _EPILOG = """\
-exit codes: 0 all units completed (fallbacks included); 1 a unit failed or timed out; 2 usage or invalid
-workflow, nothing was run; 3 internal error; 130 canceled or interrupted by ctrl+c, 143 by TERM, else 128 + signal.
+exit codes: 0 all units completed (fallbacks and allowed failures included); 1 a unit failed or timed out; 2 usage or
+invalid workflow, nothing was run; 3 internal error; 5 no unit was selected; 124 the run timed out; 130 canceled or
+interrupted by ctrl+c, 143 by TERM, else 128 + signal.
+"""
+_SELECTION = """\
+UNIT is an id, a name or a glob; only these units are run, with what they need. UNIT+ runs what depends on it, too.
+-f and --yes may stand alone or have a unit.
 """
 
 
@@ -35,13 +49,20 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     Raises UsageError; exits by itself for ``--help`` and ``--version`` only.
     """
     words = list(arguments)
+    parser, commands = _parser()
     at = _first_word(words)
-    if at is not None and words[at] in COMMANDS:
-        words.insert(0, words.pop(at))  # options may stand before the command
-    elif at is not None:
-        _refuse_misspelt_command(words[at])
-        words.insert(0, "run")
-    return _parser().parse_args(words)
+    if at is None:
+        return parser.parse_args(words)
+    command = words[at]
+    if command in commands:
+        del words[at]  # options may stand before the command
+    else:
+        _refuse_misspelt_command(command)
+        command = "run"
+    # units may stand anywhere behind the workflow, between options too
+    options = commands[command].parse_intermixed_args(_spelled_out(words))
+    options.command = command
+    return options
 
 
 def _first_word(words: Sequence[str]) -> int | None:
@@ -54,6 +75,34 @@ def _first_word(words: Sequence[str]) -> int | None:
     return None
 
 
+def _spelled_out(words: Sequence[str]) -> list[str]:
+    """The words with a value for every ``-f`` and ``--yes``: argparse would take the next word for it.
+
+    ``--yes`` never takes the next word, ``-f`` does where that cannot be the workflow.
+    """
+    workflow = _first_word(words)
+    spelled: list[str] = []
+    takes_value = False
+    rest = iter(enumerate(words))
+    for at, word in rest:
+        if takes_value:
+            takes_value = False
+        elif word == "--":
+            return [*spelled, *words[at:]]
+        elif word == "--yes":
+            word = f"--yes={EVERY}"
+        elif found := _FORCE.fullmatch(word):
+            if found[1] and found[1] != "-":
+                spelled.append(found[1])
+            following = words[at + 1 : at + 2]
+            has_unit = workflow is not None and workflow < at and following and not following[0].startswith("-")
+            word = f"--force={next(rest)[1] if has_unit else EVERY}"
+        else:
+            takes_value = word in _WITH_VALUE
+        spelled.append(word)
+    return spelled
+
+
 def _refuse_misspelt_command(word: str) -> None:
     looks_like_file = any(sign in word for sign in "./:") or Path(word).exists()
     if not looks_like_file:
@@ -63,7 +112,8 @@ def _refuse_misspelt_command(word: str) -> None:
         )
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """The parser of the program, for its help, and those of the commands."""
     parser = _Parser(
         prog="qtui",
         description="Run a workflow and watch it in the terminal. `qtui WORKFLOW` is short for `qtui run WORKFLOW`.",
@@ -73,13 +123,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"qtui {_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    _add_run(commands)
+    run = commands.add_parser(
+        "run", help="run a workflow", epilog=f"{_SELECTION}\n{_EPILOG}",
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    _add_workflow(run)
+    _add_selection(run)
+    _add_steering(run)
+    _add_output(run)
     check = commands.add_parser("check", help="validate a workflow; nothing is run", allow_abbrev=False)
     _add_workflow(check)
     graph = commands.add_parser("graph", help="print the dependency graph; nothing is run", allow_abbrev=False)
     _add_workflow(graph)
     graph.add_argument("--format", choices=("tree", "dot", "json"), default="tree", help="default: tree")
-    return parser
+    commands.add_parser("schema", help="print the JSON Schema of workflow files, for editors", allow_abbrev=False)
+    init = commands.add_parser("init", help="write a small workflow to start from", allow_abbrev=False)
+    init.add_argument("file", metavar="FILE", nargs="?", help="default: qtui.toml, with --python workflow.py")
+    init.add_argument("--python", action="store_true", help="a workflow in Python")
+    init.add_argument("-C", "--directory", metavar="DIR", help="change to DIR first")
+    return parser, commands.choices
 
 
 def _add_workflow(parser: argparse.ArgumentParser) -> None:
@@ -89,15 +151,38 @@ def _add_workflow(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-p", "--param", metavar="NAME=VALUE", action="append", default=[], help="set a param; may be repeated"
     )
+    parser.add_argument(
+        "-e", "--env", metavar="NAME=VALUE", action="append", default=[],
+        help="set an environment variable, over the workflow's; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--env-file", metavar="FILE", action="append", default=[],
+        help="set those of a file of NAME=VALUE lines, below -e; may be repeated",
+    )  # fmt: skip
     parser.add_argument("-C", "--directory", metavar="DIR", help="change to DIR first")
 
 
-def _add_run(commands: Any) -> None:
-    run = commands.add_parser(
-        "run", help="run a workflow", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+def _add_selection(run: argparse.ArgumentParser) -> None:
+    run.add_argument("units", metavar="UNIT", nargs="*", help="run only these, with what they need")
+    run.add_argument(
+        "-t", "--tag", metavar="TAG", action="append", default=[], help="run only units with this tag; may be repeated"
+    )
+    run.add_argument(
+        "--exclude", metavar="UNIT", action="append", default=[],
+        help="leave these out, and what needs them; may be repeated",
     )  # fmt: skip
-    _add_workflow(run)
+    run.add_argument(
+        "-f", "--force", metavar="UNIT", nargs="?", action="append", default=[],
+        help="do not use earlier results of these units, or of any; may be repeated",
+    )  # fmt: skip
+    run.add_argument("--no-cache", action="store_true", help="neither use earlier results nor keep new ones")
+    run.add_argument(
+        "--yes", metavar="UNIT", nargs="?", action="append", default=[],
+        help="say yes to the questions of these units (--yes=UNIT), or of all; may be repeated",
+    )  # fmt: skip
+
+
+def _add_steering(run: argparse.ArgumentParser) -> None:
     run.add_argument("-j", "--workers", metavar="N", type=_workers, help="units that may run at a time, or auto")
     going = run.add_mutually_exclusive_group()
     going.add_argument(
@@ -107,12 +192,19 @@ def _add_run(commands: Any) -> None:
     going.add_argument(
         "--fail-fast", dest="keep_going", action="store_false", help="start nothing new after the first failure"
     )
+    run.add_argument(
+        "--timeout", metavar="TIME", type=_duration, help="how long the whole run may take, for example 90s or 2h"
+    )
     run.add_argument("-n", "--dry-run", action="store_true", help="print what would run, in order; nothing is run")
+
+
+def _add_output(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--ui", choices=("auto", "tui", "plain", "json"), default="auto",
         help="tui: the dashboard; plain: lines of text; json: one event a line; auto: tui on a terminal, else plain",
     )  # fmt: skip
     run.add_argument("--no-tui", dest="ui", action="store_const", const="plain", help="same as --ui plain")
+    run.add_argument("-v", "--verbose", action="store_true", help="more lines in plain output: why caches were missed")
     run.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colour in plain output")
     run.add_argument("--ascii", action="store_true", help="draw with ASCII signs only")
     run.add_argument(
@@ -131,6 +223,14 @@ def _workers(text: str) -> int | None:
     if number < 1:
         raise argparse.ArgumentTypeError(f'"{text}" is neither auto nor a number from 1 on')
     return number
+
+
+def _duration(text: str) -> float:
+    """Seconds, from a number of them or a text such as ``1h30m``."""
+    try:
+        return values.positive_duration(float(text) if re.fullmatch(r"[0-9.]+", text) else text)
+    except (values.Rejected, ValueError):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a time such as 90s, 5m or 1h30m') from None
 
 
 def params_of(pairs: Sequence[str]) -> dict[str, str]:

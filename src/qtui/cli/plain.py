@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TextIO
 
+from qtui.cli.answers import scope_name
 from qtui.core.events import (
+    BrakeChanged,
+    CacheMissed,
+    ConfirmRequested,
     LateResult,
     RunFinished,
     RunPaused,
@@ -12,14 +17,17 @@ from qtui.core.events import (
     RunStarted,
     RunStopping,
     RunUnpaused,
+    UnitApproved,
     UnitFinished,
+    UnitReset,
     UnitRetrying,
     UnitStarted,
     Warned,
     WorkersChanged,
 )
-from qtui.core.model import RunState, UnitState
+from qtui.core.model import FAILURES, Notify, RunState, UnitState
 from qtui.core.session import Record, RunSession
+from qtui.core.settling import CUT
 from qtui.core.state import RunView, fold, stalled_by
 from qtui.tui.format import clock
 from qtui.tui.text import clean, clean_lines
@@ -37,16 +45,36 @@ WORDS = {
     UnitState.SKIPPED: "skip",
     UnitState.CANCELED: "CANC",
 }
-_COLORS = {"ok": "32", "FAIL": "1;31", "TIME": "1;35", "retry": "33", "CANC": "35", "warn": "33"}
+HIT = "hit"
+_COLORS = {
+    "ok": "32", "FAIL": "1;31", "TIME": "1;35", "retry": "33", "CANC": "35", "warn": "33",
+    HIT: "36", "ask": "1;33", "brake": "33",
+}  # fmt: skip
 
 
 class PlainLines:
-    """Writes a run's record as text: a line at the start and end of each unit, its output as a block at its end."""
+    """Writes a run's record as text: a line at the start and end of each unit, its output as a block at its end.
 
-    def __init__(self, session: RunSession, out: TextIO, *, color: bool = False) -> None:
+    `verbose` also tells why earlier results could not be used. `bell` says when the bell of the terminal rings at the
+    end. Unless questions are `answerable`, lines say how to do so beforehand.
+    """
+
+    def __init__(
+        self,
+        session: RunSession,
+        out: TextIO,
+        *,
+        color: bool = False,
+        verbose: bool = False,
+        bell: Notify | None = None,
+        answerable: bool = False,
+    ) -> None:
         self._session = session
         self._out = out
         self._color = color
+        self._verbose = verbose
+        self._bell = bell
+        self._answerable = answerable
         # a view of its own, exactly as far as the record that was printed
         self._view = RunView.initial(session.plan)
 
@@ -61,11 +89,13 @@ class PlainLines:
             if records:
                 quiet_since = self._session.now()
                 self._out.flush()
-            elif self._session.now() - quiet_since >= HEARTBEAT and (self._view.active or self._view.abandoned):
+            elif self._session.now() - quiet_since >= HEARTBEAT and not self._view.state.ended:
                 quiet_since = self._session.now()
                 self._heartbeat()
         for line in summary(self._session):
             self._write(line)
+        if rings(self._bell, self._session.view()):
+            self._out.write("\a")
         self._out.flush()
 
     def _print(self, record: Record) -> None:
@@ -73,8 +103,8 @@ class PlainLines:
         self._view = fold(self._view, [event])
         match event:
             case RunStarted():
-                count = len(self._session.plan)
-                self._write(f"{clean(event.name)}: {count} units, {event.workers} workers, run {self._session.run}")
+                units, workers = counted(len(self._session.plan), "unit"), counted(event.workers, "worker")
+                self._write(f"{clean(event.name)}: {units}, {workers}, run {self._session.run}")
             case UnitStarted():
                 again = f"  (try {self._try(event.unit)})" if self._try(event.unit) > 1 else ""
                 self._unit_line("start", event.unit, again, event.at)
@@ -83,12 +113,21 @@ class PlainLines:
                 self._block(event.unit, event.attempt)
             case UnitFinished():
                 self._end(event)
+            case CacheMissed() if self._verbose:
+                self._unit_line("miss", event.unit, f"  {event.reason}", event.at)
+            case ConfirmRequested():
+                self._asked(event)
+            case UnitApproved():
+                self._unit_line("yes", event.unit, f"  {event.by}", event.at)
+            case BrakeChanged() if event.cause:
+                self._line("brake", f"{scope_name(event.scope)}: {_brake_words(event)}", event.at)
+            case UnitReset() if event.cause == CUT:
+                self._unit_line("cut", event.unit, "  ended by the signal; it has no end", event.at)
+                self._block(event.unit, self._view.attempts[event.unit])
             case LateResult():
                 self._unit_line("late", event.unit, "  its abandoned attempt has ended by itself", event.at)
             case Warned():
-                where = f"{self._id(event.unit)}: " if event.unit >= 0 else ""
-                for number, line in enumerate(clean_lines(f"{where}{event.message}")):
-                    self._line("warn" if not number else "", line, event.at)
+                self._warned(event)
             case RunStopping():
                 self._line("run", f"stopping: {event.cause}; {self._view.active} still running, again kills", event.at)
             case RunPaused() | RunUnpaused() | RunReopened():
@@ -98,14 +137,27 @@ class PlainLines:
             case RunFinished():
                 pass  # the summary says it
 
+    def _asked(self, event: ConfirmRequested) -> None:
+        self._unit_line("ask", event.unit, f"  needs your yes: {event.question}", event.at)
+        if not self._answerable:
+            self._write(f"    to say yes beforehand, start with --yes={quote(self._id(event.unit))}")
+
+    def _warned(self, event: Warned) -> None:
+        where = f"{self._id(event.unit)}: " if event.unit >= 0 else ""
+        for number, line in enumerate(clean_lines(f"{where}{event.message}")):
+            self._line("warn" if not number else "", line, event.at)
+
     def _end(self, event: UnitFinished) -> None:
         detail = f"  {duration(event.duration)}" if event.attempt else ""
         if event.fallback:
             detail += "  fallback"
+        if event.state in FAILURES and self._session.plan.table[event.unit].allow_failure:
+            detail += "  allowed"
         if event.abandoned:
             detail += "  abandoned: it could not be stopped"
         reason = event.cause or (str(event.error) if event.error else "")
-        self._unit_line(WORDS[event.state], event.unit, detail + (f"  {reason}" if reason else ""), event.at)
+        word = HIT if event.cached else WORDS[event.state]
+        self._unit_line(word, event.unit, detail + (f"  {reason}" if reason else ""), event.at)
         if event.attempt:
             self._block(event.unit, event.attempt)
         if event.error and event.error.traceback:
@@ -125,7 +177,9 @@ class PlainLines:
         running = [unit for unit in self._view.units if unit.state in (UnitState.RUNNING, UnitState.CANCELING)]
         names = [f"{clean(unit.id)} {duration(unit.elapsed(now) or 0)}" for unit in running[:5]]
         more = f" and {len(running) - 5} more" if len(running) > 5 else ""
-        going = f"running: {', '.join(names)}{more}" if running else _held_up(self._view)
+        going = f"running: {', '.join(names)}{more}" if running else ""
+        asked = _asked(self._view)
+        going = "; ".join(filter(None, (going, asked, *_held(self._view)))) or _held_up(self._view)
         self._line("still", going, now)
         self._out.flush()
 
@@ -160,9 +214,51 @@ def duration(seconds: float) -> str:
     return f"{whole // 60}m{whole % 60:02}s" if whole < 3600 else f"{whole // 3600}h{whole // 60 % 60:02}m"
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 unit``, ``2 units``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _held_up(view: RunView) -> str:
-    """Why nothing runs beside attempts that were left behind."""
-    return stalled_by(view.stuck) if view.stalled else f"waiting: {view.abandoned} abandoned, still running"
+    """Why nothing runs."""
+    if view.stalled:
+        return stalled_by(view.stuck)
+    if view.abandoned:
+        return f"waiting: {view.abandoned} abandoned, still running"
+    if view.paused:
+        return "paused"
+    retrying = view.counts[UnitState.RETRYING]
+    return f"waiting to try again: {counted(retrying, 'unit')}" if retrying else "waiting"
+
+
+def _asked(view: RunView) -> str:
+    """Which units wait for a yes."""
+    if not view.asked:
+        return ""
+    names = [clean(unit.id) for unit in view.units if isinstance(view.last[unit.number], ConfirmRequested)]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"waiting for your yes: {', '.join(names[:5])}{more}"
+
+
+def _held(view: RunView) -> list[str]:
+    """Which brakes hold what could start."""
+    held = [change for change in view.brakes.values() if change.state == "held"]
+    return [f"held: {scope_name(change.scope)}, {clean(change.cause)}" for change in held]
+
+
+def _brake_words(event: BrakeChanged) -> str:
+    if event.state == "open":
+        return f"starts again, {clean(event.cause)}"
+    words = {"held": "starts nothing new", "probing": "still held", "stopped": "stopped for good"}
+    return f"{words.get(event.state, event.state)}, {clean(event.cause)}"
+
+
+def rings(bell: Notify | None, view: RunView) -> bool:
+    """Whether the terminal's bell is to ring at the end of the run."""
+    end = view.finished
+    if bell is None or end is None or end.at - (view.started_at or end.at) < bell.after:
+        return False
+    return bell.bell == "always" or (bell.bell == "failure" and end.state is RunState.FAILED)
 
 
 def summary(session: RunSession) -> list[str]:
@@ -171,8 +267,10 @@ def summary(session: RunSession) -> list[str]:
     end = view.finished
     lines: list[str] = []
     failed = [unit for unit in view.units if unit.state in (UnitState.FAILED, UnitState.TIMEOUT)]
+    allowed = sum(unit.unit.allow_failure for unit in failed)
     for unit in failed:
-        lines += ["", f"{WORDS[unit.state]} {clean(unit.id)}: {clean(unit.cause)}"]
+        badge = " (allowed)" if unit.unit.allow_failure else ""
+        lines += ["", f"{WORDS[unit.state]} {clean(unit.id)}: {clean(unit.cause)}{badge}"]
         tail = session.read_log(unit.number, unit.attempt, -64 * 1024)
         shown = _log_lines(tail.data)[-TAIL_LINES:]
         if unit.error is not None and unit.error.traceback:
@@ -181,11 +279,19 @@ def summary(session: RunSession) -> list[str]:
         if (path := session.log_path(unit.number, unit.attempt)) is not None:
             lines.append(f"    log: {path}")
     counts = [f"{count} {state}" for state in UnitState if (count := view.counts[state])]
+    cut = sum(1 for last in view.last if isinstance(last, UnitReset) and last.cause == CUT)
+    if cut:
+        counts.append(f"{cut} of them cut by the signal")
     fallbacks = sum(1 for unit in view.units if unit.finished is not None and unit.finished.fallback)
+    cached = sum(1 for unit in view.units if unit.finished is not None and unit.finished.cached)
+    if cached:
+        counts.append(f"{cached} from the cache")
     if fallbacks:
         counts.append(f"{fallbacks} by fallback")
+    if allowed:
+        counts.append(f"{allowed} allowed to fail")
     if view.abandoned:
-        counts.append(f"{view.abandoned} abandoned, still running")
+        counts.append(f"{view.abandoned} abandoned, which end with qtui")
     state = str(end.state) if end is not None else "unfinished"
     why = f": {clean(view.timed_out)}" if view.timed_out and view.state is RunState.FAILED else ""
     took = duration(view.elapsed(session.now()))

@@ -8,11 +8,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Protocol, TextIO
 
+from qtui.cli.adjust import adjusted, environment_of
+from qtui.cli.answers import answering, can_answer
+from qtui.cli.ask import asker
 from qtui.cli.options import choose_ui, params_of, wants_color
 from qtui.core.errors import EXIT_INTERNAL, UsageError
 from qtui.core.model import WorkflowDefinition
@@ -20,6 +23,7 @@ from qtui.core.session import RunSession
 from qtui.core.stimuli import InterruptRequested
 from qtui.manager import routed_output
 from qtui.services import Services, default_state_dir, open_services
+from qtui.tui.text import clean
 from qtui.workflow import Overrides
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -33,24 +37,31 @@ class _Follower(Protocol):
 def run(options: argparse.Namespace) -> int:
     """Run a workflow; returns the exit code of the run, the same in every ``--ui``."""
     ui = choose_ui(options.ui, os.environ)
-    overrides = Overrides(workers=options.workers, keep_going=options.keep_going)
+    env = environment_of(options)
+    os.environ.update(env)  # as if they had been set outside; over the workflow's own, they are an override
+    overrides = Overrides(workers=options.workers, keep_going=options.keep_going, env=env)
     state_dir = Path(options.state_dir).absolute() if options.state_dir else default_state_dir()
     if sys.stdout is None:
         raise UsageError("standard output is closed; send it to /dev/null to run without output")
     out = _reserved_stdout() if ui == "json" else sys.stdout
     # user modules are imported by load: their log handlers must find the routed streams already there
     with routed_output(), open_services(state_dir) as services:
-        definition = services.manager.load(options.workflow, params_of(options.param), overrides)
+        params = params_of(options.param)
+        loaded = services.manager.load(options.workflow, params, overrides, asker(os.environ))
+        definition = adjusted(loaded, options)
         if options.dry_run:
             from qtui.cli.inspect import dry_run
 
             return dry_run(definition, services.manager.plan(definition))
+        for problem in definition.advice[len(loaded.advice) :]:
+            print(clean(str(problem)), file=sys.stderr)
         if ui == "tui":
             session = _on_screen(services, definition, options)
         else:
-            make_follower = _follower(ui, out, options)
+            make_follower = _follower(ui, out, definition, options)
             session = services.manager.start(definition)
-            with _interrupted_by_signals(session):
+            asking = answering(session) if ui == "plain" else nullcontext()
+            with _interrupted_by_signals(session), asking:
                 _follow(session, make_follower(session), out)
         return _exit_code(session)
 
@@ -79,7 +90,9 @@ def _reserved_stdout() -> TextIO:
     return events
 
 
-def _follower(ui: str, out: TextIO, options: argparse.Namespace) -> Callable[[RunSession], _Follower]:
+def _follower(
+    ui: str, out: TextIO, definition: WorkflowDefinition, options: argparse.Namespace
+) -> Callable[[RunSession], _Follower]:
     """What writes the output. Its modules are imported now, before the run may use up the descriptors."""
     if ui == "json":
         from qtui.cli.json_lines import JsonLines
@@ -88,7 +101,10 @@ def _follower(ui: str, out: TextIO, options: argparse.Namespace) -> Callable[[Ru
     from qtui.cli.plain import PlainLines
 
     color = wants_color(options.color, os.environ, out.isatty())
-    return lambda session: PlainLines(session, out, color=color)
+    bell = definition.notify if out.isatty() else None
+    return lambda session: PlainLines(
+        session, out, color=color, verbose=options.verbose, bell=bell, answerable=can_answer(session)
+    )
 
 
 def _follow(session: RunSession, follower: _Follower, out: TextIO) -> None:

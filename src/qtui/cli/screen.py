@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from qtui.cli.answers import answering
 from qtui.cli.plain import summary
 from qtui.core.session import RunSession
 from qtui.tui.app import Dashboard, run_dashboard
@@ -37,8 +38,9 @@ def finish(session: RunSession, story: str | None) -> None:
         print("\n".join(["qtui: the screen broke, please report it:", *clean_lines(story)]), file=sys.stderr)
     if session.view().finished is None:
         print("qtui: the run goes on without a screen; ctrl+c stops it", file=sys.stderr)
-    while session.wait(timeout=0.5) is None:
-        pass  # a timeout, so that signal handlers get their turn on every platform
+    with answering(session):
+        while session.wait(timeout=0.5) is None:
+            pass  # a timeout, so that signal handlers get their turn on every platform
     session.close()
     with suppress(OSError):  # the terminal may be gone
         print("\n".join(summary(session)), flush=True)
