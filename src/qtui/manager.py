@@ -22,7 +22,7 @@ from qtui.engine.engine import Engine
 from qtui.engine.files import RunFiles
 from qtui.engine.output import routed_output
 from qtui.engine.probe import Probe
-from qtui.loaders.load import load_definition
+from qtui.loaders.load import Ask, load_definition
 from qtui.workflow import Overrides
 
 __all__ = ["LiveSession", "WorkflowManager", "routed_output"]
@@ -118,13 +118,17 @@ class WorkflowManager:
         self._sessions: dict[str, LiveSession] = {}
 
     def load(
-        self, target: str, params: Mapping[str, str] | None = None, overrides: Overrides | None = None
+        self,
+        target: str,
+        params: Mapping[str, str] | None = None,
+        overrides: Overrides | None = None,
+        ask: Ask | None = None,
     ) -> WorkflowDefinition:
         """Load and check a workflow: a ``.toml`` or ``.py`` file, ``file.py:name`` or ``package.module:name``.
 
-        Raises InvalidWorkflow with every fault found.
+        `ask` is called for each param that must be given and is not. Raises InvalidWorkflow with every fault found.
         """
-        return load_definition(target, params or {}, overrides)
+        return load_definition(target, params or {}, overrides, ask)
 
     def plan(self, definition: WorkflowDefinition) -> ExecutionPlan:
         """The definition's plan. Raises InvalidWorkflow."""
