@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
@@ -17,10 +18,13 @@ from qtui.definition.dotenv import read_env_files
 from qtui.definition.drafts import Draft, Surroundings, item_parameter, name_fault
 from qtui.definition.expressions import REPORTED, fill, has_expression
 from qtui.definition.graph import Shared, check_secrets, finish, options_of
+from qtui.definition.groups import read_groups
 from qtui.definition.keys import Table, read_table
+from qtui.definition.matrix import Item
 from qtui.definition.nesting import nested
 from qtui.definition.options import Overrides, default_workers
 from qtui.definition.report import Locate, Report, shown_file
+from qtui.definition.rows import read_rows
 from qtui.definition.unit_keys import COMMAND_KEYS, FUNCTION_KEYS
 from qtui.definition.values import Fault, Rejected, label, variables
 from qtui.definition.workflow_keys import WORKFLOW_KEYS, pool, secret_names, tag
@@ -68,7 +72,8 @@ class Workflow:
     The arguments are the keys of ``[workflow]`` in a workflow file, which `Settings` lists, and the tables beside it:
     `params` maps names to a type (the param must be given), a default, or a table with ``type``, ``default``,
     ``choices``, ``pattern`` and ``help``. `env` holds for every unit. `pools` maps names to slots, or to tables with
-    ``slots`` and ``max_failures``; `tags` maps names to tables with ``max_failures``; `secrets` are names of variables.
+    ``slots`` and ``max_failures``; `tags` maps names to tables with ``max_failures``; `groups` maps names to tables
+    with ``matrix``, ``pools`` and ``max_failures``, for units with ``group=NAME``; `secrets` are names of variables.
     Strings may have ``${{ params.x }}``, ``${{ matrix.x }}`` and ``${{ env.X }}``. Relative paths start at the
     directory of the file that makes the Workflow.
 
@@ -83,6 +88,7 @@ class Workflow:
         env: Mapping[str, str] | None = None,
         pools: Mapping[str, Any] | None = None,
         tags: Mapping[str, Any] | None = None,
+        groups: Mapping[str, Any] | None = None,
         secrets: Iterable[str] | None = None,
         notify: Mapping[str, Any] | Notify | None = None,
         **settings: Unpack[Settings],
@@ -97,6 +103,7 @@ class Workflow:
             tags=_named("tags", tags, lambda _, value: tag(value), locate, report),
         )
         self._shared.tag_places.update(dict.fromkeys(self._shared.tags, locate))
+        self._groups = dict(groups or {})
         self._notify = _accepted("notify", notify, parse_notify, locate, report) if notify is not None else None
         names = _accepted("secrets", {"names": secrets or ()}, secret_names, locate, report)
         self._shared.secrets.update(dict.fromkeys(names or ()))
@@ -243,6 +250,7 @@ class Workflow:
         if "matrix" in draft.table and not has_expression(matrix := keys.pop("matrix", None)) and matrix is not None:
             _, faults = read_table({"matrix": matrix}, draft.table)
             report.add(draft.locate, draft.path, *faults)
+        keys.pop("group", None)  # which items there are may hang on params
         preview = replace(draft, keys=keys, mapped=draft.mapped and draft.mapped[:1])
         surroundings = Surroundings(params={}, env=self._env, directory=self._directory, pools=self._shared.slots)
         made = Assembler(surroundings, report, preview=True).assemble([preview])
@@ -302,9 +310,11 @@ class Workflow:
             pools=shared.slots,
             cpus=options.cpus,
             memory=options.memory,
+            rows=partial(_rows, self._directory),
             over=over,
         )
-        made = Assembler(surroundings, report).assemble(self._drafts)
+        groups = read_groups(self._groups, self._drafts, surroundings, _at(self._source), report)
+        made = Assembler(surroundings, report, groups).assemble(self._drafts)
         for prefix, other in self._included:
             theirs = other._assemble({name: params[name] for name in other._params}, options, over, report, shared)
             try:
@@ -326,6 +336,10 @@ class Workflow:
         env |= over
         check_secrets(self._shared.secrets, env, locate, report)
         return env
+
+
+def _rows(directory: str, name: str) -> tuple[Item, ...]:
+    return read_rows(name, directory)
 
 
 def _named(

@@ -295,11 +295,11 @@ def test_units_are_counted_before_they_are_made(problems: Problems) -> None:
     assert str(problem).startswith("flow.toml:3: units.a: with this unit there are more than the 100,000 units")
 
 
-def test_rows_of_a_file_are_for_workflow_files() -> None:
-    workflow = Workflow("w")
-    workflow.command("a", run="true", matrix={"file": "samples.tsv"})
-    with pytest.raises(InvalidWorkflow, match="only a workflow file can take its items from a file"):
-        workflow.definition()
+def test_a_matrix_in_python_may_be_the_rows_of_a_file(samples: Path) -> None:
+    workflow = Workflow("flow")
+    workflow.command("a", run="true", matrix={"file": str(samples)})
+    rows = samples.read_text().splitlines()[1:]
+    assert [unit.id for unit in workflow.definition().units] == [f"a[id={row.split()[0]}]" for row in rows]
 
 
 def test_a_matrix_that_is_not_read_yet_is_checked_as_far_as_that_goes() -> None:
@@ -358,3 +358,28 @@ def test_items_that_would_wait_for_ever_for_what_they_hold_are_refused(
 def test_items_may_wait_for_what_is_over_before_they_begin(load: Load, outside: str) -> None:
     held = HELD.replace("[units.first]\n", '[units.first]\nneeds = ["outside"]\n')
     assert load(held + outside)
+
+
+def test_groups_in_python_are_those_of_the_file(samples: Path) -> None:
+    workflow = Workflow(
+        "flow",
+        pools={"disk": 2},
+        groups={"sample": {"matrix": {"file": str(samples)}, "pools": ["disk"], "max_failures": 3}},
+    )
+    workflow.command("trim", run="trim ${{ matrix.reads }}", group="sample")
+    workflow.command("align", run="align", dependencies=["trim"], group="sample")
+
+    definition = workflow.definition()
+
+    plan = ExecutionPlan.build(definition.units)
+    first = plan.table[0].item
+    assert plan.dependencies[f"align{first}"] == {f"trim{first}"}
+    assert definition.options.group_pools == {"sample": {"disk": 1}}
+    assert definition.options.brakes == {"group:sample": Brake(count=3)}
+
+
+def test_a_group_that_python_does_not_declare_is_told() -> None:
+    workflow = Workflow("flow")
+    workflow.command("trim", run="true", group="sample")
+    with pytest.raises(InvalidWorkflow, match="there is no group"):
+        workflow.definition()

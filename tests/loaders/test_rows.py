@@ -10,8 +10,8 @@ import pytest
 
 from qtui.core.errors import InvalidWorkflow
 from qtui.definition.matrix import Item
+from qtui.definition.rows import MOST_TOLD, read_rows
 from qtui.definition.values import Fault, Rejected
-from qtui.loaders.rows import MOST_TOLD, read_rows
 
 Read = Callable[[str, str], tuple[Item, ...]]
 

@@ -23,6 +23,7 @@ from qtui.definition.nesting import nested
 from qtui.definition.options import Overrides
 from qtui.definition.params import Ask, ParamSpec
 from qtui.definition.report import Report, shown_file
+from qtui.definition.rows import read_rows
 from qtui.definition.unit_keys import ACTIONS, DEFAULT_KEYS
 from qtui.definition.values import Fault, Rejected, expected, label, variables
 from qtui.definition.workflow_keys import (
@@ -37,7 +38,6 @@ from qtui.definition.workflow_keys import (
 )
 from qtui.loaders.document import Document, failure
 from qtui.loaders.imports import import_function
-from qtui.loaders.rows import read_rows
 
 T = TypeVar("T")
 
