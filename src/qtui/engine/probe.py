@@ -66,3 +66,19 @@ def usable_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
         return os.cpu_count() or 1
+
+
+def tree_cpu_seconds(pid: int) -> float:
+    """The CPU time of a process and all below it, in seconds; of those that have ended only what they were waited for."""
+    total = 0.0
+    try:
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            try:
+                times = each.cpu_times()
+            except psutil.Error:
+                continue  # it has just ended
+            total += times.user + times.system + times.children_user + times.children_system
+    except psutil.Error:
+        return total
+    return total

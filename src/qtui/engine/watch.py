@@ -1,0 +1,154 @@
+"""Watches what running units print: how far they say they are, and whether they have fallen silent."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from typing import Final, NamedTuple, Protocol
+
+from qtui.core.model import ExecutionMode, QuantumUnit, UnitState
+from qtui.core.plan import ExecutionPlan
+from qtui.core.state import RunView
+from qtui.engine.logs import LogStore
+from qtui.engine.notify import STALLED
+from qtui.engine.probe import tree_cpu_seconds
+
+SECONDS: Final = 1.0
+"""How often units are looked at."""
+
+MOST_BYTES: Final = 64 * 1024
+"""How much of what a unit has printed since the last look is searched, at its end."""
+
+IDLE_SHARE: Final = 0.01
+IDLE_CPU: Final = 0.05
+"""Up to this share of a core, and so many CPU seconds, a unit is idle: an interpreter that waits uses a little, too."""
+
+_ANNOUNCED: Final = re.compile(
+    r"::progress\s+(?P<done>\d+(?:\.\d+)?)\s*/\s*(?P<total>\d+(?:\.\d+)?)(?:\s+(?P<message>.*))?"
+)
+_LINE_END: Final = re.compile(r"[\r\n]+")
+_BY_PROCESS: Final = (ExecutionMode.COMMAND, ExecutionMode.PROCESS)
+
+
+class Watched(Protocol):
+    """What a watcher needs of its run; the engine is one."""
+
+    plan: ExecutionPlan
+    logs: LogStore
+
+    def view(self) -> RunView:
+        """What is known now."""
+
+    def now(self) -> float:
+        """The run's clock."""
+
+    def report_progress(self, number: int, attempt: int, done: float, total: float, message: str) -> None:
+        """Note how far an attempt is."""
+
+    def warn(self, unit: int, message: str) -> None:
+        """Record a warning about a unit."""
+
+
+class _Life(NamedTuple):
+    """The last sign of life of an attempt: how much it had printed and computed by then, and when that was."""
+
+    attempt: int
+    size: int
+    cpu: float
+    at: float
+    warned: bool = False
+
+
+class Watcher:
+    """A thread that looks at running units once a second, as long as there are any that can be watched."""
+
+    def __init__(self, run: Watched) -> None:
+        self._run = run
+        self._patterns = {
+            number: re.compile(unit.progress) for number, unit in enumerate(run.plan.table) if unit.progress
+        }
+        self._lives: dict[int, _Life] = {}
+        self._read: dict[tuple[int, int], int] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="qtui-watch", daemon=True)
+
+    @staticmethod
+    def wanted(plan: ExecutionPlan) -> bool:
+        """Whether there is anything to watch: a command may always announce its progress."""
+        return any(
+            lane is ExecutionMode.COMMAND or unit.stall is not None or (unit.progress and lane in _BY_PROCESS)
+            for unit, lane in zip(plan.table, plan.lanes, strict=True)
+        )
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._over.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _follow(self) -> None:
+        while not self._over.wait(SECONDS):
+            self.look(self._run.view(), self._run.now())
+
+    def look(self, view: RunView, now: float) -> None:
+        """Look at every running unit once."""
+        running = {number for number, state in enumerate(view.states) if state is UnitState.RUNNING}
+        for number in self._lives.keys() - running:
+            del self._lives[number]
+        self._read = {key: seen for key, seen in self._read.items() if key[0] in running}
+        for number in running:
+            unit = view.plan.table[number]
+            attempt = view.attempts[number]
+            if view.plan.lanes[number] in _BY_PROCESS:
+                self._look_for_progress(number, attempt)
+            if unit.stall is not None:
+                self._look_for_life(view, unit, number, attempt, now)
+
+    def _look_for_progress(self, number: int, attempt: int) -> None:
+        pattern = self._patterns.get(number)
+        if pattern is None and self._run.plan.lanes[number] is not ExecutionMode.COMMAND:
+            return
+        seen = self._read.get((number, attempt), 0)
+        size = self._run.logs.read(number, attempt, 0, 0).size
+        if size <= seen:
+            return
+        chunk = self._run.logs.read(number, attempt, max(seen, size - MOST_BYTES), MOST_BYTES)
+        self._read[number, attempt] = chunk.size
+        for done, total, message in progress_in(chunk.data.decode("utf-8", "replace"), pattern):
+            self._run.report_progress(number, attempt, done, total, message)
+            return
+
+    def _look_for_life(self, view: RunView, unit: QuantumUnit, number: int, attempt: int, now: float) -> None:
+        assert unit.stall is not None
+        pid = view.unit(number).pid
+        size = self._run.logs.read(number, attempt, 0, 0).size
+        cpu = tree_cpu_seconds(pid) if pid else 0.0
+        last = self._lives.get(number)
+        if last is None or last.attempt != attempt or size != last.size or _busy(cpu - last.cpu, now - last.at):
+            self._lives[number] = _Life(attempt, size, cpu, now)
+        elif not last.warned and now - last.at >= unit.stall:
+            self._lives[number] = last._replace(warned=True)
+            self._run.warn(number, f"{STALLED} for {now - last.at:.0f} s (stall = {unit.stall:g} s)")
+
+
+def _busy(cpu: float, seconds: float) -> bool:
+    # less than before: a process below has ended and was not waited for, which is a sign of life
+    return not 0.0 <= cpu <= IDLE_CPU + IDLE_SHARE * seconds
+
+
+def progress_in(text: str, pattern: re.Pattern[str] | None) -> Iterator[tuple[float, float, str]]:
+    """What the lines of `text` say of progress, last line first: done, total (0 if unknown) and a message."""
+    for line in reversed(_LINE_END.split(text)):
+        found = _ANNOUNCED.match(line) or (pattern.search(line) if pattern is not None else None)
+        if found is None:
+            continue
+        groups = found.groupdict()
+        try:
+            yield float(groups["done"]), float(groups.get("total") or 0), (groups.get("message") or "").strip()
+        except (ValueError, TypeError, OverflowError):
+            continue  # what the pattern found is no number

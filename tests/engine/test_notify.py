@@ -1,0 +1,134 @@
+"""The notify command is told of what a person wants to know, and never harms the run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from engine_waiting import GENEROUS, Start, until
+
+from qtui.core.events import BrakeChanged, ConfirmRequested, RunPaused, Warned
+from qtui.core.model import Notify, QuantumUnit, Shell
+from qtui.core.plan import ExecutionPlan
+from qtui.core.stimuli import CancelRequested, PauseRequested, UnpauseRequested
+from qtui.engine import notify as notifying
+from qtui.engine.bus import EventBus, Notice
+from qtui.engine.engine import Engine
+from qtui.engine.notify import Notifier, message_of
+
+RUN = f"test-{os.getpid()}"  # what `start` calls its runs
+TELL = ("sh", "-c", 'echo "$QTUI_EVENT,$QTUI_RUN,$QTUI_UNIT,$QTUI_STATE,$QTUI_MESSAGE" >> told; echo heard')
+
+
+@pytest.fixture
+def bus() -> EventBus:
+    return EventBus()
+
+
+@pytest.fixture
+def notifier(bus: EventBus, tmp_path: Path) -> Iterator[Callable[..., list[str]]]:
+    """Begin to tell of the run that `start` makes; gives the list of warnings."""
+    made: list[Notifier] = []
+
+    def begin(run: tuple[str, ...] = TELL, id: str = RUN, **keys) -> list[str]:
+        warnings: list[str] = []
+        made.append(
+            Notifier(
+                Notify(run=run, **keys),
+                bus,
+                run=id,
+                directory=str(tmp_path),
+                log=tmp_path / "notify.log",
+                environment=dict(os.environ),
+                warn=warnings.append,
+            )
+        )
+        return warnings
+
+    yield begin
+    for each in made:
+        each.close()
+
+
+def shell(text: str, id: str = "a", *needs: str, **keys) -> QuantumUnit:
+    return QuantumUnit(id=id, action=Shell((text,)), dependencies=needs, **keys)
+
+
+def told(directory: Path) -> list[str]:
+    return (directory / "told").read_text().splitlines() if (directory / "told").exists() else []
+
+
+def wait(engine: Engine) -> None:
+    assert engine.wait(GENEROUS) is not None
+
+
+def test_failures_and_the_end_are_told(start: Start, bus: EventBus, notifier, tmp_path: Path) -> None:
+    warnings = notifier()
+    engine = start(shell("exit 3"), shell("true", "b"), shell("exit 1", "c", allow_failure=True), bus=bus)
+    wait(engine)
+
+    until(lambda: len(told(tmp_path)) == 2, "both are told")
+    assert told(tmp_path)[0] == f"failure,{engine.run},a,failed,exit 3"
+    assert told(tmp_path)[1].startswith(f"end,{engine.run},,failed,")
+    assert (tmp_path / "notify.log").read_text() == "heard\nheard\n"
+    assert warnings == []
+
+
+def test_questions_and_pauses_are_told(start: Start, bus: EventBus, notifier, tmp_path: Path) -> None:
+    notifier(on=frozenset({"confirm", "pause"}), after=1000.0)
+    engine = start(shell("true", confirm="Really?"), bus=bus)
+    until(lambda: told(tmp_path), "the question is told, however early")
+    assert told(tmp_path) == [f"confirm,{engine.run},a,,Really?"]
+    engine.post(PauseRequested())
+    engine.post(UnpauseRequested())
+    engine.post(CancelRequested((0,)))
+    wait(engine)
+    assert len(told(tmp_path)) == 1, "everything else has to wait"
+
+
+def test_another_run_on_the_same_bus_is_none_of_its_business(
+    start: Start, bus: EventBus, notifier, tmp_path: Path
+) -> None:
+    notifier(id="another")
+    wait(start(shell("exit 3"), bus=bus))
+    assert told(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (("no-such-program",), "cannot be started"),
+        (("sh", "-c", "exit 4"), "ended with exit code 4"),
+        (("sh", "-c", "sleep 300 & sleep 300"), "took more than"),
+    ],
+)
+def test_a_command_that_fails_is_told_once_and_harms_nothing(
+    start: Start, bus: EventBus, notifier, monkeypatch: pytest.MonkeyPatch, run: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setattr(notifying, "SECONDS", 0.3)
+    warnings = notifier(run)
+    wait(start(shell("exit 3"), shell("exit 3", "b"), bus=bus))
+    until(lambda: warnings, "a warning")
+    until(lambda: not [p for p in psutil.Process().children(recursive=True) if p.name() == "sleep"], "nothing is left")
+    assert [said in warning for warning in warnings] == [True]
+
+
+def test_what_is_told_about_what() -> None:
+    plan = ExecutionPlan.build([shell("true")])
+
+    def what(event: object) -> tuple[str, str] | None:
+        message = message_of(Notice("r", 1, event, plan))  # type: ignore[arg-type]
+        return None if message is None else (message.what, message.text)
+
+    assert what(RunPaused(1.0, "paused by you")) == ("pause", "paused by you")
+    assert what(ConfirmRequested(0, "Go?", 1.0)) == ("confirm", "Go?")
+    assert what(BrakeChanged("tag:net", "held", 3, "", "3 failures in a row", 1.0)) == (
+        "pause",
+        "tag net: 3 failures in a row",
+    )
+    assert what(BrakeChanged("tag:net", "open", 1, "", "", 1.0)) is None
+    assert what(Warned(0, "silent and idle for 5m", 1.0)) == ("stall", "silent and idle for 5m")
+    assert what(Warned(0, "something else", 1.0)) is None

@@ -1,0 +1,132 @@
+"""What units print tells how far they are; what they no longer do is told, too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_waiting import GENEROUS, Start, until
+
+from qtui.core.events import Warned
+from qtui.core.model import Call, ExecutionMode, QuantumUnit, Shell
+from qtui.core.stimuli import CancelRequested
+from qtui.engine import watch
+from qtui.engine.engine import Engine
+from qtui.engine.watch import progress_in
+
+
+@pytest.fixture(autouse=True)
+def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "SECONDS", 0.05)
+
+
+def shell(text: str, **keys: Any) -> QuantumUnit:
+    return QuantumUnit(id="a", action=Shell((text,)), **keys)
+
+
+def warnings(engine: Engine) -> list[str]:
+    return [record.event.message for record in engine.feed().take(0) if isinstance(record.event, Warned)]
+
+
+def cancel(engine: Engine) -> None:
+    engine.post(CancelRequested((0,)))
+    assert engine.wait(GENEROUS) is not None
+
+
+def progress(engine: Engine) -> tuple[float, float, str] | None:
+    found = engine.view().unit(0).progress
+    return (found.done, found.total, found.message) if found is not None else None
+
+
+def test_a_command_announces_its_progress(start: Start) -> None:
+    engine = start(shell("echo '::progress 61/100 nearly there'; sleep 300"))
+    until(lambda: progress(engine) == (61.0, 100.0, "nearly there"), "its progress is known")
+    cancel(engine)
+
+
+def test_a_pattern_finds_progress_in_ordinary_output(start: Start) -> None:
+    engine = start(shell(r"printf 'step 1/4\rstep 2/4\rstep 3/4'; sleep 300", progress=r"(?P<done>\d+)/(?P<total>\d+)"))
+    until(lambda: progress(engine) == (3.0, 4.0, ""), "its progress is known")
+    cancel(engine)
+
+
+def count_rows() -> None:
+    import time
+
+    print("12 rows", flush=True)
+    time.sleep(300)
+
+
+def test_a_pattern_works_for_functions_in_processes(start: Start) -> None:
+    unit = QuantumUnit(
+        id="a", action=Call.of(count_rows), mode=ExecutionMode.PROCESS, progress=r"(?P<done>\d+) rows", grace=0.2
+    )
+    engine = start(unit)
+    until(lambda: progress(engine) == (12.0, 0.0, ""), "its progress is known")
+    cancel(engine)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("::progress 1/2", (1.0, 2.0, "")),
+        ("::progress 1/2\n::progress 2/2 done\nmore", (2.0, 2.0, "done")),
+        ("say ::progress 1/2", None),
+        ("::progress x/2", None),
+        ("", None),
+    ],
+)
+def test_the_last_announcement_counts(text: str, found: tuple[float, float, str] | None) -> None:
+    assert next(progress_in(text, None), None) == found
+
+
+def test_what_a_pattern_takes_for_a_number_and_is_none_is_passed_over() -> None:
+    pattern = re.compile(r"(?P<done>\S+) of (?P<total>\S+)")
+    assert next(progress_in("3 of 4\nsome of them", pattern), None) == (3.0, 4.0, "")
+
+
+def test_a_unit_that_is_silent_and_idle_is_told_of_once(start: Start) -> None:
+    engine = start(shell("sleep 300", stall=0.3))
+    until(lambda: warnings(engine), "a warning")
+    assert [message.startswith("silent and idle for") for message in warnings(engine)] == [True]
+    cancel(engine)
+    assert len(warnings(engine)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "while :; do echo still here; sleep 0.05; done",
+        "while :; do :; done",
+    ],
+    ids=["prints", "computes"],
+)
+def test_a_unit_that_prints_or_computes_is_not_stalled(start: Start, tmp_path: Path, text: str) -> None:
+    engine = start(shell(f"cd {tmp_path}; {text}", stall=0.8))
+    marks = _looks(engine)
+    until(lambda: marks() > 40, "it was looked at long enough")
+    assert warnings(engine) == []
+    cancel(engine)
+
+
+def _looks(engine: Engine) -> Callable[[], int]:
+    """How often the watcher has looked since."""
+    assert engine._watcher is not None
+    watcher, count = engine._watcher, [0]
+    look = watcher.look
+
+    def counted(*arguments: Any) -> None:
+        count[0] += 1
+        look(*arguments)
+
+    watcher.look = counted  # type: ignore[method-assign]
+    return lambda: count[0]
+
+
+def test_where_nothing_can_be_watched_nobody_watches(start: Start) -> None:
+    engine = start(QuantumUnit(id="a", action=Call.of(len), args={}, mode=ExecutionMode.THREAD))
+    assert engine._watcher is None
+    assert engine.wait(GENEROUS) is not None
