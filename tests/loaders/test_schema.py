@@ -15,7 +15,7 @@ from qtui.definition.drafts import name_fault
 from qtui.definition.schema import workflow_schema
 from qtui.loaders.load import load_definition
 
-WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.toml"))
+WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").rglob("*.toml"))
 VALIDATOR = Draft202012Validator(workflow_schema())
 
 GOOD = {
