@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 import time
@@ -20,6 +21,7 @@ from qtui.engine.bus import EventBus
 from qtui.engine.cache import ResultCache
 from qtui.engine.engine import Engine
 from qtui.engine.files import RunFiles
+from qtui.engine.notify import Notifier
 from qtui.engine.output import routed_output
 from qtui.engine.probe import Probe
 from qtui.loaders.load import Ask, load_definition
@@ -31,8 +33,8 @@ __all__ = ["LiveSession", "WorkflowManager", "routed_output"]
 class LiveSession:
     """A run whose engine is in this process; see RunSession for what its methods promise."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, notifier: Notifier | None = None) -> None:
+        self._engine, self._notifier = engine, notifier
         self._probe: Probe | None = None
         self._probe_lock = threading.Lock()
 
@@ -101,7 +103,9 @@ class LiveSession:
         return self._engine.wait(timeout)
 
     def close(self) -> None:
-        """Let go of the run."""
+        """Let go of the run; what people are still to be told may take up to 30 seconds a message."""
+        if self._notifier is not None:
+            self._notifier.close()
         self._engine.close()
 
 
@@ -147,8 +151,9 @@ class WorkflowManager:
             params=definition.params,
             bus=self._bus,
             cache=self._cache(definition),
+            secrets=_secrets(definition),
         )
-        session = self._sessions[run] = LiveSession(engine)
+        session = self._sessions[run] = LiveSession(engine, self._notifier(definition, engine))
         engine.begin()
         return session
 
@@ -172,10 +177,29 @@ class WorkflowManager:
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
         return RunFiles(directory)
 
+    def _notifier(self, definition: WorkflowDefinition, engine: Engine) -> Notifier | None:
+        if definition.notify is None or not definition.notify.run:
+            return None
+        return Notifier(
+            definition.notify,
+            self._bus,
+            run=engine.run,
+            directory=definition.directory,
+            log=self._state_dir / "runs" / engine.run / "notify.log" if self._state_dir is not None else None,
+            environment=dict(os.environ),
+            warn=lambda message: engine.warn(-1, message),
+        )
+
     def _cache(self, definition: WorkflowDefinition) -> ResultCache | None:
         if self._state_dir is None:
             return None
         return ResultCache(self._state_dir, definition.source or definition.name)
+
+
+def _secrets(definition: WorkflowDefinition) -> set[str]:
+    """The values of the workflow's secrets: in the environment, and where a unit has been given others."""
+    given = [os.environ, *(unit.env for unit in definition.units)] if definition.secrets else []
+    return {env[name] for name in definition.secrets for env in given if name in env}
 
 
 def _new_run_id() -> str:

@@ -35,7 +35,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start a run of some units; closed at the end of the test."""
     engines: list[Engine] = []
 
-    def start(*units: QuantumUnit, bus: EventBus | None = None, params: dict[str, object] | None = None, **options):
+    def start(
+        *units: QuantumUnit,
+        bus: EventBus | None = None,
+        params: dict[str, object] | None = None,
+        secrets: tuple[str, ...] = (),
+        **options,
+    ):
         plan = ExecutionPlan.build(units)
         run = Engine(
             plan,
@@ -45,6 +51,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             files=RunFiles(tmp_path / f"run{len(engines)}"),
             params=params,
             bus=bus,
+            secrets=secrets,
         )
         engines.append(run)
         run.begin()

@@ -23,8 +23,8 @@ def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "SECONDS", 0.05)
 
 
-def shell(text: str, **keys: Any) -> QuantumUnit:
-    return QuantumUnit(id="a", action=Shell((text,)), **keys)
+def shell(*texts: str, **keys: Any) -> QuantumUnit:
+    return QuantumUnit(id="a", action=Shell(texts), **keys)
 
 
 def warnings(engine: Engine) -> list[str]:
@@ -97,15 +97,16 @@ def test_a_unit_that_is_silent_and_idle_is_told_of_once(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    "texts",
     [
-        "while :; do echo still here; sleep 0.05; done",
-        "while :; do :; done",
+        ["while :; do echo still here; sleep 0.05; done"],
+        ["while :; do :; done"],
+        ["true", "while :; do :; done"],
     ],
-    ids=["prints", "computes"],
+    ids=["prints", "computes", "computes in its second command"],
 )
-def test_a_unit_that_prints_or_computes_is_not_stalled(start: Start, tmp_path: Path, text: str) -> None:
-    engine = start(shell(f"cd {tmp_path}; {text}", stall=0.8))
+def test_a_unit_that_prints_or_computes_is_not_stalled(start: Start, tmp_path: Path, texts: list[str]) -> None:
+    engine = start(shell(*texts, cwd=str(tmp_path), stall=0.8))
     marks = _looks(engine)
     until(lambda: marks() > 40, "it was looked at long enough")
     assert warnings(engine) == []
@@ -127,6 +128,6 @@ def _looks(engine: Engine) -> Callable[[], int]:
 
 
 def test_where_nothing_can_be_watched_nobody_watches(start: Start) -> None:
-    engine = start(QuantumUnit(id="a", action=Call.of(len), args={}, mode=ExecutionMode.THREAD))
+    engine = start(QuantumUnit(id="a", action=Call.of(len), args={}, mode=ExecutionMode.THREAD, stall=0.1))
     assert engine._watcher is None
     assert engine.wait(GENEROUS) is not None

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
 from qtui.core.errors import Canceled, NoResult, did_you_mean
-from qtui.core.model import QuantumUnit, UnitState
+from qtui.core.model import FromUnit, QuantumUnit, UnitState
 from qtui.core.plan import Need
 
 T_co = TypeVar("T_co", covariant=True)
@@ -73,6 +73,9 @@ class RunFacts(Protocol):
 
     def state_of(self, number: int) -> UnitState:
         """The unit's state right now."""
+
+    def cause_of(self, number: int) -> str:
+        """Why a unit that has ended has no value."""
 
     def environment_of(self, number: int) -> dict[str, str]:
         """The unit's environment variables."""
@@ -138,7 +141,7 @@ class ExecutionContext(Mapping[str, Any]):
     def environment(self) -> Mapping[str, str]:
         """The unit's environment variables; in-process units do not get them through os.environ."""
         if self._environment is None:  # made when asked for: copying os.environ costs more than running a small unit
-            self._environment = self._facts.environment_of(self._number)
+            self._environment = {**self._facts.environment_of(self._number), "QTUI_ATTEMPT": str(self.attempt)}
         return self._environment
 
     # -- results -----------------------------------------------------------------------------------------
@@ -182,7 +185,9 @@ class ExecutionContext(Mapping[str, Any]):
     def _result(self, number: int) -> Any:
         state = self._facts.state_of(number)
         if state.ended and state is not UnitState.COMPLETED:
-            raise NoResult(f"{self._facts.plan.table[number].id} has no result: it is {state}")
+            cause = self._facts.cause_of(number)
+            name = self._facts.plan.table[number].id
+            raise NoResult(f"{name} has no result: it is {state}{f' ({cause})' if cause else ''}")
         return self._facts.value_of(number)
 
     def get_dependency_result(self, need: str) -> Any:
@@ -191,6 +196,12 @@ class ExecutionContext(Mapping[str, Any]):
             return self[need]
         except NoResult:
             return None
+
+    def filled(self, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Arguments with the results of needs where `FromUnit` stands for them. Raises NoResult for one without."""
+        if not any(type(value) is FromUnit for value in args.values()):
+            return args
+        return {name: self[value.need] if type(value) is FromUnit else value for name, value in args.items()}
 
     @property
     def unit_results(self) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from queue import Empty, SimpleQueue
@@ -41,13 +40,18 @@ from qtui.core.stimuli import (
     WakeAt,
     WarningRaised,
 )
+from qtui.engine import variables
 from qtui.engine.bus import EventBus, Notice
 from qtui.engine.cache import NO_CACHE, ResultCache
 from qtui.engine.context import ExecutionContext, ProgressThrottle
 from qtui.engine.files import RunFiles
 from qtui.engine.logs import LogStore
+from qtui.engine.maskedtexts import TextMasks
+from qtui.engine.masking import masks_of
+from qtui.engine.outputs import Outputs
 from qtui.engine.packing import Packed, load_value, pack
 from qtui.engine.record import EventRecord
+from qtui.engine.watch import Watcher
 from qtui.engine.workers.base import Attempt, Lane
 from qtui.engine.workers.keepers import Keeper, Keepers
 from qtui.engine.workers.registry import LANES
@@ -64,7 +68,7 @@ class Engine:
 
     Whoever brings news puts a stimulus into the inbox and tries the turn lock; the holder works off what the
     others left, so nobody waits for it. Events are recorded right behind, in order, by the recorder thread:
-    folded into the view, then handed to feeds and subscribers.
+    folded into the view, then handed to feeds and subscribers. `secrets` are masked in logs and record.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Engine:
         params: Mapping[str, Any] | None = None,
         bus: EventBus | None = None,
         cache: ResultCache | None = None,
+        secrets: Iterable[str] = (),
     ) -> None:
         missing = [str(mode) for mode in dict.fromkeys(plan.lanes) if mode not in LANES]
         if missing:
@@ -85,11 +90,11 @@ class Engine:
         self.plan, self.options, self.run, self.name = plan, options, run, name
         self.params: Mapping[str, Any] = dict(params or {})
         self._files, self._cache = files, cache
-        self.logs = LogStore(files, plan)
+        self._masks = masks_of(secrets)
+        self._texts = TextMasks(self._masks) if self._masks else None
+        self.logs = LogStore(files, plan, self._masks)
         self.logs.on_error = self._warn_of_log
-        own = {f"QTUI_PARAM_{_shell_name(name)}": _shell_text(value) for name, value in self.params.items()}
-        own.update({"QTUI_RUN": run, "QTUI_PYTHON": sys.executable})
-        self._environment: Mapping[str, str] = {**os.environ, **own}
+        self._environment: Mapping[str, str] = variables.of_run(os.environ, run, self.params)
         self._keepers: Keepers | None = None
         self._keepers_lock = threading.Lock()
         self.results: list[Any] = [None] * len(plan)
@@ -98,6 +103,9 @@ class Engine:
         self._packed: dict[int, tuple[Any, Packed]] = {}
         self._opening = threading.RLock()
         self._file_numbers = count(1)
+        self._causes: dict[int, str] = {}
+        self._attempts: dict[int, Attempt] = {}
+        self._home = os.getcwd()  # noqa: PTH109
         self._bus = bus or EventBus()
         self._scheduler = Scheduler(plan, options)
         self._clock_offset = time.time() - time.monotonic()
@@ -109,6 +117,7 @@ class Engine:
         self._view = RunView.initial(plan)
         self._progress = ProgressThrottle()
         self._closed = False
+        self._watcher = Watcher(self) if Watcher.wanted(plan) else None
         # recorder
         self._recorded = threading.Event()
         self._unrecorded: list[Event] = []
@@ -139,6 +148,8 @@ class Engine:
             self._cache.open(self)
         for thread in self._threads:
             thread.start()
+        if self._watcher is not None:
+            self._watcher.start()
         self.post(RunRequested(self.name))
 
     def post(self, stimulus: Stimulus) -> None:
@@ -169,6 +180,8 @@ class Engine:
         if self._closed:
             return
         self._closed = True
+        if self._watcher is not None:
+            self._watcher.close()
         for lane in self._lanes.values():
             lane.close()
         if self._keepers is not None:
@@ -229,9 +242,13 @@ class Engine:
         return mine
 
     def _note(self, events: list[Event]) -> None:
+        if self._texts is not None:
+            events = list(map(self._texts.event, events))
         for event in events:
             if type(event) is not UnitFinished:
                 continue
+            if event.state is not UnitState.COMPLETED:
+                self._causes[event.unit] = event.cause or str(event.error or "").partition("\n")[0][:300]
             if event.fallback:
                 fallback = self.plan.table[event.unit].fallback
                 self._forget(event.unit)
@@ -268,6 +285,10 @@ class Engine:
         number, tried = attempt.start.unit, attempt.start.attempt
         unit = attempt.unit
         deadline = self.now() + unit.timeout if unit.timeout is not None else None
+        if unit.outputs:
+            attempt.outputs = Outputs(unit.outputs, unit.cwd or self._home)
+        if unit.stall is not None:
+            self._attempts[number] = attempt
         writer = self.logs.writer(number, tried)
         attempt.context = ExecutionContext(self, number, tried, writer, deadline)
         return attempt.context
@@ -280,6 +301,13 @@ class Engine:
     def returned(self, attempt: Attempt, outcome: Outcome, value: Any, lane: Lane | None) -> StartUnit | None:
         """An attempt is over; its value is stored before anybody can ask for it."""
         start = attempt.start
+        self._attempts.pop(start.unit, None)
+        if attempt.outputs is not None:
+            outcome = attempt.outputs.checked(outcome)
+            if outcome.error is not None or outcome.canceled:
+                self._set_aside(attempt.outputs, start.unit)
+        if self._texts is not None:
+            outcome = self._texts.outcome(outcome)  # already here, for brakes compare errors with what was recorded
         if outcome.error is None and not outcome.canceled:
             self._forget(start.unit)
             self.results[start.unit] = value
@@ -288,12 +316,16 @@ class Engine:
         self._inbox.append(UnitReturned(start.unit, start.attempt, outcome))
         return self._turn(lane)
 
+    def _set_aside(self, outputs: Outputs, number: int) -> None:
+        for error in outputs.set_aside():
+            self.warn(number, f"left {error.filename} unfinished, and it cannot be renamed: {error.strerror}")
+
     def keeper(self, given: Sequence[int] = ()) -> Keeper:
         """A new keeper process; see Keepers."""
         with self._keepers_lock:
             if self._keepers is None:
                 discard = str(self._files.root()) if self._files.temporary else ""
-                self._keepers = Keepers(self._environment, self.options.nice, discard)
+                self._keepers = Keepers(self._environment, self.options.nice, discard, self._masks)
         return self._keepers.keeper(given)
 
     def put_result(self, number: int, value: Packed) -> None:
@@ -313,6 +345,8 @@ class Engine:
 
     def late(self, attempt: Attempt) -> None:
         """An abandoned attempt has ended by itself."""
+        if attempt.outputs is not None:
+            self._set_aside(attempt.outputs, attempt.start.unit)
         self.post(LateReturned(attempt.start.unit, attempt.start.attempt))
 
     def warn(self, unit: int, message: str) -> None:
@@ -348,9 +382,18 @@ class Engine:
         """The file `name` for a value that is too large for a message."""
         return f"{self._files.folder('values')}/{name}"
 
+    def top_of(self, number: int) -> int:
+        """The process below which all are that a running unit with a `stall` has started; 0 if there is none."""
+        attempt = self._attempts.get(number)
+        return attempt.keeper.pid if attempt is not None and attempt.keeper is not None else 0
+
     def state_of(self, number: int) -> UnitState:
         """The unit's state right now, ahead of the record by some milliseconds."""
         return self._scheduler.state_of(number)
+
+    def cause_of(self, number: int) -> str:
+        """Why a unit that has ended has no value."""
+        return self._causes.get(number, "")
 
     def report_progress(self, number: int, attempt: int, done: float, total: float, message: str) -> None:
         """Record progress, at most once a second for each unit."""
@@ -363,9 +406,7 @@ class Engine:
 
     def variables_of(self, number: int) -> dict[str, str]:
         """What the unit's environment has over the run's."""
-        unit = self.plan.table[number]
-        matrix = {f"QTUI_MATRIX_{_shell_name(name)}": _shell_text(value) for name, value in unit.matrix.items()}
-        return {**unit.env, **matrix, "QTUI_UNIT": unit.id}
+        return variables.of_unit(self.plan.table[number])
 
     # -- threads -----------------------------------------------------------------------------------------
 
@@ -429,17 +470,3 @@ class Engine:
         with self._finished:
             self._told = end
             self._finished.notify_all()
-
-
-def _shell_name(name: str) -> str:
-    return "".join(sign if sign.isalnum() else "_" for sign in name).upper()
-
-
-def _shell_text(value: Any) -> str:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case list() | tuple():
-            return " ".join(_shell_text(item) for item in value)
-        case _:
-            return str(value)

@@ -2,11 +2,13 @@
 
 It is a child subreaper (prctl(2)): whatever its commands leave behind becomes its child, also after setsid and double
 forks, so `wait4` saying ECHILD means that no descendant is left, at no cost. It owns the pipes of what it starts and
-writes the log. When qtui goes away, however that happens, the keeper kills everything below it and ends.
+writes the log (qtui.engine.joboutput). When qtui goes away, however that happens, the keeper kills everything below it
+and ends.
 
 Keepers are forked by a warden (qtui.engine.warden); each order costs no interpreter start.
 
 Orders from qtui:
+  ("mask", [bytes, ...])  replace these in all output
   ("run", ...)            start something; `Job.__init__` tells the fields
   ("signal", number)      send a signal to every descendant; from now on the end of the main process is not all
   ("kill",)               kill every descendant, again and again until none is left
@@ -26,7 +28,8 @@ import os
 import select
 import time
 
-from qtui.engine.caplog import CappedLog, write_all
+from qtui.engine.caplog import write_all
+from qtui.engine.joboutput import JobOutput
 from qtui.engine.logpage import LogPage
 from qtui.engine.wire import FrameReader, frame
 
@@ -77,6 +80,7 @@ class Keeper:
         self._oom = _OomScore()
         self._base = dict(os.environ)
         self._job: Job | None = None
+        self._masks: tuple[bytes, ...] = ()
         self._held, self._held_until = b"", 0.0
 
     def serve(self) -> None:
@@ -85,10 +89,10 @@ class Keeper:
         while True:
             job = self._job
             for fd, _ in self._poll.poll(self._patience()):
-                if job is not None and fd in job.outputs:
-                    if not job.read(fd):
+                if job is not None and fd in job.output.fds:
+                    if not job.output.read(fd):
                         self._poll.unregister(fd)
-                        job.close_output(fd)
+                        job.output.close_one(fd)
                 elif fd == self._wake:
                     os.read(self._wake, 4096)
                 elif fd == self._qtui or not self._take_orders():
@@ -112,8 +116,10 @@ class Keeper:
             data = b""
         for order in self._orders.feed(data):
             match order:
+                case ("mask", masks):
+                    self._masks = tuple(masks)
                 case ("run", *fields):
-                    self._run(Job(self._report, self._base, self._given, *fields))
+                    self._run(Job(self._report, self._base, self._given, self._masks, *fields))
                 case ("signal", number) if self._job is not None:
                     self._job.ask(number)
                 case ("kill",) if self._job is not None:
@@ -131,7 +137,7 @@ class Keeper:
             self._report("failed", error.errno or 0, str(error.filename or ""))
             return
         self._job = job
-        for fd in job.outputs:
+        for fd in job.output.fds:
             self._poll.register(fd, POLL_IN)
         self._held = frame(("began", job.pid))
         self._held_until = time.monotonic() + BEGAN_SECONDS
@@ -139,11 +145,11 @@ class Keeper:
     def _advance(self, job: Job) -> None:
         if not job.advance():
             return
-        for fd in job.outputs:
+        for fd in job.output.fds:
             self._poll.unregister(fd)
-        job.drain()
+        job.output.drain()
         self._job = None
-        self._report("ended", *job.close(), job.tail, job.kept)
+        self._report("ended", *job.close(), job.output.tail, job.kept)
         if job.kept:
             os._exit(KEPT)
 
@@ -166,7 +172,8 @@ class Keeper:
 class Job:
     """What runs below the keeper now: its main process, its output, and how far its end is.
 
-    `env` goes over the environment that the keeper has. Output goes to `log`, of which `limit` bytes are kept.
+    `env` goes over the environment that the keeper has. Output goes to `log`, of which `limit` bytes are kept, with
+    `masks` replaced.
     `pty` gives it a terminal. `keep` lets what it leaves behind live; else that has `grace` seconds (1 at most) to end
     when told to. The last `tail` bytes of its standard output are reported.
 
@@ -180,6 +187,7 @@ class Job:
         report: Callable[..., None],
         base: dict[str, str],
         given: list[int],
+        masks: tuple[bytes, ...],
         argv: list[str],
         env: dict[str, str],
         cwd: str,
@@ -191,21 +199,11 @@ class Job:
         grace: float,
         tail: int,
     ) -> None:
-        self._report = report
         self._argv, self._env, self._cwd, self._pty = argv, {**base, **env}, cwd, pty
-        self._target = log, limit
-        self._terminal: int | None = None
         self._inherited = given if worker else []
-        self._page = LogPage(given[0]) if worker else None
+        self.output = JobOutput(report, (log, limit), LogPage(given[0]) if worker else None, tail, masks)
         self._keep, self._grace = keep, min(grace, LEFTOVER_SECONDS)
-        self._log: CappedLog | None = None
-        self._log_path = ""
-        self._log_broken = False
         self.pid = 0
-        self.outputs: dict[int, bool] = {}
-        """The reading ends of its output, and whether they belong to the standard output."""
-        self.tail = b""
-        self._tail_size = tail
         self._asked = False
         self._code: int | None = None
         self._usage = (0.0, 0)
@@ -220,7 +218,7 @@ class Job:
     def start(self) -> None:
         """Start the main process as the leader of a process group of its own. Raises OSError."""
         os.chdir(self._cwd)
-        writers, actions = self._open_outputs()
+        writers, actions = self.output.open(pty=self._pty)
         if self._inherited:
             lifeline, self._lifeline = os.pipe()  # its writing end is only here, so it closes when the keeper dies
             self._inherited = [*self._inherited, lifeline]
@@ -234,97 +232,9 @@ class Job:
             for fd in (*writers, *self._inherited):
                 os.close(fd)
 
-    def _open_outputs(self) -> tuple[list[int], list[tuple[object, ...]]]:
-        null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
-        if self._pty:
-            master, slave, name = _open_terminal()
-            self.outputs[master] = True
-            # held until the end: the terminal hangs up on its session when its last slave is closed, which a command
-            # that sends its output elsewhere does at once
-            self._terminal = slave
-            return [], [null, (os.POSIX_SPAWN_OPEN, 1, name, os.O_RDWR, 0), (os.POSIX_SPAWN_DUP2, 1, 2)]
-        out, out_writer = os.pipe()
-        self.outputs[out] = True
-        if self._page is not None:  # a worker prints both to one pipe, so that it can tell when that is empty
-            return [out_writer], [null, *((os.POSIX_SPAWN_DUP2, out_writer, fd) for fd in (1, 2))]
-        err, err_writer = os.pipe()
-        self.outputs[err] = False
-        return [out_writer, err_writer], [
-            null,
-            (os.POSIX_SPAWN_DUP2, out_writer, 1),
-            (os.POSIX_SPAWN_DUP2, err_writer, 2),
-        ]
-
-    # -- output ------------------------------------------------------------------------------------------
-
-    def read(self, fd: int) -> bool:
-        """Take a piece of output; False at its end."""
-        page = self._page
-        if page is None:
-            return self._take(fd)
-        page.busy = True  # before the pipe can look empty: a worker that sees it empty looks here next
-        try:
-            return self._take(fd)
-        finally:
-            page.busy = False
-
-    def _take(self, fd: int) -> bool:
-        try:
-            data = os.read(fd, _CHUNK)
-        except OSError:  # EIO is how a pseudo-terminal says that its other side is closed
-            return False
-        if not data:
-            return False
-        path, limit = self._page.target() if self._page is not None else self._target
-        if path:  # between two units of a worker there is none
-            self._write(path, limit, data)
-        if self._tail_size and self.outputs[fd]:
-            self.tail = (self.tail + data)[-self._tail_size :]
-        return True
-
-    def _write(self, path: str, limit: int, data: bytes) -> None:
-        try:
-            if path != self._log_path:
-                self._close_log()
-                self._log, self._log_path, self._log_broken = CappedLog(path, limit), path, False
-            if not self._log_broken and self._log is not None:
-                self._log.write(data)
-        except OSError as error:
-            self._log_broken = True
-            self._report("log", error.errno or 0)
-
-    def close_output(self, fd: int) -> None:
-        """This output has ended."""
-        del self.outputs[fd]
-        os.close(fd)
-
-    def drain(self) -> None:
-        """Take what is left in the pipes, without waiting for whoever may hold them open."""
-        for fd in self.outputs:
-            os.set_blocking(fd, False)
-            until = time.monotonic() + LEFTOVER_SECONDS  # something that lives on may write faster than we read
-            while time.monotonic() < until and self.read(fd):
-                pass
-
-    def _close_log(self) -> int:
-        log, self._log = self._log, None
-        if log is None:
-            return 0
-        try:
-            log.close()
-        except OSError as error:
-            self._report("log", error.errno or 0)
-        return log.dropped
-
     def close(self) -> tuple[int, int, float, int, int]:
         """Close the output: its code, leftovers, CPU seconds, peak kB and dropped bytes."""
-        for fd in self.outputs:
-            os.close(fd)
-        if self._terminal is not None:
-            os.close(self._terminal)
-            self._terminal = None
-        self.outputs = {}
-        dropped = self._close_log()
+        dropped = self.output.close()
         return self._code or 0, self._leftovers, *self._usage, dropped
 
     # -- end ---------------------------------------------------------------------------------------------
@@ -344,10 +254,13 @@ class Job:
     def patience(self) -> float | None:
         """Milliseconds until something is due, if anything is."""
         due = self.kill_at if self.kill_at is not None else self._look_at
-        return None if due is None else max(5.0, (due - time.monotonic()) * 1000)
+        patience = None if due is None else max(5.0, (due - time.monotonic()) * 1000)
+        held = self.output.patience()
+        return patience if held is None else min(held, patience or held)
 
     def advance(self) -> bool:
         """Reap what has ended and do what is due; True when nothing is left."""
+        self.output.advance()
         if not self._reap():
             return True
         now = time.monotonic()
@@ -408,20 +321,6 @@ def _spawn(argv: list[str], env: dict[str, str], options: dict[str, object]) -> 
         except PermissionError as error:  # a directory, say: there may be a program further on
             denied = error
     raise denied or FileNotFoundError(2, os.strerror(2), name)
-
-
-def _open_terminal() -> tuple[int, int, str]:
-    """A pseudo-terminal of 24 lines by 120 columns that passes output on as it is."""
-    import fcntl
-    import termios
-
-    master, slave = os.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, b"\x18\x00\x78\x00\x00\x00\x00\x00")
-    attributes = termios.tcgetattr(slave)
-    attributes[1] &= ~termios.OPOST  # line ends stay as the program wrote them
-    attributes[3] &= ~termios.ECHO
-    termios.tcsetattr(slave, termios.TCSANOW, attributes)
-    return master, slave, os.ttyname(slave)
 
 
 def descendants(*, direct: bool = False) -> set[int]:

@@ -18,7 +18,8 @@ SIZE = 8192
 
 
 class LogPage:
-    """The page behind a descriptor, as either process sees it. The worker calls `point`, the keeper the rest."""
+    """The page behind a descriptor, as either process sees it. The worker calls `point` and sets `last`, the keeper
+    sets `busy`."""
 
     def __init__(self, fd: int) -> None:
         self._memory = mmap.mmap(fd, SIZE)
@@ -33,6 +34,7 @@ class LogPage:
     def point(self, path: str, limit: int) -> None:
         """Output goes to this log from now on, an empty path: nowhere."""
         name = os.fsencode(path)
+        self._memory[1] = False
         self._memory[8 : _HEAD.size + len(name)] = struct.pack("<Q", limit) + name
         self._memory[4:8] = _BUSY.pack(len(name))
 
@@ -40,6 +42,15 @@ class LogPage:
         """The log's path and limit."""
         _, length, limit = _HEAD.unpack_from(self._memory)
         return os.fsdecode(self._memory[_HEAD.size : _HEAD.size + length]), limit
+
+    @property
+    def last(self) -> bool:
+        """True if nothing more will come of the unit: only what the keeper still holds is waited for."""
+        return self._memory[1] != 0
+
+    @last.setter
+    def last(self, last: bool) -> None:
+        self._memory[1] = last
 
     @property
     def busy(self) -> bool:

@@ -13,6 +13,7 @@ from qtui.core.plan import ExecutionPlan
 from qtui.core.session import LogChunk
 from qtui.engine.caplog import CappedLog, dropped_line
 from qtui.engine.files import RunFiles
+from qtui.engine.masking import Masker
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
 _DROPPED = re.compile(rb"\n\[qtui: (\d+) bytes of output were dropped here\]\n")
@@ -37,11 +38,12 @@ class LogStore:
     """The logs of a run, one file for each attempt in ``logs/``. Attempts that write nothing have none.
 
     Each file keeps the first and the last half of the unit's `log_max`. Offsets count all bytes that were written:
-    where some were dropped, a line that says so stands at the begin of the gap, and the rest of it is empty.
+    where some were dropped, a line that says so stands at the begin of the gap, and the rest of it is empty. What is in
+    `masks` is written as ``***``.
     """
 
-    def __init__(self, files: RunFiles, plan: ExecutionPlan) -> None:
-        self._files, self._plan = files, plan
+    def __init__(self, files: RunFiles, plan: ExecutionPlan, masks: tuple[bytes, ...] = ()) -> None:
+        self._files, self._plan, self._masks = files, plan, masks
         self.on_error: Callable[[int, OSError], None] = lambda _unit, _error: None
         """Told once for each attempt whose output cannot be written: with the unit's number and why."""
 
@@ -57,7 +59,7 @@ class LogStore:
 
     def writer(self, unit: int, attempt: int) -> LogWriter:
         """A writer that makes the file at the first byte."""
-        return _Writer(self, unit, attempt, self._plan.table[unit].log_max)
+        return _Writer(self, unit, attempt, self._plan.table[unit].log_max, self._masks)
 
     def read(self, unit: int, attempt: int, offset: int, limit: int) -> LogChunk:
         """Up to `limit` bytes from `offset` on (from the end if negative); see LogChunk."""
@@ -101,8 +103,9 @@ def _read(fd: int, half: int, offset: int, limit: int) -> LogChunk:
 
 
 class _Writer:
-    def __init__(self, store: LogStore, unit: int, attempt: int, limit: int) -> None:
+    def __init__(self, store: LogStore, unit: int, attempt: int, limit: int, masks: tuple[bytes, ...]) -> None:
         self._store, self._unit, self._attempt, self._limit = store, unit, attempt, limit
+        self._masker = Masker(masks) if masks else None
         self._log: CappedLog | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -114,16 +117,22 @@ class _Writer:
     def write(self, data: bytes) -> None:
         """Append; output that cannot be written (the disk is full) is dropped and told of, and fails nothing."""
         with self._lock:
-            if self._closed:
-                return
-            try:
-                self._log = self._log or CappedLog(self.path, self._limit)
-                self._log.write(data)
-            except OSError as error:
-                self._fail(error)
+            if not self._closed:
+                self._write(data if self._masker is None else self._masker.feed(data))
+
+    def _write(self, data: bytes) -> None:
+        if not data:
+            return
+        try:
+            self._log = self._log or CappedLog(self.path, self._limit)
+            self._log.write(data)
+        except OSError as error:
+            self._fail(error)
 
     def close(self) -> None:
         with self._lock:
+            if self._masker is not None and not self._closed:
+                self._write(self._masker.feed(b"", last=True))
             self._closed = True
             if self._log is not None:
                 try:

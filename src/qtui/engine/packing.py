@@ -92,6 +92,19 @@ def is_plain(packed: Packed) -> bool:
     return not packed.path and _STACK_GLOBAL not in packed.data
 
 
+def names_no_class(packed: Packed) -> bool:
+    """True for a value of None, booleans, numbers, texts, bytes, lists, tuples, dictionaries and sets.
+
+    Unlike `is_plain` it looks into files, too. Raises OSError.
+    """
+    if not packed.path:
+        return is_plain(packed)
+    if packed.kind != "pickle" or len(packed.sizes) > 1:
+        return False
+    with open(packed.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:  # noqa: PTH123
+        return data.find(_STACK_GLOBAL) < 0
+
+
 def is_data(value: Any, packed: Packed) -> bool:
     """True if the value itself is as good as its copy: bytes, arrays and the like, whose classes have no say in it."""
     if packed.kind != "pickle":

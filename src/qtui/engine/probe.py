@@ -69,7 +69,7 @@ def usable_cores() -> int:
 
 
 def tree_cpu_seconds(pid: int) -> float:
-    """The CPU time of a process and all below it, in seconds; of those that have ended only what they were waited for."""
+    """The CPU seconds of a process and all below it; of those that have ended, only if they were waited for."""
     total = 0.0
     try:
         process = psutil.Process(pid)

@@ -43,6 +43,9 @@ class Watched(Protocol):
     def now(self) -> float:
         """The run's clock."""
 
+    def top_of(self, number: int) -> int:
+        """The process below which all are that a unit has started; 0 if there is none."""
+
     def report_progress(self, number: int, attempt: int, done: float, total: float, message: str) -> None:
         """Note how far an attempt is."""
 
@@ -77,7 +80,7 @@ class Watcher:
     def wanted(plan: ExecutionPlan) -> bool:
         """Whether there is anything to watch: a command may always announce its progress."""
         return any(
-            lane is ExecutionMode.COMMAND or unit.stall is not None or (unit.progress and lane in _BY_PROCESS)
+            lane is ExecutionMode.COMMAND or ((unit.stall or unit.progress) and lane in _BY_PROCESS)
             for unit, lane in zip(plan.table, plan.lanes, strict=True)
         )
 
@@ -106,8 +109,8 @@ class Watcher:
             attempt = view.attempts[number]
             if view.plan.lanes[number] in _BY_PROCESS:
                 self._look_for_progress(number, attempt)
-            if unit.stall is not None:
-                self._look_for_life(view, unit, number, attempt, now)
+                if unit.stall is not None:
+                    self._look_for_life(unit, number, attempt, now)
 
     def _look_for_progress(self, number: int, attempt: int) -> None:
         pattern = self._patterns.get(number)
@@ -123,9 +126,9 @@ class Watcher:
             self._run.report_progress(number, attempt, done, total, message)
             return
 
-    def _look_for_life(self, view: RunView, unit: QuantumUnit, number: int, attempt: int, now: float) -> None:
+    def _look_for_life(self, unit: QuantumUnit, number: int, attempt: int, now: float) -> None:
         assert unit.stall is not None
-        pid = view.unit(number).pid
+        pid = self._run.top_of(number)
         size = self._run.logs.read(number, attempt, 0, 0).size
         cpu = tree_cpu_seconds(pid) if pid else 0.0
         last = self._lives.get(number)

@@ -8,7 +8,8 @@ Frames from qtui (marshalled tuples; `Packed` values as tuples):
   ("job", unit, attempt, function, it packed or None if it was sent before, wants context, head, declared, needs,
           variables, directory, log, its limit, deadline)
           head: packed (fields of the definition, arguments) or None; declared: (name, units, many);
-          needs: (unit, id, state, packed value, None for no value, or True for the value this worker has just made)
+          needs: (unit, id, state, cause, packed value, None for no value, or True for the value this worker has just
+          made)
 Frames to qtui:
   ("ready", pid)
   ("progress", unit, attempt, done, total, message)
@@ -89,7 +90,8 @@ class Job:
         self.declared = {self.number: [Need(*need) for need in declared]}
         self.needs = {self.number: tuple(number for number, *_ in needs)}
         self._ids = {number: name for number, name, *_ in needs}
-        self._states = {number: UnitState(state) for number, _, state, _ in needs}
+        self._states = {number: UnitState(state) for number, _, state, *_ in needs}
+        self._causes: dict[int, str] = {number: cause for number, _, _, cause, _ in needs}
         self._packed = {number: value for number, *_, value in needs if value is not None and value is not True}
         self._values = {number: kept for number, *_, value in needs if value is True}
 
@@ -126,6 +128,10 @@ class Job:
     def state_of(self, number: int) -> UnitState:
         """The state of a need."""
         return self._states[number]
+
+    def cause_of(self, number: int) -> str:
+        """Why a need that has ended has no value."""
+        return self._causes[number]
 
     def environment_of(self, number: int) -> dict[str, str]:  # noqa: ARG002  - there is only one unit here
         """The unit's environment, which is the process's while it runs."""
@@ -234,7 +240,7 @@ class Worker:
     def _call(self, job: Job, context: ExecutionContext) -> Any:
         token = current_context.set(context)
         try:
-            function, arguments = self._function(job), job.arguments()
+            function, arguments = self._function(job), context.filled(job.arguments())
             return function(context, **arguments) if job.wants_context else function(**arguments)
         finally:
             current_context.reset(token)
@@ -300,6 +306,7 @@ class Worker:
         _libc.fflush(_c_stdout)  # what C code has printed; flushing all of its streams might wait for one in use
         until = time.monotonic() + DRAIN_SECONDS
         while self._output_pending() and time.monotonic() < until:
+            self._page.last = True
             time.sleep(0.0002)
         self._page.point("", 0)
 

@@ -10,6 +10,7 @@ from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, RunOptions, Uni
 from qtui.core.plan import ExecutionPlan
 from qtui.core.stimuli import LaneEffect, StartUnit
 from qtui.engine.context import ExecutionContext
+from qtui.engine.outputs import Outputs
 from qtui.engine.packing import Packed
 from qtui.engine.workers.keepers import Keeper
 
@@ -17,11 +18,12 @@ from qtui.engine.workers.keepers import Keeper
 class Attempt:
     """One attempt on its way through a lane.
 
-    `begun_at` is the monotonic time at which a lane's thread took it up; `kept` is what the lane needs to stop it.
+    `begun_at` is the monotonic time at which a lane's thread took it up; `kept` is what the lane needs to stop it, and
+    `outputs` what the engine needs to look at those. All processes of the attempt are below that of its `keeper`.
     `fate` is set once somebody else has reported its end, because it cannot be stopped or has lost its loop.
     """
 
-    __slots__ = ("begun_at", "context", "fate", "interrupted", "kept", "start", "unit")
+    __slots__ = ("begun_at", "context", "fate", "interrupted", "keeper", "kept", "outputs", "start", "unit")
 
     def __init__(self, start: StartUnit, unit: QuantumUnit) -> None:
         self.start, self.unit = start, unit
@@ -30,6 +32,8 @@ class Attempt:
         self.fate: Literal["", "abandoned", "lost"] = ""
         self.begun_at: float | None = None
         self.kept: Any = None
+        self.outputs: Outputs | None = None
+        self.keeper: Keeper | None = None
 
     def wait_for_fate(self) -> str:
         """For its own thread, when it finds that somebody else reports: wait the moment until that has been done."""
@@ -45,6 +49,8 @@ class Host(Protocol):
     plan: ExecutionPlan
     options: RunOptions
     params: Mapping[str, Any]
+    results: list[Any]
+    """Values of completed units by number; what a process made is Packed."""
 
     def keeper(self, given: Sequence[int] = ()) -> Keeper:
         """A new keeper process, which inherits descriptors. Raises OSError."""
@@ -58,11 +64,17 @@ class Host(Protocol):
     def packed_of(self, number: int) -> Packed:
         """The value of a completed unit as bytes for a worker process. Raises what pickling raises."""
 
+    def value_of(self, number: int) -> Any:
+        """The value of a completed unit. Raises BrokenResult if it cannot be loaded."""
+
     def value_path(self, name: str) -> str:
         """The file `name` for a value that is too large for a message."""
 
     def state_of(self, number: int) -> UnitState:
         """The unit's state right now."""
+
+    def cause_of(self, number: int) -> str:
+        """Why a unit that has ended has no value."""
 
     def attempt(self, start: StartUnit) -> Attempt:
         """The attempt of a start, without its context."""

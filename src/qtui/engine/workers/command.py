@@ -8,9 +8,10 @@ import signal
 import time
 from typing import Any
 
-from qtui.core.model import Argv, ExecutionMode, Outcome, Shell, UnitError
-from qtui.engine.workers.base import Attempt
-from qtui.engine.workers.slots import SlotLane, describe_exit, keeper_lost
+from qtui.core.model import Argv, ExecutionMode, Outcome, QuantumUnit, Shell, UnitError
+from qtui.engine.workers.base import Attempt, Host
+from qtui.engine.workers.exchange import BadResult, CommandFiles, NeedsFiles
+from qtui.engine.workers.slots import SlotLane, Unstartable, describe_exit, keeper_lost
 
 STDOUT_KEPT = 64 * 1024
 """How many of the last bytes of a command's standard output become part of its result."""
@@ -23,6 +24,11 @@ class CommandLane(SlotLane):
         super().__init__(ExecutionMode.COMMAND)
         self._idle: list[_Slot] = []
         self.cwd = os.getcwd()  # noqa: PTH109
+
+    def open(self, host: Host) -> None:
+        """Start the lane's thread."""
+        self.needs = NeedsFiles(host)
+        super().open(host)
 
     def begin(self, attempt: Attempt) -> None:
         """Give the unit's first command to a slot."""
@@ -73,12 +79,14 @@ class _Slot:
 
     def take(self, attempt: Attempt) -> None:
         """Begin the attempt."""
-        self._attempt = attempt
+        host = self._lane.host
+        self._files, self._lines = _prepare(host, self._lane.needs, attempt)
+        self._attempt, attempt.keeper = attempt, self.keeper
         self._began = time.monotonic()
-        self._lines = _command_lines(attempt)
         self._number = 0
         self._tail = b""
-        self._context = self._lane.host.open_context(attempt)
+        self._context = host.open_context(attempt)
+        self._variables = {**host.variables_of(attempt.start.unit), **self._files.variables}
         self._run_next()
 
     def _run_next(self) -> None:
@@ -87,7 +95,7 @@ class _Slot:
         grace = unit.grace if unit.grace is not None else self._lane.host.options.grace
         self.keeper.run(
             self._lines[self._number],
-            self._lane.host.variables_of(self._attempt.start.unit),
+            self._variables,
             unit.cwd or self._lane.cwd,
             log=writer.path,
             limit=unit.log_max,
@@ -128,24 +136,24 @@ class _Slot:
             self._lane.host.warn(attempt.start.unit, f"left {which} behind, ended now ({hint})")
         if attempt.interrupted:
             self._end(None, kept=kept)
-        elif code != 0:
+        elif code not in attempt.unit.success_exit_codes:
             which = f" in command {self._number + 1} of {len(self._lines)}" if len(self._lines) > 1 else ""
             text = describe_exit(code, by_shell=isinstance(attempt.unit.action, Shell))
             self._end(UnitError("exit", text + which, exit_code=code), kept=kept)
         elif self._number + 1 == len(self._lines):
-            self._end(None, kept=kept)
+            self._end(None, code, kept=kept)
         else:
             self._number += 1
             if kept:  # the keeper has gone with what its unit keeps: the next command gets a new one
-                self._renew()
+                self._renew(attempt)
             self._run_next()
 
-    def _renew(self) -> None:
+    def _renew(self, attempt: Attempt) -> None:
         self._lane.let_go(self.keeper)
-        self.keeper = self._lane.host.keeper()
+        self.keeper = attempt.keeper = self._lane.host.keeper()
         self._lane.watch(self.keeper, self._on_report)
 
-    def _end(self, error: UnitError | None, *, kept: bool = False) -> None:
+    def _end(self, error: UnitError | None, code: int = 0, *, kept: bool = False) -> None:
         attempt, self._attempt = self._attempt, None
         assert attempt is not None
         self._context.log_writer.close()
@@ -153,7 +161,11 @@ class _Slot:
         seconds = time.monotonic() - self._began
         value = None
         if error is None and not canceled:
-            value = {"exit_code": 0, "stdout": self._tail.decode("utf-8", "replace")}
+            try:
+                value = self._files.result({"exit_code": code, "stdout": self._tail.decode("utf-8", "replace")})
+            except BadResult as bad:
+                error = UnitError("BadResult", str(bad))
+        self._files.close(used=kept)
         outcome = Outcome(error, canceled, False, seconds, self._context.metrics)
         self._lane.done(self, attempt, outcome, value, reusable=not kept)
 
@@ -174,11 +186,28 @@ class _Slot:
         return UnitError("exit", f"cannot start {argv[0]}: {where}{os.strerror(number)}", exit_code=code)
 
 
-def _command_lines(attempt: Attempt) -> list[tuple[str, ...]]:
-    match attempt.unit.action:
+def _prepare(host: Host, needs: NeedsFiles, attempt: Attempt) -> tuple[CommandFiles, list[tuple[str, ...]]]:
+    """The attempt's files, and what is to be started, one after another. Raises Unstartable."""
+    files: CommandFiles | None = None
+    try:
+        files = CommandFiles(host, needs, attempt)
+        return files, _command_lines(attempt.unit, files)
+    except OSError as error:
+        if files is not None:
+            files.close()
+        message = f"cannot write the files that it is given: {error.strerror or error}"
+        raise Unstartable(UnitError("OSError", message)) from error
+
+
+def _command_lines(unit: QuantumUnit, files: CommandFiles) -> list[tuple[str, ...]]:
+    """What is to be started. Raises OSError if a script cannot be written."""
+    match unit.action:
+        case Shell(texts, shell) if any("{}" in word for word in shell):
+            paths = [files.script(text) for text in texts]
+            return [tuple(word.replace("{}", path) for word in shell) for path in paths]
         case Shell(texts, shell):
             return [(*shell, "-c", text) for text in texts]
         case Argv(argv):
             return [argv]
         case action:
-            raise TypeError(f"{attempt.unit.id}: the command lane cannot run {action!r}")
+            raise TypeError(f"{unit.id}: the command lane cannot run {action!r}")

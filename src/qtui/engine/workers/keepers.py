@@ -24,8 +24,11 @@ _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from qtui.engine.warden im
 class Keepers:
     """Makes keepers, through one warden process that starts with the first. Safe to use from several threads."""
 
-    def __init__(self, environment: Mapping[str, str], niceness: int = 0, discard: str = "") -> None:
+    def __init__(
+        self, environment: Mapping[str, str], niceness: int = 0, discard: str = "", masks: Sequence[bytes] = ()
+    ) -> None:
         self._environment, self._niceness, self._discard = environment, niceness, discard
+        self._masks = masks
         self._lock = threading.Lock()
         self._warden: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
@@ -41,7 +44,7 @@ class Keepers:
                 ours.close()
                 raise
             assert self._warden is not None
-            return Keeper(ours, self._warden.pid)
+            return Keeper(ours, self._warden.pid, self._masks)
 
     def close(self, timeout: float) -> bool:
         """Let the warden end, and wait until it and every keeper are gone, for up to `timeout` seconds."""
@@ -97,10 +100,17 @@ class Keepers:
 class Keeper:
     """One keeper process, at the other end of `channel`. Made by `Keepers.keeper`."""
 
-    def __init__(self, channel: socket.socket, warden: int) -> None:
+    def __init__(self, channel: socket.socket, warden: int, masks: Sequence[bytes] = ()) -> None:
         self.channel = channel
         self._frames = FrameReader()
         self._warden, self._pid = warden, 0
+        if masks:
+            self._order("mask", list(masks))  # not as arguments, which everybody can see
+
+    @property
+    def pid(self) -> int:
+        """Its process, once it has told; else 0."""
+        return self._pid
 
     def run(
         self,

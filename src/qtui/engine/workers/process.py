@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from qtui.core.model import Call, ExecutionMode, Outcome, QuantumUnit, UnitError, UnitState
+from qtui.core.model import Call, ExecutionMode, FromUnit, Outcome, QuantumUnit, UnitError, UnitState
 from qtui.engine import packing
 from qtui.engine.failure import describe_exception
 from qtui.engine.logpage import LogPage
@@ -155,6 +155,7 @@ class _Slot:
             self._lane.idle.append(self)
             raise
         self._attempt, self._sent, self._answer = attempt, False, None
+        attempt.keeper = self._keeper
         if self._pid and not self._begin():
             self._attempt = None  # what the keeper is about to tell is none of its business
             self._context.log_writer.close()
@@ -202,6 +203,7 @@ class _Slot:
         except Exception as error:
             raise _cannot_send("the function", error) from error
         head: packing.Packed | None = None
+        sees = action.wants_context or any(type(value) is FromUnit for value in unit.args.values())
         if action.wants_context or unit.args:
             try:
                 name = f"arguments.{next(self._lane.file_numbers)}"
@@ -217,9 +219,9 @@ class _Slot:
                 None if self._function in self._known else tuple(function),
                 action.wants_context,
                 None if head is None else tuple(head),
-                [tuple(need) for need in host.plan.declared[number]] if action.wants_context else (),
-                [self._need(need) for need in host.plan.needs[number]] if action.wants_context else (),
-                host.variables_of(number),
+                [tuple(need) for need in host.plan.declared[number]] if sees else (),
+                [self._need(need) for need in host.plan.needs[number]] if sees else (),
+                {**host.variables_of(number), "QTUI_ATTEMPT": str(tried)},
                 unit.cwd,
                 self._context.log_writer.path,
                 unit.log_max,
@@ -231,14 +233,14 @@ class _Slot:
         host = self._lane.host
         name, state = host.plan.table[number].id, host.state_of(number)
         if state is not UnitState.COMPLETED:
-            return number, name, str(state), None
+            return number, name, str(state), host.cause_of(number), None
         try:
             packed = host.packed_of(number)
         except Exception as error:
             raise _cannot_send(f"the result of {name}", error) from error
         if packed is self._stays:  # the worker has just made it
-            return number, name, str(state), True
-        return number, name, str(state), tuple(packed)
+            return number, name, str(state), "", True
+        return number, name, str(state), "", tuple(packed)
 
     # -- the worker's socket -----------------------------------------------------------------------------
 

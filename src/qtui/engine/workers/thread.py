@@ -52,6 +52,7 @@ def call(attempt: Attempt, context: ExecutionContext) -> Any:
     """Call the function of a unit with its arguments, and with its context if it wants it."""
     action = attempt.unit.action
     assert isinstance(action, Call)
+    arguments = context.filled(attempt.unit.args)
     if action.wants_context:
-        return action.function(context, **attempt.unit.args)
-    return action.function(**attempt.unit.args)
+        return action.function(context, **arguments)
+    return action.function(**arguments)
