@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -114,6 +115,21 @@ def test_a_command_that_fails_is_told_once_and_harms_nothing(
     until(lambda: warnings, "a warning")
     until(lambda: not [p for p in psutil.Process().children(recursive=True) if p.name() == "sleep"], "nothing is left")
     assert [said in warning for warning in warnings] == [True]
+
+
+def test_many_that_hang_keep_nobody_from_leaving(
+    bus: EventBus, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifying, "SECONDS", 0.5)
+    hanging = Notifier(
+        Notify(run=("sleep", "300")), bus, run=RUN, directory=str(tmp_path), log=None, environment={}, warn=print
+    )
+    wait(start(*(shell("exit 3", f"u{number}") for number in range(40)), bus=bus))
+
+    before = time.monotonic()
+    hanging.close()
+
+    assert time.monotonic() - before < GENEROUS / 2
 
 
 def test_what_is_told_about_what() -> None:

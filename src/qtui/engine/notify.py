@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ from qtui.core.model import FAILURES, Notify
 from qtui.engine.bus import EventBus, Notice
 
 SECONDS: Final = 30.0
-"""How long one notification may take before it is killed."""
+"""How long one notification may take before it is killed, and how long all together may keep qtui from leaving."""
 
 MOST_WAITING: Final = 100
 """How many may wait for their turn: of a thousand failures in a row nobody reads the hundred-and-first."""
@@ -65,6 +66,7 @@ class Notifier:
         self._notify, self._run, self._directory, self._log = notify, run, directory, log
         self._environment, self._warn = environment, warn
         self._began = 0.0
+        self._deadline: float | None = None
         self._waiting: SimpleQueue[_Message | None] = SimpleQueue()
         self._warned = False
         self._unsubscribe = bus.subscribe("*", self._hear)
@@ -72,8 +74,9 @@ class Notifier:
         self._thread.start()
 
     def close(self) -> None:
-        """Let what waits be told, each for `SECONDS` at most, and end."""
+        """Let what waits be told, for `SECONDS` at most in all, and end."""
         self._unsubscribe()
+        self._deadline = time.monotonic() + SECONDS
         self._waiting.put(None)
         if self._thread is not threading.current_thread():
             self._thread.join()
@@ -96,10 +99,16 @@ class Notifier:
 
     def _work(self) -> None:
         while (message := self._waiting.get()) is not None:
+            if self._left() <= 0:
+                continue
             fault = self._tell(message)
             if fault and not self._warned:
                 self._warned = True
                 self._warn(f"the notify command {fault}; this is told once")
+
+    def _left(self) -> float:
+        """The seconds that there are for a notification."""
+        return SECONDS if self._deadline is None else self._deadline - time.monotonic()
 
     def _tell(self, message: _Message) -> str:
         """Run the command; returns what went wrong."""
@@ -125,7 +134,7 @@ class Notifier:
         except OSError as error:
             return f"cannot be started: {error.strerror or error}"
         try:
-            code = process.wait(SECONDS)
+            code = process.wait(max(0.1, self._left()))
         except subprocess.TimeoutExpired:
             return f"took more than {SECONDS:g} s and was ended"
         finally:

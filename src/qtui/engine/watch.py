@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
+import traceback
 from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 
 from qtui.core.model import ExecutionMode, QuantumUnit, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
+from qtui.core.stimuli import ProgressReported, Stimulus
 from qtui.engine.logs import LogStore
 from qtui.engine.notify import STALLED
 from qtui.engine.probe import tree_cpu_seconds
@@ -46,8 +48,8 @@ class Watched(Protocol):
     def top_of(self, number: int) -> int:
         """The process below which all are that a unit has started; 0 if there is none."""
 
-    def report_progress(self, number: int, attempt: int, done: float, total: float, message: str) -> None:
-        """Note how far an attempt is."""
+    def post(self, stimulus: Stimulus) -> None:
+        """Bring news."""
 
     def warn(self, unit: int, message: str) -> None:
         """Record a warning about a unit."""
@@ -72,7 +74,7 @@ class Watcher:
             number: re.compile(unit.progress) for number, unit in enumerate(run.plan.table) if unit.progress
         }
         self._lives: dict[int, _Life] = {}
-        self._read: dict[tuple[int, int], int] = {}
+        self._read: dict[tuple[int, int], tuple[int, int]] = {}  # how far each log was searched, and its size then
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="qtui-watch", daemon=True)
 
@@ -96,7 +98,11 @@ class Watcher:
 
     def _follow(self) -> None:
         while not self._over.wait(SECONDS):
-            self.look(self._run.view(), self._run.now())
+            try:
+                self.look(self._run.view(), self._run.now())
+            except Exception:  # noqa: BLE001  - the run does not need it
+                self._run.warn(-1, f"internal error, please report it: {traceback.format_exc().rstrip()}")
+                return
 
     def look(self, view: RunView, now: float) -> None:
         """Look at every running unit once."""
@@ -116,14 +122,17 @@ class Watcher:
         pattern = self._patterns.get(number)
         if pattern is None and self._run.plan.lanes[number] is not ExecutionMode.COMMAND:
             return
-        seen = self._read.get((number, attempt), 0)
+        searched, before = self._read.get((number, attempt), (0, 0))
         size = self._run.logs.read(number, attempt, 0, 0).size
-        if size <= seen:
+        if size == searched:
             return
-        chunk = self._run.logs.read(number, attempt, max(seen, size - MOST_BYTES), MOST_BYTES)
-        self._read[number, attempt] = chunk.size
-        for done, total, message in progress_in(chunk.data.decode("utf-8", "replace"), pattern):
-            self._run.report_progress(number, attempt, done, total, message)
+        start = max(searched, size - MOST_BYTES)
+        data = self._run.logs.read(number, attempt, start, size - start).data
+        if size != before:  # the last line may go on: "61/1" of "61/100"
+            data = data[: max(data.rfind(b"\n"), data.rfind(b"\r")) + 1]
+        self._read[number, attempt] = start + len(data), size
+        for done, total, message in progress_in(data.decode("utf-8", "replace"), pattern):
+            self._run.post(ProgressReported(number, attempt, done, total, message))
             return
 
     def _look_for_life(self, unit: QuantumUnit, number: int, attempt: int, now: float) -> None:
