@@ -76,6 +76,7 @@ def test_a_pattern_works_for_functions_in_processes(start: Start) -> None:
         ("::progress 1/2\n::progress 2/2 done\nmore", (2.0, 2.0, "done")),
         ("say ::progress 1/2", None),
         ("::progress x/2", None),
+        (f"::progress {'9' * 400}/2", None),
         ("", None),
     ],
 )

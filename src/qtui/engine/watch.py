@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import traceback
@@ -12,6 +13,7 @@ from qtui.core.model import ExecutionMode, QuantumUnit, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
 from qtui.core.stimuli import ProgressReported, Stimulus
+from qtui.engine.context import MOST_TEXT
 from qtui.engine.logs import LogStore
 from qtui.engine.notify import STALLED
 from qtui.engine.probe import tree_cpu_seconds
@@ -161,6 +163,8 @@ def progress_in(text: str, pattern: re.Pattern[str] | None) -> Iterator[tuple[fl
             continue
         groups = found.groupdict()
         try:
-            yield float(groups["done"]), float(groups.get("total") or 0), (groups.get("message") or "").strip()
-        except (ValueError, TypeError, OverflowError):
+            done, total = float(groups["done"]), float(groups.get("total") or 0)
+        except (ValueError, TypeError):
             continue  # what the pattern found is no number
+        if math.isfinite(done) and math.isfinite(total):
+            yield done, total, (groups.get("message") or "").strip()[:MOST_TEXT]
