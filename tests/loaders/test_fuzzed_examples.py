@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from random import Random
 
@@ -66,6 +67,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(EXAMPLES, tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("API_TOKEN", "sesame-street")
+    for name, module in list(sys.modules.items()):  # other tests import the modules of the examples where they lie
+        if str(getattr(module, "__file__", None)).startswith(str(EXAMPLES)):
+            monkeypatch.delitem(sys.modules, name)
     return tmp_path / "examples"
 
 
