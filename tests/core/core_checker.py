@@ -11,6 +11,7 @@ from qtui.core.events import (
     CacheMissed,
     ConfirmRequested,
     Event,
+    GovernorChanged,
     LateResult,
     RunFinished,
     RunReopened,
@@ -207,6 +208,7 @@ class Checker(Watch):
             require(before.state in (RunState.RUNNING, RunState.PENDING), f"{event} while the run is {before.state}")
             self._unit_event(event)
         self.view = fold(before, [event])
+        self.rules.govern(self.view.lane_workers)
         require(not check_steps(before, self.view), f"illegal step: {check_steps(before, self.view)}")
         match event:
             case UnitSubmitted():
@@ -230,9 +232,18 @@ class Checker(Watch):
 
     def _run_event(self, event: Event, before: RunView) -> None:
         match event:
+            case GovernorChanged():
+                require(before.governed is not event.on, f"{event} changes nothing")
             case RunStarted() | WorkersChanged():
                 most = 1 if self.options.mode is ExecutionMode.SEQUENTIAL else self.options.max_workers
                 require(1 <= self.view.workers <= most, f"{self.view.workers} workers of {most}")
+                require(
+                    not self.view.lane_workers or bool(self.view.governed), f"{event} for a lane, but a person decides"
+                )
+                if isinstance(event, WorkersChanged):
+                    require(bool(event.lane) is (self.view.governed is True), f"{event}: governed {self.view.governed}")
+                lanes = [target for target in self.view.lane_workers.values() if not 1 <= target <= most]
+                require(not lanes, f"{lanes} workers of a lane, of {most}")
             case RunStopping():
                 harder = before.stopping is None or HARDER.index(event.how) > HARDER.index(before.stopping.how)
                 require(harder, f"{event} after {before.stopping}")
@@ -346,6 +357,9 @@ class Checker(Watch):
         self.held[event.unit] = StartUnit(event.unit, event.attempt, event.lane, event.worker)
         most = self.view.workers - self.view.stuck
         require(len(self.held) <= most, f"{len(self.held)} units for {most} workers")
+        in_lane = sum(start.lane is event.lane for start in self.held.values())
+        most = self.view.lane_workers.get(event.lane, in_lane)
+        require(in_lane <= most, f"{in_lane} units for {most} workers of the {event.lane} lane")
         if (item := self.plan.item_of[event.unit]) >= 0:
             self._items.add(item)
         used = self.rules.used(self.held, self._items)

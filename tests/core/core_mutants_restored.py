@@ -169,4 +169,10 @@ class RestoresNoTimeForHandlers(Scheduler):
         return scheduler
 
 
+class RestoresNoTargetsOfLanes(Scheduler):
+    @classmethod
+    def restore(cls, plan: Any, options: Any, view: Any) -> Scheduler:
+        return super().restore(plan, options, replace(view, lane_workers={}, governed=None))
+
+
 RESTORING_WRONG = mutants(__name__)

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from qtui.core.events import RunStopping, UnitFinished
-from qtui.core.model import FAILURES, ExecutionMode, RunOptions, UnitError, UnitState
+from qtui.core.model import FAILURES, RunOptions, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
 
@@ -93,6 +93,12 @@ class Rules:
         unit = self.units[number]
         return bool(unit.confirm) and not any(fnmatchcase(unit.id, pattern) for pattern in self.options.approved)
 
+    def govern(self, lane_workers: Mapping[str, int]) -> None:
+        """While the governor decides, lanes have targets of their own."""
+        for lane in ("thread", "command", "process"):
+            self.capacity.pop(lane, None)
+        self.capacity |= lane_workers
+
     # -- starts --------------------------------------------------------------------------------------------
 
     def may_start(self, stopping: RunStopping | None, paused: bool, number: int) -> bool:
@@ -114,7 +120,7 @@ class Rules:
         unit, lane = self.units[number], self.plan.lanes[number]
         held_by_item = self.options.group_pools.get(unit.group, {}) if unit.group else {}
         held = Counter({pool: slots for pool, slots in unit.pools.items() if pool not in held_by_item})
-        if lane in (ExecutionMode.SEQUENTIAL, ExecutionMode.ASYNC):
+        if str(lane) in self.capacity:
             held[str(lane)] = 1
         held["cpus"], held["memory"] = unit.cpus, unit.memory  # type: ignore[assignment]
         return Counter({limit: amount for limit, amount in held.items() if amount and limit in self.capacity})

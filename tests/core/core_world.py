@@ -36,7 +36,9 @@ from qtui.core.stimuli import (
     CancelRequested,
     CancelRunRequested,
     Decision,
+    GovernorRequested,
     InterruptRequested,
+    LaneWorkersRequested,
     LateReturned,
     PauseRequested,
     ProgressReported,
@@ -55,6 +57,7 @@ from qtui.core.stimuli import (
 )
 
 LANES = ("thread", "thread", "command", "command", "async", "sequential", "milestone")
+GOVERNED_LANES = (ExecutionMode.THREAD, ExecutionMode.COMMAND, ExecutionMode.PROCESS)
 FREE_STEPS, LAST_STEPS, WISHES = 60, 400, 6
 
 LOST = Outcome(error=UnitError("lost", "the worker died"))
@@ -154,7 +157,9 @@ def above_any(steps: Sequence[QuantumUnit], names: set[str]) -> set[str]:
 def random_options(rng: Random) -> RunOptions:
     return RunOptions(
         workers=rng.randint(1, 3),
-        max_workers=3,
+        max_workers=rng.choice((3, 6)),
+        adaptive=rng.randrange(6) == 0,
+        min_workers=rng.choice((1, 1, 2)),
         max_async=rng.randint(1, 2),
         keep_going=rng.randrange(4) > 0,
         grace=1.0,
@@ -332,6 +337,11 @@ class World:
             return RetryRequested(some)
         if self._rng.randrange(5) == 0:
             return self._rng.choice((CancelRunRequested("drain"), CancelRunRequested("stop"), InterruptRequested(15)))
+        if self._options.adaptive and self._rng.randrange(2) == 0:
+            wish = LaneWorkersRequested(
+                self._rng.choice(GOVERNED_LANES), self._rng.randint(0, 4), "the governor's wish"
+            )
+            return self._rng.choice((wish, GovernorRequested(self._rng.randrange(2) > 0)))
         kinds: tuple[Stimulus, ...] = (
             CancelRequested(some),
             CancelRequested(some),

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from qtui.core.scheduler import Scheduler
 
 EXAMPLES = 20_000 if os.environ.get("QTUI_HYPOTHESIS") == "soak" else 300
-SEEDS = 1000
+SEEDS = 2000
 
 in_many_worlds = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 # hypothesis draws what this generator is asked for, so it can also shrink a world that fails

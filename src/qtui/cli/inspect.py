@@ -17,6 +17,7 @@ from qtui.core.advice import advise
 from qtui.core.errors import EXIT_OK
 from qtui.core.model import WorkflowDefinition
 from qtui.core.plan import ExecutionPlan
+from qtui.core.targets import WorkerTargets
 from qtui.definition.options import Overrides
 from qtui.definition.schema import workflow_schema
 from qtui.services import open_services
@@ -60,7 +61,7 @@ def schema(_: argparse.Namespace) -> int:
 def dry_run(definition: WorkflowDefinition, plan: ExecutionPlan) -> int:
     """Print what would run, in the order in which units would be offered to workers."""
     _warn(definition, plan)
-    units, workers = counted(plan.unit_count, "unit"), definition.options.workers
+    units, workers = counted(plan.unit_count, "unit"), WorkerTargets(plan.lanes, definition.options).together
     print(f"{clean(definition.name)}: {units} would run, {workers} at a time")
     for line in lines_of(definition, plan):
         print(line)

@@ -10,6 +10,7 @@ from qtui.core.events import (
     BrakeChanged,
     CacheMissed,
     ConfirmRequested,
+    GovernorChanged,
     LateResult,
     RunFinished,
     RunPaused,
@@ -25,6 +26,7 @@ from qtui.core.events import (
     Warned,
     WorkersChanged,
 )
+from qtui.core.holding import governor_words, workers_words
 from qtui.core.model import FAILURES, Notify, RunState, UnitState
 from qtui.core.session import Record, RunSession
 from qtui.core.settling import CUT
@@ -133,7 +135,9 @@ class PlainLines:
             case RunPaused() | RunUnpaused() | RunReopened():
                 self._line("run", f"{type(event).__name__.removeprefix('Run').lower()}: {event.cause}", event.at)
             case WorkersChanged():
-                self._line("run", f"{event.target} workers: {event.cause}", event.at)
+                self._line("run", workers_words(event), event.at)
+            case GovernorChanged():
+                self._line("run", governor_words(event), event.at)
             case RunFinished():
                 pass  # the summary says it
 

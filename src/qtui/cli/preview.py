@@ -18,6 +18,7 @@ from qtui.core.limits import Limits, capacities
 from qtui.core.model import Argv, Call, FromUnit, QuantumUnit, RunOptions, WorkflowDefinition
 from qtui.core.plan import ExecutionPlan
 from qtui.core.ready import ReadyQueue
+from qtui.core.targets import WorkerTargets
 from qtui.tui.text import clean, cut_end
 
 _WIDEST_NAME: Final = 32
@@ -51,8 +52,9 @@ def order_of_starts(plan: ExecutionPlan, options: RunOptions) -> Iterator[int]:
     rehearsal = _Rehearsal(plan, options)
     running: deque[int] = deque()
     never = dict.fromkeys(range(len(plan)))
+    together = WorkerTargets(plan.lanes, options).together
     while True:
-        while len(running) < options.workers and (number := rehearsal.start()) is not None:
+        while len(running) < together and (number := rehearsal.start()) is not None:
             del never[number]
             running.append(number)
             yield number
@@ -67,7 +69,8 @@ class _Rehearsal:
 
     def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
         self._plan = plan
-        self._limits, self._ready = Limits(plan, options), ReadyQueue(len(plan), capacities(options))
+        lanes = WorkerTargets(plan.lanes, options).of_lane
+        self._limits, self._ready = Limits(plan, options, lanes), ReadyQueue(len(plan), capacities(options, lanes))
         self._needs_left = [len(needs) for needs in plan.needs]
         self._members_left = [len(members) for members in plan.items]
         self._begun: set[int] = set()

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 
 class RunStarted(NamedTuple):
-    """The run begins; all units are pending."""
+    """The run begins; all units are pending. Up to `workers` may run at a time; in a governed run, up to `lane_workers`
+    of each lane."""
 
     at: float
     name: str
     workers: int
+    governed: bool = False
+    lane_workers: Mapping[str, int] = EMPTY
 
 
 class RunPaused(NamedTuple):
@@ -205,9 +208,22 @@ class BrakeChanged(NamedTuple):
 
 
 class WorkersChanged(NamedTuple):
-    """From now on at most `target` units run at a time."""
+    """From now on at most `target` units of `lane` run at a time, and `workers` of all lanes together.
+
+    Without `lane` a person has decided, and both are the same.
+    """
 
     target: int
+    cause: str
+    at: float
+    lane: str
+    workers: int
+
+
+class GovernorChanged(NamedTuple):
+    """The number of workers is the governor's to decide from now on, or a person's; lanes get their targets anew."""
+
+    on: bool
     cause: str
     at: float
 
@@ -251,6 +267,7 @@ Event = (
     | UnitFinished
     | BrakeChanged
     | WorkersChanged
+    | GovernorChanged
     | Warned
     | RunFinished
 )
@@ -290,6 +307,7 @@ NAMES: Mapping[type[Event], str] = {
     UnitFinished: "unit_finished",
     BrakeChanged: "brake_changed",
     WorkersChanged: "workers_changed",
+    GovernorChanged: "governor_changed",
     Warned: "warning",
     RunFinished: "run_finished",
 }
@@ -338,7 +356,7 @@ def from_plain(data: Mapping[str, Any], number: Callable[[str], int]) -> Event:
             values[key] = -1 if values[key] is None else number(values[key])
     if values.get("error"):
         values["error"] = UnitError(**{**values["error"], "bases": tuple(values["error"]["bases"])})
-    if "lane" in values:
+    if values.get("lane"):
         values["lane"] = ExecutionMode(values["lane"])
     if cls is RunFinished:
         values["state"] = RunState(values["state"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from qtui.core.brakes import HELD, PROBING
-from qtui.core.events import BrakeChanged, ConfirmRequested, UnitReady
-from qtui.core.limits import CPUS, MEMORY, MILLI, Limits, capacities, scopes_of
-from qtui.core.model import RunOptions
+from qtui.core.events import BrakeChanged, ConfirmRequested, GovernorChanged, UnitReady, WorkersChanged
+from qtui.core.limits import CPUS, MEMORY, MILLI, Limits, capacities, lane_limit, scopes_of
+from qtui.core.model import ExecutionMode, RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
 
@@ -17,16 +17,25 @@ MOST_NAMED = 3
 
 
 class Holders:
-    """What units and items of groups hold of a run's pools and budgets."""
+    """What units and items of groups hold of a run's lanes, pools and budgets."""
 
     def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
-        self._plan, self._options = plan, options
-        self._limits = Limits(plan, options)
-        self._capacity = capacities(options)
+        self._options = options
         self._held: dict[str, list[tuple[str, int]]] = {}
+        self._know(plan, ())
+
+    def _know(self, plan: ExecutionPlan, lanes: Collection[str]) -> None:
+        self._plan, self._lanes = plan, set(lanes)
+        self._limits = Limits(plan, self._options, frozenset(map(ExecutionMode, lanes)))
+        self._capacity = capacities(self._options)
+        self._lane_limits = {lane_limit(ExecutionMode(lane)) for lane in lanes}
 
     def update(self, view: RunView, active: Iterable[int]) -> None:
         """Count anew, `active` being the units that hold a worker."""
+        if view.plan is not self._plan or view.lane_workers.keys() != self._lanes:
+            self._know(view.plan, view.lane_workers)
+        for lane, target in view.lane_workers.items():
+            self._capacity[lane_limit(ExecutionMode(lane))] = target
         held: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for number in active:
             for limit, amount in self._limits.own(number).holds:
@@ -49,6 +58,8 @@ class Holders:
             used = sum(each for _, each in self._held.get(limit, ()))
             capacity = self._capacity[limit]
             if used + amount > capacity:
+                if limit in self._lane_limits:
+                    return f"{used} of {capacity} {limit.removeprefix('lane ')} workers busy"
                 return f"{_amounts(limit, amount, used, capacity)}{_named(self.of(limit))}"
         return ""
 
@@ -67,6 +78,18 @@ def _named(names: list[str]) -> str:
         return ""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return f", held by {', '.join(names[:MOST_NAMED])}{more}"
+
+
+def workers_words(event: WorkersChanged) -> str:
+    """How many units may run at a time from now on, and why."""
+    if event.lane:
+        return f"{event.lane} workers {event.cause}"
+    return f"{event.target} worker{'' if event.target == 1 else 's'}: {event.cause}"
+
+
+def governor_words(event: GovernorChanged) -> str:
+    """Who decides how many units run at a time."""
+    return f"the number of workers is {'adapted to the machine' if event.on else 'fixed'}: {event.cause}"
 
 
 def held_by_brake(view: RunView, options: RunOptions, number: int) -> str:

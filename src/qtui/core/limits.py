@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from qtui.core.model import ExecutionMode, QuantumUnit, RunOptions
@@ -15,16 +15,23 @@ MILLI: Final = 1000
 
 CPUS: Final = "cpus"
 MEMORY: Final = "memory"
-_LANES: Final = {ExecutionMode.SEQUENTIAL: "lane sequential", ExecutionMode.ASYNC: "lane async"}
+EMPTY_LANES: Final[Mapping[ExecutionMode, int]] = {}
+_OWN_LIMITS: Final = frozenset({ExecutionMode.SEQUENTIAL, ExecutionMode.ASYNC})
 
 
-def capacities(options: RunOptions) -> dict[str, int]:
+def lane_limit(lane: ExecutionMode) -> str:
+    """The name of the limit on the units of a lane."""
+    return f"lane {lane}"
+
+
+def capacities(options: RunOptions, lanes: Mapping[ExecutionMode, int] = EMPTY_LANES) -> dict[str, int]:
     """How much there is of each limit of a run: lanes, the budgets, and its pools as ``pool NAME``."""
-    limits = {"lane sequential": 1, "lane async": options.max_async}
+    limits = {lane_limit(ExecutionMode.SEQUENTIAL): 1, lane_limit(ExecutionMode.ASYNC): options.max_async}
     if options.cpus is not None:
         limits[CPUS] = round(options.cpus * MILLI)
     if options.memory is not None:
         limits[MEMORY] = options.memory
+    limits |= {lane_limit(lane): target for lane, target in lanes.items()}
     return limits | {f"pool {name}": slots for name, slots in options.pools.items()}
 
 
@@ -44,15 +51,18 @@ class Limits:
 
     The order is priority, then the longest remaining path, then as declared. Units of a group rank with the first unit
     of their item, and those of items that have begun come before those of items that have not: items finish one after
-    another, and what they hold is free early.
+    another, and what they hold is free early. Units of `lanes` are limited for each lane, too.
     """
 
-    def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
+    def __init__(
+        self, plan: ExecutionPlan, options: RunOptions, lanes: Collection[ExecutionMode] = frozenset()
+    ) -> None:
         self._plan = plan
+        limited = _OWN_LIMITS.union(lanes)
         none: tuple[str, ...] = ()
         self.scopes = [scopes_of(unit, options) if options.brakes else none for unit in plan.table]
         self._own = [
-            _terms(unit, lane, scopes, options)
+            _terms(unit, (lane_limit(lane),) if lane in limited else (), scopes, options)
             for unit, lane, scopes in zip(plan.table, plan.lanes, self.scopes, strict=True)
         ]
         self._item_terms = [
@@ -93,10 +103,10 @@ class Limits:
         return self._item_terms[item]
 
 
-def _terms(unit: QuantumUnit, lane: ExecutionMode, scopes: tuple[str, ...], options: RunOptions) -> Terms:
-    if not (unit.pools or unit.cpus or unit.memory or scopes or lane in _LANES):
+def _terms(unit: QuantumUnit, lanes: tuple[str, ...], scopes: tuple[str, ...], options: RunOptions) -> Terms:
+    if not (unit.pools or unit.cpus or unit.memory or scopes or lanes):
         return FREE
-    holds = [(_LANES[lane], 1)] if lane in _LANES else []
+    holds = [(lane, 1) for lane in lanes]
     # what the whole chain of an item holds, its units do not hold once more
     held = options.group_pools.get(unit.group, {}) if unit.group else {}
     holds += _pools({name: count for name, count in unit.pools.items() if name not in held})

@@ -15,11 +15,12 @@ from qtui.core.events import (
     UnitStarted,
     UnitSubmitted,
 )
-from qtui.core.limits import Limits, capacities
+from qtui.core.limits import Limits, capacities, lane_limit
 from qtui.core.model import FAILURES, STEPS, ExecutionMode, RunOptions, RunState, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.ready import FREE, ReadyQueue, Terms
 from qtui.core.stimuli import Effect, InterruptUnit, KillUnit, StartUnit
+from qtui.core.targets import WorkerTargets
 
 PENDING, READY, RUNNING = UnitState.PENDING, UnitState.READY, UnitState.RUNNING
 RETRYING, CANCELING = UnitState.RETRYING, UnitState.CANCELING
@@ -63,7 +64,8 @@ class RunMachine:
         self._forced: set[int] = set()  # pending, and to be run whatever the cache holds
         self._checking: set[int] = set()  # ready, while the cache is asked
         self._asked: set[int] = set()  # ready, while a person is asked
-        self._limits = Limits(plan, options)
+        self._targets = WorkerTargets(plan.lanes, options)
+        self._limits = Limits(plan, options, self._targets.of_lane)
         # most units neither ask nor decide anything on their way from pending to the queue
         self._straight = [
             unit.action is not None
@@ -71,17 +73,14 @@ class RunMachine:
             and unit.when == "success"
             for unit in plan.table
         ]
-        self._ready = ReadyQueue(n, capacities(options))
+        self._ready = ReadyQueue(n, capacities(options, self._targets.of_lane))
         self._open_items: set[int] = set()
         self._brakes = Brakes(options.brakes, {})
-        sequential = options.mode is ExecutionMode.SEQUENTIAL
-        self._max_workers = 1 if sequential else options.max_workers
-        self._target = max(1, min(options.workers, self._max_workers))
         self._free_slots: list[int] = []
         self._slots_made = 0
         self._active = 0
         self._left_behind: dict[tuple[int, int], int] = {}  # abandoned attempts that go on, and the slot they keep
-        self._most_abandoned = options.max_abandoned if options.max_abandoned is not None else self._target
+        self._most_abandoned = options.max_abandoned if options.max_abandoned is not None else self._targets.first
         self._open = n
         self._open_handlers = sum(self._handler)
         self._plain_ended_at = 0.0  # when the last unit ended that is no handler
@@ -155,7 +154,7 @@ class RunMachine:
         stopping = self._stopping
         if stopping.how == "interrupt" if stopping is not None else self._paused:
             return
-        room = self._target - self._active - (self._stuck if self._left_behind else 0)
+        room = self._targets.together - self._active - (self._stuck if self._left_behind else 0)
         for _ in range(room):
             taken = self._ready.pop()
             if taken is None:
@@ -230,6 +229,27 @@ class RunMachine:
     def _note_canceling(self, number: int, now: float) -> None:
         reason, cause = self._reason[number], self._cause[number]
         self._events.append(UnitCanceling(number, self._attempt[number], reason, cause, self._killing[number], now))
+
+    # -- how many may run ----------------------------------------------------------------------------------
+
+    def _resize_lanes(self) -> None:
+        for lane, target in self._targets.of_lane.items():
+            self._ready.resize(lane_limit(lane), target)
+
+    def _renew_limits(self) -> None:
+        """What units hold, or how they are ordered, has changed: count and queue them anew."""
+        self._limits = Limits(self._plan, self._options, self._targets.of_lane)
+        self._resize_lanes()
+        for number in self._holding():
+            held, terms = self._terms.pop(number, FREE), self._limits.own(number)
+            self._ready.give_back(held)
+            self._ready.take(Terms(terms.holds))  # it has passed its gates
+            if terms.holds:
+                self._terms[number] = terms
+        for number in range(len(self._plan)):
+            if number in self._ready:
+                begun = self._plan.item_of[number] in self._open_items
+                self._ready.push(number, *self._limits.of(number, item_begun=begun))
 
     # -- attempts that cannot be stopped -----------------------------------------------------------------
 

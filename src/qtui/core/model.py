@@ -382,7 +382,9 @@ class RunOptions:
     """How a run is driven.
 
     `workers` is the number of units of all lanes together that may run at a time, `max_workers` the bound for
-    changing it, `max_async` the most coroutines at a time, `grace` the seconds between asking a unit to stop and
+    changing it, `max_async` the most coroutines at a time. In an `adaptive` run `workers` is what each lane begins with
+    (see `WorkerTargets`), and the governor goes on from there, down to `min_workers`, and keeps what the machine uses
+    below `memory_target` bytes. Of the rest: `grace` the seconds between asking a unit to stop and
     killing it. `keep_going` False starts nothing new after the first failure. `timeout` is the longest the whole run
     may take, in seconds; `nice` is added to the niceness of every process that units run in. Up to `max_abandoned`
     attempts that cannot be stopped (by default as many as `workers`) are replaced while they go on.
@@ -395,6 +397,8 @@ class RunOptions:
     """
 
     workers: int = 4
+    adaptive: bool = False
+    min_workers: int = 1
     max_workers: int = 1024
     max_async: int = 256
     keep_going: bool = True
@@ -406,6 +410,7 @@ class RunOptions:
     group_pools: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     cpus: float | None = None
     memory: int | None = None
+    memory_target: int | None = None
     brakes: Mapping[str, Brake] = field(default_factory=dict)
     handler_timeout: float = 300.0
     approved: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ class ReadyQueue:
     """
 
     def __init__(self, size: int, capacity: Mapping[str, int]) -> None:
+        self._capacity = dict(capacity)
         self._free = dict(capacity)
         self._passes: dict[str, int] = {}  # of gates that do not stand open
         self._unbound: list[_Entry] = []  # on free terms; in most runs that is all
@@ -104,6 +105,11 @@ class ReadyQueue:
         """Count what was held as free again; passes of gates do not come back."""
         for limit, amount in terms.holds:
             self._free[limit] += amount
+
+    def resize(self, limit: str, capacity: int) -> None:
+        """Let there be so much of a limit; what is held beyond that is given back in its own time."""
+        self._free[limit] = self._free.get(limit, 0) + capacity - self._capacity.get(limit, 0)
+        self._capacity[limit] = capacity
 
     def limit_passes(self, gate: str, passes: int) -> None:
         """Let only `passes` more units through a gate."""

@@ -11,6 +11,7 @@ from qtui.core.events import (
     CacheMissed,
     ConfirmRequested,
     Event,
+    GovernorChanged,
     RunPaused,
     RunReopened,
     RunStarted,
@@ -28,6 +29,7 @@ from qtui.core.events import (
     Warned,
     WorkersChanged,
 )
+from qtui.core.limits import Limits
 from qtui.core.machine import (
     CANCELED,
     CANCELING,
@@ -46,7 +48,7 @@ from qtui.core.machine import (
     TIMEOUT,
     TIMEOUT_TIMER,
 )
-from qtui.core.model import RunOptions, RunState, UnitError, UnitState
+from qtui.core.model import ExecutionMode, RunOptions, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.settling import SettlingMachine
 from qtui.core.state import RunView, stalled_by
@@ -57,7 +59,9 @@ from qtui.core.stimuli import (
     CancelRunRequested,
     CheckCache,
     Decision,
+    GovernorRequested,
     InterruptRequested,
+    LaneWorkersRequested,
     LateReturned,
     PauseRequested,
     ProgressReported,
@@ -104,6 +108,8 @@ class Scheduler(SettlingMachine):
             UnpauseRequested: self._on_unpause,
             WorkersRequested: self._on_workers,
             WorkersStepRequested: self._on_workers_step,
+            GovernorRequested: self._on_governor,
+            LaneWorkersRequested: self._on_lane_workers,
             WarningRaised: self._on_warning,
         }
 
@@ -120,8 +126,10 @@ class Scheduler(SettlingMachine):
         self._left_behind = {key: left.worker for key, left in view.left_behind.items()}
         if view.opened_at is not None:
             self._add_run_timer()
-        if view.workers:
-            self._target = view.workers
+        if view.workers or view.governed is not None:
+            self._targets.restore(view.workers, view.lane_workers, view.governed)
+            self._limits = Limits(plan, options, self._targets.of_lane)
+            self._resize_lanes()
         self._state = list(view.states)
         self._attempt, self._base = list(view.attempts), list(view.bases)
         self._generation = list(view.generations)
@@ -339,7 +347,9 @@ class Scheduler(SettlingMachine):
         if self._run is not RunState.PENDING:
             return
         self._run, self._started_at, self._opened_at = RunState.RUNNING, now, now
-        self._events.append(RunStarted(now, stimulus.name, self._target))
+        targets = self._targets
+        lanes = {str(lane): target for lane, target in targets.of_lane.items()}
+        self._events.append(RunStarted(now, stimulus.name, targets.together, targets.governed, lanes))
         self._add_run_timer()
         self._make_met_ready(now)
 
@@ -475,13 +485,36 @@ class Scheduler(SettlingMachine):
             self._events.append(RunUnpaused(now, stimulus.cause))
 
     def _on_workers(self, stimulus: WorkersRequested, now: float) -> None:
-        self._set_target(stimulus.target, stimulus.cause, now)
+        self._take_over(stimulus.cause, now)
+        if self._targets.set(stimulus.target):
+            self._note_workers(stimulus.cause, now)
 
     def _on_workers_step(self, stimulus: WorkersStepRequested, now: float) -> None:
-        self._set_target(self._target + stimulus.step, stimulus.cause, now)
+        self._on_workers(WorkersRequested(self._targets.together + stimulus.step, stimulus.cause), now)
 
-    def _set_target(self, target: int, cause: str, now: float) -> None:
-        target = max(1, min(target, self._max_workers))
-        if target != self._target:
-            self._target = target
-            self._events.append(WorkersChanged(target, cause, now))
+    def _on_governor(self, stimulus: GovernorRequested, now: float) -> None:
+        if not stimulus.on:
+            self._take_over(stimulus.cause, now)
+        elif not self._targets.governed and self._options.mode is not ExecutionMode.SEQUENTIAL:
+            self._targets.give_back()
+            self._events.append(GovernorChanged(True, stimulus.cause, now))
+            self._renew_limits()
+            for lane in self._targets.of_lane:
+                self._note_workers(f"{self._targets.of_lane[lane]}: {stimulus.cause}", now, lane)
+
+    def _on_lane_workers(self, stimulus: LaneWorkersRequested, now: float) -> None:
+        if self._run is RunState.RUNNING and self._targets.set_lane(stimulus.lane, stimulus.target):
+            self._resize_lanes()
+            self._note_workers(stimulus.cause, now, stimulus.lane)
+
+    def _take_over(self, cause: str, now: float) -> None:
+        """A person decides how many units run at a time, whatever lane they run in."""
+        if self._targets.governed:
+            self._targets.take_over()
+            self._events.append(GovernorChanged(False, cause, now))
+            self._renew_limits()
+
+    def _note_workers(self, cause: str, now: float, lane: ExecutionMode | None = None) -> None:
+        together = self._targets.together
+        target = together if lane is None else self._targets.of_lane[lane]
+        self._events.append(WorkersChanged(target, cause, now, "" if lane is None else str(lane), together))

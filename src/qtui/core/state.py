@@ -13,6 +13,7 @@ from qtui.core.events import (
     CacheMissed,
     ConfirmRequested,
     Event,
+    GovernorChanged,
     LateResult,
     RunFinished,
     RunPaused,
@@ -51,7 +52,8 @@ class RunView:
     `brakes` has the latest change of each brake by its scope. `open_items` are the items of groups (see
     `ExecutionPlan.items`) that have begun and not ended. `waited` is how many seconds the run did nothing but wait for
     answers of people, up to `waiting_since`, when such a wait began that still goes on. `asked` units wait for
-    an answer.
+    an answer. While the run is `governed`, `lane_workers` has the targets of
+    lanes; before it begins nobody has said whether it is.
     """
 
     plan: ExecutionPlan
@@ -61,6 +63,8 @@ class RunView:
     started_at: float | None = None
     updated_at: float = 0.0
     workers: int = 0
+    governed: bool | None = None
+    lane_workers: Mapping[str, int] = field(default_factory=dict)
     paused: bool = False
     stopping: RunStopping | None = None
     finished: RunFinished | None = None
@@ -351,6 +355,7 @@ class _Folding:
         | RunStopping
         | BrakeChanged
         | WorkersChanged
+        | GovernorChanged
         | Warned
         | RunFinished,
     ) -> None:
@@ -359,6 +364,7 @@ class _Folding:
             case RunStarted():
                 self._running = True
                 change.update(name=event.name, state=RunState.RUNNING, workers=event.workers)
+                change.update(governed=event.governed, lane_workers=event.lane_workers)
                 change.update(started_at=event.at, opened_at=event.at)
             case RunPaused():
                 change["paused"] = True
@@ -373,7 +379,12 @@ class _Folding:
             case BrakeChanged():
                 change["brakes"] = {**change.get("brakes", self._view.brakes), event.scope: event}
             case WorkersChanged():
-                change["workers"] = event.target
+                change["workers"] = event.workers
+                if event.lane:
+                    targets = change.get("lane_workers", self._view.lane_workers)
+                    change["lane_workers"] = {**targets, event.lane: event.target}
+            case GovernorChanged():
+                change.update(governed=event.on, lane_workers={})
             case RunFinished():
                 self._running = False
                 change.update(state=event.state, finished=event)

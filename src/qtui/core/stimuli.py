@@ -125,7 +125,7 @@ class UnpauseRequested(NamedTuple):
 
 
 class WorkersRequested(NamedTuple):
-    """Let at most `target` units run at a time (at least 1)."""
+    """Let at most `target` units run at a time (at least 1); the governor has no say from then on."""
 
     target: int
     cause: str = "set by you"
@@ -136,6 +136,21 @@ class WorkersStepRequested(NamedTuple):
 
     step: int
     cause: str = "set by you"
+
+
+class GovernorRequested(NamedTuple):
+    """Let the governor decide how many units run at a time, or leave it as it is now."""
+
+    on: bool
+    cause: str = "set by you"
+
+
+class LaneWorkersRequested(NamedTuple):
+    """The governor's wish for one lane; without effect while a person decides."""
+
+    lane: ExecutionMode
+    target: int
+    cause: str
 
 
 Request = (
@@ -149,6 +164,7 @@ Request = (
     | UnpauseRequested
     | WorkersRequested
     | WorkersStepRequested
+    | GovernorRequested
 )
 Stimulus = (
     RunRequested
@@ -159,6 +175,7 @@ Stimulus = (
     | CacheChecked
     | TimerFired
     | WarningRaised
+    | LaneWorkersRequested
     | Request
 )
 

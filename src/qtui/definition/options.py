@@ -12,6 +12,9 @@ from qtui.definition import machine
 from qtui.definition.values import Fault, Rejected
 from qtui.definition.workflow_keys import MOST_WORKERS, Percent
 
+MEMORY_SHARE: Final = 0.75
+"""The part of the memory that an adaptive run leaves to nobody else, unless the workflow has a `memory_limit`."""
+
 _OWN_NAMES: Final = frozenset({"workers", "memory"})
 
 
@@ -61,8 +64,10 @@ def build_options(
         fields["brakes"] = {"": settings["brake"]}
     workers, max_workers = settings.get("workers"), settings.get("max_workers")
     fields["workers"] = workers or default_workers(max_workers, settings.get("min_workers"))
+    fields["adaptive"] = not workers and settings.get("strategy", "adaptive") == "adaptive"
+    fields["memory_target"] = fields.get("memory") or _share_of_memory(memory)
     if overrides is not None and overrides.workers is not None:
-        fields["workers"] = overrides.workers
+        fields["workers"], fields["adaptive"] = overrides.workers, False
         if max_workers:
             fields["max_workers"] = max(max_workers, overrides.workers)
     if overrides is not None and overrides.keep_going is not None:
@@ -85,6 +90,11 @@ def _contradictions(settings: Mapping[str, Any]) -> list[Fault]:
     if "executor" in settings and not custom:
         faults.append(Fault('only mode = "custom" has an executor', None, ("executor",)))
     return faults
+
+
+def _share_of_memory(memory: Callable[[], int | None]) -> int | None:
+    whole = memory()
+    return None if whole is None else int(whole * MEMORY_SHARE)
 
 
 def _bytes(limit: int | Percent | None, memory: Callable[[], int | None]) -> int | None:

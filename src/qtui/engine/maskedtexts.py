@@ -10,6 +10,7 @@ from qtui.core.events import (
     CacheMissed,
     ConfirmRequested,
     Event,
+    GovernorChanged,
     RunPaused,
     RunReopened,
     RunStopping,
@@ -41,6 +42,7 @@ _TEXTS: Final[Mapping[type[Event], tuple[str, ...]]] = {
     UnitFinished: ("error", "cause", "metrics"),
     BrakeChanged: ("signature", "cause"),
     WorkersChanged: ("cause",),
+    GovernorChanged: ("cause",),
     Warned: ("message",),
 }
 """The fields with texts that people or units have written; all others are words of qtui's own, or numbers."""

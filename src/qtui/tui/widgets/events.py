@@ -15,6 +15,7 @@ from qtui.core.events import (
     CacheMissed,
     ConfirmRequested,
     Event,
+    GovernorChanged,
     LateResult,
     RunFinished,
     RunPaused,
@@ -35,7 +36,7 @@ from qtui.core.events import (
     Warned,
     WorkersChanged,
 )
-from qtui.core.holding import brake_words
+from qtui.core.holding import brake_words, governor_words, workers_words
 from qtui.core.model import UnitState
 from qtui.core.session import Record
 from qtui.tui.format import SIGNS, Glyphs, Look, Role, short_clock
@@ -180,7 +181,9 @@ def event_text(event: Event) -> str:
         case RunFinished():
             return f"run {event.state.value} after {short_clock(event.duration)}"
         case WorkersChanged():
-            return f"workers: {event.target} ({clean(event.cause)})"
+            return clean(workers_words(event))
+        case GovernorChanged():
+            return clean(governor_words(event))
         case Warned():
             return clean(event.message)
         case _:

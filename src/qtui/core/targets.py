@@ -1,0 +1,91 @@
+"""How many units may run at a time: of all lanes together, and of each lane that the governor looks after."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from qtui.core.model import ExecutionMode, RunOptions
+
+GOVERNED: Final = frozenset({ExecutionMode.THREAD, ExecutionMode.PROCESS, ExecutionMode.COMMAND})
+"""The lanes whose number of workers matters to the machine; coroutines wait, and other executors see to themselves."""
+
+
+class WorkerTargets:
+    """`together` is how many units may run at a time; `of_lane` how many of each lane, while the governor decides.
+
+    The governor's targets add up to `together`, with room for the coroutines, within `RunOptions.max_workers`. They
+    begin with `RunOptions.workers` for each lane, `first` within its bounds, but for processes: one a core.
+    """
+
+    def __init__(self, lanes: Iterable[ExecutionMode], options: RunOptions) -> None:
+        self._options = options
+        sequential = options.mode is ExecutionMode.SEQUENTIAL
+        self._most = 1 if sequential else options.max_workers
+        self._lanes = set(lanes)
+        self.governed = options.adaptive and not sequential
+        self.of_lane: dict[ExecutionMode, int] = {}
+        self.first = self.together = self._within(options.workers)
+        if self.governed:
+            self.give_back()
+
+    def restore(self, together: int, of_lane: Mapping[str, int], governed: bool | None) -> None:
+        """Go on from what the record says; 0 and None mean that it says nothing yet."""
+        self.together = together or self.together
+        if governed is not None:
+            self.governed = governed
+            self.of_lane = {ExecutionMode(lane): target for lane, target in of_lane.items()}
+
+    def set(self, target: int) -> bool:
+        """Let so many run together; False if they do already."""
+        before, self.together = self.together, self._within(target)
+        return self.together != before
+
+    def set_lane(self, lane: ExecutionMode, target: int) -> bool:
+        """Let so many of a lane run, as the governor wishes; False if nothing changes."""
+        if lane not in self.of_lane:
+            return False
+        least = min(self._options.min_workers, self._most) if len(self.of_lane) == 1 else 1
+        before, self.of_lane[lane] = self.of_lane[lane], max(least, min(target, self._most))
+        self._add_up()
+        return self.of_lane[lane] != before
+
+    def take_over(self) -> None:
+        """A person decides from now on: lanes have no targets of their own."""
+        self.governed = False
+        self.of_lane = {}
+
+    def give_back(self) -> None:
+        """The governor decides, from the beginning."""
+        self.governed = True
+        self.of_lane = {lane: self._first(lane) for lane in sorted(self._lanes & GOVERNED)}
+        self._add_up()
+
+    def join(self, lanes: Iterable[ExecutionMode]) -> list[ExecutionMode]:
+        """The plan has grown; returns the lanes that have a target now and had none."""
+        self._lanes.update(lanes)
+        if not self.governed:
+            return []
+        new = sorted((self._lanes & GOVERNED) - self.of_lane.keys())
+        self.of_lane |= {lane: self._first(lane) for lane in new}
+        self._add_up()
+        return new
+
+    def _first(self, lane: ExecutionMode) -> int:
+        workers = self._options.workers
+        if lane is ExecutionMode.PROCESS and self._options.cpus is not None:
+            workers = min(workers, max(self._options.min_workers, math.ceil(self._options.cpus)))
+        return self._within(workers)
+
+    def _add_up(self) -> None:
+        others = {
+            ExecutionMode.ASYNC: self._options.max_async,
+            ExecutionMode.CUSTOM: self._options.workers,
+            ExecutionMode.SEQUENTIAL: 1,
+        }
+        together = sum(self.of_lane.values()) + sum(others[lane] for lane in self._lanes if lane in others)
+        self.together = self._within(together)
+
+    def _within(self, workers: int) -> int:
+        return max(1, min(workers, self._most))
