@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -23,7 +22,7 @@ from qtui.definition.keys import Table, read_table
 from qtui.definition.matrix import Item
 from qtui.definition.nesting import nested
 from qtui.definition.options import Overrides, default_workers
-from qtui.definition.report import Locate, Report, shown_file
+from qtui.definition.report import Locate, Report, caller, given_keys, reject, set_keys
 from qtui.definition.rows import read_rows
 from qtui.definition.unit_keys import COMMAND_KEYS, FUNCTION_KEYS
 from qtui.definition.values import Fault, Rejected, label, variables
@@ -93,9 +92,9 @@ class Workflow:
         notify: Mapping[str, Any] | Notify | None = None,
         **settings: Unpack[Settings],
     ) -> None:
-        self._source = _caller()
+        self._source = caller(__file__)
         report, locate = Report(), _at(self._source)
-        self._settings, faults = read_table(_given({"name": name, **settings}), _SETTINGS)
+        self._settings, faults = read_table(set_keys({"name": name, **settings}), _SETTINGS)
         report.add(locate, ("workflow",), *faults)
         self._params = _named("params", params, declared_params.declare, locate, report)
         self._shared = Shared(
@@ -142,7 +141,7 @@ class Workflow:
         **keys: Any,
     ) -> Any:
         """Decorate a function to make it a unit; it stays the plain function. Takes what `add_unit` takes."""
-        source = _caller()
+        source = caller(__file__)
 
         def add(function: Callable[P, R]) -> Callable[P, R]:
             self._add_function(function, name, dependencies, keys, source)
@@ -162,7 +161,7 @@ class Workflow:
         `keys` are the unit keys of a workflow file, None meaning that a key is not set. Returns the unit as far as
         it is known now: items of a matrix, and values with expressions, are filled in by `definition`.
         """
-        return self._add_function(function, name, dependencies, keys, _caller())
+        return self._add_function(function, name, dependencies, keys, caller(__file__))
 
     def command(
         self,
@@ -173,9 +172,9 @@ class Workflow:
         **keys: Any,
     ) -> QuantumUnit:
         """Add a unit that runs shell text (`run`) or a program without a shell (`argv`); one of them."""
-        source = _caller()
+        source = caller(__file__)
         if (run is None) == (argv is None):
-            _reject(source, ("units", str(name)), Fault("a command has either run or argv"))
+            reject(source, ("units", str(name)), Fault("a command has either run or argv"))
         keys = {"run": run, "argv": argv, **keys}
         return self._add(_draft(name, dependencies, keys, COMMAND_KEYS, source))
 
@@ -191,17 +190,17 @@ class Workflow:
 
         The function is called with the item, or with context and item if it has two parameters to fill.
         """
-        source = _caller()
+        source = caller(__file__)
         draft = _draft(name, dependencies, keys, FUNCTION_KEYS, source)
         mapped = tuple(items)
         if not mapped:
-            _reject(source, draft.path, Fault("there is no item to map over"))
+            reject(source, draft.path, Fault("there is no item to map over"))
         if "matrix" in keys:
-            _reject(source, (*draft.path, "matrix"), Fault("items and a matrix exclude each other"))
+            reject(source, (*draft.path, "matrix"), Fault("items and a matrix exclude each other"))
         try:
             item_parameter(function, keys.get("args") or {})
         except Rejected as rejected:
-            _reject(source, draft.path, *rejected.faults)
+            reject(source, draft.path, *rejected.faults)
         self._add(replace(draft, function=function, mapped=mapped))
 
     def include(self, other: Workflow, prefix: str) -> None:
@@ -210,20 +209,20 @@ class Workflow:
         Their needs, env and directory stay their own; params, pools and tags that both declare must be the same. Of the
         other arguments of `other` only `env_file` and `secrets` count here.
         """
-        source = _caller()
+        source = caller(__file__)
         path = ("include", str(prefix))
         fault = name_fault(prefix)
         if fault is not None:
-            _reject(source, path, fault)
+            reject(source, path, fault)
         if other is self or other._includes(self):
-            _reject(source, path, Fault("a workflow cannot include itself"))
+            reject(source, path, Fault("a workflow cannot include itself"))
         if any(prefix == taken for taken, _ in self._included):
-            _reject(source, path, Fault("this prefix is already taken"))
+            reject(source, path, Fault("this prefix is already taken"))
         for name, spec in other._params.items():
             if self._params.get(name, spec) != spec:
-                _reject(source, path, Fault(f'both workflows declare the param "{name}", and differently'))
+                reject(source, path, Fault(f'both workflows declare the param "{name}", and differently'))
         for message in self._shared.merge(other._shared):
-            _reject(source, path, Fault(message))
+            reject(source, path, Fault(message))
         self._params |= other._params
         self._included.append((prefix, other))
 
@@ -239,7 +238,7 @@ class Workflow:
         source: Source,
     ) -> QuantumUnit:
         if not callable(function):
-            _reject(source, (), Fault(f"a unit needs a function, not a value of type {type(function).__name__}"))
+            reject(source, (), Fault(f"a unit needs a function, not a value of type {type(function).__name__}"))
         name = getattr(function, "__name__", "") if name is None else name
         return self._add(replace(_draft(name, dependencies, keys, FUNCTION_KEYS, source), function=function))
 
@@ -281,6 +280,7 @@ class Workflow:
             advice=advice,
             directory=self._directory,
             source=str(file.resolve()) if (file := Path(self._source.file)).is_file() else None,
+            locate=locate,
             report=report,
         )
 
@@ -364,29 +364,9 @@ def _accepted(section: str, given: Any, parse: Callable[[Any], V], locate: Locat
 
 
 def _draft(name: str, dependencies: Iterable[str], keys: Mapping[str, Any], table: Table, source: Source) -> Draft:
-    listed = dependencies if isinstance(dependencies, str) else list(dependencies)
-    given = _given({**keys, **({"dependencies": listed} if listed else {})})
+    given = given_keys(dependencies, keys)
     return Draft(name=name, keys=given, source=source, locate=_at(source), table=table)
-
-
-def _given(keys: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys that are set: None is a value only for a fallback."""
-    return {name: value for name, value in keys.items() if value is not None or name == "fallback"}
 
 
 def _at(source: Source) -> Locate:
     return lambda _path, _needle: str(source)
-
-
-def _reject(source: Source, path: tuple[str, ...], *faults: Fault) -> None:
-    report = Report()
-    report.add(_at(source), path, *faults)
-    report.raise_if_any()
-
-
-def _caller() -> Source:
-    """The file and line outside of this module that called it."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename == __file__:
-        frame = frame.f_back
-    return Source(file=shown_file(frame.f_code.co_filename), line=frame.f_lineno)

@@ -26,6 +26,7 @@ from qtui.core.events import (
     UnitReady,
     UnitReset,
     UnitRetrying,
+    UnitsAdded,
     UnitStarted,
     UnitSubmitted,
     Warned,
@@ -153,7 +154,7 @@ class Checker(Watch):
             return
         del self.held[number]
         expected = self._expected(number, stimulus.outcome)
-        besides = (UnitStarted, UnitAbandoned)
+        besides = (UnitStarted, UnitAbandoned, UnitsAdded)
         mine = [e for e in decision.events if getattr(e, "unit", -1) == number and not isinstance(e, besides)]
         abandoned = [e for e in decision.events if isinstance(e, UnitAbandoned)]
         require(len(abandoned) == stimulus.outcome.abandoned, f"{stimulus} led to {abandoned}")
@@ -180,7 +181,9 @@ class Checker(Watch):
         if reason == "interrupt":
             return "reset", False
         if not reason and outcome.error is None and not outcome.canceled:
-            return "finished completed", False
+            if self.rules.may_add(number, outcome.added):
+                return "finished completed", False
+            outcome = outcome._replace(error=UnitError("InvalidWorkflow", ""))
         error = UnitError("timeout", "") if reason else outcome.error or UnitError("lost", "")
         tries = self.view.attempts[number] - self.view.bases[number]
         again = tries <= unit.retry.max and unit.retry.covers(error) and not outcome.abandoned
@@ -218,6 +221,8 @@ class Checker(Watch):
             case UnitFinished():
                 ended = {i for i in self._items if all(self.view.states[n].ended for n in self.rules.members[i])}
                 self._items -= ended
+            case UnitsAdded():
+                self._grown(event, before)
             case RunReopened():
                 require(before.state.ended, "a run that goes on was reopened")
                 self._waited = 0.0
@@ -229,6 +234,32 @@ class Checker(Watch):
                 self._run_event(event, before)
         if isinstance(event, UnitSubmitted | UnitStarted):
             self.brakes.began(event.unit)
+
+    def _grown(self, event: UnitsAdded, before: RunView) -> None:
+        """The plan has grown, and what was there needs what it needed."""
+        old, plan = before.plan, self.view.plan
+        adder = plan.table[event.unit].id
+        ids = [unit.id for unit in event.units]
+        require(len(set(ids)) == len(ids) and len(plan.numbers) == len(plan.table), f"{event}: ids are not unique")
+        require(len(plan.order) == len(plan), f"{event}: units need each other")
+        gone = {old.table[n].id for n in old.added.get(event.unit, ())} - set(ids)
+        require({plan.table[n].id for n in plan.dropped} >= gone, f"{event}: {gone} are still there")
+        for unit in event.units:
+            number = plan.numbers[unit.id]
+            needed = {plan.table[need].id for need in plan.needs[number]}
+            require({adder, *unit.dependencies} <= needed | set(plan.families), f"{unit.id} needs {needed}")
+            require(number not in plan.dropped, f"{unit.id} was dropped")
+            require(before.plan.numbers.get(unit.id, -1) not in self.held, f"{unit.id} runs")
+        for number, needs in enumerate(old.needs):
+            added = plan.table[number].id in (*ids, *gone)
+            require(added or number in plan.stars or needs == plan.needs[number], f"{event} changed unit {number}")
+        for star in plan.stars:
+            below = {star, *plan.below(star), *plan.stars, *plan.dropped}
+            missing = set(range(len(plan))) - below - set(plan.needs[star])
+            require(not missing, f"{event}: {missing} are not needed by {star}")
+        self.plan = plan
+        self.rules.know(plan)
+        self._said |= {number: set() for number in range(len(old), len(plan))}
 
     def _run_event(self, event: Event, before: RunView) -> None:
         match event:
@@ -343,7 +374,9 @@ class Checker(Watch):
             require(self.rules.bad_need(view, number), f"{event} without a need that ended badly")
             return
         require(self.rules.met(view, number), f"{event} before its needs have ended")
-        if event.cause.startswith("not if "):
+        if event.cause.endswith("no longer adds it"):
+            require(number in view.plan.dropped, f"{event} though it is added")
+        elif event.cause.startswith("not if "):
             require(not self.rules.holds(view, number), f"{event} though its condition is true")
         else:
             for_failures = self.plan.table[number].when == "failure"

@@ -87,8 +87,8 @@ class RestoresTheFirstTarget(Scheduler):
 class RestoresNoWait(Scheduler):
     @classmethod
     def restore(cls, *args: Any) -> Scheduler:
-        plan, options, view = args
-        return super().restore(plan, options, replace(view, waited=0.0, waiting_since=None))
+        options, view = args
+        return super().restore(options, replace(view, waited=0.0, waiting_since=None))
 
 
 class RestoresNoQuestions(Scheduler):
@@ -114,15 +114,15 @@ class RestoresNoQuestionsToTheCache(Scheduler):
 class RestoresNoItems(Scheduler):
     @classmethod
     def restore(cls, *args: Any) -> Scheduler:
-        plan, options, view = args
-        return super().restore(plan, options, replace(view, open_items=frozenset()))
+        options, view = args
+        return super().restore(options, replace(view, open_items=frozenset()))
 
 
 class RestoresNoBrakes(Scheduler):
     @classmethod
     def restore(cls, *args: Any) -> Scheduler:
-        plan, options, view = args
-        return super().restore(plan, options, replace(view, brakes={}))
+        options, view = args
+        return super().restore(options, replace(view, brakes={}))
 
 
 class RestoresOpenGates(Scheduler):
@@ -171,8 +171,8 @@ class RestoresNoTimeForHandlers(Scheduler):
 
 class RestoresNoTargetsOfLanes(Scheduler):
     @classmethod
-    def restore(cls, plan: Any, options: Any, view: Any) -> Scheduler:
-        return super().restore(plan, options, replace(view, lane_workers={}, governed=None))
+    def restore(cls, options: Any, view: Any) -> Scheduler:
+        return super().restore(options, replace(view, lane_workers={}, governed=None))
 
 
 RESTORING_WRONG = mutants(__name__)

@@ -63,6 +63,8 @@ class Watch:
     def _arrays(self, scheduler: Scheduler) -> None:
         view = self.view
         require(list(view.states) == scheduler._state, f"states: {list(view.states)} and {scheduler._state}")
+        if view.plan.added:
+            require(view.plan.thawed() == scheduler.plan, "plans differ")
         require(list(view.attempts) == scheduler._attempt, "attempts differ")
         require(list(view.bases) == scheduler._base, "attempts before this generation differ")
         require(list(view.generations) == scheduler._generation, "generations differ")

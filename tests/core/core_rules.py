@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from qtui.core.events import RunStopping, UnitFinished
-from qtui.core.model import FAILURES, RunOptions, UnitError, UnitState
+from qtui.core.model import FAILURES, QuantumUnit, RunOptions, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
 
@@ -21,7 +21,15 @@ class Rules:
     """What the plan and the options ask for; every answer follows from the view alone."""
 
     def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
-        self.plan, self.options = plan, options
+        self.options = options
+        self.capacity: dict[str, float] = {"sequential": 1, "async": options.max_async, **options.pools}
+        self.capacity |= {} if options.cpus is None else {"cpus": options.cpus}
+        self.capacity |= {} if options.memory is None else {"memory": options.memory}
+        self.know(plan)
+
+    def know(self, plan: ExecutionPlan) -> None:
+        """The plan is this from now on."""
+        self.plan = plan
         self.units, self.needs = plan.table, plan.needs
         self.everyone = range(len(plan))
         self.members: dict[int, list[int]] = {}
@@ -29,9 +37,6 @@ class Rules:
             if (item := plan.item_of[number]) >= 0:
                 self.members.setdefault(item, []).append(number)
         self.scopes = [self._scopes(number) for number in self.everyone]
-        self.capacity: dict[str, float] = {"sequential": 1, "async": options.max_async, **options.pools}
-        self.capacity |= {} if options.cpus is None else {"cpus": options.cpus}
-        self.capacity |= {} if options.memory is None else {"memory": options.memory}
 
     def handler(self, number: int) -> bool:
         return self.units[number].when in ("failure", "always")
@@ -124,6 +129,26 @@ class Rules:
             held[str(lane)] = 1
         held["cpus"], held["memory"] = unit.cpus, unit.memory  # type: ignore[assignment]
         return Counter({limit: amount for limit, amount in held.items() if amount and limit in self.capacity})
+
+    def may_add(self, adder: int, units: Sequence[QuantumUnit]) -> bool:
+        """Whether the plan may grow by these units."""
+        ids = [unit.id for unit in units]
+        own = {self.units[number].id for number in self.plan.added.get(adder, ())}
+        others = {unit.id for unit in self.units} - own
+        families = {unit.family for unit in self.units}
+        waits = {unit.id: set(unit.dependencies) & set(ids) for unit in units}
+        while free := [name for name, needs in waits.items() if not needs]:
+            waits = {name: needs - set(free) for name, needs in waits.items() if name not in free}
+        return (
+            len(set(ids)) == len(ids)
+            and others.isdisjoint(ids)
+            and all({*unit.dependencies} <= {*ids, *others, *families} for unit in units)
+            and not waits
+            and all(unit.pools[pool] <= self.options.pools.get(pool, 0) for unit in units for pool in unit.pools)
+            and all(
+                unit.cpus <= (self.options.cpus or 9) and unit.memory <= (self.options.memory or 9) for unit in units
+            )
+        )
 
     def item_holdings(self, item: int) -> Counter[str]:
         return Counter(self.options.group_pools.get(self.units[self.members[item][0]].group, {}))

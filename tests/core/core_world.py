@@ -58,6 +58,8 @@ from qtui.core.stimuli import (
 
 LANES = ("thread", "thread", "command", "command", "async", "sequential", "milestone")
 GOVERNED_LANES = (ExecutionMode.THREAD, ExecutionMode.COMMAND, ExecutionMode.PROCESS)
+ADDED = ("n0", "n1", "n2", "n3", "n4", "n5")
+MOST_UNITS, ADDING = 16, 4
 FREE_STEPS, LAST_STEPS, WISHES = 60, 400, 6
 
 LOST = Outcome(error=UnitError("lost", "the worker died"))
@@ -212,7 +214,7 @@ class World:
         try:
             self._play()
         except Exception as error:
-            units = "\n".join(map(str, self._plan.table))
+            units = "\n".join(map(str, self.view.plan.table))
             told = "\n".join(self.story)
             raise Violation(f"{error!r}\n{self._options}\n{units}\n{told}") from error
 
@@ -236,7 +238,7 @@ class World:
 
     def _post(self, stimulus: Stimulus) -> None:
         if self._twins and self._rng.randrange(3) == 0:
-            self._twin = self._kind.restore(self._plan, self._options, self.view)
+            self._twin = self._kind.restore(self._options, self.view)
         held = self._checker.held
         if isinstance(stimulus, UnitReturned) and stimulus.unit in held:
             self._past.append(held[stimulus.unit])
@@ -310,7 +312,23 @@ class World:
     def _return(self, start: StartUnit) -> UnitReturned:
         stopping = self.view.states[start.unit] is UnitState.CANCELING
         outcomes = (STOPPED, STOPPED, SUCCESS, ABANDONED, ERROR) if stopping else OUTCOMES
-        return UnitReturned(start.unit, start.attempt, self._rng.choice(outcomes))
+        outcome = self._rng.choice(outcomes)
+        if outcome is SUCCESS and len(self.view.plan) < MOST_UNITS and self._rng.randrange(ADDING) == 0:
+            outcome = outcome._replace(added=self._additions())
+        return UnitReturned(start.unit, start.attempt, outcome)
+
+    def _additions(self) -> tuple[QuantumUnit, ...]:
+        """Some units, most of them sound: others may have their names, need what is not there, or need each other."""
+        names = self._rng.sample(ADDED, self._rng.randint(0, 3))
+        needed = [*(name for name in self.view.plan.numbers if "[" not in name), *self.view.plan.families, *names]
+        units = []
+        for name in names:
+            needs = tuple(self._rng.sample(needed, self._rng.choice((0, 0, 1, 2))))
+            unit = random_unit(self._rng, name, tuple(need for need in needs if need != name))
+            units.append(replace(unit, pools={}) if self._rng.randrange(4) else unit)
+        if names and self._rng.randrange(12) == 0:
+            units.append(replace(units[0], dependencies=self._rng.choice((("nobody",), ("*",), (units[0].id,)))))
+        return tuple(units)
 
     def _timer(self) -> TimerFired:
         self._now = max(self._now, self._checker.wake or 0.0)
@@ -318,7 +336,7 @@ class World:
 
     def _odd(self) -> Stimulus:
         """News that come too late, too early, or concern nobody."""
-        number = self._rng.randrange(len(self._plan))
+        number = self._rng.randrange(len(self.view.plan))
         attempt = self.view.attempts[number]
         kinds: list[Stimulus] = [
             WarningRaised("strange", number),
@@ -332,7 +350,7 @@ class World:
         return self._rng.choice(kinds)
 
     def _wish(self) -> Stimulus:
-        some = tuple(sorted({self._rng.randrange(len(self._plan)) for _ in range(self._rng.randint(1, 2))}))
+        some = tuple(sorted({self._rng.randrange(len(self.view.plan)) for _ in range(self._rng.randint(1, 2))}))
         if self.view.state.ended and self._rng.randrange(2) == 0:
             return RetryRequested(some)
         if self._rng.randrange(5) == 0:

@@ -35,6 +35,7 @@ from qtui.core.events import (
     UnitReady,
     UnitReset,
     UnitRetrying,
+    UnitsAdded,
     UnitStarted,
     UnitSubmitted,
     Warned,
@@ -42,7 +43,7 @@ from qtui.core.events import (
     from_plain,
     to_plain,
 )
-from qtui.core.model import Call, ExecutionMode, RetryPolicy, RunState, UnitError, UnitState
+from qtui.core.model import Call, ExecutionMode, QuantumUnit, RetryPolicy, RunState, UnitError, UnitState
 from qtui.core.ready import FREE, Key, ReadyQueue, Terms
 
 PLAN = plan_of(unit("a", family="fam"), unit("b", "a", action=COMMAND))
@@ -65,6 +66,7 @@ EVENTS: list[Event] = [
     UnitCanceling(0, 3, "timeout", "timed out after 2 s", True, 5.5),
     UnitAbandoned(0, 3, 2, 5.5),
     LateResult(0, 3, 2, 5.75),
+    UnitsAdded(0, (QuantumUnit(id="b", dependencies=("a",), mode=ExecutionMode.COMMAND),), 7.8),
     UnitReset(1, 2, "retried by you", 6.0, True),
     UnitProgress(0, 3, 10.0, 0.0, "halfway", 6.5),
     UnitFinished(0, 3, 2, UnitState.FAILED, 7.0, 1.25, ERROR, "", False, False, True, {"rows": 12}),

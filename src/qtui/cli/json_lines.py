@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
-from qtui.core.events import to_plain
+from qtui.core.events import UnitsAdded, to_plain
+from qtui.core.growth import grow
 from qtui.core.session import RunSession
 
 
@@ -18,11 +19,14 @@ class JsonLines:
 
     def follow(self) -> None:
         """Write until nothing more will come. Raises BrokenPipeError when the reader has gone."""
-        feed = self._session.feed()
+        feed, plan = self._session.feed(), self._session.plan
         while not feed.closed:
             records = feed.take(timeout=0.5)
             for record in records:
-                line = {"seq": record.seq, "run": self._session.run, **to_plain(record.event, self._session.plan)}
+                if isinstance(record.event, UnitsAdded):
+                    plan = plan if plan is not self._session.plan else plan.thawed()
+                    grow(plan, record.event.unit, record.event.units)
+                line = {"seq": record.seq, "run": self._session.run, **to_plain(record.event, plan)}
                 self._out.write(json.dumps(line, default=str) + "\n")
             if records:
                 self._out.flush()

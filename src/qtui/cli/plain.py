@@ -22,6 +22,7 @@ from qtui.core.events import (
     UnitFinished,
     UnitReset,
     UnitRetrying,
+    UnitsAdded,
     UnitStarted,
     Warned,
     WorkersChanged,
@@ -105,7 +106,7 @@ class PlainLines:
         self._view = fold(self._view, [event])
         match event:
             case RunStarted():
-                units, workers = counted(len(self._session.plan), "unit"), counted(event.workers, "worker")
+                units, workers = counted(len(self._view.plan), "unit"), counted(event.workers, "worker")
                 self._write(f"{clean(event.name)}: {units}, {workers}, run {self._session.run}")
             case UnitStarted():
                 again = f"  (try {self._try(event.unit)})" if self._try(event.unit) > 1 else ""
@@ -134,6 +135,8 @@ class PlainLines:
                 self._line("run", f"stopping: {event.cause}; {self._view.active} still running, again kills", event.at)
             case RunPaused() | RunUnpaused() | RunReopened():
                 self._line("run", f"{type(event).__name__.removeprefix('Run').lower()}: {event.cause}", event.at)
+            case UnitsAdded():
+                self._unit_line("added", event.unit, f"  adds {counted(len(event.units), 'unit')}", event.at)
             case WorkersChanged():
                 self._line("run", workers_words(event), event.at)
             case GovernorChanged():
@@ -155,7 +158,7 @@ class PlainLines:
         detail = f"  {duration(event.duration)}" if event.attempt else ""
         if event.fallback:
             detail += "  fallback"
-        if event.state in FAILURES and self._session.plan.table[event.unit].allow_failure:
+        if event.state in FAILURES and self._view.plan.table[event.unit].allow_failure:
             detail += "  allowed"
         if event.abandoned:
             detail += "  abandoned: it could not be stopped"
@@ -191,7 +194,7 @@ class PlainLines:
         self._line(word, f"{self._id(unit)}{clean(detail)}", at)
 
     def _line(self, word: str, text: str, at: float) -> None:
-        total = len(self._session.plan)
+        total = len(self._view.plan)
         painted = f"{word:<5}"
         if self._color and word in _COLORS:
             painted = f"\x1b[{_COLORS[word]}m{painted}\x1b[0m"
@@ -202,7 +205,7 @@ class PlainLines:
         self._out.write(line.rstrip() + "\n")
 
     def _id(self, unit: int) -> str:
-        return clean(self._session.plan.table[unit].id)
+        return clean(self._view.plan.table[unit].id)
 
     def _try(self, unit: int) -> int:
         return self._view.unit(unit).attempt_in_generation

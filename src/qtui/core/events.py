@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qtui.core.model import EMPTY, ExecutionMode, RunState, UnitError, UnitState
+from qtui.core.model import EMPTY, ExecutionMode, QuantumUnit, RunState, UnitError, UnitState
 
 if TYPE_CHECKING:
     from qtui.core.plan import ExecutionPlan
@@ -175,7 +175,8 @@ class UnitProgress(NamedTuple):
 class UnitFinished(NamedTuple):
     """The end of the unit's generation. `duration` is the last attempt's, in seconds; `cause` says why a unit
     that did not run ended; `error` stays readable when a fallback was used. `because` is the unit whose failure made
-    this one end without a run, or -1."""
+    this one end without a run, or -1. `peak_memory` (bytes) and `cpu_seconds` are what the last attempt used, 0 if that
+    is not known."""
 
     unit: int
     attempt: int
@@ -190,6 +191,19 @@ class UnitFinished(NamedTuple):
     abandoned: bool = False
     metrics: Mapping[str, Any] = EMPTY
     because: int = -1
+    peak_memory: int = 0
+    cpu_seconds: float = 0.0
+
+
+class UnitsAdded(NamedTuple):
+    """The plan has grown: `unit` has added `units`, which are numbered on from the last one in their order.
+
+    One whose id `unit` has added before takes the place of that; what it had added before and adds no more is dropped.
+    """
+
+    unit: int
+    units: tuple[QuantumUnit, ...]
+    at: float
 
 
 class BrakeChanged(NamedTuple):
@@ -265,6 +279,7 @@ Event = (
     | UnitReset
     | UnitProgress
     | UnitFinished
+    | UnitsAdded
     | BrakeChanged
     | WorkersChanged
     | GovernorChanged
@@ -305,6 +320,7 @@ NAMES: Mapping[type[Event], str] = {
     UnitReset: "unit_reset",
     UnitProgress: "unit_progress",
     UnitFinished: "unit_finished",
+    UnitsAdded: "units_added",
     BrakeChanged: "brake_changed",
     WorkersChanged: "workers_changed",
     GovernorChanged: "governor_changed",
@@ -332,16 +348,27 @@ def to_plain(event: Event, plan: ExecutionPlan) -> dict[str, Any]:
     if isinstance(event, UnitRetrying):
         data["cause"] = str(event.error)
     if isinstance(event, RunStarted):
-        data["units"] = [
-            {
-                "id": unit.id,
-                "family": unit.name,
-                "needs": [plan.table[need].id for need in plan.needs[number]],
-                "mode": str(plan.lanes[number]),
-            }
-            for number, unit in enumerate(plan.table)
-        ]
+        data["units"] = [_plain_unit(plan, number) for number in range(len(plan))]
+    elif isinstance(event, UnitsAdded):
+        data["units"] = [_plain_unit(plan, plan.numbers[unit.id]) for unit in event.units]
     return data
+
+
+def _plain_unit(plan: ExecutionPlan, number: int) -> dict[str, Any]:
+    unit = plan.table[number]
+    return {
+        "id": unit.id,
+        "family": unit.name,
+        "needs": [plan.table[need].id for need in plan.needs[number]],
+        "mode": str(plan.lanes[number]),
+    }
+
+
+def _unit_from_plain(data: Mapping[str, Any]) -> QuantumUnit:
+    """As much of an added unit as others see: what it does stays with the run."""
+    family = data["family"] if data["family"] != data["id"] else ""
+    needs, mode = tuple(data["needs"]), ExecutionMode(data["mode"])
+    return QuantumUnit(id=data["id"], family=family, dependencies=needs, mode=mode)
 
 
 def from_plain(data: Mapping[str, Any], number: Callable[[str], int]) -> Event:
@@ -362,4 +389,6 @@ def from_plain(data: Mapping[str, Any], number: Callable[[str], int]) -> Event:
         values["state"] = RunState(values["state"])
     elif cls is UnitFinished:
         values["state"] = UnitState(values["state"])
+    elif cls is UnitsAdded:
+        values["units"] = tuple(map(_unit_from_plain, values["units"]))
     return cls(**values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from qtui.core.model import ExecutionMode, QuantumUnit, RunOptions
@@ -57,8 +57,8 @@ class Limits:
     def __init__(
         self, plan: ExecutionPlan, options: RunOptions, lanes: Collection[ExecutionMode] = frozenset()
     ) -> None:
-        self._plan = plan
-        limited = _OWN_LIMITS.union(lanes)
+        self._plan, self._options = plan, options
+        limited = self._limited = _OWN_LIMITS.union(lanes)
         none: tuple[str, ...] = ()
         self.scopes = [scopes_of(unit, options) if options.brakes else none for unit in plan.table]
         self._own = [
@@ -83,6 +83,17 @@ class Limits:
 
         self.straight = list(zip(self._keys, self._own, strict=True))
         """Key and terms of units that are in no group."""
+
+    def learn(self, numbers: Iterable[int]) -> None:
+        """Take up units that have come to the plan since, in ascending order, or that have another definition now."""
+        for number in numbers:
+            unit, lane = self._plan.table[number], self._plan.lanes[number]
+            scopes = scopes_of(unit, self._options)
+            own = _terms(unit, (lane_limit(lane),) if lane in self._limited else (), scopes, self._options)
+            key = (-unit.priority, -self._plan.ranks[number], number)
+            place = slice(number, number + 1)  # which may be the end
+            self.scopes[place], self._own[place], self._keys[place] = [scopes], [own], [key]
+            self.straight[place] = [(key, own)]
 
     def of(self, number: int, *, item_begun: bool) -> tuple[Key, Terms]:
         """The key and the terms of a unit; the first start of an item also takes what the item holds."""

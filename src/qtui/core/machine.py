@@ -14,9 +14,10 @@ from qtui.core.events import (
     UnitCanceling,
     UnitStarted,
     UnitSubmitted,
+    WorkersChanged,
 )
 from qtui.core.limits import Limits, capacities, lane_limit
-from qtui.core.model import FAILURES, STEPS, ExecutionMode, RunOptions, RunState, UnitState
+from qtui.core.model import FAILURES, STEPS, ExecutionMode, QuantumUnit, RunOptions, RunState, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.ready import FREE, ReadyQueue, Terms
 from qtui.core.stimuli import Effect, InterruptUnit, KillUnit, StartUnit
@@ -35,6 +36,12 @@ QUEUEING_LANES = frozenset({ExecutionMode.COMMAND, ExecutionMode.PROCESS, Execut
 RETRY_TIMER, TIMEOUT_TIMER, KILL_TIMER, RUN_TIMER, PROBE_TIMER, HANDLER_TIMER = range(6)
 
 
+def goes_straight(unit: QuantumUnit) -> bool:
+    """True if the unit neither asks nor decides anything on its way from pending to the queue, as most do."""
+    asks = unit.condition is not None or unit.cache is not None or unit.confirm or unit.group
+    return unit.action is not None and not asks and unit.when == "success"
+
+
 class RunMachine:
     """The state of a run and its units, and the steps of attempts; each step notes its events and effects.
 
@@ -43,7 +50,7 @@ class RunMachine:
 
     def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
         n = len(plan)
-        self._plan = plan
+        self._plan = plan = plan.thawed()  # it may grow
         self._options = options
         self._needs, self._feeds, self._lanes = plan.needs, plan.feeds, plan.lanes
         self._handler = [unit.is_handler for unit in plan.table]
@@ -66,13 +73,7 @@ class RunMachine:
         self._asked: set[int] = set()  # ready, while a person is asked
         self._targets = WorkerTargets(plan.lanes, options)
         self._limits = Limits(plan, options, self._targets.of_lane)
-        # most units neither ask nor decide anything on their way from pending to the queue
-        self._straight = [
-            unit.action is not None
-            and not (unit.condition is not None or unit.cache is not None or unit.confirm or unit.group)
-            and unit.when == "success"
-            for unit in plan.table
-        ]
+        self._straight = [goes_straight(unit) for unit in plan.table]
         self._ready = ReadyQueue(n, capacities(options, self._targets.of_lane))
         self._open_items: set[int] = set()
         self._brakes = Brakes(options.brakes, {})
@@ -250,6 +251,11 @@ class RunMachine:
             if number in self._ready:
                 begun = self._plan.item_of[number] in self._open_items
                 self._ready.push(number, *self._limits.of(number, item_begun=begun))
+
+    def _note_workers(self, cause: str, now: float, lane: ExecutionMode | None = None) -> None:
+        together = self._targets.together
+        target = together if lane is None else self._targets.of_lane[lane]
+        self._events.append(WorkersChanged(target, cause, now, "" if lane is None else str(lane), together))
 
     # -- attempts that cannot be stopped -----------------------------------------------------------------
 

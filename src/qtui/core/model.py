@@ -195,7 +195,8 @@ class Outcome(NamedTuple):
     """What a lane reports about one attempt; the scheduler decides what it means.
 
     `error` is None when the attempt succeeded. `canceled` says that it stopped because it was asked to,
-    `abandoned` that it could not be stopped and was left behind. `seconds` is its own duration.
+    `abandoned` that it could not be stopped and was left behind. `seconds` is its own duration. `peak_memory` (bytes)
+    and `cpu_seconds` are what it used, 0 if that is not known; `added` are the units that it wants to add to the plan.
     """
 
     error: UnitError | None = None
@@ -203,6 +204,9 @@ class Outcome(NamedTuple):
     abandoned: bool = False
     seconds: float = 0.0
     metrics: Mapping[str, Any] = EMPTY
+    peak_memory: int = 0
+    cpu_seconds: float = 0.0
+    added: tuple[QuantumUnit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +302,7 @@ class QuantumUnit:
     `log_max` is the most bytes of output kept of an attempt, half from its beginning and half from its end; `pty` gives
     a command a pseudo-terminal. `family` is the name before expansion (``embed`` of ``embed[shard=3]``), `matrix` that
     item's values. A unit of a group has the group's name and the label of its item (``[id=s1]``): inside, needs are
-    item by item.
+    item by item. `workflow` is the prefix of the included workflow that it is from.
 
     `when` says which ends of its needs let it run, `condition` is asked once they do. An end that `allow_failure`
     covers is good enough for dependents and for the run; `success_exit_codes` are no failure at all. `pools` are the
@@ -346,6 +350,7 @@ class QuantumUnit:
     matrix: Mapping[str, Any] = field(default_factory=dict)
     group: str = ""
     item: str = ""
+    workflow: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     source: Source | None = None
 
@@ -415,6 +420,7 @@ class RunOptions:
     handler_timeout: float = 300.0
     approved: tuple[str, ...] = ()
     mode: ExecutionMode = ExecutionMode.AUTO
+    executor: str | None = None
     strategy: str = "adaptive"
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import NamedTuple
@@ -39,22 +39,26 @@ class ExecutionPlan:
     """A validated DAG of units. Inside the core a unit is its number: the index into `table`.
 
     `needs` and `feeds` are the edges by number, `declared` the dependencies as written, `ranks` the number of
-    units on the longest path from a unit to an end (itself included), `depths` the length of the longest path
-    to it, `lanes` where each unit runs, `order` a topological order. `items` has the units of each item of each group,
-    `item_of` the place of each unit's item in it, or -1.
+    units on the longest path from a unit to an end (itself included), `lanes` where each unit runs when the workflow's
+    mode is `mode`. `items` has the units of each item of each group, `item_of` the place of each unit's item in it, or
+    -1. `added` has the units that others have added while they ran, by the number of those; the `dropped` ones of them
+    are no longer added.
+
+    A plan is never changed, but for one that `thawed` returned, which belongs to one owner: see `qtui.core.growth`.
     """
 
-    table: tuple[QuantumUnit, ...]
-    needs: tuple[tuple[int, ...], ...]
-    feeds: tuple[tuple[int, ...], ...]
-    declared: tuple[tuple[Need, ...], ...]
-    lanes: tuple[ExecutionMode, ...]
-    ranks: tuple[int, ...]
-    depths: tuple[int, ...]
-    order: tuple[int, ...]
+    table: Sequence[QuantumUnit]
+    needs: Sequence[tuple[int, ...]]
+    feeds: Sequence[tuple[int, ...]]
+    declared: Sequence[tuple[Need, ...]]
+    lanes: Sequence[ExecutionMode]
+    ranks: Sequence[int]
     numbers: Mapping[str, int]
     items: tuple[tuple[int, ...], ...] = ()
-    item_of: tuple[int, ...]
+    item_of: Sequence[int]
+    added: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    dropped: Set[int] = frozenset()
+    mode: ExecutionMode = ExecutionMode.AUTO
 
     @classmethod
     def build(cls, units: Iterable[QuantumUnit], *, default_mode: ExecutionMode = ExecutionMode.AUTO) -> ExecutionPlan:
@@ -70,7 +74,7 @@ class ExecutionPlan:
             if unit.id in numbers:
                 first = table[numbers[unit.id]].source
                 problems.append(
-                    _problem(unit, "this name is already taken", f"first used at {first}" if first else None)
+                    problem_of(unit, "this name is already taken", f"first used at {first}" if first else None)
                 )
             numbers.setdefault(unit.id, number)
         if not table:
@@ -88,20 +92,36 @@ class ExecutionPlan:
                 raise CircularDependencyError(problems, tuple(table[number].id for number in cycles[0]))
         if problems:
             raise InvalidWorkflow(problems)
-        ranks, depths = _ranks(order, feeds), _depths(order, needs)
         items, item_of = _items(table)
-        return cls(
+        plan = cls(
             table=table,
             needs=needs,
             feeds=tuple(tuple(numbers_) for numbers_ in feeds),
             declared=declared,
             lanes=tuple(unit.lane(default_mode) for unit in table),
-            ranks=tuple(ranks),
-            depths=tuple(depths),
-            order=tuple(order),
+            ranks=tuple(_ranks(order, feeds)),
             numbers=numbers,
             items=items,
             item_of=item_of,
+            mode=default_mode,
+        )
+        plan.__dict__["order"] = tuple(order)  # as the property would find it
+        return plan
+
+    def thawed(self) -> ExecutionPlan:
+        """A copy of which all parts that grow are lists and dictionaries of its own."""
+        return replace(
+            self,
+            table=list(self.table),
+            needs=list(self.needs),
+            feeds=list(self.feeds),
+            declared=list(self.declared),
+            lanes=list(self.lanes),
+            ranks=list(self.ranks),
+            numbers=dict(self.numbers),
+            item_of=list(self.item_of),
+            added=dict(self.added),
+            dropped=set(self.dropped),
         )
 
     def __len__(self) -> int:
@@ -111,6 +131,26 @@ class ExecutionPlan:
     def units(self) -> Mapping[str, QuantumUnit]:
         """The units by id, in the order they were declared."""
         return {unit.id: unit for unit in self.table}
+
+    @cached_property
+    def stars(self) -> tuple[int, ...]:
+        """The units that need everything."""
+        return tuple(n for n, needs in enumerate(self.declared) if any(need.name == "*" for need in needs))
+
+    @cached_property
+    def below_stars(self) -> Mapping[int, set[int]]:
+        """The units below each of the units that need everything."""
+        return {star: set(self.below(star)) for star in self.stars}
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """A topological order: needs come before what needs them."""
+        return tuple(_topological(self.needs, self.feeds))
+
+    @cached_property
+    def depths(self) -> tuple[int, ...]:
+        """The length of the longest path to each unit."""
+        return tuple(_depths(self.order, self.needs))
 
     @cached_property
     def levels(self) -> list[list[str]]:
@@ -159,15 +199,16 @@ class ExecutionPlan:
             siblings = self.items[self.item_of[number]]
             if found := tuple(other for other in siblings if self.table[other].family == name):
                 return found
-        return self._families.get(name, ())
+        return tuple(self.families.get(name, ()))
 
     @cached_property
-    def _families(self) -> Mapping[str, tuple[int, ...]]:
-        families: dict[str, list[int]] = defaultdict(list)
+    def families(self) -> Mapping[str, Sequence[int]]:
+        """The units of each family by its name."""
+        families: dict[str, list[int]] = {}
         for number, unit in enumerate(self.table):
             if unit.family:
-                families[unit.family].append(number)
-        return {name: tuple(numbers) for name, numbers in families.items()}
+                families.setdefault(unit.family, []).append(number)
+        return families
 
     def below(self, number: int) -> list[int]:
         """The numbers of all units that depend on `number`, directly or not, in topological order."""
@@ -242,7 +283,7 @@ class _Resolver:
         need = self._memo[name]
         if need is None:
             self._problems.append(
-                _problem(unit, f'needs "{name}", which is not a unit', did_you_mean(name, self._known))
+                problem_of(unit, f'needs "{name}", which is not a unit', did_you_mean(name, self._known))
             )
         elif need.many and name not in self._families and number in need.units:
             # a unit cannot wait for itself; a glob that happens to match it means the others
@@ -284,7 +325,17 @@ class _Resolver:
         return expanded
 
 
-def _problem(unit: QuantumUnit, message: str, hint: str | None = None) -> Problem:
+def meanings(unit: str, name: str) -> Iterator[str]:
+    """What `name` may mean for a unit: the name as it is, or, in an included workflow, one beside the unit."""
+    yield name
+    inside = unit.partition("[")[0]
+    while "." in inside:
+        inside = inside.rpartition(".")[0]
+        yield f"{inside}.{name}"
+
+
+def problem_of(unit: QuantumUnit, message: str, hint: str | None = None) -> Problem:
+    """What is wrong with a unit, and where that was written."""
     return Problem(message=message, where=str(unit.source) if unit.source else None, key=f"units.{unit.id}", hint=hint)
 
 
@@ -369,4 +420,4 @@ def _cycle_problem(table: tuple[QuantumUnit, ...], cycle: list[int]) -> Problem:
     unit = table[cycle[0]]
     path = " needs ".join(table[number].id for number in cycle)
     message = "needs itself" if len(cycle) == 2 else f"these units need each other: {path}"
-    return _problem(unit, message, "remove one of these needs")
+    return problem_of(unit, message, "remove one of these needs")

@@ -106,6 +106,10 @@ class ReadyQueue:
         for limit, amount in terms.holds:
             self._free[limit] += amount
 
+    def grow(self, count: int) -> None:
+        """There are so many more units."""
+        self._queued += [None] * count
+
     def resize(self, limit: str, capacity: int) -> None:
         """Let there be so much of a limit; what is held beyond that is given back in its own time."""
         self._free[limit] = self._free.get(limit, 0) + capacity - self._capacity.get(limit, 0)

@@ -1,4 +1,4 @@
-"""What the machine and the units' processes use at one moment."""
+"""What machine, qtui and running units use at one moment."""
 
 from __future__ import annotations
 
@@ -7,16 +7,32 @@ from typing import NamedTuple
 
 
 class ProcessSample(NamedTuple):
-    """One process and its descendants: CPU in percent of one core since the last sample, memory in bytes."""
+    """One process: CPU in percent of one core since the last sample, memory in bytes."""
 
     cpu: float
     memory: int
 
 
-class LoadSample(NamedTuple):
-    """The machine: CPU in percent of all cores, memory in bytes; and the processes of running units by pid.
+class UnitSample(NamedTuple):
+    """What the worker of a running unit uses.
 
-    `own` is qtui's process itself, in which thread, sequential and async units run.
+    `cpu` is in percent of one core, since the last sample: of the unit's processes, or of its thread and the processes
+    it has started. A worker may have run another unit in that time; the figure is the worker's. It is `shared` where
+    one thread does the work of all coroutines. `memory` is the bytes of the processes; None where there are none, as
+    what runs in qtui's own process has no memory apart from that.
+    """
+
+    cpu: float
+    memory: int | None = None
+    shared: bool = False
+
+
+class LoadSample(NamedTuple):
+    """The machine, qtui, and running units by number.
+
+    `cpu` is in percent of all cores, memory in bytes. `own` is qtui's process itself, in which thread, sequential and
+    async units run. `load` is the mean number of tasks that ran or could have run in the last minute, `read` and
+    `written` the bytes a second that went to and from all disks; None where the system does not tell.
     """
 
     cpu: float
@@ -24,4 +40,7 @@ class LoadSample(NamedTuple):
     memory_total: int
     cores: int
     own: ProcessSample
-    processes: Mapping[int, ProcessSample]
+    units: Mapping[int, UnitSample]
+    load: float | None = None
+    read: float | None = None
+    written: float | None = None

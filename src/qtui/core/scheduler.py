@@ -11,13 +11,7 @@ from qtui.core.events import (
     CacheMissed,
     ConfirmRequested,
     Event,
-    GovernorChanged,
-    RunPaused,
-    RunReopened,
-    RunStarted,
     RunStopping,
-    RunUnpaused,
-    UnitApproved,
     UnitCanceling,
     UnitFinished,
     UnitProgress,
@@ -27,7 +21,6 @@ from qtui.core.events import (
     UnitStarted,
     UnitSubmitted,
     Warned,
-    WorkersChanged,
 )
 from qtui.core.limits import Limits
 from qtui.core.machine import (
@@ -44,20 +37,17 @@ from qtui.core.machine import (
     RETRYING,
     RUN_TIMER,
     RUNNING,
-    SKIPPED,
     TIMEOUT,
     TIMEOUT_TIMER,
 )
-from qtui.core.model import ExecutionMode, RunOptions, RunState, UnitError, UnitState
+from qtui.core.model import RunOptions, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
-from qtui.core.settling import SettlingMachine
 from qtui.core.state import RunView, stalled_by
 from qtui.core.stimuli import (
     ApproveRequested,
     CacheChecked,
     CancelRequested,
     CancelRunRequested,
-    CheckCache,
     Decision,
     GovernorRequested,
     InterruptRequested,
@@ -78,9 +68,10 @@ from qtui.core.stimuli import (
     WorkersRequested,
     WorkersStepRequested,
 )
+from qtui.core.wishes import WishingMachine
 
 
-class Scheduler(SettlingMachine):
+class Scheduler(WishingMachine):
     """Decides what a run does next. The same stimuli at the same times give the same decisions.
 
     It keeps no secret: everything it knows follows from the plan and the events it has emitted, so `restore`
@@ -114,12 +105,13 @@ class Scheduler(SettlingMachine):
         }
 
     @classmethod
-    def restore(cls, plan: ExecutionPlan, options: RunOptions, view: RunView) -> Scheduler:
+    def restore(cls, options: RunOptions, view: RunView) -> Scheduler:
         """The scheduler that has emitted the events folded into `view`, and decides on as that one would.
 
         It needs no time: what is due follows from the events' own times. Its first decision carries a `WakeAt`.
         """
-        self = cls(plan, options)
+        self = cls(view.plan, options)
+        plan = self._plan
         self._run, self._paused, self._stopping = view.state, view.paused, view.stopping
         self._started_at, self._opened_at = view.started_at or 0.0, view.opened_at or 0.0
         self._waited, self._waiting_since = view.waited, view.waiting_since
@@ -231,6 +223,11 @@ class Scheduler(SettlingMachine):
         self._events, self._effects = [], []
         return decision
 
+    @property
+    def plan(self) -> ExecutionPlan:
+        """The plan, which may grow whenever a decision is made; numbers never change."""
+        return self._plan
+
     def state_of(self, number: int) -> UnitState:
         """The unit's state now; may be read from any thread."""
         return self._state[number]
@@ -254,9 +251,7 @@ class Scheduler(SettlingMachine):
             heappush(self._free_slots, slot)
         if not reason:
             if succeeded:
-                self._finish(number, COMPLETED, now, outcome)
-                if self._options.brakes:
-                    self._brake(number, COMPLETED, now)
+                self._complete(number, outcome, now)
             else:
                 self._failed(number, FAILED, outcome.error or UnitError("lost", "stopped by itself"), outcome, now)
             return
@@ -340,181 +335,3 @@ class Scheduler(SettlingMachine):
         if not self._note_stopping(RunStopping(now, "timeout", cause)):
             self._cancel_waiting(cause, now)
             self._stop_all("cancel", cause, now, kill=False, handlers=False)
-
-    # -- wishes ------------------------------------------------------------------------------------------
-
-    def _on_run(self, stimulus: RunRequested, now: float) -> None:
-        if self._run is not RunState.PENDING:
-            return
-        self._run, self._started_at, self._opened_at = RunState.RUNNING, now, now
-        targets = self._targets
-        lanes = {str(lane): target for lane, target in targets.of_lane.items()}
-        self._events.append(RunStarted(now, stimulus.name, targets.together, targets.governed, lanes))
-        self._add_run_timer()
-        self._make_met_ready(now)
-
-    def _on_cancel(self, stimulus: CancelRequested, now: float) -> None:
-        if self._run.ended:
-            return  # what an interrupted run left without an end is for a resume
-        for number in stimulus.units:
-            state = self._state[number]
-            if state is CANCELING:
-                self._cancel_stopping(number, stimulus.cause, now)
-            elif self._slot[number]:
-                self._stop(number, "cancel", stimulus.cause, now)
-            elif not state.ended:
-                self._end_waiting(number, CANCELED, stimulus.cause, now)
-
-    def _cancel_stopping(self, number: int, cause: str, now: float) -> None:
-        """Kill a unit that is stopping; if that was for a timeout, it is now neither tried again nor replaced."""
-        if self._reason[number] != "cancel":
-            self._reason[number], self._cause[number] = "cancel", cause
-            if self._killing[number]:
-                self._note_canceling(number, now)
-        self._kill(number, now)
-
-    def _on_cancel_run(self, stimulus: CancelRunRequested, now: float) -> None:
-        if self._run is not RunState.RUNNING:
-            return
-        # what the run's timeout has asked to stop is not asked twice
-        timed_out = self._stopping is not None and self._stopping.how == "timeout"
-        again = self._note_stopping(RunStopping(now, stimulus.how, stimulus.cause)) or timed_out
-        if self._stopping is not None and self._stopping.how != "interrupt":
-            self._cancel_waiting(stimulus.cause, now, handlers=again)
-        if stimulus.how == "stop":
-            self._stop_all("cancel", stimulus.cause, now, kill=again, handlers=again)
-
-    def _on_interrupt(self, stimulus: InterruptRequested, now: float) -> None:
-        if self._run is not RunState.RUNNING:
-            return
-        again = self._note_stopping(RunStopping(now, "interrupt", "interrupted", stimulus.signal))
-        self._stop_all("interrupt", "interrupted by a signal", now, kill=again, handlers=True)
-
-    def _on_retry(self, stimulus: RetryRequested, now: float) -> None:
-        if self._stopping is not None and self._run is RunState.RUNNING:
-            self._events.append(Warned(-1, "the run is ending; units can be retried when it has", now))
-            return
-        chosen = set(stimulus.units)
-        if stimulus.scope == "dependents":
-            for number in stimulus.units:
-                chosen.update(below for below in self._plan.below(number) if self._state[below].ended)
-        ordered = [number for number in self._plan.order if number in chosen]
-        unanswered = set(self._checking)
-        left = [number for number, state in enumerate(self._state) if not state.ended] if self._run.ended else []
-        for number in ordered:
-            self._retry(number, stimulus.cause, now, forced=number in stimulus.units)
-        again = any(not self._state[number].ended for number in ordered)
-        if self._run.ended and (again or any(isinstance(event, UnitReset) for event in self._events)):
-            self._run, self._stopping, self._opened_at = RunState.RUNNING, None, now
-            self._waited, self._waiting_since = 0.0, None
-            # the reopening comes first in the record: nobody sees a finished run with pending units
-            self._events.insert(0, RunReopened(now, stimulus.cause))
-            self._drop_timers(RUN_TIMER)
-            self._drop_timers(HANDLER_TIMER)
-            self._add_run_timer()
-            self._make_met_ready(now)  # what an interrupt had cut goes on too
-            for number in sorted(unanswered & self._checking):
-                self._effects.append(CheckCache(number, self._generation[number]))
-        if not self._run.ended:
-            left += [event.unit for event in self._events if isinstance(event, UnitReset)]
-            self._release_stopped(left, stimulus.cause, now)
-
-    def _retry(self, number: int, cause: str, now: float, *, forced: bool) -> None:
-        """Open the unit's next generation, if it has ended and its needs allow it."""
-        state = self._state[number]
-        if state is RETRYING:
-            self._make_ready(number, now)  # a person does not want to wait for the back-off
-        if not state.ended:
-            return
-        bad = self._bad_need(number)
-        if bad is not None:
-            message = f"not run again: it needs {self._plan.table[bad].id}, which is {self._state[bad]}"
-            self._events.append(Warned(number, message, now))
-            return
-        self._reset(number, cause, now, forced=forced)
-        self._revive(number, now)
-        if self._haunted(number):
-            message = "waits until its abandoned attempt has ended: that could not be stopped, and goes on"
-            self._events.append(Warned(number, message, now))
-        else:
-            self._decide_if_met(number, now)
-
-    def _revive(self, number: int, now: float) -> None:
-        """Reset the units below that were skipped for a reason that is gone, and the handlers there."""
-        stack = [number]
-        while stack:
-            for fed in self._feeds[stack.pop()]:
-                skipped = self._state[fed] is SKIPPED and self._bad_need(fed) is None
-                if skipped or (self._handler[fed] and self._state[fed].ended):
-                    self._reset(fed, f"{self._plan.table[number].id} runs again", now)
-                    stack.append(fed)
-
-    def _on_approve(self, stimulus: ApproveRequested, now: float) -> None:
-        if self._run.ended:
-            return
-        for number in stimulus.units:
-            if number in self._asked:
-                self._asked.discard(number)
-                self._events.append(UnitApproved(number, stimulus.cause, now))
-                self._enqueue(number)
-
-    def _on_release(self, stimulus: ReleaseRequested, now: float) -> None:
-        for scope in stimulus.scopes or tuple(self._options.brakes):
-            self._release(scope, stimulus.cause, now)
-
-    def _release(self, scope: str, cause: str, now: float) -> None:
-        change = self._brakes.release(scope, cause, now)
-        if change is not None:
-            self._apply_brake(change, now)
-
-    def _release_stopped(self, numbers: list[int], cause: str, now: float) -> None:
-        """What is to run again is let go of by the brakes that had stopped it for good."""
-        for number in numbers:
-            for scope in self._limits.scopes[number]:
-                if self._brakes.stopped((scope,)):
-                    self._release(scope, cause, now)
-
-    def _on_pause(self, stimulus: PauseRequested, now: float) -> None:
-        if not self._paused:
-            self._paused = True
-            self._events.append(RunPaused(now, stimulus.cause))
-
-    def _on_unpause(self, stimulus: UnpauseRequested, now: float) -> None:
-        if self._paused:
-            self._paused = False
-            self._events.append(RunUnpaused(now, stimulus.cause))
-
-    def _on_workers(self, stimulus: WorkersRequested, now: float) -> None:
-        self._take_over(stimulus.cause, now)
-        if self._targets.set(stimulus.target):
-            self._note_workers(stimulus.cause, now)
-
-    def _on_workers_step(self, stimulus: WorkersStepRequested, now: float) -> None:
-        self._on_workers(WorkersRequested(self._targets.together + stimulus.step, stimulus.cause), now)
-
-    def _on_governor(self, stimulus: GovernorRequested, now: float) -> None:
-        if not stimulus.on:
-            self._take_over(stimulus.cause, now)
-        elif not self._targets.governed and self._options.mode is not ExecutionMode.SEQUENTIAL:
-            self._targets.give_back()
-            self._events.append(GovernorChanged(True, stimulus.cause, now))
-            self._renew_limits()
-            for lane in self._targets.of_lane:
-                self._note_workers(f"{self._targets.of_lane[lane]}: {stimulus.cause}", now, lane)
-
-    def _on_lane_workers(self, stimulus: LaneWorkersRequested, now: float) -> None:
-        if self._run is RunState.RUNNING and self._targets.set_lane(stimulus.lane, stimulus.target):
-            self._resize_lanes()
-            self._note_workers(stimulus.cause, now, stimulus.lane)
-
-    def _take_over(self, cause: str, now: float) -> None:
-        """A person decides how many units run at a time, whatever lane they run in."""
-        if self._targets.governed:
-            self._targets.take_over()
-            self._events.append(GovernorChanged(False, cause, now))
-            self._renew_limits()
-
-    def _note_workers(self, cause: str, now: float, lane: ExecutionMode | None = None) -> None:
-        together = self._targets.together
-        target = together if lane is None else self._targets.of_lane[lane]
-        self._events.append(WorkersChanged(target, cause, now, "" if lane is None else str(lane), together))

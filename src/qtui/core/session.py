@@ -54,7 +54,7 @@ class RunSession(Protocol):
 
     @property
     def plan(self) -> ExecutionPlan:
-        """The run's units and how they depend on each other."""
+        """The units that the run began with, and how they depend on each other; its view has those added since."""
 
     @property
     def options(self) -> RunOptions:

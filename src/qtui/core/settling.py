@@ -261,6 +261,8 @@ class SettlingMachine(RunMachine):
                 outcome.abandoned,
                 outcome.metrics,
                 because,
+                outcome.peak_memory,
+                outcome.cpu_seconds,
             )
         )
         self._ended.append(number)

@@ -29,11 +29,13 @@ from qtui.core.events import (
     UnitReady,
     UnitReset,
     UnitRetrying,
+    UnitsAdded,
     UnitStarted,
     UnitSubmitted,
     Warned,
     WorkersChanged,
 )
+from qtui.core.growth import grow
 from qtui.core.model import LOST_LOOP, STEPS, ExecutionMode, QuantumUnit, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
 
@@ -325,6 +327,8 @@ class _Folding:
                 self._left_behind = {**self._left_behind, (event.unit, event.attempt): event}
             case LateResult():
                 self._left_behind = _without(self._left_behind, event)
+            case UnitsAdded():
+                self._grow(event)
             case UnitReset():
                 self._step(event.unit, UnitState.PENDING, event)
                 self._generations[event.unit] = event.generation
@@ -335,6 +339,24 @@ class _Folding:
         self._changes["updated_at"] = event.at
         if self._asked or self._waiting_since is not None:
             self._count_waiting(event.at)
+
+    def _grow(self, event: UnitsAdded) -> None:
+        if self._plan is self._view.plan:
+            self._plan = self._plan.thawed()
+        before = len(self._plan)
+        grow(self._plan, event.unit, event.units)
+        new = len(self._plan) - before
+        self._states.extend([UnitState.PENDING] * new)
+        self._counts[UnitState.PENDING] += new
+        for column, value in (
+            (self._attempts, 0),
+            (self._bases, 0),
+            (self._generations, 1),
+            (self._begun, None),
+            (self._last, None),
+            (self._progress, None),
+        ):
+            column.extend([value] * new)
 
     def _count_waiting(self, at: float) -> None:
         """Keep the account of the time in which the run only waits for answers."""
@@ -426,6 +448,7 @@ class _Folding:
     def result(self) -> RunView:
         return replace(
             self._view,
+            plan=self._plan,
             seq=self._seq,
             states=self._states.persistent(),
             attempts=self._attempts.persistent(),
@@ -462,6 +485,6 @@ def check_steps(before: RunView, after: RunView) -> list[str]:
     """The illegal steps between two views one event apart; empty when all is well (for tests and `doctor`)."""
     return [
         f"{unit.id}: {old} -> {new}"
-        for unit, old, new in zip(before.plan.table, before.states, after.states, strict=True)
+        for unit, old, new in zip(before.plan.table, before.states, after.states, strict=False)
         if old is not new and new not in STEPS[old]
     ]

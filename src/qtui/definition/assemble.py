@@ -195,7 +195,7 @@ class Assembler:
                 name = next(key.name for key in draft.table.values() if key.field == "condition")
                 self._place(draft, faults, *(fault.under(name) for fault in rejected.faults))
         if "pools" in fields or "mutex" in fields:
-            derived["pools"], mutexes = slots_of(fields, self._around.pools)
+            derived["pools"], mutexes = slots_of(fields, self._around.pools or ())
             self._mutexes |= mutexes
         if "resources" in fields:
             derived["cpus"], derived["memory"] = fields["resources"]

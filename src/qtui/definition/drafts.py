@@ -52,8 +52,9 @@ class Surroundings:
 
     Resolved params, the workflow's variables, the directory where relative paths start, and how to find the
     function that a `call` names (raising `Rejected`); needed only where drafts have calls. How to read the file of rows
-    that a matrix names. Then the sizes of the pools that are declared, and the run's budgets of cores and bytes, None
-    where there is none. Last, variables from outside that go over all that the workflow and its units set.
+    that a matrix names. Then the sizes of the pools that are declared, None if that is not known, and the run's budgets
+    of cores and bytes, None where there is none. Last, variables from outside that go over all that the workflow and
+    its units set.
     """
 
     params: Mapping[str, Any]
@@ -61,7 +62,7 @@ class Surroundings:
     directory: str
     find: Callable[[str], Callable[..., Any]] | None = None
     rows: ReadRows = no_rows
-    pools: Mapping[str, int] = field(default_factory=dict)
+    pools: Mapping[str, int] | None = field(default_factory=dict)
     cpus: float | None = None
     memory: int | None = None
     over: Mapping[str, str] = field(default_factory=dict)

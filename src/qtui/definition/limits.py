@@ -21,10 +21,11 @@ def slots_of(fields: Mapping[str, Any], declared: Container[str]) -> tuple[dict[
 
 def over_limits(fields: Mapping[str, Any], around: Surroundings) -> Iterator[Fault]:
     """A fault for each pool that does not exist, and for each thing of which a unit asks for more than there is."""
-    for name, count in fields.get("pools", {}).items():
-        there = around.pools.get(name)
+    pools = around.pools
+    for name, count in fields.get("pools", {}).items() if pools is not None else ():
+        there = pools.get(name)
         if there is None:
-            hint = did_you_mean(name, around.pools) or f"declare it in [pools]: {name} = {count}"
+            hint = did_you_mean(name, pools) or f"declare it in [pools]: {name} = {count}"
             yield Fault(f"there is no pool {quoted(name)}", hint, ("pools",), name)
         elif count > there:
             yield Fault(f"asks for {count} slots of {quoted(name)}, which has {there}", None, ("pools",), name)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn
 
 from qtui.core.errors import InvalidWorkflow, Problem
+from qtui.core.model import Source
 from qtui.definition.values import Fault, Path
 
 Locate = Callable[[Path, str], str | None]
@@ -50,6 +53,32 @@ class Report:
         """Raise InvalidWorkflow with all of them, if there are some."""
         if self._problems:
             raise InvalidWorkflow(self._problems)
+
+
+def reject(source: Source, path: Path, *faults: Fault) -> NoReturn:
+    """Raise InvalidWorkflow for faults of what was written at `source`."""
+    report = Report()
+    report.add(lambda _path, _needle: str(source), path, *faults)
+    raise InvalidWorkflow(report.problems)
+
+
+def given_keys(dependencies: Iterable[str], keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that a call has set, needs among them: None is a value only for a fallback."""
+    listed = dependencies if isinstance(dependencies, str) else list(dependencies)
+    return set_keys({**keys, **({"dependencies": listed} if listed else {})})
+
+
+def set_keys(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that are set: None is a value only for a fallback."""
+    return {name: value for name, value in keys.items() if value is not None or name == "fallback"}
+
+
+def caller(*inside: str) -> Source:
+    """The file and line that called into the files `inside`, from where this is called."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename in inside:
+        frame = frame.f_back
+    return Source(file=shown_file(frame.f_code.co_filename), line=frame.f_lineno)
 
 
 def shown_path(path: Path) -> str:

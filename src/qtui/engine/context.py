@@ -6,13 +6,16 @@ import _thread
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from qtui.core.errors import Canceled, NoResult, did_you_mean
 from qtui.core.model import FromUnit, QuantumUnit, UnitState
-from qtui.core.plan import Need
+from qtui.core.plan import Need, meanings
+
+if TYPE_CHECKING:
+    from qtui.definition.additions import Additions
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -77,6 +80,9 @@ class RunFacts(Protocol):
     def cause_of(self, number: int) -> str:
         """Why a unit that has ended has no value."""
 
+    def added_to(self, number: int) -> Sequence[int]:
+        """The units that needs of this one have added, but for those that were added together with it."""
+
     def environment_of(self, number: int) -> dict[str, str]:
         """The unit's environment variables."""
 
@@ -92,6 +98,7 @@ class ExecutionContext(Mapping[str, Any]):
     """
 
     __slots__ = (
+        "_added",
         "_canceled",
         "_environment",
         "_facts",
@@ -116,6 +123,7 @@ class ExecutionContext(Mapping[str, Any]):
         self._stopped = False
         self.attempt = attempt
         self._environment: Mapping[str, str] | None = None
+        self._added: Additions | None = None
         self.metrics: dict[str, Any] = {}
         """What `record_metric` noted; it travels with the end of the unit."""
         self.deadline = deadline
@@ -147,7 +155,7 @@ class ExecutionContext(Mapping[str, Any]):
     # -- results -----------------------------------------------------------------------------------------
 
     def __getitem__(self, key: str) -> Any:
-        for name in self._meanings(key):
+        for name in meanings(self.unit.id, key):
             for need in self._facts.plan.declared[self._number]:
                 if need.name == name:
                     return self._value(need)
@@ -162,14 +170,6 @@ class ExecutionContext(Mapping[str, Any]):
         raise NoResult(
             f'{self.unit.id} does not need "{key}", so it cannot see its result' + (f" ({hint})" if hint else "")
         )
-
-    def _meanings(self, key: str) -> Iterator[str]:
-        """What `key` may mean: a name as it is, or, for a unit of an included workflow, one beside the unit."""
-        yield key
-        inside = self.unit.id.partition("[")[0]
-        while "." in inside:
-            inside = inside.rpartition(".")[0]
-            yield f"{inside}.{key}"
 
     def __iter__(self) -> Iterator[str]:
         names = [need.name for need in self._facts.plan.declared[self._number]]
@@ -207,6 +207,13 @@ class ExecutionContext(Mapping[str, Any]):
     def unit_results(self) -> dict[str, Any]:
         """The results of all needs, by the names they were declared with."""
         return {need.name: self.get_dependency_result(need.name) for need in self._facts.plan.declared[self._number]}
+
+    @property
+    def added(self) -> dict[str, Any]:
+        """The results of the units that needs of this one have added, by id; of those that have completed by now."""
+        facts = self._facts
+        numbers = [number for number in facts.added_to(self._number) if facts.state_of(number) is UnitState.COMPLETED]
+        return {facts.plan.table[number].id: facts.value_of(number) for number in numbers}
 
     @property
     def states(self) -> dict[str, UnitState]:
@@ -251,6 +258,54 @@ class ExecutionContext(Mapping[str, Any]):
                     if self._stopped:  # looked at after the event is there for `stop` to see, so one of the two sets it
                         self._canceled.set()
         return self._canceled
+
+    # -- growing the plan --------------------------------------------------------------------------------
+
+    def add_unit(
+        self, function: Callable[..., Any], dependencies: Iterable[str] = (), name: str | None = None, **keys: Any
+    ) -> QuantumUnit:
+        """Add a unit that calls `function`, named like it unless `name` is given; `keys` are those of a unit.
+
+        What is added joins the run when this attempt completes; one that fails adds nothing. Added units need this one,
+        and what `dependencies` name: units of the run, and others that are added. Nothing that was there comes to need
+        them, but for what needs ``*``. Returns the unit. Raises InvalidWorkflow for what cannot be right by itself; a
+        name that is taken or not there, or units that need each other, are the failure of this attempt.
+        """
+        return self._adding().function(function, name, dependencies, keys)
+
+    def add_command(
+        self,
+        name: str,
+        run: str | Iterable[str] | None = None,
+        argv: Iterable[str] | None = None,
+        dependencies: Iterable[str] = (),
+        **keys: Any,
+    ) -> QuantumUnit:
+        """Add a unit that runs shell text (`run`) or a program without a shell (`argv`); see `add_unit`."""
+        return self._adding().command(name, run, argv, dependencies, keys)
+
+    def map(
+        self,
+        function: Callable[..., Any],
+        items: Iterable[Any],
+        name: str,
+        dependencies: Iterable[str] = (),
+        **keys: Any,
+    ) -> list[QuantumUnit]:
+        """Add a unit for each item, called ``name[0]`` and so on, and `name` together; see `add_unit`."""
+        return self._adding().map(function, items, name, dependencies, keys)
+
+    @property
+    def additions(self) -> tuple[QuantumUnit, ...]:
+        """What this attempt has added so far."""
+        return () if self._added is None else tuple(self._added.units.values())
+
+    def _adding(self) -> Additions:
+        if self._added is None:
+            from qtui.definition.additions import Additions  # few units add any, and it takes some ten ms
+
+            self._added = Additions(self.unit, self.params, __file__)
+        return self._added
 
     # -- telling -----------------------------------------------------------------------------------------
 

@@ -13,8 +13,8 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from qtui.core.errors import EXIT_INTERNAL, BrokenResult, UsageError
-from qtui.core.events import Event, RunFinished, RunReopened, UnitFinished, Warned
+from qtui.core.errors import EXIT_INTERNAL, BrokenResult
+from qtui.core.events import NAMES, Event, RunFinished, RunReopened, UnitFinished, UnitsAdded, Warned
 from qtui.core.model import (
     ExecutionMode,
     Outcome,
@@ -29,6 +29,7 @@ from qtui.core.state import RunView, fold
 from qtui.core.stimuli import (
     CacheChecked,
     CheckCache,
+    GovernorRequested,
     LateReturned,
     ProgressReported,
     RunRequested,
@@ -41,10 +42,11 @@ from qtui.core.stimuli import (
     WarningRaised,
 )
 from qtui.engine import variables
-from qtui.engine.bus import EventBus, Notice
-from qtui.engine.cache import NO_CACHE, ResultCache
+from qtui.engine.bus import EventBus, Origin
+from qtui.engine.cache import NO_CACHE, Cache
 from qtui.engine.context import ExecutionContext, ProgressThrottle
 from qtui.engine.files import RunFiles
+from qtui.engine.governing import Governing
 from qtui.engine.logs import LogStore
 from qtui.engine.maskedtexts import TextMasks
 from qtui.engine.masking import masks_of
@@ -53,8 +55,9 @@ from qtui.engine.packing import Packed, load_value, pack
 from qtui.engine.record import EventRecord
 from qtui.engine.watch import Watcher
 from qtui.engine.workers.base import Attempt, Lane
+from qtui.engine.workers.executor import ExecutorSource
 from qtui.engine.workers.keepers import Keeper, Keepers
-from qtui.engine.workers.registry import LANES
+from qtui.engine.workers.registry import make_lane
 
 CLOSE_SECONDS = 5.0
 """How long closing waits for processes to be gone; only one in uninterruptible sleep takes that long."""
@@ -68,7 +71,9 @@ class Engine:
 
     Whoever brings news puts a stimulus into the inbox and tries the turn lock; the holder works off what the
     others left, so nobody waits for it. Events are recorded right behind, in order, by the recorder thread:
-    folded into the view, then handed to feeds and subscribers. `secrets` are masked in logs and record.
+    folded into the view, then handed to feeds and subscribers. `secrets` are masked in logs and record; `workflow` is
+    what subscribers know the run's workflow by, if it has an id. Units with mode ``custom`` run in `executor`, or in
+    what that makes; without one, UsageError is raised.
     """
 
     def __init__(
@@ -81,18 +86,21 @@ class Engine:
         files: RunFiles,
         params: Mapping[str, Any] | None = None,
         bus: EventBus | None = None,
-        cache: ResultCache | None = None,
+        workflow: str = "",
+        cache: Cache | None = None,
         secrets: Iterable[str] = (),
+        executor: ExecutorSource | None = None,
     ) -> None:
-        missing = [str(mode) for mode in dict.fromkeys(plan.lanes) if mode not in LANES]
-        if missing:
-            raise UsageError(f"no lane runs mode {', '.join(missing)} yet; use auto, thread, sequential or async")
-        self.plan, self.options, self.run, self.name = plan, options, run, name
+        self.options, self.run, self.name = options, run, name
+        self.first_plan = plan
+        self._scheduler = Scheduler(plan, options)
+        self.plan = self._scheduler.plan  # which grows with what units add
+        self.workflow = workflow
         self.params: Mapping[str, Any] = dict(params or {})
         self._files, self._cache = files, cache
         self._masks = masks_of(secrets)
         self._texts = TextMasks(self._masks) if self._masks else None
-        self.logs = LogStore(files, plan, self._masks)
+        self.logs = LogStore(files, self.plan, self._masks)
         self.logs.on_error = self._warn_of_log
         self._environment: Mapping[str, str] = variables.of_run(os.environ, run, self.params)
         self._keepers: Keepers | None = None
@@ -107,17 +115,18 @@ class Engine:
         self._attempts: dict[int, Attempt] = {}
         self._home = os.getcwd()  # noqa: PTH109
         self._bus = bus or EventBus()
-        self._scheduler = Scheduler(plan, options)
         self._clock_offset = time.time() - time.monotonic()
         self._inbox: deque[Stimulus] = deque()
         self._lock = threading.Lock()
         self._broken = False
-        self._lanes: dict[ExecutionMode, Lane] = {mode: LANES[mode]() for mode in dict.fromkeys(plan.lanes)}
+        self._executor = executor
+        self._lanes: dict[ExecutionMode, Lane] = {mode: make_lane(mode, executor) for mode in dict.fromkeys(plan.lanes)}
         self._record = EventRecord()
         self._view = RunView.initial(plan)
         self._progress = ProgressThrottle()
         self._closed = False
-        self._watcher = Watcher(self) if Watcher.wanted(plan) else None
+        self._watcher = Watcher(self) if Watcher.wanted(plan.table, plan.mode) else None
+        self._governing = Governing(self)
         # recorder
         self._recorded = threading.Event()
         self._unrecorded: list[Event] = []
@@ -129,6 +138,7 @@ class Engine:
         self._notices: SimpleQueue[list[tuple[int, Event]] | None] = SimpleQueue()
         self._finished = threading.Condition()
         self._told: RunFinished | None = None
+        self._told_all = False
         self._threads = [
             threading.Thread(target=target, name=f"qtui-{name}", daemon=True)
             for name, target in (
@@ -150,10 +160,14 @@ class Engine:
             thread.start()
         if self._watcher is not None:
             self._watcher.start()
+        if self.options.adaptive:
+            self._governing.start()
         self.post(RunRequested(self.name))
 
     def post(self, stimulus: Stimulus) -> None:
         """Bring news without taking the turn: the timer thread does, at once. For threads that must not wait."""
+        if type(stimulus) is GovernorRequested:
+            self._governing.start()
         self._inbox.append(stimulus)
         self._wakes.put(None)
 
@@ -170,9 +184,12 @@ class Engine:
         return self._record.feed()
 
     def wait(self, timeout: float | None = None) -> RunFinished | None:
-        """Wait until the run has finished and its last event was handed to every subscriber."""
+        """Wait until the run has finished and its last event was handed to every subscriber.
+
+        None if `timeout` seconds pass first, or the engine is closed.
+        """
         with self._finished:
-            self._finished.wait_for(lambda: self._told is not None, timeout)
+            self._finished.wait_for(lambda: self._told is not None or self._told_all, timeout)
             return self._told
 
     def close(self) -> None:
@@ -182,6 +199,7 @@ class Engine:
         self._closed = True
         if self._watcher is not None:
             self._watcher.close()
+        self._governing.close()
         for lane in self._lanes.values():
             lane.close()
         if self._keepers is not None:
@@ -194,6 +212,9 @@ class Engine:
         for thread in self._threads:
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(timeout=2.0)
+        with self._finished:
+            self._told_all = True
+            self._finished.notify_all()
         self._record.close()
         self._files.close()
 
@@ -245,6 +266,8 @@ class Engine:
         if self._texts is not None:
             events = list(map(self._texts.event, events))
         for event in events:
+            if type(event) is UnitsAdded:
+                self._grow(event)
             if type(event) is not UnitFinished:
                 continue
             if event.state is not UnitState.COMPLETED:
@@ -258,6 +281,18 @@ class Engine:
         self._unrecorded.extend(events)
         if not self._recorded.is_set():
             self._recorded.set()
+
+    def _grow(self, event: UnitsAdded) -> None:
+        """The plan has grown: before a lane hears of the new units, there is a place for their results."""
+        self.results += [None] * (len(self.plan) - len(self.results))
+        for unit in event.units:
+            mode = self.plan.lanes[self.plan.numbers[unit.id]]
+            if mode not in self._lanes:
+                lane = self._lanes[mode] = make_lane(mode, self._executor)
+                lane.open(self)
+        if self._watcher is None and Watcher.wanted(event.units, self.plan.mode):
+            self._watcher = Watcher(self)
+            self._watcher.start()
 
     def _break(self, error: Exception) -> None:
         """A bug of qtui: stop everything, and say so where people look."""
@@ -287,8 +322,7 @@ class Engine:
         deadline = self.now() + unit.timeout if unit.timeout is not None else None
         if unit.outputs:
             attempt.outputs = Outputs(unit.outputs, unit.cwd or self._home)
-        if unit.stall is not None:
-            self._attempts[number] = attempt
+        self._attempts[number] = attempt
         writer = self.logs.writer(number, tried)
         attempt.context = ExecutionContext(self, number, tried, writer, deadline)
         return attempt.context
@@ -302,6 +336,7 @@ class Engine:
         """An attempt is over; its value is stored before anybody can ask for it."""
         start = attempt.start
         self._attempts.pop(start.unit, None)
+        self._governing.note(start.lane, outcome.seconds)
         if attempt.outputs is not None:
             outcome = attempt.outputs.checked(outcome)
             if outcome.error is not None or outcome.canceled:
@@ -311,7 +346,9 @@ class Engine:
         if outcome.error is None and not outcome.canceled:
             self._forget(start.unit)
             self.results[start.unit] = value
-            if self._cache is not None:
+            if attempt.context is not None and attempt.context.additions:
+                outcome = outcome._replace(added=attempt.context.additions)
+            if self._cache is not None and not outcome.added:  # a result without what was added is not all there is
                 self._cache.prepare(start.unit)
         self._inbox.append(UnitReturned(start.unit, start.attempt, outcome))
         return self._turn(lane)
@@ -328,7 +365,7 @@ class Engine:
                 self._keepers = Keepers(self._environment, self.options.nice, discard, self._masks)
         return self._keepers.keeper(given)
 
-    def put_result(self, number: int, value: Packed) -> None:
+    def put_result(self, number: int, value: Any) -> None:
         """Let an earlier result be the unit's. Raises BrokenResult if it cannot be loaded; then the unit has none."""
         self._forget(number)
         self.results[number] = value
@@ -383,9 +420,13 @@ class Engine:
         return f"{self._files.folder('values')}/{name}"
 
     def top_of(self, number: int) -> int:
-        """The process below which all are that a running unit with a `stall` has started; 0 if there is none."""
+        """The process below which all are that a running unit has started; 0 if there is none."""
         attempt = self._attempts.get(number)
         return attempt.keeper.pid if attempt is not None and attempt.keeper is not None else 0
+
+    def attempts(self) -> list[Attempt]:
+        """The attempts that go on right now."""
+        return list(self._attempts.values())
 
     def state_of(self, number: int) -> UnitState:
         """The unit's state right now, ahead of the record by some milliseconds."""
@@ -399,6 +440,14 @@ class Engine:
         """Record progress, at most once a second for each unit."""
         if self._progress.passes(number):
             self.post(ProgressReported(number, attempt, done, total, message))
+
+    def added_to(self, number: int) -> Sequence[int]:
+        """The units that needs of this one have added, but for those that were added together with it."""
+        added, dropped = self.plan.added, self.plan.dropped
+        if not added:
+            return ()
+        theirs = [added[need] for need in self.plan.needs[number] if need in added and number not in added[need]]
+        return [other for units in theirs for other in units if other not in dropped]
 
     def environment_of(self, number: int) -> dict[str, str]:
         """qtui's environment as it was when the run began, then the unit's, then what tells it who it is."""
@@ -446,10 +495,9 @@ class Engine:
     def _dispatch(self) -> None:
         """Tell subscribers, then those who wait for the end."""
         while (batch := self._notices.get()) is not None:
-            if self._bus.has_subscribers:
-                for seq, event in batch:
-                    for raised in self._bus.deliver(Notice(self.run, seq, event, self.plan)):
-                        self._warn_of(raised, event)
+            origin = Origin(self.run, self.workflow or self.run, self.plan)
+            for who, raised, event in self._bus.deliver(origin, batch, self.value_of):
+                self._warn_of(who, raised, event)
             for _, event in batch:
                 if isinstance(event, RunFinished):
                     self._tell(event)
@@ -461,10 +509,10 @@ class Engine:
             WarningRaised(f"its output is lost from here on, the log cannot be written: {error.strerror}", number)
         )
 
-    def _warn_of(self, raised: Exception, event: Event) -> None:
+    def _warn_of(self, who: str, raised: BaseException, event: Event) -> None:
         if isinstance(event, Warned):
             return  # a subscriber that fails on warnings would be warned about for ever
-        self.post(WarningRaised(f"a subscriber to {type(event).__name__} raised {type(raised).__name__}: {raised}"))
+        self.post(WarningRaised(f"{who} raised {type(raised).__name__} at {NAMES[type(event)]}: {raised}"))
 
     def _tell(self, end: RunFinished | None) -> None:
         with self._finished:

@@ -44,6 +44,10 @@ class Packed(NamedTuple):
     kind: str = "pickle"
 
 
+class ResultError(Exception):
+    """A unit returned something that cannot go to other units."""
+
+
 def pack(value: Any, new_file: Callable[[], str]) -> Packed:
     """`value` as bytes; a large one is written to a file, whose path `new_file` gives.
 

@@ -6,7 +6,7 @@ import math
 import re
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, Protocol
 
 from qtui.core.model import ExecutionMode, QuantumUnit, UnitState
@@ -16,7 +16,7 @@ from qtui.core.stimuli import ProgressReported, Stimulus
 from qtui.engine.context import MOST_TEXT
 from qtui.engine.logs import LogStore
 from qtui.engine.notify import STALLED
-from qtui.engine.probe import tree_cpu_seconds
+from qtui.engine.processes import ProcessReader
 
 SECONDS: Final = 1.0
 """How often units are looked at."""
@@ -72,20 +72,19 @@ class Watcher:
 
     def __init__(self, run: Watched) -> None:
         self._run = run
-        self._patterns = {
-            number: re.compile(unit.progress) for number, unit in enumerate(run.plan.table) if unit.progress
-        }
         self._lives: dict[int, _Life] = {}
         self._read: dict[tuple[int, int], tuple[int, int]] = {}  # how far each log was searched, and its size then
+        self._processes = ProcessReader()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="qtui-watch", daemon=True)
 
     @staticmethod
-    def wanted(plan: ExecutionPlan) -> bool:
+    def wanted(units: Iterable[QuantumUnit], mode: ExecutionMode) -> bool:
         """Whether there is anything to watch: a command may always announce its progress."""
+        lanes = ((unit, unit.lane(mode)) for unit in units)
         return any(
             lane is ExecutionMode.COMMAND or ((unit.stall or unit.progress) and lane in _BY_PROCESS)
-            for unit, lane in zip(plan.table, plan.lanes, strict=True)
+            for unit, lane in lanes
         )
 
     def start(self) -> None:
@@ -112,16 +111,19 @@ class Watcher:
         for number in self._lives.keys() - running:
             del self._lives[number]
         self._read = {key: seen for key, seen in self._read.items() if key[0] in running}
-        for number in running:
-            unit = view.plan.table[number]
-            attempt = view.attempts[number]
-            if view.plan.lanes[number] in _BY_PROCESS:
-                self._look_for_progress(number, attempt)
-                if unit.stall is not None:
-                    self._look_for_life(unit, number, attempt, now)
+        by_process = [number for number in running if view.plan.lanes[number] in _BY_PROCESS]
+        for number in by_process:
+            self._look_for_progress(number, view.attempts[number])
+        tops = {number: self._run.top_of(number) for number in by_process if view.plan.table[number].stall is not None}
+        if tops:
+            processes = self._processes.read(set(tops.values()) - {0})
+            for number, pid in tops.items():
+                cpu = processes.cpu_seconds(pid)
+                self._look_for_life(view.plan.table[number], number, view.attempts[number], now, cpu)
 
     def _look_for_progress(self, number: int, attempt: int) -> None:
-        pattern = self._patterns.get(number)
+        written = self._run.plan.table[number].progress
+        pattern = re.compile(written) if written else None  # `re` keeps what it has compiled
         if pattern is None and self._run.plan.lanes[number] is not ExecutionMode.COMMAND:
             return
         searched, before = self._read.get((number, attempt), (0, 0))
@@ -137,11 +139,9 @@ class Watcher:
             self._run.post(ProgressReported(number, attempt, done, total, message))
             return
 
-    def _look_for_life(self, unit: QuantumUnit, number: int, attempt: int, now: float) -> None:
+    def _look_for_life(self, unit: QuantumUnit, number: int, attempt: int, now: float, cpu: float) -> None:
         assert unit.stall is not None
-        pid = self._run.top_of(number)
         size = self._run.logs.read(number, attempt, 0, 0).size
-        cpu = tree_cpu_seconds(pid) if pid else 0.0
         last = self._lives.get(number)
         if last is None or last.attempt != attempt or size != last.size or _busy(cpu - last.cpu, now - last.at):
             self._lives[number] = _Life(attempt, size, cpu, now)

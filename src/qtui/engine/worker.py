@@ -6,14 +6,15 @@ to it stays in it: qtui sees frames of plain data, or the end of the process.
 Frames from qtui (marshalled tuples; `Packed` values as tuples):
   ("init", sys.path, params, bytes of memory above which it is worn, directory for large results)
   ("job", unit, attempt, function, it packed or None if it was sent before, wants context, head, declared, needs,
-          variables, directory, log, its limit, deadline)
+          what these have added, variables, directory, log, its limit, deadline)
           head: packed (fields of the definition, arguments) or None; declared: (name, units, many);
           needs: (unit, id, state, cause, packed value, None for no value, or True for the value this worker has just
-          made)
+          made); the same of what needs have added
 Frames to qtui:
   ("ready", pid)
   ("progress", unit, attempt, done, total, message)
-  ("value", packed, whether it stays at hand for the next job, seconds, metrics, worn)
+  ("value", packed, whether it stays at hand for the next job, packed units that it adds or None, seconds, metrics,
+            worn)
   ("error", UnitError, seconds, metrics, worn)
   ("canceled", seconds, metrics, worn)
 `worn` is "" or why this worker is not to be used again: "leftovers" (children or threads of the unit are still there),
@@ -33,20 +34,21 @@ import termios
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from qtui.core.errors import Canceled
 from qtui.core.model import QuantumUnit, UnitState
 from qtui.core.plan import Need
 from qtui.engine import packing
+from qtui.engine.addedunits import pack_additions
 from qtui.engine.context import ExecutionContext, ProgressThrottle, current_context
 from qtui.engine.failure import describe_exception
 from qtui.engine.lifeline import arm, own_settings
 from qtui.engine.logpage import LogPage
-from qtui.engine.packing import Packed, load_value, pack, unpack
+from qtui.engine.packing import Packed, ResultError, load_value, pack, unpack
 from qtui.engine.procstate import disarm_timers, process_state
 from qtui.engine.wire import frame
 
@@ -64,10 +66,21 @@ _libc = ctypes.CDLL(None)
 _c_stdout = ctypes.c_void_p.in_dll(_libc, "stdout")
 
 
+class Outside(Protocol):
+    """Whom a job asks for the params of its run, and tells how far it is."""
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The run's params."""
+
+    def send(self, message: tuple[Any, ...]) -> None:
+        """Tell qtui."""
+
+
 class Job:
     """One attempt as it was sent, and what ExecutionContext reads of its run (RunFacts)."""
 
-    def __init__(self, worker: Worker, fields: tuple[Any, ...], kept: Any) -> None:
+    def __init__(self, worker: Outside, fields: tuple[Any, ...], kept: Any) -> None:
         (
             self.number,
             self.attempt,
@@ -77,6 +90,7 @@ class Job:
             self._head,
             declared,
             needs,
+            added,
             self.variables,
             self.directory,
             self.log,
@@ -89,11 +103,13 @@ class Job:
         self._definition: dict[str, Any] = {"id": self.variables["QTUI_UNIT"]}
         self.declared = {self.number: [Need(*need) for need in declared]}
         self.needs = {self.number: tuple(number for number, *_ in needs)}
-        self._ids = {number: name for number, name, *_ in needs}
-        self._states = {number: UnitState(state) for number, _, state, *_ in needs}
-        self._causes: dict[int, str] = {number: cause for number, _, _, cause, _ in needs}
-        self._packed = {number: value for number, *_, value in needs if value is not None and value is not True}
-        self._values = {number: kept for number, *_, value in needs if value is True}
+        self._added = tuple(number for number, *_ in added)
+        known = (*needs, *added)
+        self._ids = {number: name for number, name, *_ in known}
+        self._states = {number: UnitState(state) for number, _, state, *_ in known}
+        self._causes: dict[int, str] = {number: cause for number, _, _, cause, _ in known}
+        self._packed = {number: value for number, *_, value in known if value is not None and value is not True}
+        self._values = {number: kept for number, *_, value in known if value is True}
 
     @cached_property
     def table(self) -> dict[int, QuantumUnit]:
@@ -115,7 +131,7 @@ class Job:
         """The arguments of the call."""
         if self._head is None:
             return {}
-        self._definition, arguments = _load(self._head, "its arguments")
+        self._definition, arguments = load_sent(self._head, "its arguments")
         return arguments  # type: ignore[no-any-return]
 
     def value_of(self, number: int) -> Any:
@@ -132,6 +148,10 @@ class Job:
     def cause_of(self, number: int) -> str:
         """Why a need that has ended has no value."""
         return self._causes[number]
+
+    def added_to(self, number: int) -> Sequence[int]:  # noqa: ARG002  - there is only one unit here
+        """The units that its needs have added."""
+        return self._added
 
     def environment_of(self, number: int) -> dict[str, str]:  # noqa: ARG002  - there is only one unit here
         """The unit's environment, which is the process's while it runs."""
@@ -170,7 +190,7 @@ class Worker:
     @cached_property
     def params(self) -> Mapping[str, Any]:
         """The run's params."""
-        return _load(self._params, "the params of the run")  # type: ignore[no-any-return]
+        return load_sent(self._params, "the params of the run")  # type: ignore[no-any-return]
 
     def serve(self) -> None:
         """Work until the channel closes."""
@@ -217,9 +237,11 @@ class Worker:
                 if self._told_to_stop:  # a moment ago, when nothing was there to interrupt
                     raise Canceled("asked to stop")
                 value = self._call(job, context)
-                packed = self._pack(value, job)
+                file = f"{self._values}{job.number}.{job.attempt}"
+                packed = pack_result(value, lambda: file)
                 stays = bool(packed.path) and packing.is_data(value, packed)
-                answer: tuple[Any, ...] = ("value", tuple(packed), stays)
+                added = pack_additions(context, lambda: f"{file}.added")
+                answer: tuple[Any, ...] = ("value", tuple(packed), stays, added)
             finally:
                 self._running = False
                 disarm_timers()
@@ -228,14 +250,14 @@ class Worker:
         except BaseException as error:  # noqa: BLE001  - SystemExit and KeyboardInterrupt end the attempt, not the worker
             answer = ("error", tuple(describe_exception(error)))
         if os.getpid() != self._pid:
-            _leave_fork(answer)  # there can be only one answer
+            leave_fork(answer)  # there can be only one answer
         self._context = None
         if self._told_to_stop:
             answer = ("canceled",)
         self._deliver_output()
         seconds = time.monotonic() - began
         worn = "leftovers" if _leaves_something() else self._worn(seconds)
-        return (*answer, seconds, _plain_metrics(metrics), worn), value if answer[0] == "value" and answer[2] else None
+        return (*answer, seconds, plain_metrics(metrics), worn), value if answer[0] == "value" and answer[2] else None
 
     def _call(self, job: Job, context: ExecutionContext) -> Any:
         token = current_context.set(context)
@@ -250,21 +272,9 @@ class Worker:
         if job.packed_function is not None:
             self._unloaded[key] = job.packed_function  # kept until it has been loaded: it is sent only once
         if key in self._unloaded:
-            self._functions[key] = _load(self._unloaded[key], "its function")
+            self._functions[key] = load_sent(self._unloaded[key], "its function")
             del self._unloaded[key]
         return self._functions[key]
-
-    def _pack(self, value: Any, job: Job) -> Packed:
-        try:
-            packed = pack(value, lambda: f"{self._values}{job.number}.{job.attempt}")
-            if not packed.path and not packing.is_plain(packed):
-                unpack(packed)  # one that cannot be loaded is this unit's mistake, not that of those who need it
-        except Canceled:
-            raise
-        except BaseException as error:
-            what = describe_exception(error)
-            raise ResultError(f"its result cannot be sent to other units: {what.type}: {what.message}") from error
-        return packed
 
     # -- around it ---------------------------------------------------------------------------------------
 
@@ -342,15 +352,12 @@ class Worker:
             os._exit(0)
 
 
-class ResultError(Exception):
-    """A unit returned something that cannot go to other units."""
-
-
 class LoadError(Exception):
     """What was sent for a unit cannot be loaded in the worker."""
 
 
-def _load(packed: tuple[Any, ...], what: str) -> Any:
+def load_sent(packed: tuple[Any, ...], what: str) -> Any:
+    """What was sent as the fields of a `Packed`. Raises LoadError, which calls it `what`."""
     try:
         return unpack(Packed(*packed))
     except Canceled:
@@ -358,6 +365,20 @@ def _load(packed: tuple[Any, ...], what: str) -> Any:
     except BaseException as error:
         cause = describe_exception(error)
         raise LoadError(f"{what} cannot be loaded in a worker process: {cause.type}: {cause.message}") from error
+
+
+def pack_result(value: Any, new_file: Callable[[], str]) -> Packed:
+    """The value that a unit has returned, as `pack` makes it; raises ResultError for one that cannot be sent."""
+    try:
+        packed = pack(value, new_file)
+        if not packed.path and not packing.is_plain(packed):
+            unpack(packed)  # one that cannot be loaded is this unit's mistake, not that of those who need it
+    except Canceled:
+        raise
+    except BaseException as error:
+        what = describe_exception(error)
+        raise ResultError(f"its result cannot be sent to other units: {what.type}: {what.message}") from error
+    return packed
 
 
 class _Log:
@@ -410,7 +431,7 @@ def _on_fork() -> None:
     _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
 
 
-def _leave_fork(answer: tuple[Any, ...]) -> None:
+def leave_fork(answer: tuple[Any, ...]) -> None:
     """A child that a unit forked has come back from the unit's function, or fallen out of it."""
     with suppress(BaseException):
         if answer[0] == "error":
@@ -420,7 +441,7 @@ def _leave_fork(answer: tuple[Any, ...]) -> None:
     os._exit(answer[0] != "value")
 
 
-def _plain_metrics(metrics: dict[str, Any]) -> dict[str, Any]:
+def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics as exact plain types: a numpy float is a float, but not to marshal."""
     return {str(name): value[:] if isinstance(value, str) else _number(value) for name, value in metrics.items()}
 

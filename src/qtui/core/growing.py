@@ -1,0 +1,132 @@
+"""What a run does with the units that a running unit has added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtui.core.events import UnitsAdded
+from qtui.core.growth import Growth, grow, problems_of
+from qtui.core.machine import CANCELED, COMPLETED, FAILED, HANDLER_TIMER, PENDING, SKIPPED, goes_straight
+from qtui.core.model import Outcome, QuantumUnit, UnitError
+from qtui.core.settling import SettlingMachine
+
+
+class GrowingMachine(SettlingMachine):
+    """Units that join the plan while it runs, in the decision that completes the unit which adds them."""
+
+    def _complete(self, number: int, outcome: Outcome, now: float) -> None:
+        """An attempt has succeeded; if it adds units that cannot be, that is its failure."""
+        if outcome.added or number in self._plan.added:
+            problems = problems_of(self._plan, number, outcome.added, self._options)
+            if problems:
+                text = "\n".join(map(str, problems))
+                self._failed(
+                    number, FAILED, UnitError("InvalidWorkflow", f"cannot add its units: {text}"), outcome, now
+                )
+                return
+            self._add(number, outcome.added, now)
+        self._finish(number, COMPLETED, now, outcome)
+        if self._options.brakes:
+            self._brake(number, COMPLETED, now)
+
+    def _added_runs(self, number: int) -> int | None:
+        """A unit that holds a worker and was added by this one, or by what that has added; None if there is none."""
+        stack = list(self._plan.added.get(number, ()))
+        while stack:
+            added = stack.pop()
+            if self._slot[added]:
+                return added
+            stack += self._plan.added.get(added, ())
+        return None
+
+    def _add(self, by: int, units: Sequence[QuantumUnit], now: float) -> None:
+        self._events.append(UnitsAdded(by, tuple(units), now))
+        growth = grow(self._plan, by, units)
+        self._make_room(growth)
+        if not all(self._handler[number] for number in growth.numbers):
+            self._drop_timers(HANDLER_TIMER)  # not only handlers are left
+        for number in growth.dropped:
+            self._drop(by, number, now)
+        again = [number for number in growth.numbers if number < growth.first]
+        for number in again:
+            if self._state[number] is not PENDING:
+                self._reset(number, f"added again by {self._plan.table[by].id}", now)
+        for number in growth.numbers:
+            self._left[number] = sum(not self._met(number, need) for need in self._needs[number])
+        if growth.dropped:
+            for star in growth.stars:
+                self._left[star] = sum(not self._met(star, need) for need in self._needs[star])
+        for number in again:
+            self._revive(number, now)
+        for star in growth.stars if growth.dropped else ():
+            if self._skipped_for_need(star) and self._bad_need(star) is None:
+                self._reset(star, f"{self._plan.table[by].id} runs again", now)
+                self._revive(star, now)
+        self._welcome(growth.numbers, now)
+        for lane in self._targets.join(self._lanes[number] for number in growth.numbers):
+            self._renew_limits()
+            self._note_workers(f"{self._targets.of_lane[lane]}: {self._plan.table[by].id} added units", now, lane)
+
+    def _revive(self, number: int, now: float) -> None:
+        """Reset the units below that were skipped for a reason that is gone, and the handlers there."""
+        stack = [number]
+        while stack:
+            for fed in self._feeds[stack.pop()]:
+                skipped = self._state[fed] is SKIPPED and self._bad_need(fed) is None
+                if self._added_runs(fed) is None and (skipped or (self._handler[fed] and self._state[fed].ended)):
+                    self._reset(fed, f"{self._plan.table[number].id} runs again", now)
+                    stack.append(fed)
+
+    def _make_room(self, growth: Growth) -> None:
+        """Let every column have a place for each new unit, and know the others anew."""
+        new = len(self._plan) - growth.first
+        self._state += [PENDING] * new
+        for column in (self._attempt, self._base, self._left, self._slot):
+            column += [0] * new
+        self._generation += [1] * new
+        self._because += [-1] * new
+        self._begun_at += [0.0] * new
+        self._reason += [""] * new
+        self._cause += [""] * new
+        self._killing += [False] * new
+        self._handler += [False] * new
+        self._straight += [False] * new
+        self._ready.grow(new)
+        self._open += new
+        self._limits.learn(growth.numbers)
+        for number in growth.numbers:
+            unit = self._plan.table[number]
+            was, self._handler[number] = self._handler[number], unit.is_handler
+            if not self._state[number].ended:
+                self._open_handlers += unit.is_handler - was
+            self._straight[number] = goes_straight(unit)
+            for star in growth.stars if number >= growth.first else ():
+                self._left[star] += star in self._feeds[number]
+
+    def _drop(self, by: int, number: int, now: float) -> None:
+        """A unit that was added earlier, and what it has added itself, is part of the plan no more."""
+        cause = f"{self._plan.table[by].id} no longer adds it"
+        if self._plan.added.get(number):
+            self._add(number, (), now)
+        if self._state[number].ended:
+            self._reset(number, cause, now)
+        self._end_waiting(number, SKIPPED, cause, now)
+
+    def _welcome(self, numbers: Sequence[int], now: float) -> None:
+        """Whether units that are new may ever run: not if the run comes to its end, or what they need has failed."""
+        stopping, fails_fast = self._stopping, not self._options.keep_going
+        failure = self._first_failure() if fails_fast else None
+        for number in numbers:
+            bad = self._bad_need(number)
+            if bad is not None:
+                self._skip_for(number, bad, now)
+            elif self._handler[number]:
+                continue
+            elif stopping is not None:
+                if stopping.how != "interrupt":
+                    self._end_waiting(number, CANCELED, stopping.cause, now)
+            elif failure is not None:
+                cause = f"fail-fast: {self._plan.table[failure].id} failed"
+                self._end_waiting(number, CANCELED, cause, now, because=failure)
+            elif self._brakes.stopped(self._limits.scopes[number]):
+                self._end_waiting(number, CANCELED, "stopped: too many failures in a row", now)

@@ -1,0 +1,207 @@
+"""What people, and the governor, ask of a run."""
+
+from __future__ import annotations
+
+from qtui.core.events import (
+    GovernorChanged,
+    RunPaused,
+    RunReopened,
+    RunStarted,
+    RunStopping,
+    RunUnpaused,
+    UnitApproved,
+    UnitReset,
+    Warned,
+)
+from qtui.core.growing import GrowingMachine
+from qtui.core.machine import CANCELED, CANCELING, HANDLER_TIMER, RETRYING, RUN_TIMER
+from qtui.core.model import ExecutionMode, RunState
+from qtui.core.stimuli import (
+    ApproveRequested,
+    CancelRequested,
+    CancelRunRequested,
+    CheckCache,
+    GovernorRequested,
+    InterruptRequested,
+    LaneWorkersRequested,
+    PauseRequested,
+    ReleaseRequested,
+    RetryRequested,
+    RunRequested,
+    UnpauseRequested,
+    WorkersRequested,
+    WorkersStepRequested,
+)
+
+
+class WishingMachine(GrowingMachine):
+    """What a run does about requests."""
+
+    def _on_run(self, stimulus: RunRequested, now: float) -> None:
+        if self._run is not RunState.PENDING:
+            return
+        self._run, self._started_at, self._opened_at = RunState.RUNNING, now, now
+        targets = self._targets
+        lanes = {str(lane): target for lane, target in targets.of_lane.items()}
+        self._events.append(RunStarted(now, stimulus.name, targets.together, targets.governed, lanes))
+        self._add_run_timer()
+        self._make_met_ready(now)
+
+    def _on_cancel(self, stimulus: CancelRequested, now: float) -> None:
+        if self._run.ended:
+            return  # what an interrupted run left without an end is for a resume
+        for number in stimulus.units:
+            state = self._state[number]
+            if state is CANCELING:
+                self._cancel_stopping(number, stimulus.cause, now)
+            elif self._slot[number]:
+                self._stop(number, "cancel", stimulus.cause, now)
+            elif not state.ended:
+                self._end_waiting(number, CANCELED, stimulus.cause, now)
+
+    def _cancel_stopping(self, number: int, cause: str, now: float) -> None:
+        """Kill a unit that is stopping; if that was for a timeout, it is now neither tried again nor replaced."""
+        if self._reason[number] != "cancel":
+            self._reason[number], self._cause[number] = "cancel", cause
+            if self._killing[number]:
+                self._note_canceling(number, now)
+        self._kill(number, now)
+
+    def _on_cancel_run(self, stimulus: CancelRunRequested, now: float) -> None:
+        if self._run is not RunState.RUNNING:
+            return
+        # what the run's timeout has asked to stop is not asked twice
+        timed_out = self._stopping is not None and self._stopping.how == "timeout"
+        again = self._note_stopping(RunStopping(now, stimulus.how, stimulus.cause)) or timed_out
+        if self._stopping is not None and self._stopping.how != "interrupt":
+            self._cancel_waiting(stimulus.cause, now, handlers=again)
+        if stimulus.how == "stop":
+            self._stop_all("cancel", stimulus.cause, now, kill=again, handlers=again)
+
+    def _on_interrupt(self, stimulus: InterruptRequested, now: float) -> None:
+        if self._run is not RunState.RUNNING:
+            return
+        again = self._note_stopping(RunStopping(now, "interrupt", "interrupted", stimulus.signal))
+        self._stop_all("interrupt", "interrupted by a signal", now, kill=again, handlers=True)
+
+    def _on_retry(self, stimulus: RetryRequested, now: float) -> None:
+        if self._stopping is not None and self._run is RunState.RUNNING:
+            self._events.append(Warned(-1, "the run is ending; units can be retried when it has", now))
+            return
+        chosen = set(stimulus.units)
+        if stimulus.scope == "dependents":
+            for number in stimulus.units:
+                chosen.update(below for below in self._plan.below(number) if self._state[below].ended)
+        ordered = [number for number in self._plan.order if number in chosen]
+        unanswered = set(self._checking)
+        left = [number for number, state in enumerate(self._state) if not state.ended] if self._run.ended else []
+        for number in ordered:
+            self._retry(number, stimulus.cause, now, forced=number in stimulus.units)
+        again = any(not self._state[number].ended for number in ordered)
+        if self._run.ended and (again or any(isinstance(event, UnitReset) for event in self._events)):
+            self._run, self._stopping, self._opened_at = RunState.RUNNING, None, now
+            self._waited, self._waiting_since = 0.0, None
+            # the reopening comes first in the record: nobody sees a finished run with pending units
+            self._events.insert(0, RunReopened(now, stimulus.cause))
+            self._drop_timers(RUN_TIMER)
+            self._drop_timers(HANDLER_TIMER)
+            self._add_run_timer()
+            self._make_met_ready(now)  # what an interrupt had cut goes on too
+            for number in sorted(unanswered & self._checking):
+                self._effects.append(CheckCache(number, self._generation[number]))
+        if not self._run.ended:
+            left += [event.unit for event in self._events if isinstance(event, UnitReset)]
+            self._release_stopped(left, stimulus.cause, now)
+
+    def _retry(self, number: int, cause: str, now: float, *, forced: bool) -> None:
+        """Open the unit's next generation, if it has ended and its needs allow it."""
+        state = self._state[number]
+        if state is RETRYING:
+            self._make_ready(number, now)  # a person does not want to wait for the back-off
+        if not state.ended:
+            return
+        if number in self._plan.dropped:
+            self._events.append(Warned(number, "not run again: nothing adds it any more", now))
+            return
+        running = self._added_runs(number)
+        if running is not None:
+            message = f"not run again: it has added {self._plan.table[running].id}, which still runs"
+            self._events.append(Warned(number, message, now))
+            return
+        bad = self._bad_need(number)
+        if bad is not None:
+            message = f"not run again: it needs {self._plan.table[bad].id}, which is {self._state[bad]}"
+            self._events.append(Warned(number, message, now))
+            return
+        self._reset(number, cause, now, forced=forced)
+        self._revive(number, now)
+        if self._haunted(number):
+            message = "waits until its abandoned attempt has ended: that could not be stopped, and goes on"
+            self._events.append(Warned(number, message, now))
+        else:
+            self._decide_if_met(number, now)
+
+    def _on_approve(self, stimulus: ApproveRequested, now: float) -> None:
+        if self._run.ended:
+            return
+        for number in stimulus.units:
+            if number in self._asked:
+                self._asked.discard(number)
+                self._events.append(UnitApproved(number, stimulus.cause, now))
+                self._enqueue(number)
+
+    def _on_release(self, stimulus: ReleaseRequested, now: float) -> None:
+        for scope in stimulus.scopes or tuple(self._options.brakes):
+            self._release(scope, stimulus.cause, now)
+
+    def _release(self, scope: str, cause: str, now: float) -> None:
+        change = self._brakes.release(scope, cause, now)
+        if change is not None:
+            self._apply_brake(change, now)
+
+    def _release_stopped(self, numbers: list[int], cause: str, now: float) -> None:
+        """What is to run again is let go of by the brakes that had stopped it for good."""
+        for number in numbers:
+            for scope in self._limits.scopes[number]:
+                if self._brakes.stopped((scope,)):
+                    self._release(scope, cause, now)
+
+    def _on_pause(self, stimulus: PauseRequested, now: float) -> None:
+        if not self._paused:
+            self._paused = True
+            self._events.append(RunPaused(now, stimulus.cause))
+
+    def _on_unpause(self, stimulus: UnpauseRequested, now: float) -> None:
+        if self._paused:
+            self._paused = False
+            self._events.append(RunUnpaused(now, stimulus.cause))
+
+    def _on_workers(self, stimulus: WorkersRequested, now: float) -> None:
+        self._take_over(stimulus.cause, now)
+        if self._targets.set(stimulus.target):
+            self._note_workers(stimulus.cause, now)
+
+    def _on_workers_step(self, stimulus: WorkersStepRequested, now: float) -> None:
+        self._on_workers(WorkersRequested(self._targets.together + stimulus.step, stimulus.cause), now)
+
+    def _on_governor(self, stimulus: GovernorRequested, now: float) -> None:
+        if not stimulus.on:
+            self._take_over(stimulus.cause, now)
+        elif not self._targets.governed and self._options.mode is not ExecutionMode.SEQUENTIAL:
+            self._targets.give_back()
+            self._events.append(GovernorChanged(True, stimulus.cause, now))
+            self._renew_limits()
+            for lane in self._targets.of_lane:
+                self._note_workers(f"{self._targets.of_lane[lane]}: {stimulus.cause}", now, lane)
+
+    def _on_lane_workers(self, stimulus: LaneWorkersRequested, now: float) -> None:
+        if self._run is RunState.RUNNING and self._targets.set_lane(stimulus.lane, stimulus.target):
+            self._resize_lanes()
+            self._note_workers(stimulus.cause, now, stimulus.lane)
+
+    def _take_over(self, cause: str, now: float) -> None:
+        """A person decides how many units run at a time, whatever lane they run in."""
+        if self._targets.governed:
+            self._targets.take_over()
+            self._events.append(GovernorChanged(False, cause, now))
+            self._renew_limits()
