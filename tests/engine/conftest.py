@@ -6,6 +6,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from qtui.core.plan import ExecutionPlan
 from qtui.engine.bus import EventBus
 from qtui.engine.engine import Engine
 from qtui.engine.files import RunFiles
+from qtui.engine.workers.executor import ExecutorSource
 
 RUN = f"test-{os.getpid()}"
 """The run's id in all tests: what carries it in its environment was started by one of them."""
@@ -40,6 +42,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         bus: EventBus | None = None,
         params: dict[str, object] | None = None,
         secrets: tuple[str, ...] = (),
+        executor: ExecutorSource | None = None,
         **options,
     ):
         plan = ExecutionPlan.build(units)
@@ -52,6 +55,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             params=params,
             bus=bus,
             secrets=secrets,
+            executor=executor,
         )
         engines.append(run)
         run.begin()
@@ -70,6 +74,7 @@ def nothing_left_behind(own_temporary_directory: None) -> Iterator[None]:
     """
     threads, descriptors, directories = set(threading.enumerate()), open_descriptors(), temporary_directories()
     yield
+    resource_tracker._resource_tracker._stop()  # of multiprocessing, which leaves it to the end of the program
     until(lambda: not [t for t in set(threading.enumerate()) - threads if t.is_alive()], "all threads ended")
     until(lambda: not psutil.Process().children(recursive=True), "all child processes ended")
     until(lambda: not processes_of_runs(), "all processes that carry a run's variables ended")

@@ -1,6 +1,6 @@
 """The contract of lanes: every lane answers the same odd payload in the same way, but for what its table says.
 
-In-process lanes share memory with qtui; isolated ones survive what ends a process; those that can kill need no help
+In-process lanes share memory with qtui; contained ones survive what ends a process; those that can kill need no help
 from the unit. A command is a Python program here that does the same.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import multiprocessing
 import os
 import signal
 import sys
@@ -15,7 +16,9 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import psutil
@@ -36,31 +39,54 @@ class Capabilities:
     """What a lane can do; the only reason for its answers to differ."""
 
     calls: bool = True  # runs Python functions and hands over their values
-    isolated: bool = False  # a unit may end its process without ending qtui
+    isolated: bool = False  # a unit shares no memory with qtui
+    contained: bool = False  # a unit may end its process, and only its own
+    can_ask: bool = True  # a running unit hears that it is to stop
     can_kill: bool = False  # stops a unit that does not listen
 
 
+class Lane(StrEnum):
+    """The rows: a mode, and for `custom` an executor."""
+
+    THREAD = "thread"
+    SEQUENTIAL = "sequential"
+    ASYNC = "async"
+    PROCESS = "process"
+    COMMAND = "command"
+    CUSTOM_THREADS = "custom threads"
+    CUSTOM_PROCESSES = "custom processes"
+
+    @property
+    def mode(self) -> ExecutionMode:
+        return ExecutionMode(self.split()[0])
+
+
 LANES = {
-    ExecutionMode.THREAD: Capabilities(),
-    ExecutionMode.SEQUENTIAL: Capabilities(),
-    ExecutionMode.ASYNC: Capabilities(),
-    ExecutionMode.PROCESS: Capabilities(isolated=True, can_kill=True),
-    ExecutionMode.COMMAND: Capabilities(calls=False, isolated=True, can_kill=True),
+    Lane.THREAD: Capabilities(),
+    Lane.SEQUENTIAL: Capabilities(),
+    Lane.ASYNC: Capabilities(),
+    Lane.PROCESS: Capabilities(isolated=True, contained=True, can_kill=True),
+    Lane.COMMAND: Capabilities(calls=False, isolated=True, contained=True, can_kill=True),
+    Lane.CUSTOM_THREADS: Capabilities(),
+    Lane.CUSTOM_PROCESSES: Capabilities(isolated=True, can_ask=False),
+}
+EXECUTORS = {
+    Lane.CUSTOM_THREADS: lambda: ThreadPoolExecutor(4),
+    Lane.CUSTOM_PROCESSES: lambda: ProcessPoolExecutor(2, multiprocessing.get_context("spawn")),
 }
 CALLING = [mode for mode, can in LANES.items() if can.calls]
-ISOLATED = [mode for mode, can in LANES.items() if can.isolated]
+CONTAINED = [mode for mode, can in LANES.items() if can.contained]
+ASKING = [mode for mode, can in LANES.items() if can.can_ask]
 KILLING = [mode for mode, can in LANES.items() if can.can_kill]
 
 
-def unit(
-    mode: ExecutionMode, id: str, function: Callable[..., Any], needs: tuple[str, ...] = (), **keys: Any
-) -> QuantumUnit:
+def unit(mode: Lane, id: str, function: Callable[..., Any], needs: tuple[str, ...] = (), **keys: Any) -> QuantumUnit:
     """A unit that calls `function` in a lane, as a coroutine or as a program if that is what the lane runs."""
     if not LANES[mode].calls:
         body = textwrap.dedent(inspect.getsource(function))
         program = f"import os, signal, sys, threading, time\n{body}\n{function.__name__}()"
         return QuantumUnit(id=id, action=Argv((sys.executable, "-c", program)), dependencies=needs, **keys)
-    if mode is ExecutionMode.ASYNC:
+    if mode is Lane.ASYNC:
         called = function
 
         async def function(*args: Any, **kwargs: Any) -> Any:
@@ -71,7 +97,16 @@ def unit(
             function.__signature__ = inspect.signature(called)  # type: ignore[attr-defined]
         else:
             function.__signature__ = inspect.Signature()  # type: ignore[attr-defined]
-    return QuantumUnit(id=id, action=Call.of(function, keys.get("args", {})), dependencies=needs, mode=mode, **keys)
+    return QuantumUnit(
+        id=id, action=Call.of(function, keys.get("args", {})), dependencies=needs, mode=mode.mode, **keys
+    )
+
+
+@pytest.fixture
+def start(start: Start, request: pytest.FixtureRequest) -> Start:
+    """As in all tests of this directory, and with the executor that the lane of the test has."""
+    lane = request.node.callspec.params.get("mode") if hasattr(request.node, "callspec") else None
+    return lambda *units, **options: start(*units, executor=EXECUTORS.get(lane), **options)
 
 
 def nothing() -> None:
@@ -86,7 +121,7 @@ def end_of(engine: Engine, id: str) -> UnitFinished:
     return end
 
 
-def run_beside_innocents(start: Start, mode: ExecutionMode, victim: QuantumUnit, *more: QuantumUnit) -> Engine:
+def run_beside_innocents(start: Start, mode: Lane, victim: QuantumUnit, *more: QuantumUnit) -> Engine:
     """Run the unit among others of its lane: they complete, whatever it does."""
     others = [unit(mode, f"innocent{number}", nothing) for number in range(6)]
     engine = start(*others[:3], victim, *others[3:], *more, workers=2)
@@ -99,7 +134,7 @@ def run_beside_innocents(start: Start, mode: ExecutionMode, victim: QuantumUnit,
 
 
 @pytest.mark.parametrize("mode", CALLING)
-def test_lambdas_and_closures_run_and_their_values_arrive(start: Start, mode: ExecutionMode) -> None:
+def test_lambdas_and_closures_run_and_their_values_arrive(start: Start, mode: Lane) -> None:
     factor = 3
     closure = unit(mode, "closure", lambda: 7 * factor)
     dependent = unit(mode, "dependent", lambda context: context["closure"] * 2, ("closure",))
@@ -115,7 +150,7 @@ def is_locked(lock: Any) -> bool:
 
 @pytest.mark.parametrize("mode", CALLING)
 def test_an_argument_that_cannot_be_sent_is_an_error_of_its_unit_where_it_must_be_sent(
-    start: Start, mode: ExecutionMode
+    start: Start, mode: Lane
 ) -> None:
     victim = unit(mode, "victim", is_locked, args={"lock": threading.Lock()})
 
@@ -131,9 +166,7 @@ def test_an_argument_that_cannot_be_sent_is_an_error_of_its_unit_where_it_must_b
 
 
 @pytest.mark.parametrize("mode", CALLING)
-def test_a_result_that_cannot_be_sent_is_an_error_of_its_unit_where_it_must_be_sent(
-    start: Start, mode: ExecutionMode
-) -> None:
+def test_a_result_that_cannot_be_sent_is_an_error_of_its_unit_where_it_must_be_sent(start: Start, mode: Lane) -> None:
     engine = run_beside_innocents(start, mode, unit(mode, "victim", lambda: threading.Lock()))
 
     end = end_of(engine, "victim")
@@ -159,7 +192,7 @@ def _refuse(ballast: bytes) -> None:
 
 
 @pytest.mark.parametrize("mode", CALLING)
-def test_a_result_that_raises_on_load_is_found_out_at_once(start: Start, mode: ExecutionMode) -> None:
+def test_a_result_that_raises_on_load_is_found_out_at_once(start: Start, mode: Lane) -> None:
     engine = run_beside_innocents(start, mode, unit(mode, "victim", RaisesOnLoad))
 
     end = end_of(engine, "victim")
@@ -171,10 +204,10 @@ def test_a_result_that_raises_on_load_is_found_out_at_once(start: Start, mode: E
 
 
 def test_a_large_result_that_raises_on_load_fails_the_dependent_and_names_its_maker(start: Start) -> None:
-    process = ExecutionMode.PROCESS
+    process = Lane.PROCESS
     maker = unit(process, "maker", lambda: RaisesOnLoad(2 * MB))
     there = unit(process, "there", lambda context: context["maker"], ("maker",))
-    here = unit(ExecutionMode.THREAD, "here", lambda context: context["maker"], ("maker",))
+    here = unit(Lane.THREAD, "here", lambda context: context["maker"], ("maker",))
 
     engine = run_beside_innocents(start, process, maker, there, here)
 
@@ -199,7 +232,7 @@ def length(context: Any) -> int:
 
 
 @pytest.mark.parametrize("mode", CALLING)
-def test_a_result_of_300_megabytes_reaches_its_dependent(start: Start, mode: ExecutionMode) -> None:
+def test_a_result_of_300_megabytes_reaches_its_dependent(start: Start, mode: Lane) -> None:
     before = psutil.Process().memory_info().rss
     dependent = unit(mode, "dependent", length, ("victim",))
 
@@ -254,7 +287,7 @@ RAISED = {
 
 @pytest.mark.parametrize("what", RAISED)
 @pytest.mark.parametrize("mode", CALLING)
-def test_whatever_is_raised_is_the_end_of_that_attempt_alone(start: Start, mode: ExecutionMode, what: str) -> None:
+def test_whatever_is_raised_is_the_end_of_that_attempt_alone(start: Start, mode: Lane, what: str) -> None:
     function, kind, message = RAISED[what]
 
     end = end_of(run_beside_innocents(start, mode, unit(mode, "victim", function)), "victim")
@@ -274,7 +307,7 @@ def nest() -> list[Any]:
 
 
 def test_a_result_nested_too_deep_to_pickle_is_an_error_of_its_unit(start: Start) -> None:
-    process = ExecutionMode.PROCESS
+    process = Lane.PROCESS
 
     error = end_of(run_beside_innocents(start, process, unit(process, "victim", nest)), "victim").error
 
@@ -307,8 +340,8 @@ SUDDEN = {
 
 
 @pytest.mark.parametrize("what", SUDDEN)
-@pytest.mark.parametrize("mode", ISOLATED)
-def test_a_process_that_is_gone_says_how_and_harms_nobody(start: Start, mode: ExecutionMode, what: str) -> None:
+@pytest.mark.parametrize("mode", CONTAINED)
+def test_a_process_that_is_gone_says_how_and_harms_nobody(start: Start, mode: Lane, what: str) -> None:
     function, code, text = SUDDEN[what]
     dependent = unit(mode, "dependent", nothing, ("victim",))
 
@@ -328,7 +361,7 @@ def fail_the_first_time(context: Any) -> int:
 
 
 def test_a_unit_that_lost_its_worker_is_tried_again_in_another(start: Start) -> None:
-    process = ExecutionMode.PROCESS
+    process = Lane.PROCESS
     again = unit(process, "again", fail_the_first_time, retry=RetryPolicy(max=1, delay=0.0))
 
     engine = run_beside_innocents(start, process, again)
@@ -354,16 +387,16 @@ def sleep_long() -> None:
     time.sleep(300)
 
 
-def listening(mode: ExecutionMode, **keys: Any) -> QuantumUnit:
-    if mode is ExecutionMode.ASYNC:
+def listening(mode: Lane, **keys: Any) -> QuantumUnit:
+    if mode is Lane.ASYNC:
         return QuantumUnit(id="victim", action=Call.of(listen_async), **keys)
     if not LANES[mode].calls:
         return unit(mode, "victim", sleep_long, **keys)
     return unit(mode, "victim", listen, **keys)
 
 
-@pytest.mark.parametrize("mode", LANES)
-def test_a_unit_that_listens_stops_when_it_is_canceled(start: Start, mode: ExecutionMode) -> None:
+@pytest.mark.parametrize("mode", ASKING)
+def test_a_unit_that_listens_stops_when_it_is_canceled(start: Start, mode: Lane) -> None:
     engine = start(listening(mode, grace=GENEROUS))
     until(lambda: engine.view().unit(0).state is UnitState.RUNNING, "it runs")
 
@@ -374,8 +407,8 @@ def test_a_unit_that_listens_stops_when_it_is_canceled(start: Start, mode: Execu
     assert not end.abandoned
 
 
-@pytest.mark.parametrize("mode", LANES)
-def test_a_unit_that_listens_stops_at_its_timeout(start: Start, mode: ExecutionMode) -> None:
+@pytest.mark.parametrize("mode", ASKING)
+def test_a_unit_that_listens_stops_at_its_timeout(start: Start, mode: Lane) -> None:
     engine = start(listening(mode, timeout=0.3, grace=GENEROUS))
 
     end = end_of(engine, "victim")
@@ -399,7 +432,7 @@ def hold_the_gil() -> None:
 
 @pytest.mark.parametrize("how", [refuse_to_stop, hold_the_gil])
 @pytest.mark.parametrize("mode", KILLING)
-def test_a_unit_that_does_not_listen_is_killed_after_its_grace(start: Start, mode: ExecutionMode, how: Any) -> None:
+def test_a_unit_that_does_not_listen_is_killed_after_its_grace(start: Start, mode: Lane, how: Any) -> None:
     engine = start(unit(mode, "victim", how, grace=0.2))
     until(lambda: engine.view().unit(0).state is UnitState.RUNNING, "it runs")
 
@@ -419,7 +452,7 @@ def swallow_once(context: Any) -> str:
 
 
 def test_a_process_that_swallows_its_cancellation_is_not_used_again(start: Start) -> None:
-    process = ExecutionMode.PROCESS
+    process = Lane.PROCESS
     pid = unit(process, "pid", lambda: os.getpid(), ("victim",), timeout=GENEROUS)
     engine = start(unit(process, "victim", swallow_once, timeout=0.3), pid, workers=1)
 
@@ -431,7 +464,7 @@ def test_a_process_that_swallows_its_cancellation_is_not_used_again(start: Start
 def test_400_cancels_against_units_of_3_milliseconds_hit_no_innocent(start: Start) -> None:
     """The race that a pool loses that looks up its worker, and kills it when it already runs the next unit."""
     count = 1200
-    units = [unit(ExecutionMode.PROCESS, f"u{number}", lambda: time.sleep(0.003)) for number in range(count)]
+    units = [unit(Lane.PROCESS, f"u{number}", lambda: time.sleep(0.003)) for number in range(count)]
     engine = start(*units, workers=2, grace=0.0)
     canceled: set[int] = set()
     for number in range(0, count, 3):
@@ -459,7 +492,7 @@ def tell(context: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", CALLING)
-def test_what_a_unit_tells_arrives(start: Start, mode: ExecutionMode) -> None:
+def test_what_a_unit_tells_arrives(start: Start, mode: Lane) -> None:
     from qtui.engine.output import routed_output
 
     with routed_output():
@@ -490,8 +523,8 @@ def facts(context: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mode", CALLING)
-def test_the_context_is_the_same_in_every_lane(start: Start, mode: ExecutionMode) -> None:
-    need = unit(ExecutionMode.THREAD, "need", lambda: {"rows": [1, 2]})
+def test_the_context_is_the_same_in_every_lane(start: Start, mode: Lane) -> None:
+    need = unit(Lane.THREAD, "need", lambda: {"rows": [1, 2]})
     keys = {"tags": frozenset({"t"}), "matrix": {"i": 3}, "env": {"OWN": "yes"}, "metadata": {"m": 1}}
     engine = start(need, unit(mode, "facts[i=3]", facts, ("need",), **keys), params={"day": "monday"})
 

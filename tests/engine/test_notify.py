@@ -16,7 +16,7 @@ from qtui.core.model import Notify, QuantumUnit, Shell
 from qtui.core.plan import ExecutionPlan
 from qtui.core.stimuli import CancelRequested, PauseRequested, UnpauseRequested
 from qtui.engine import notify as notifying
-from qtui.engine.bus import EventBus, Notice
+from qtui.engine.bus import EventBus, Origin
 from qtui.engine.engine import Engine
 from qtui.engine.notify import Notifier, message_of
 
@@ -136,7 +136,7 @@ def test_what_is_told_about_what() -> None:
     plan = ExecutionPlan.build([shell("true")])
 
     def what(event: object) -> tuple[str, str] | None:
-        message = message_of(Notice("r", 1, event, plan))  # type: ignore[arg-type]
+        message = message_of(Origin("r", "r", plan).notice(1, event))  # type: ignore[arg-type]
         return None if message is None else (message.what, message.text)
 
     assert what(RunPaused(1.0, "paused by you")) == ("pause", "paused by you")

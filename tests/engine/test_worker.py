@@ -208,7 +208,7 @@ def test_progress_is_passed_on_once_a_second_however_often_it_is_told() -> None:
     class Recorder:
         send = staticmethod(sent.append)
 
-    fields = (0, 1, 7, None, False, None, (), (), {"QTUI_UNIT": "u"}, None, "", 0, None)
+    fields = (0, 1, 7, None, False, None, (), (), (), {"QTUI_UNIT": "u"}, None, "", 0, None)
     job = worker_program.Job(Recorder(), fields, None)  # type: ignore[arg-type]
 
     for done in range(1000):

@@ -297,9 +297,10 @@ class Job:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
                 if pid == 0:
                     return True
+                cpu, peak = self._usage
+                self._usage = (cpu + usage.ru_utime + usage.ru_stime, max(peak, usage.ru_maxrss))
                 if pid == self.pid:
                     self._code = os.waitstatus_to_exitcode(status)
-                    self._usage = (usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
         except ChildProcessError:
             return False
 

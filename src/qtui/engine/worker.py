@@ -13,10 +13,11 @@ Frames from qtui (marshalled tuples; `Packed` values as tuples):
 Frames to qtui:
   ("ready", pid)
   ("progress", unit, attempt, done, total, message)
-  ("value", packed, whether it stays at hand for the next job, packed units that it adds or None, seconds, metrics,
+  ("value", packed, whether it stays at hand for the next job, packed units that it adds or None, usage, metrics,
             worn)
-  ("error", UnitError, seconds, metrics, worn)
-  ("canceled", seconds, metrics, worn)
+  ("error", UnitError, usage, metrics, worn)
+  ("canceled", usage, metrics, worn)
+`usage` is (seconds, CPU seconds, peak of memory in bytes).
 `worn` is "" or why this worker is not to be used again: "leftovers" (children or threads of the unit are still there),
 "used" (it is time for a new one: too many units, too much memory, or a unit has changed limits or signals).
 """
@@ -50,6 +51,7 @@ from qtui.engine.lifeline import arm, own_settings
 from qtui.engine.logpage import LogPage
 from qtui.engine.packing import Packed, ResultError, load_value, pack, unpack
 from qtui.engine.procstate import disarm_timers, process_state
+from qtui.engine.usage import Meter
 from qtui.engine.wire import frame
 
 RECYCLE_AFTER = 5000
@@ -180,6 +182,7 @@ class Worker:
         self._unloaded: dict[int, tuple[Any, ...]] = {}
         self._params: tuple[Any, ...] = ()
         self._memory_limit, self._values = 0, ""
+        self._meter = Meter()
         self._done = 0
         self._unchecked = 0.0
         self._state: tuple[Any, ...] = ()
@@ -224,7 +227,7 @@ class Worker:
 
     def _perform(self, job: Job) -> tuple[tuple[Any, ...], Any]:
         """Run a job: the frame that answers it, and its value."""
-        began = time.monotonic()
+        self._meter.start()
         metrics: dict[str, Any] = {}
         value: Any = None
         try:
@@ -255,9 +258,9 @@ class Worker:
         if self._told_to_stop:
             answer = ("canceled",)
         self._deliver_output()
-        seconds = time.monotonic() - began
-        worn = "leftovers" if _leaves_something() else self._worn(seconds)
-        return (*answer, seconds, plain_metrics(metrics), worn), value if answer[0] == "value" and answer[2] else None
+        usage = self._meter.read()
+        worn = "leftovers" if _leaves_something() else self._worn(usage[0])
+        return (*answer, usage, plain_metrics(metrics), worn), value if answer[0] == "value" and answer[2] else None
 
     def _call(self, job: Job, context: ExecutionContext) -> Any:
         token = current_context.set(context)

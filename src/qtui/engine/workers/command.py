@@ -85,6 +85,7 @@ class _Slot:
         self._began = time.monotonic()
         self._number = 0
         self._tail = b""
+        self._cpu, self._peak = 0.0, 0
         self._context = host.open_context(attempt)
         self._variables = {**host.variables_of(attempt.start.unit), **self._files.variables}
         self._run_next()
@@ -125,7 +126,8 @@ class _Slot:
                 self._end(error)
             case ("log", number):
                 self._lane.host.warn(attempt.start.unit, f"its output is lost from here on, {os.strerror(number)}")
-            case ("ended", code, leftovers, _cpu, _peak, _dropped, tail, kept):
+            case ("ended", code, leftovers, cpu, peak, _dropped, tail, kept):
+                self._cpu, self._peak = self._cpu + cpu, max(self._peak, peak << 10)
                 self._tail = (self._tail + tail)[-STDOUT_KEPT:]
                 self._on_command_end(attempt, code, leftovers, kept=kept)
 
@@ -166,7 +168,7 @@ class _Slot:
             except BadResult as bad:
                 error = UnitError("BadResult", str(bad))
         self._files.close(used=kept)
-        outcome = Outcome(error, canceled, False, seconds, self._context.metrics)
+        outcome = Outcome(error, canceled, False, seconds, self._context.metrics, self._peak, self._cpu)
         self._lane.done(self, attempt, outcome, value, reusable=not kept)
 
     def _on_loss(self) -> None:

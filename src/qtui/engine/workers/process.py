@@ -16,6 +16,7 @@ from typing import Any
 
 from qtui.core.model import Call, ExecutionMode, FromUnit, Outcome, QuantumUnit, UnitError, UnitState
 from qtui.engine import packing
+from qtui.engine.addedunits import with_additions
 from qtui.engine.failure import describe_exception
 from qtui.engine.logpage import LogPage
 from qtui.engine.probe import total_memory, usable_cores
@@ -87,7 +88,7 @@ class ProcessLane(SlotLane):
             try:
                 params = packing.pack(dict(self.host.params), lambda: self.host.value_path("params"))
             except Exception as error:
-                raise _cannot_send("the params of the run", error) from error
+                raise cannot_send("the params of the run", error) from error
             limit = total_memory() // (2 * usable_cores())
             self._init = frame(("init", list(sys.path), tuple(params), limit, self.host.value_path("")))
         return self._init
@@ -201,15 +202,15 @@ class _Slot:
         try:
             self._function, function = self._lane.function(action)
         except Exception as error:
-            raise _cannot_send("the function", error) from error
+            raise cannot_send("the function", error) from error
         head: packing.Packed | None = None
         sees = action.wants_context or any(type(value) is FromUnit for value in unit.args.values())
         if action.wants_context or unit.args:
             try:
                 name = f"arguments.{next(self._lane.file_numbers)}"
-                head = packing.pack((_definition(unit), dict(unit.args)), lambda: host.value_path(name))
+                head = packing.pack((definition_of(unit), dict(unit.args)), lambda: host.value_path(name))
             except Exception as error:
-                raise _cannot_send(_culprit(unit), error) from error
+                raise cannot_send(culprit(unit), error) from error
         return frame(
             (
                 "job",
@@ -221,6 +222,7 @@ class _Slot:
                 None if head is None else tuple(head),
                 [tuple(need) for need in host.plan.declared[number]] if sees else (),
                 [self._need(need) for need in host.plan.needs[number]] if sees else (),
+                [self._need(added) for added in host.added_to(number)] if action.wants_context else (),
                 {**host.variables_of(number), "QTUI_ATTEMPT": str(tried)},
                 unit.cwd,
                 self._context.log_writer.path,
@@ -237,7 +239,7 @@ class _Slot:
         try:
             packed = host.packed_of(number)
         except Exception as error:
-            raise _cannot_send(f"the result of {name}", error) from error
+            raise cannot_send(f"the result of {name}", error) from error
         if packed is self._stays:  # the worker has just made it
             return number, name, str(state), "", True
         return number, name, str(state), "", tuple(packed)
@@ -281,14 +283,15 @@ class _Slot:
                     self._begin()  # if it has died at once, that is the end of this attempt: another may do the same
             case ("progress", *progress):
                 self._lane.host.report_progress(*progress)
-            case ("value", fields, stays, seconds, metrics, worn):
+            case ("value", fields, stays, added, usage, metrics, worn):
                 packed = packing.Packed(*fields)
                 self._stays = packed if stays else None
-                self._on_answer(Outcome(None, False, False, seconds, metrics), packed, worn)
-            case ("error", error, seconds, metrics, worn):
-                self._on_answer(Outcome(UnitError(*error), False, False, seconds, metrics), None, worn)
-            case ("canceled", seconds, metrics, worn):
-                self._on_answer(Outcome(None, True, False, seconds, metrics), None, worn)
+                outcome = with_additions(_outcome(usage, metrics), added)
+                self._on_answer(outcome, packed, worn)
+            case ("error", error, usage, metrics, worn):
+                self._on_answer(_outcome(usage, metrics)._replace(error=UnitError(*error)), None, worn)
+            case ("canceled", usage, metrics, worn):
+                self._on_answer(_outcome(usage, metrics)._replace(canceled=True), None, worn)
 
     def _on_answer(self, outcome: Outcome, value: packing.Packed | None, worn: str) -> None:
         attempt = self._attempt
@@ -384,18 +387,25 @@ class _Slot:
         self._lane.finished(attempt, outcome, value)
 
 
-def _definition(unit: QuantumUnit) -> dict[str, Any]:
+def _outcome(usage: tuple[float, float, int], metrics: dict[str, Any]) -> Outcome:
+    seconds, cpu_seconds, peak_memory = usage
+    return Outcome(seconds=seconds, metrics=metrics, peak_memory=peak_memory, cpu_seconds=cpu_seconds)
+
+
+def definition_of(unit: QuantumUnit) -> dict[str, Any]:
     """The fields of a unit that differ from their defaults, without action, arguments and fallback."""
     return {name: value for name, default in _DEFAULTS.items() if (value := getattr(unit, name)) != default}
 
 
-def _cannot_send(what: str, error: BaseException) -> Unstartable:
+def cannot_send(what: str, error: BaseException) -> Unstartable:
+    """The end of an attempt of which something cannot be pickled."""
     cause = describe_exception(error)
     message = f'{what} cannot be sent to a process: {cause.type}: {cause.message} (mode = "thread" needs no sending)'
     return Unstartable(UnitError("NotSendable", message))
 
 
-def _culprit(unit: QuantumUnit) -> str:
+def culprit(unit: QuantumUnit) -> str:
+    """Which part of a unit cannot be pickled, in words."""
     for name, value in unit.args.items():
         try:
             packing.dumps(value)
