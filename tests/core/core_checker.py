@@ -53,6 +53,7 @@ from qtui.core.stimuli import (
     TimerFired,
     UnitReturned,
     WakeAt,
+    WorkersRequested,
 )
 
 COMPLETED, CANCELED, SKIPPED = UnitState.COMPLETED, UnitState.CANCELED, UnitState.SKIPPED
@@ -98,6 +99,8 @@ class Checker(Watch):
         self.check_rest(scheduler)
         self._wishes(before)
         self._halts(before, decision)
+        if isinstance(stimulus, WorkersRequested):
+            require(not self.view.governed, f"{stimulus}, and the governor goes on")
         warned = [e for e in decision.events if isinstance(e, Warned) and e.message.startswith("stalled by")]
         require(len(warned) == (self.view.stalled and not before.stalled), f"stalled: {self.view.stalled}, {warned}")
 
@@ -221,6 +224,8 @@ class Checker(Watch):
             case UnitFinished():
                 ended = {i for i in self._items if all(self.view.states[n].ended for n in self.rules.members[i])}
                 self._items -= ended
+                self.rules.used_up(event.unit, event.peak_memory)
+                require(self.view.peaks == self.rules.peaks, f"{event}: expected are {self.view.peaks}")
             case UnitsAdded():
                 self._grown(event, before)
             case RunReopened():
@@ -271,8 +276,8 @@ class Checker(Watch):
                 require(
                     not self.view.lane_workers or bool(self.view.governed), f"{event} for a lane, but a person decides"
                 )
-                if isinstance(event, WorkersChanged):
-                    require(bool(event.lane) is (self.view.governed is True), f"{event}: governed {self.view.governed}")
+                if isinstance(event, WorkersChanged) and event.lane:
+                    require(self.view.governed is True, f"{event} though a person decides")
                 lanes = [target for target in self.view.lane_workers.values() if not 1 <= target <= most]
                 require(not lanes, f"{lanes} workers of a lane, of {most}")
             case RunStopping():

@@ -117,11 +117,12 @@ class MachineRoom:
         )
 
     def _step(self) -> dict[ExecutionMode, int]:
+        for lane in self.lanes.values():
+            self._start(lane)  # the target may have changed
         self.now += STEP
         computing: list[tuple[LaneOfUnits, Job]] = []
         runnable = dict.fromkeys(self.lanes, 0)
         for mode, lane in self.lanes.items():
-            self._start(lane)
             waiting = []
             for job in lane.running:
                 if job.computes > 0 and job.wants_core():
@@ -139,13 +140,14 @@ class MachineRoom:
         self._others_used += STEP * share * self.hogs
         for lane in self.lanes.values():
             self._end(lane)
+            self._start(lane)
         return runnable
 
     def _start(self, lane: LaneOfUnits) -> None:
         while lane.count and len(lane.running) < min(lane.target, lane.pool):
             lane.count -= 1
             factor = 1.0 + lane.spread * (2 * self._random.random() - 1)
-            job = Job(lane.waits * factor, lane.computes * factor, self.now - STEP, lane.memory, self._random)
+            job = Job(lane.waits * factor, lane.computes * factor, self.now, lane.memory, self._random)
             lane.running.append(job)
 
     def _end(self, lane: LaneOfUnits) -> None:

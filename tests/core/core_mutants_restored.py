@@ -169,6 +169,12 @@ class RestoresNoTimeForHandlers(Scheduler):
         return scheduler
 
 
+class RestoresNoPeaks(Scheduler):
+    @classmethod
+    def restore(cls, options: Any, view: Any) -> Scheduler:
+        return super().restore(options, replace(view, peaks={}))
+
+
 class RestoresNoTargetsOfLanes(Scheduler):
     @classmethod
     def restore(cls, options: Any, view: Any) -> Scheduler:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from core_mutants import mutants
 
 from qtui.core.brakes import PROBING
 from qtui.core.events import BrakeChanged, UnitReady
+from qtui.core.growth import Growth
 from qtui.core.limits import Limits, capacities
 from qtui.core.machine import PROBE_TIMER
 from qtui.core.model import FAILURES, RunOptions, RunState, UnitState
@@ -274,6 +276,36 @@ class KeepsStoppedWhatAPersonRetries(Scheduler):
 
 class NeverLetsGo(Scheduler):
     def _on_release(self, stimulus: ReleaseRequested, now: float) -> None:
+        pass
+
+
+class LearnsNoPeaks(Scheduler):
+    def _learn_peak(self, number: int, used: int) -> None:
+        pass
+
+
+class LearnsPeaksTooLate(Scheduler):
+    def _count_anew(self, numbers: Iterable[int]) -> None:
+        pass
+
+
+class AddsNothingToWhatNeedsEverything(Scheduler):
+    def _make_room(self, growth: Growth) -> None:
+        super()._make_room(growth._replace(stars=()))
+
+
+class RevivesNothing(Scheduler):
+    def _revive(self, number: int, now: float) -> None:
+        pass
+
+
+class DropsNothing(Scheduler):
+    def _drop(self, by: int, number: int, now: float) -> None:
+        pass
+
+
+class WelcomesEverybody(Scheduler):
+    def _welcome(self, numbers: Sequence[int], now: float) -> None:
         pass
 
 

@@ -24,7 +24,9 @@ class Rules:
         self.options = options
         self.capacity: dict[str, float] = {"sequential": 1, "async": options.max_async, **options.pools}
         self.capacity |= {} if options.cpus is None else {"cpus": options.cpus}
-        self.capacity |= {} if options.memory is None else {"memory": options.memory}
+        memory = options.memory or (options.memory_target if options.adaptive else None)
+        self.capacity |= {} if memory is None else {"memory": memory}
+        self.peaks: dict[str, int] = {}
         self.know(plan)
 
     def know(self, plan: ExecutionPlan) -> None:
@@ -127,7 +129,8 @@ class Rules:
         held = Counter({pool: slots for pool, slots in unit.pools.items() if pool not in held_by_item})
         if str(lane) in self.capacity:
             held[str(lane)] = 1
-        held["cpus"], held["memory"] = unit.cpus, unit.memory  # type: ignore[assignment]
+        memory = min(unit.memory or self.peaks.get(unit.name, 0), self.capacity.get("memory", 0))
+        held["cpus"], held["memory"] = unit.cpus, memory  # type: ignore[assignment]
         return Counter({limit: amount for limit, amount in held.items() if amount and limit in self.capacity})
 
     def may_add(self, adder: int, units: Sequence[QuantumUnit]) -> bool:
@@ -149,6 +152,12 @@ class Rules:
                 unit.cpus <= (self.options.cpus or 9) and unit.memory <= (self.options.memory or 9) for unit in units
             )
         )
+
+    def used_up(self, number: int, memory: int) -> None:
+        """A unit has ended that used so much: others of its family will."""
+        unit, step = self.units[number], 16 << 20
+        if memory >= 64 << 20 and not unit.memory:
+            self.peaks[unit.name] = max(self.peaks.get(unit.name, 0), (memory + step - 1) // step * step)
 
     def item_holdings(self, item: int) -> Counter[str]:
         return Counter(self.options.group_pools.get(self.units[self.members[item][0]].group, {}))

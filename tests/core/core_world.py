@@ -58,6 +58,7 @@ from qtui.core.stimuli import (
 
 LANES = ("thread", "thread", "command", "command", "async", "sequential", "milestone")
 GOVERNED_LANES = (ExecutionMode.THREAD, ExecutionMode.COMMAND, ExecutionMode.PROCESS)
+PEAKS = (0, 0, 60 << 20, 90 << 20, 130 << 20, 300 << 20)
 ADDED = ("n0", "n1", "n2", "n3", "n4", "n5")
 MOST_UNITS, ADDING = 16, 4
 FREE_STEPS, LAST_STEPS, WISHES = 60, 400, 6
@@ -171,6 +172,7 @@ def random_options(rng: Random) -> RunOptions:
         group_pools=rng.choice(({}, {"g": {"rolling": 1}}, {"g": {"rolling": 1, "inner": 1}})),
         cpus=rng.choice((None, 1.5, 2.0)),
         memory=rng.choice((None, 4)),
+        memory_target=rng.choice((None, 200 << 20)),
         brakes={rng.choice(SCOPES): random_brake(rng) for _ in range(rng.choice((0, 1, 1, 2)))},
         handler_timeout=rng.choice((0.0, 2.0, 60.0)),
         approved=rng.choice(((), ("u1*",))),
@@ -313,7 +315,14 @@ class World:
         stopping = self.view.states[start.unit] is UnitState.CANCELING
         outcomes = (STOPPED, STOPPED, SUCCESS, ABANDONED, ERROR) if stopping else OUTCOMES
         outcome = self._rng.choice(outcomes)
-        if outcome is SUCCESS and len(self.view.plan) < MOST_UNITS and self._rng.randrange(ADDING) == 0:
+        if self._options.memory or self._options.memory_target:
+            outcome = outcome._replace(peak_memory=self._rng.choice(PEAKS))
+        if (
+            outcome.error is None
+            and not outcome.canceled
+            and len(self.view.plan) < MOST_UNITS
+            and self._rng.randrange(ADDING) == 0
+        ):
             outcome = outcome._replace(added=self._additions())
         return UnitReturned(start.unit, start.attempt, outcome)
 

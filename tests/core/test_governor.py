@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from core_machine_room import (
@@ -38,7 +39,7 @@ MEASURED = 30
 
 
 def threads(waits: float, server: str) -> LaneOfUnits:
-    return LaneOfUnits(waits=waits, server=SERVERS[server])
+    return LaneOfUnits(waits=waits, spread=0.2, server=SERVERS[server])
 
 
 @cache
@@ -117,7 +118,7 @@ def test_workers_that_a_pool_leaves_without_work_are_taken_back() -> None:
     governed.room.set(thread=8)
     governed.look(20)
     assert max(governed.trail[THREAD]) == 16
-    assert governed.trail[THREAD][-10:] == [8] * 10 or governed.trail[THREAD][-1] <= 10
+    assert governed.room.lanes[THREAD].target <= 10
 
 
 # -- units that compute --------------------------------------------------------------------------------------
@@ -147,12 +148,12 @@ def test_bursts_of_computing_units_among_waiting_ones_get_the_cores_soon() -> No
     lane = governed.room.lanes[THREAD]
     governed.room.set(thread=8)
     governed.look(12)
-    for _ in range(3):
+    for _ in range(2):
         lane.waits, lane.computes = 0.0, 0.2
         governed.look(20)
         assert max(governed.trail[THREAD][-8:]) <= 3
         lane.waits, lane.computes = 0.2, 0.0
-        governed.look(20)
+        governed.look(35)
         assert governed.trail[THREAD][-1] > 16
 
 
@@ -221,7 +222,7 @@ def test_a_spike_of_memory_parks_workers_within_two_looks_and_they_come_back_onc
     governed.room.filled = 13 * GB
     governed.look(2)
     assert governed.room.lanes[THREAD].target < 8
-    assert governed.wishes[0][1].cause == "8 → 1: memory 88 % above 75 %"
+    assert governed.wishes[0][1].cause == "8 → 4: memory 88 % above 75 %"
     governed.look(10)
     assert governed.room.lanes[THREAD].target == 1
     governed.room.filled = 0
@@ -267,7 +268,8 @@ def test_memory_that_comes_and_goes_is_answered_with_more_and_more_patience() ->
     took = []
     for _ in range(3):
         governed.room.filled = 13 * GB
-        governed.look(2)
+        governed.look(5)
+        assert governed.room.lanes[THREAD].target == 1
         governed.room.filled = 0
         looks = 0
         while governed.room.lanes[THREAD].target == 1:
@@ -346,7 +348,7 @@ LANES = some.fixed_dictionaries(
 )
 MOMENTS = some.fixed_dictionaries(
     {
-        "lanes": some.dictionaries(some.sampled_from([THREAD, PROCESS, COMMAND]), LANES, min_size=1),
+        "lanes": some.tuples(LANES, LANES, LANES),
         "others": some.floats(0.0, 4.0),
         "memory_used": some.integers(0, 16 * GB),
         "our_memory": some.integers(0, 16 * GB),
@@ -356,28 +358,25 @@ MOMENTS = some.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     moments=some.lists(MOMENTS, min_size=1, max_size=25),
+    modes=some.sampled_from([(THREAD,), (PROCESS, THREAD), (COMMAND, PROCESS, THREAD)]),
     least=some.integers(1, 6),
     more=some.integers(0, 60),
     cores=some.sampled_from([0.5, 1.0, 2.0, 4.0]),
 )
 def test_whatever_it_sees_it_stays_within_the_bounds_says_why_and_decides_alike(
-    moments: list[dict[str, object]], least: int, more: int, cores: float
+    moments: list[dict[str, Any]], modes: tuple[ExecutionMode, ...], least: int, more: int, cores: float
 ) -> None:
     most = max(least, 3) + more
     options = RunOptions(min_workers=least, max_workers=most, memory_target=12 * GB)
     one, other = Governor(options), Governor(options)
-    targets: dict[ExecutionMode, int] = {}
+    targets = {**dict.fromkeys(modes, 1), modes[0]: most - len(modes) + 1}
     for now, moment in enumerate(moments):
-        modes = moment["lanes"]
-        # one lane for each mode that is there, each within its part of the bounds, as the scheduler gives them out
-        targets = {mode: targets.get(mode, max(1, most // 3)) for mode in modes}
-        if sum(targets.values()) < least:
-            targets[next(iter(targets))] += least - sum(targets.values())
+        lanes = dict(zip(modes, moment["lanes"], strict=False))
         load = Load(
-            {mode: lane_load(targets[mode], **facts) for mode, facts in modes.items()},
+            {mode: lane_load(targets[mode], **facts) for mode, facts in lanes.items()},
             cores=cores,
             ours=cores / 2,
             memory_total=16 * GB,
@@ -393,6 +392,6 @@ def test_whatever_it_sees_it_stays_within_the_bounds_says_why_and_decides_alike(
         assert least <= sum(targets.values()) <= most
 
 
-def lane_load(target: int, *, mean: float, **facts: float) -> LaneLoad:
+def lane_load(target: int, *, mean: float, **facts: Any) -> LaneLoad:
     ended = facts["ended"]
-    return LaneLoad(target=target, seconds=ended * mean, squares=ended * mean * mean, **facts)  # type: ignore[arg-type]
+    return LaneLoad(target=target, seconds=ended * mean, squares=ended * mean * mean, **facts)

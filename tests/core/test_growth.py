@@ -263,10 +263,10 @@ def test_a_lane_that_comes_with_added_units_gets_workers() -> None:
     assert len(run.held) == 2
 
 
-def test_ten_thousand_units_may_be_added_at_once() -> None:
-    run = Run(unit("split"), unit("all", "*"), workers=10_000, max_workers=10_000)
-    add(run, "split", *(unit(f"p{n}") for n in range(10_000)))
-    run.succeed(*(f"p{n}" for n in range(10_000)), "all")
+def test_a_thousand_units_may_be_added_at_once() -> None:
+    run = Run(unit("split"), unit("all", "*"), workers=1000)
+    add(run, "split", *(unit(f"p{n}") for n in range(1000)))
+    run.succeed(*(f"p{n}" for n in range(1000)), "all")
     assert run.view.state.ended
 
 

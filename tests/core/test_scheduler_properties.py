@@ -11,7 +11,7 @@ from random import Random
 import pytest
 from core_mutants import STEPPING_WRONG
 from core_mutants_restored import RESTORING_WRONG
-from core_mutants_rules import RULING_WRONG
+from core_mutants_rules import RULING_WRONG, LetsThemTryAtTheTimeOfAnEarlierHold
 from core_resting import Violation
 from core_world import World
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +21,8 @@ from qtui.core.scheduler import Scheduler
 
 EXAMPLES = 20_000 if os.environ.get("QTUI_HYPOTHESIS") == "soak" else 300
 SEEDS = 2000
+RARE = 12_000
+"""How many worlds show even a probe that begins at the time of an earlier hold: one in two thousand."""
 
 in_many_worlds = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 # hypothesis draws what this generator is asked for, so it can also shrink a world that fails
@@ -41,7 +43,7 @@ def test_a_restored_scheduler_decides_as_the_one_it_replaces(rng: Random) -> Non
 
 def worlds_until_found(kind: type[Scheduler], *, twins: bool) -> int | None:
     """How many worlds were played until one showed that `kind` is wrong; None if none did."""
-    for seed in range(SEEDS):
+    for seed in range(SEEDS if kind is not LetsThemTryAtTheTimeOfAnEarlierHold else RARE):
         try:
             World(Random(seed), kind, twins=twins).play()
         except Violation:

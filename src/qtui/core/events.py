@@ -224,7 +224,7 @@ class BrakeChanged(NamedTuple):
 class WorkersChanged(NamedTuple):
     """From now on at most `target` units of `lane` run at a time, and `workers` of all lanes together.
 
-    Without `lane` a person has decided, and both are the same.
+    Without `lane` both are the same.
     """
 
     target: int

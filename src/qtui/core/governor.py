@@ -22,7 +22,9 @@ PARKED: Final = 0.75
 """The part of the running units that goes on starting others when memory is short; less if it is very short."""
 
 _UNBOUNDED: Final = 1 << 20
+_PATIENCE: Final = 5  # looks, to begin with
 _SMOOTHING: Final = 0.3
+_IDLE: Final = 0.05  # of a core
 _COMPUTES: Final = 0.5  # of a core that a unit uses if it has one to itself
 _FULL: Final = 0.75  # of its workers that a lane of short units uses on the average
 _SPARE_CPU: Final = 0.8  # of the cores in use; above that nobody tries more workers without proof
@@ -92,7 +94,7 @@ class Governor:
         room = max(min(1.0, load.cores), load.cores - (self._others or 0.0))
         if not self._lanes[mode].computes:
             return room
-        sharing = sum(lane.computes and load.lanes[other].running > 0 for other, lane in self._lanes.items())
+        sharing = sum(lane.computes and lane.cpu > _IDLE for lane in self._lanes.values())
         used = sum(lane.cpu for other, lane in self._lanes.items() if other is not mode)
         return max(room / max(sharing, 1), room - used)
 
@@ -107,9 +109,11 @@ class _Lane:
         self._using: float | None = None
         self._wanting: float | None = None
         self._full = False
+        self._busy = 0.0
         self._idle = 0  # looks in a row at which workers were left over
         self._proven = 0
-        self._ceiling = _UNBOUNDED  # so many were too many for the cores
+        self._ceiling = _UNBOUNDED
+        self._ceiling_looks, self._patience = 0, _PATIENCE
         self._climb = Climb()
         self._drifts = 0
         self._ended, self._seconds, self._squares, self._settled = 0, 0.0, 0.0, False
@@ -136,17 +140,21 @@ class _Lane:
         """Take in what the lane has done in so many seconds."""
         if lane.target != self._expected:
             self._forget()  # somebody else has changed it
+            self._ceiling = _UNBOUNDED
             self.expect(lane.target)
         self._looks += 1
+        self._ceiling_looks -= 1
         self._all_ended += lane.ended
         self._all_seconds += seconds
-        busy = min(lane.seconds / seconds, lane.target) if seconds else 0.0
-        at_once = max(lane.running, busy)
+        # long units end seldom and short ones are seldom seen running, so both are looked at
+        self._busy = _smooth(self._busy or None, lane.seconds / seconds if seconds else 0.0)
+        at_once = max(lane.running, min(self._busy, lane.target))
         if at_once >= 0.5:
             self._using = _smooth(self._using, lane.cpu / at_once)
             self._wanting = max(self._using, _smooth(self._wanting, max(lane.runnable, lane.cpu) / at_once))
         self.cpu = _smooth(self.cpu, lane.cpu)
-        self._full = lane.waiting > 0 and (lane.running >= lane.target or busy >= _FULL * lane.target)
+        used = lane.running >= lane.target or self._busy >= _FULL * lane.target
+        self._full = lane.waiting > 0 and used
         self._idle = 0 if self._full or not lane.waiting else self._idle + 1
         if not self._full or lane.running > lane.target:
             self._restart()
@@ -174,6 +182,9 @@ class _Lane:
             return None
         useful = cores / self.share * (1.25 - 0.25 * self.share) if self.share > 0.001 else math.inf
         slack = 1.0 if self.computes else 0.25 * useful
+        if self._ceiling_looks <= 0 and useful > 1.5 * self._ceiling and self._ceiling < _UNBOUNDED:
+            self._ceiling = _UNBOUNDED
+            self._forget()
         if self._looks > 2 and lane.target > useful + slack:
             return self._shrink(load, lane.target, max(1, round(useful)))
         if self._looks < 2:
@@ -182,14 +193,24 @@ class _Lane:
             if self._full and lane.target < useful - max(0.75, 0.1 * useful):
                 return Change(min(int(useful), 2 * lane.target, most), _units_wait(load))
             return None
+        if useful < 2 * lane.target:
+            least = max(least, self._climb.best)  # where it is cores that are short, fewer workers are not as fast
         return self._climb_on(load, lane, least, max(lane.target, min(most, _whole(useful), self._ceiling - 1)))
 
     def _shrink(self, load: Load, target: int, useful: int) -> Change:
-        if load.others >= _BUSY_OTHERS * load.cores:
+        others = load.others >= _BUSY_OTHERS * load.cores
+        if others or self.computes:
             self._forget()
+        if others:
             return Change(useful, f"others use {load.others:.1f} of {load.cores:.3g} cores")
-        self._ceiling = min(self._ceiling, target)
+        self._refuse(target)
         return Change(useful, f"units compute, cpu {_percent(load.cpu)} of {load.cores:.3g} cores")
+
+    def _refuse(self, workers: int) -> None:
+        """Do not have so many for a while, which is twice as long as the time before."""
+        if self._ceiling == _UNBOUNDED:
+            self._patience *= 2
+        self._ceiling, self._ceiling_looks = workers, self._patience
 
     def _climb_on(self, load: Load, lane: LaneLoad, least: int, most: int) -> Change | None:
         """Look for the number of workers that gets most done."""
@@ -199,15 +220,14 @@ class _Lane:
         elif self._is_worse(target):
             climb.measured[target] = self._all_ended / self._all_seconds
         elif self._idle >= 3 and target > climb.best > 0:
-            climb.measured[target] = 0.0
-            return Change(climb.best, "more are not used")
+            goal = max(climb.best, math.ceil(self._busy))
+            self._refuse(goal + 1)
+            return Change(goal, "more are not used") if goal < target else None
         elif self._may_trust(load, target):
             return Change(min(math.ceil(1.5 * target), self._trusted(load), most), _units_wait(load))
         else:
             return None
-        # where the cores have no time left, fewer workers are not as fast
-        goal = climb.next(least if load.cpu < _SPARE_CPU else climb.best, most)
-        goal = max(least, min(goal, most))
+        goal = max(least, min(climb.next(least, most), most))
         if goal == target:
             return None
         return Change(goal, self._why(load, target, goal))
@@ -261,7 +281,6 @@ class _Lane:
         self._proven = self._climb.best or self._proven
         self._climb = Climb()
         self._drifts = 0
-        self._ceiling = _UNBOUNDED
 
     def _restart(self, *, settled: bool = False) -> None:
         self._ended, self._seconds, self._squares, self._settled = 0, 0.0, 0.0, settled

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from qtui.core.events import UnitsAdded
 from qtui.core.growth import Growth, grow, problems_of
 from qtui.core.machine import CANCELED, COMPLETED, FAILED, HANDLER_TIMER, PENDING, SKIPPED, goes_straight
-from qtui.core.model import Outcome, QuantumUnit, UnitError
+from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, UnitError
 from qtui.core.settling import SettlingMachine
 
 
@@ -53,7 +53,7 @@ class GrowingMachine(SettlingMachine):
                 self._reset(number, f"added again by {self._plan.table[by].id}", now)
         for number in growth.numbers:
             self._left[number] = sum(not self._met(number, need) for need in self._needs[number])
-        if growth.dropped:
+        if growth.dropped or again:
             for star in growth.stars:
                 self._left[star] = sum(not self._met(star, need) for need in self._needs[star])
         for number in again:
@@ -63,9 +63,7 @@ class GrowingMachine(SettlingMachine):
                 self._reset(star, f"{self._plan.table[by].id} runs again", now)
                 self._revive(star, now)
         self._welcome(growth.numbers, now)
-        for lane in self._targets.join(self._lanes[number] for number in growth.numbers):
-            self._renew_limits()
-            self._note_workers(f"{self._targets.of_lane[lane]}: {self._plan.table[by].id} added units", now, lane)
+        self._let_lanes_join({self._lanes[number] for number in growth.numbers}, by, now)
 
     def _revive(self, number: int, now: float) -> None:
         """Reset the units below that were skipped for a reason that is gone, and the handlers there."""
@@ -76,6 +74,17 @@ class GrowingMachine(SettlingMachine):
                 if self._added_runs(fed) is None and (skipped or (self._handler[fed] and self._state[fed].ended)):
                     self._reset(fed, f"{self._plan.table[number].id} runs again", now)
                     stack.append(fed)
+
+    def _let_lanes_join(self, lanes: Collection[ExecutionMode], by: int, now: float) -> None:
+        """Units of other lanes than before may run, too."""
+        cause, together = f"{self._plan.table[by].id} added units", self._targets.together
+        new = self._targets.join(lanes)
+        if new:
+            self._renew_limits()
+        for lane in new:
+            self._note_workers(f"{self._targets.of_lane[lane]}: {cause}", now, lane)
+        if not new and self._targets.together != together:
+            self._note_workers(cause, now)
 
     def _make_room(self, growth: Growth) -> None:
         """Let every column have a place for each new unit, and know the others anew."""

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, cast
 
 from qtui.core.errors import Problem, did_you_mean
 from qtui.core.model import ExecutionMode, QuantumUnit, RunOptions
-from qtui.core.plan import ExecutionPlan, Need, meanings, problem_of
+from qtui.core.plan import ExecutionPlan, Need, meanings, problem_of, typical_estimate, weight
 
 STAR: Final = "*"
 _DERIVED: Final = ("order", "depths", "levels", "units", "dependencies", "dependents", "critical_path")
@@ -68,6 +68,8 @@ def grow(plan: ExecutionPlan, by: int, units: Sequence[QuantumUnit]) -> Growth:
     for number in (*dropped, *again):
         _detach(plan, number)
     if dropped or again:
+        for star in plan.stars:
+            _leave(plan, star, {*dropped, *again})  # what is added again may join once more
         plan.__dict__.pop("below_stars", None)  # paths may have gone
     table, lanes = cast("list[QuantumUnit]", plan.table), cast("list[ExecutionMode]", plan.lanes)
     for number, unit in zip(numbers, units, strict=True):
@@ -188,7 +190,7 @@ def _append(plan: ExecutionPlan, unit: QuantumUnit) -> None:
     cast("list[tuple[int, ...]]", plan.needs).append(())
     cast("list[tuple[Need, ...]]", plan.declared).append(())
     cast("list[tuple[int, ...]]", plan.feeds).append(())
-    cast("list[int]", plan.ranks).append(1)
+    cast("list[float]", plan.ranks).append(1)
     cast("list[int]", plan.item_of).append(-1)
 
 
@@ -228,12 +230,18 @@ def _join_stars(plan: ExecutionPlan, numbers: list[int]) -> None:
 
 
 def _rank(plan: ExecutionPlan, numbers: list[int]) -> None:
-    """Rank the new units, in reverse topological order; those that were there keep their ranks."""
-    new, ranks = set(numbers), cast("list[int]", plan.ranks)
+    """Rank the new units, in reverse topological order; those that were there keep their ranks.
+
+    So ranks go on being counted in what was typical when the first estimates were known.
+    """
+    if not plan.typical:
+        plan.__dict__["typical"] = typical_estimate(plan.table[number] for number in numbers)
+    new, ranks = set(numbers), cast("list[float]", plan.ranks)
     waiting = {number: sum(fed in new for fed in plan.feeds[number]) for number in numbers}
     free = [number for number in numbers if not waiting[number]]
     for number in free:  # grows while it is read
-        ranks[number] = 1 + max((ranks[fed] for fed in plan.feeds[number]), default=0)
+        longest = max((ranks[fed] for fed in plan.feeds[number]), default=0)
+        ranks[number] = weight(plan.table[number], plan.typical) + longest
         for need in plan.needs[number]:
             if need in new:
                 waiting[need] -= 1
@@ -242,9 +250,6 @@ def _rank(plan: ExecutionPlan, numbers: list[int]) -> None:
 
 
 def _note_added(plan: ExecutionPlan, by: int, numbers: list[int], dropped: list[int]) -> None:
-    if dropped:
-        for star in plan.stars:
-            _leave(plan, star, set(dropped))
     ever = tuple(dict.fromkeys((*plan.added.get(by, ()), *numbers)))
     cast("dict[int, tuple[int, ...]]", plan.added)[by] = ever
     gone = cast("set[int]", plan.dropped)
@@ -255,7 +260,7 @@ def _note_added(plan: ExecutionPlan, by: int, numbers: list[int], dropped: list[
 
 
 def _leave(plan: ExecutionPlan, star: int, gone: set[int]) -> None:
-    """A unit that needs everything does not need what is no longer added."""
+    """A unit that needs everything does not need these any more."""
     needs, declared = cast("list[tuple[int, ...]]", plan.needs), cast("list[tuple[Need, ...]]", plan.declared)
     feeds = cast("list[tuple[int, ...]]", plan.feeds)
     for number in gone.intersection(needs[star]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from qtui.core.brakes import HELD, PROBING
 from qtui.core.events import BrakeChanged, ConfirmRequested, GovernorChanged, UnitReady, WorkersChanged
@@ -22,18 +22,19 @@ class Holders:
     def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
         self._options = options
         self._held: dict[str, list[tuple[str, int]]] = {}
-        self._know(plan, ())
+        self._know(plan, (), {})
 
-    def _know(self, plan: ExecutionPlan, lanes: Collection[str]) -> None:
-        self._plan, self._lanes = plan, set(lanes)
-        self._limits = Limits(plan, self._options, frozenset(map(ExecutionMode, lanes)))
+    def _know(self, plan: ExecutionPlan, lanes: Collection[str], peaks: Mapping[str, int]) -> None:
+        self._plan, self._lanes, self._peaks = plan, set(lanes), peaks
+        self._limits = Limits(plan, self._options, frozenset(map(ExecutionMode, lanes)), peaks)
         self._capacity = capacities(self._options)
         self._lane_limits = {lane_limit(ExecutionMode(lane)) for lane in lanes}
 
     def update(self, view: RunView, active: Iterable[int]) -> None:
         """Count anew, `active` being the units that hold a worker."""
-        if view.plan is not self._plan or view.lane_workers.keys() != self._lanes:
-            self._know(view.plan, view.lane_workers)
+        same = view.plan is self._plan and view.peaks == self._peaks and view.lane_workers.keys() == self._lanes
+        if not same:
+            self._know(view.plan, view.lane_workers, view.peaks)
         for lane, target in view.lane_workers.items():
             self._capacity[lane_limit(ExecutionMode(lane))] = target
         held: dict[str, list[tuple[str, int]]] = defaultdict(list)

@@ -15,7 +15,12 @@ MILLI: Final = 1000
 
 CPUS: Final = "cpus"
 MEMORY: Final = "memory"
+NOTED_PEAK: Final = 64 << 20
+_PEAK_STEP: Final = 16 << 20
+"""Peaks of memory count from `NOTED_PEAK` bytes on, rounded up to steps, so that what is learned seldom changes."""
+
 EMPTY_LANES: Final[Mapping[ExecutionMode, int]] = {}
+EMPTY_PEAKS: Final[Mapping[str, int]] = {}
 _OWN_LIMITS: Final = frozenset({ExecutionMode.SEQUENTIAL, ExecutionMode.ASYNC})
 
 
@@ -29,10 +34,26 @@ def capacities(options: RunOptions, lanes: Mapping[ExecutionMode, int] = EMPTY_L
     limits = {lane_limit(ExecutionMode.SEQUENTIAL): 1, lane_limit(ExecutionMode.ASYNC): options.max_async}
     if options.cpus is not None:
         limits[CPUS] = round(options.cpus * MILLI)
-    if options.memory is not None:
-        limits[MEMORY] = options.memory
+    budget = memory_budget(options)
+    if budget is not None:
+        limits[MEMORY] = budget
     limits |= {lane_limit(lane): target for lane, target in lanes.items()}
     return limits | {f"pool {name}": slots for name, slots in options.pools.items()}
+
+
+def memory_budget(options: RunOptions) -> int | None:
+    """The bytes that units may fill together, by what they declare or what others of their family have used."""
+    if options.memory is not None:
+        return options.memory
+    return options.memory_target if options.adaptive else None
+
+
+def learned_peak(unit: QuantumUnit, peaks: Mapping[str, int], used: int) -> int | None:
+    """What is to be expected of units of this family from now on, in bytes, if one that used `used` changes that."""
+    if unit.memory or used < NOTED_PEAK:
+        return None
+    rounded = -(-used // _PEAK_STEP) * _PEAK_STEP
+    return rounded if rounded > peaks.get(unit.name, 0) else None
 
 
 def scopes_of(unit: QuantumUnit, options: RunOptions) -> tuple[str, ...]:
@@ -51,18 +72,24 @@ class Limits:
 
     The order is priority, then the longest remaining path, then as declared. Units of a group rank with the first unit
     of their item, and those of items that have begun come before those of items that have not: items finish one after
-    another, and what they hold is free early. Units of `lanes` are limited for each lane, too.
+    another, and what they hold is free early. Units of `lanes` are limited for each lane, too. `peaks` are the bytes
+    to expect of units that declare none, by family.
     """
 
     def __init__(
-        self, plan: ExecutionPlan, options: RunOptions, lanes: Collection[ExecutionMode] = frozenset()
+        self,
+        plan: ExecutionPlan,
+        options: RunOptions,
+        lanes: Collection[ExecutionMode] = frozenset(),
+        peaks: Mapping[str, int] = EMPTY_PEAKS,
     ) -> None:
-        self._plan, self._options = plan, options
-        limited = self._limited = _OWN_LIMITS.union(lanes)
+        self._plan, self._options, self._peaks = plan, options, dict(peaks)
+        self._budget = memory_budget(options)
+        self._limited = _OWN_LIMITS.union(lanes)
         none: tuple[str, ...] = ()
         self.scopes = [scopes_of(unit, options) if options.brakes else none for unit in plan.table]
         self._own = [
-            _terms(unit, (lane_limit(lane),) if lane in limited else (), scopes, options)
+            self._terms(unit, lane, scopes)
             for unit, lane, scopes in zip(plan.table, plan.lanes, self.scopes, strict=True)
         ]
         self._item_terms = [
@@ -89,11 +116,23 @@ class Limits:
         for number in numbers:
             unit, lane = self._plan.table[number], self._plan.lanes[number]
             scopes = scopes_of(unit, self._options)
-            own = _terms(unit, (lane_limit(lane),) if lane in self._limited else (), scopes, self._options)
+            own = self._terms(unit, lane, scopes)
             key = (-unit.priority, -self._plan.ranks[number], number)
             place = slice(number, number + 1)  # which may be the end
             self.scopes[place], self._own[place], self._keys[place] = [scopes], [own], [key]
             self.straight[place] = [(key, own)]
+
+    def learn_peak(self, number: int, peak: int) -> list[int]:
+        """Expect `peak` bytes of units of this one's family; returns the units for which that makes a difference."""
+        name = self._plan.table[number].name
+        self._peaks[name] = peak
+        if self._budget is None:
+            return []
+        family = [other for other in self._plan.families.get(name, (number,)) if not self._plan.table[other].memory]
+        for other in family:
+            own = self._own[other] = self._terms(self._plan.table[other], self._plan.lanes[other], self.scopes[other])
+            self.straight[other] = (self._keys[other], own)
+        return family
 
     def of(self, number: int, *, item_begun: bool) -> tuple[Key, Terms]:
         """The key and the terms of a unit; the first start of an item also takes what the item holds."""
@@ -105,6 +144,21 @@ class Limits:
             return self._keys[number], own
         return self._keys[number], Terms(_sum(own.holds, self._item_terms[item].holds), own.gates)
 
+    def _terms(self, unit: QuantumUnit, lane: ExecutionMode, scopes: tuple[str, ...]) -> Terms:
+        memory = unit.memory or (self._peaks.get(unit.name, 0) if self._peaks else 0)
+        if not (unit.pools or unit.cpus or memory or scopes or lane in self._limited):
+            return FREE
+        options = self._options
+        holds = [(lane_limit(lane), 1)] if lane in self._limited else []
+        # what the whole chain of an item holds, its units do not hold once more
+        held = options.group_pools.get(unit.group, {}) if unit.group else {}
+        holds += _pools({name: count for name, count in unit.pools.items() if name not in held})
+        if unit.cpus and options.cpus is not None:
+            holds.append((CPUS, round(unit.cpus * MILLI)))
+        if memory and self._budget is not None:
+            holds.append((MEMORY, min(memory, self._budget)))  # one that wants more than there is runs alone
+        return Terms(tuple(holds), scopes)
+
     def own(self, number: int) -> Terms:
         """What a unit itself takes."""
         return self._own[number]
@@ -112,20 +166,6 @@ class Limits:
     def of_item(self, item: int) -> Terms:
         """What an item of a group holds from its first start to its last end."""
         return self._item_terms[item]
-
-
-def _terms(unit: QuantumUnit, lanes: tuple[str, ...], scopes: tuple[str, ...], options: RunOptions) -> Terms:
-    if not (unit.pools or unit.cpus or unit.memory or scopes or lanes):
-        return FREE
-    holds = [(lane, 1) for lane in lanes]
-    # what the whole chain of an item holds, its units do not hold once more
-    held = options.group_pools.get(unit.group, {}) if unit.group else {}
-    holds += _pools({name: count for name, count in unit.pools.items() if name not in held})
-    if unit.cpus and options.cpus is not None:
-        holds.append((CPUS, round(unit.cpus * MILLI)))
-    if unit.memory and options.memory is not None:
-        holds.append((MEMORY, unit.memory))
-    return Terms(tuple(holds), scopes)
 
 
 def _pools(pools: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

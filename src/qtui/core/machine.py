@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
 from qtui.core.brakes import PROBING, Brakes
@@ -71,6 +72,7 @@ class RunMachine:
         self._forced: set[int] = set()  # pending, and to be run whatever the cache holds
         self._checking: set[int] = set()  # ready, while the cache is asked
         self._asked: set[int] = set()  # ready, while a person is asked
+        self._peaks: dict[str, int] = {}  # bytes to expect of units, by family
         self._targets = WorkerTargets(plan.lanes, options)
         self._limits = Limits(plan, options, self._targets.of_lane)
         self._straight = [goes_straight(unit) for unit in plan.table]
@@ -238,17 +240,21 @@ class RunMachine:
             self._ready.resize(lane_limit(lane), target)
 
     def _renew_limits(self) -> None:
-        """What units hold, or how they are ordered, has changed: count and queue them anew."""
-        self._limits = Limits(self._plan, self._options, self._targets.of_lane)
+        """What units hold, or how they are ordered, has changed."""
+        self._limits = Limits(self._plan, self._options, self._targets.of_lane, self._peaks)
         self._resize_lanes()
-        for number in self._holding():
-            held, terms = self._terms.pop(number, FREE), self._limits.own(number)
-            self._ready.give_back(held)
-            self._ready.take(Terms(terms.holds))  # it has passed its gates
-            if terms.holds:
-                self._terms[number] = terms
-        for number in range(len(self._plan)):
-            if number in self._ready:
+        self._count_anew(range(len(self._plan)))
+
+    def _count_anew(self, numbers: Iterable[int]) -> None:
+        """Count and queue units again, whose terms or keys have changed."""
+        for number in numbers:
+            if self._slot[number]:
+                held, terms = self._terms.pop(number, FREE), self._limits.own(number)
+                self._ready.give_back(held)
+                self._ready.take(Terms(terms.holds))  # it has passed its gates
+                if terms.holds:
+                    self._terms[number] = terms
+            elif number in self._ready:
                 begun = self._plan.item_of[number] in self._open_items
                 self._ready.push(number, *self._limits.of(number, item_begun=begun))
 

@@ -38,11 +38,11 @@ class Need(NamedTuple):
 class ExecutionPlan:
     """A validated DAG of units. Inside the core a unit is its number: the index into `table`.
 
-    `needs` and `feeds` are the edges by number, `declared` the dependencies as written, `ranks` the number of
-    units on the longest path from a unit to an end (itself included), `lanes` where each unit runs when the workflow's
-    mode is `mode`. `items` has the units of each item of each group, `item_of` the place of each unit's item in it, or
-    -1. `added` has the units that others have added while they ran, by the number of those; the `dropped` ones of them
-    are no longer added.
+    `needs` and `feeds` are the edges by number, `declared` the dependencies as written, `ranks` the length of the
+    longest path from a unit to an end (itself included; see `weight`), `typical` the median of the estimates in seconds
+    (0 if no unit has one), `lanes` where each unit runs when the workflow's mode is `mode`. `items` has the units of
+    each item of each group, `item_of` the place of each unit's item in it, or -1. `added` has the units that others
+    have added while they ran, by the number of those; the `dropped` ones of them are no longer added.
 
     A plan is never changed, but for one that `thawed` returned, which belongs to one owner: see `qtui.core.growth`.
     """
@@ -52,12 +52,13 @@ class ExecutionPlan:
     feeds: Sequence[tuple[int, ...]]
     declared: Sequence[tuple[Need, ...]]
     lanes: Sequence[ExecutionMode]
-    ranks: Sequence[int]
+    ranks: Sequence[float]
     numbers: Mapping[str, int]
     items: tuple[tuple[int, ...], ...] = ()
     item_of: Sequence[int]
     added: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     dropped: Set[int] = frozenset()
+    typical: float = 0.0
     mode: ExecutionMode = ExecutionMode.AUTO
 
     @classmethod
@@ -93,16 +94,18 @@ class ExecutionPlan:
         if problems:
             raise InvalidWorkflow(problems)
         items, item_of = _items(table)
+        typical = typical_estimate(table)
         plan = cls(
             table=table,
             needs=needs,
             feeds=tuple(tuple(numbers_) for numbers_ in feeds),
             declared=declared,
             lanes=tuple(unit.lane(default_mode) for unit in table),
-            ranks=tuple(_ranks(order, feeds)),
+            ranks=tuple(_ranks(order, feeds, [weight(unit, typical) for unit in table])),
             numbers=numbers,
             items=items,
             item_of=item_of,
+            typical=typical,
             mode=default_mode,
         )
         plan.__dict__["order"] = tuple(order)  # as the property would find it
@@ -172,7 +175,7 @@ class ExecutionPlan:
 
     @cached_property
     def critical_path(self) -> list[str]:
-        """The ids of one longest chain of dependencies, first to last."""
+        """The ids of one chain of dependencies that takes longest, first to last."""
         at = max((n for n, needs in enumerate(self.needs) if not needs), key=self.ranks.__getitem__)
         path = [at]
         while self.feeds[at]:
@@ -363,11 +366,28 @@ def _topological(needs: Sequence[Sequence[int]], feeds: Sequence[Sequence[int]])
     return order
 
 
-def _ranks(order: Sequence[int], feeds: Sequence[Sequence[int]]) -> list[int]:
-    ranks = [1] * len(order)
+def typical_estimate(units: Iterable[QuantumUnit]) -> float:
+    """The median of the estimates (of two in the middle, the longer), in seconds; 0 if no unit has one."""
+    known = sorted(unit.estimate for unit in units if unit.estimate)
+    return known[len(known) // 2] if known else 0.0
+
+
+def weight(unit: QuantumUnit, typical: float) -> float:
+    """How long a unit is expected to take, counted in typical units.
+
+    One without an estimate counts as typical, so that it stands well beside those that have one, and paths are as long
+    as they have units where no estimate is known. A milestone takes no time.
+    """
+    if unit.estimate:
+        return unit.estimate / typical
+    return 0 if unit.action is None else 1
+
+
+def _ranks(order: Sequence[int], feeds: Sequence[Sequence[int]], weights: list[float]) -> list[float]:
+    ranks = weights.copy()
     for number in reversed(order):
         if fed := feeds[number]:
-            ranks[number] = 1 + max([ranks[other] for other in fed])
+            ranks[number] += max([ranks[other] for other in fed])
     return ranks
 
 

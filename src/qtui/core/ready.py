@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-Key = tuple[int, int, int]
+Key = tuple[int, float, int]
 """What the queue is ordered by, smallest first."""
 
 
@@ -18,7 +18,7 @@ class Terms(NamedTuple):
 
 
 FREE = Terms()
-_Entry = tuple[int, int, int, int]  # key and unit, flat: comparing nested tuples takes twice as long
+_Entry = tuple[int, float, int, int]  # key and unit, flat: comparing nested tuples takes twice as long
 
 
 class ReadyQueue:

@@ -120,8 +120,9 @@ class Scheduler(WishingMachine):
             self._add_run_timer()
         if view.workers or view.governed is not None:
             self._targets.restore(view.workers, view.lane_workers, view.governed)
-            self._limits = Limits(plan, options, self._targets.of_lane)
-            self._resize_lanes()
+        self._peaks = dict(view.peaks)
+        self._limits = Limits(plan, options, self._targets.of_lane, self._peaks)
+        self._resize_lanes()
         self._state = list(view.states)
         self._attempt, self._base = list(view.attempts), list(view.bases)
         self._generation = list(view.generations)

@@ -19,6 +19,7 @@ from qtui.core.events import (
     UnitReset,
     UnitRetrying,
 )
+from qtui.core.limits import learned_peak
 from qtui.core.machine import (
     CANCELED,
     CANCELING,
@@ -266,8 +267,18 @@ class SettlingMachine(RunMachine):
             )
         )
         self._ended.append(number)
+        if outcome.peak_memory:
+            self._learn_peak(number, outcome.peak_memory)
         if self._open_items:
             self._close_item(self._plan.item_of[number])
+
+    def _learn_peak(self, number: int, used: int) -> None:
+        """Units of this one's family are expected to use as much, and wait until there is."""
+        unit = self._plan.table[number]
+        peak = learned_peak(unit, self._peaks, used)
+        if peak is not None:
+            self._peaks[unit.name] = peak
+            self._count_anew(self._limits.learn_peak(number, peak))
 
     def _end_waiting(self, number: int, state: UnitState, cause: str, now: float, *, because: int = -1) -> None:
         self._withdraw(number)

@@ -36,6 +36,7 @@ from qtui.core.events import (
     WorkersChanged,
 )
 from qtui.core.growth import grow
+from qtui.core.limits import learned_peak
 from qtui.core.model import LOST_LOOP, STEPS, ExecutionMode, QuantumUnit, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
 
@@ -55,7 +56,8 @@ class RunView:
     `ExecutionPlan.items`) that have begun and not ended. `waited` is how many seconds the run did nothing but wait for
     answers of people, up to `waiting_since`, when such a wait began that still goes on. `asked` units wait for
     an answer. While the run is `governed`, `lane_workers` has the targets of
-    lanes; before it begins nobody has said whether it is.
+    lanes; before it begins nobody has said whether it is. `peaks` are the bytes of memory that are expected of units by
+    family, where the workflow does not say.
     """
 
     plan: ExecutionPlan
@@ -86,6 +88,7 @@ class RunView:
     asked: int = 0
     waited: float = 0.0
     waiting_since: float | None = None
+    peaks: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def initial(cls, plan: ExecutionPlan) -> RunView:
@@ -310,6 +313,8 @@ class _Folding:
                 self._begin(event, UnitState.RUNNING)
             case UnitFinished():
                 self._step(event.unit, event.state, event)
+                if event.peak_memory:
+                    self._learn_peak(event)
             case UnitSubmitted():
                 self._begin(event, UnitState.READY)
                 self._submitted += 1
@@ -339,6 +344,12 @@ class _Folding:
         self._changes["updated_at"] = event.at
         if self._asked or self._waiting_since is not None:
             self._count_waiting(event.at)
+
+    def _learn_peak(self, event: UnitFinished) -> None:
+        unit, peaks = self._plan.table[event.unit], self._changes.get("peaks", self._view.peaks)
+        peak = learned_peak(unit, peaks, event.peak_memory)
+        if peak is not None:
+            self._changes["peaks"] = {**peaks, unit.name: peak}
 
     def _grow(self, event: UnitsAdded) -> None:
         if self._plan is self._view.plan:
