@@ -224,6 +224,7 @@ class Checker(Watch):
             case UnitFinished():
                 ended = {i for i in self._items if all(self.view.states[n].ended for n in self.rules.members[i])}
                 self._items -= ended
+                self.rules.ended_well(event)
                 self.rules.used_up(event.unit, event.peak_memory)
                 require(self.view.peaks == self.rules.peaks, f"{event}: expected are {self.view.peaks}")
             case UnitsAdded():
@@ -392,12 +393,11 @@ class Checker(Watch):
         taken = {start.worker for start in self.held.values()}
         taken |= {left.worker for left in self.view.left_behind.values()}
         require(event.worker >= 1 and event.worker not in taken, f"the slot of {event} is taken")
-        self.held[event.unit] = StartUnit(event.unit, event.attempt, event.lane, event.worker)
+        batch = int(1 / self.rules.share(event.unit))
+        self.held[event.unit] = StartUnit(event.unit, event.attempt, event.lane, event.worker, batch)
         most = self.view.workers - self.view.stuck
-        require(len(self.held) <= most, f"{len(self.held)} units for {most} workers")
-        in_lane = sum(start.lane is event.lane for start in self.held.values())
-        most = self.view.lane_workers.get(event.lane, in_lane)
-        require(in_lane <= most, f"{in_lane} units for {most} workers of the {event.lane} lane")
+        others = sum(self.rules.share(number) for number in self.held if number != event.unit)
+        require(others < most, f"{others} and one more for {most} workers")
         if (item := self.plan.item_of[event.unit]) >= 0:
             self._items.add(item)
         used = self.rules.used(self.held, self._items)

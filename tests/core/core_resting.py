@@ -153,7 +153,9 @@ class Watch:
         late = view.stuck > 0 or any(self._haunted(number) for number in range(len(self.plan)))
         by_itself = bool(self.held or self._checking() or late) or RETRYING in view.states
         require(by_itself or bool(self.asked() or (held and waiting)), f"deadlock: {list(view.states)}")
-        if (view.stopping is not None or not view.paused) and len(self.held) + view.stuck < view.workers:
+        if (view.stopping is not None or not view.paused) and sum(
+            map(self.rules.share, self.held)
+        ) + view.stuck < view.workers:
             idle = self._startable()
             require(not idle, f"a worker idles beside {idle}")
 

@@ -6,10 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from typing import Any
 
 from qtui.core.events import RunStopping, UnitFinished
-from qtui.core.model import FAILURES, QuantumUnit, RunOptions, UnitError, UnitState
+from qtui.core.model import FAILURES, ExecutionMode, QuantumUnit, RunOptions, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
 
@@ -27,6 +28,7 @@ class Rules:
         memory = options.memory or (options.memory_target if options.adaptive else None)
         self.capacity |= {} if memory is None else {"memory": memory}
         self.peaks: dict[str, int] = {}
+        self.took: dict[str, list[float]] = {}
         self.know(plan)
 
     def know(self, plan: ExecutionPlan) -> None:
@@ -128,7 +130,7 @@ class Rules:
         held_by_item = self.options.group_pools.get(unit.group, {}) if unit.group else {}
         held = Counter({pool: slots for pool, slots in unit.pools.items() if pool not in held_by_item})
         if str(lane) in self.capacity:
-            held[str(lane)] = 1
+            held[str(lane)] = self.share(number)  # type: ignore[assignment]
         memory = min(unit.memory or self.peaks.get(unit.name, 0), self.capacity.get("memory", 0))
         held["cpus"], held["memory"] = unit.cpus, memory  # type: ignore[assignment]
         return Counter({limit: amount for limit, amount in held.items() if amount and limit in self.capacity})
@@ -152,6 +154,26 @@ class Rules:
                 unit.cpus <= (self.options.cpus or 9) and unit.memory <= (self.options.memory or 9) for unit in units
             )
         )
+
+    def share(self, number: int) -> Fraction:
+        """What the unit takes of a worker."""
+        unit = self.units[number]
+        if unit.batch is None or self.plan.lanes[number] is not ExecutionMode.PROCESS:
+            return Fraction(1)
+        if unit.batch != "auto":
+            return Fraction(1, unit.batch)
+        seconds = self.took.get(unit.name, [])
+        if not seconds:
+            return Fraction(1)
+        size = 64
+        while size > 1 and size * sum(seconds) / len(seconds) > 0.05:
+            size //= 2
+        return Fraction(1, size)
+
+    def ended_well(self, event: UnitFinished) -> None:
+        """How long units of a family take tells how many of them share a worker."""
+        if event.state is COMPLETED and not event.cached:
+            self.took.setdefault(self.units[event.unit].name, []).append(event.duration)
 
     def used_up(self, number: int, memory: int) -> None:
         """A unit has ended that used so much: others of its family will."""

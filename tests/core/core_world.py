@@ -98,6 +98,7 @@ def random_unit(rng: Random, name: str, needs: tuple[str, ...]) -> QuantumUnit:
         memory=rng.choice((0, 0, 0, 2, 3)),
         cache=CachePolicy() if rng.randrange(5) == 0 else None,
         confirm="Really?" if rng.randrange(6) == 0 else "",
+        batch=rng.choice((None, None, None, 2, "auto")),
     )
 
 
@@ -315,6 +316,8 @@ class World:
         stopping = self.view.states[start.unit] is UnitState.CANCELING
         outcomes = (STOPPED, STOPPED, SUCCESS, ABANDONED, ERROR) if stopping else OUTCOMES
         outcome = self._rng.choice(outcomes)
+        if outcome is SUCCESS:
+            outcome = outcome._replace(seconds=self._rng.choice((0.0, 0.01, 0.02, 1.0)))
         if self._options.memory or self._options.memory_target:
             outcome = outcome._replace(peak_memory=self._rng.choice(PEAKS))
         if (

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from qtui.core.condition import MOST_NESTED, Condition, ConditionError
+from qtui.core.condition import MOST_NESTED, STATES, Condition, ConditionError
+from qtui.core.model import ENDS as ENDS_OF_UNITS
 
 SCOPE = {
     "params": {"full": False, "n": 3, "model": "small", "hosts": ["a1", "a2"]},
@@ -47,6 +48,10 @@ def holds(text: str) -> bool:
         "not (params.full or params.full) and not not true",
         "-1 < 0",
         "false or true and true",
+        "params.n == 3e0 and params.n < 1.5E3 and 1e-3 > 0",
+        "params.n < 12345678901234567890",
+        "params.n not in []",
+        "units.scores.state in ['completed', 'skipped'] and 'failed' != units.scores.state",
     ],
 )
 def test_conditions_that_hold(text: str) -> None:
@@ -81,7 +86,16 @@ def test_and_binds_closer_than_or() -> None:
         ("params", 6, 'expected "." and a name'),
         ("'open", 0, "the string is not closed"),
         ("params.n in [1, ]", 16, "expected a string, number or boolean"),
-        ("params.n == 1e5", 12, "has no meaning"),
+        ("params.n == 1e5x", 12, "has no meaning"),
+        ("params.n == 1e999", 12, "the number 1e999 is too large or too exact"),
+        ("params.n == " + "9" * 5000, 12, "9… is too large or too exact"),
+        ("params.n == 0." + "9" * 5000, 12, "9… is too large or too exact"),
+        ("true in [1]", 5, 'a boolean and a number cannot be compared by "in"'),
+        ("params.n not in [1, 'a']", 9, 'a number and a string cannot be compared by "not in"'),
+        ("params.n in params.hosts", 9, 'a number and a string cannot be compared by "in"'),
+        ("units.scores.state == 'complted'", 22, 'no unit ends "complted"'),
+        ("'running' != units.scores.state", 0, 'no unit ends "running"'),
+        ("units.scores.state in ['failed', 'done']", 22, 'no unit ends "done"'),
         ("not " * (MOST_NESTED + 1) + "true", 4 * (MOST_NESTED + 1), "nested too deeply"),
         ("(" * 1000 + "true" + ")" * 1000, MOST_NESTED + 1, "nested too deeply"),
     ],
@@ -100,12 +114,18 @@ def test_a_condition_without_a_meaning_says_what_and_where(text: str, at: int, s
         ("parms.full", 'did you mean "params"?'),
         ("params.n = 3", 'write "==" to compare'),
         ("params.full | true", 'write "or"'),
+        ("units.scores.state == 'complted'", 'did you mean "completed"?'),
+        ("units.scores.state == 'x'", "a unit ends completed, failed, timeout, skipped, canceled, mixed"),
     ],
 )
 def test_hints(text: str, hint: str) -> None:
     with pytest.raises(ConditionError) as raised:
         Condition.parse(text, SCOPE)
     assert raised.value.hint == hint
+
+
+def test_states_are_the_ends_of_units_and_what_a_family_is_that_has_several() -> None:
+    assert {*STATES} == {*map(str, ENDS_OF_UNITS), "mixed"}
 
 
 def test_it_knows_which_units_it_asks_about() -> None:

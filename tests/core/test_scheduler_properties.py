@@ -21,7 +21,7 @@ from qtui.core.scheduler import Scheduler
 
 EXAMPLES = 20_000 if os.environ.get("QTUI_HYPOTHESIS") == "soak" else 300
 SEEDS = 2000
-RARE = 12_000
+RARE = 6_000
 """How many worlds show even a probe that begins at the time of an earlier hold: one in two thousand."""
 
 in_many_worlds = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

@@ -19,11 +19,15 @@ _NUMBER: Final = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?")
 
 
 def signature(error: UnitError) -> str:
-    """What failures of one cause have in common: exit code or exception, and the last line of the message without
-    numbers and paths."""
-    lines = error.message.strip().splitlines()
+    """What failures of one cause have in common: exit code or exception, and the last line, without numbers and paths,
+    of what a command printed or else of the message."""
+    kind, text = error.type, error.message
+    if error.exit_code is not None:
+        kind = f"exit {error.exit_code}"
+        text = error.last_line or text.removeprefix(kind)
+    lines = text.strip().splitlines()
     last = _NUMBER.sub("#", _PATH.sub("PATH", lines[-1])).strip() if lines else ""
-    return f"exit {error.exit_code}" if error.exit_code is not None else f"{error.type}: {last}"
+    return f"{kind}: {last}" if last else kind
 
 
 class Brakes:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,12 @@ from qtui.core.errors import QtuiError, did_you_mean
 MOST_NESTED: Final = 40
 """How deep parentheses, lists and ``not`` may be nested; far below what Python's own stack allows."""
 
+MOST_DIGITS: Final = 40
+"""How long a number may be written."""
+
+STATES: Final = ("completed", "failed", "timeout", "skipped", "canceled", "mixed")
+"""What the state of a unit can be when it is asked, and that of a family whose units have ended in different ones."""
+
 FACTS: Final[Mapping[str, str]] = {"state": "string", "fallback": "boolean", "cached": "boolean"}
 """What may be asked of ``units.NAME``, and the kind of the answer."""
 
@@ -26,7 +33,7 @@ SPACES: Final = ("params", "matrix", "env", "units")
 _TOKEN: Final = re.compile(
     r"""\s*(?:
         (?P<string>"[^"\\]*"|'[^'\\]*')
-      | (?P<number>[+-]?\d{1,15}(?:\.\d{1,15})?(?![\w.]))
+      | (?P<number>[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.]))
       | (?P<name>[A-Za-z_][\w-]*)
       | (?P<sign>==|!=|<=|>=|[<>()\[\].,])
       | (?P<end>$)
@@ -167,6 +174,16 @@ def _kind(value: Any) -> str:
     return "string"
 
 
+def _check_states(asked: Any, other: Any, at: int) -> None:
+    """Refuse to compare a state with what no state is called, which would never be equal."""
+    if not (isinstance(asked, _Fact) and asked.fact == "state" and isinstance(other, _Value)):
+        return
+    for word in other.value if isinstance(other.value, list | tuple) else [other.value]:
+        if word not in STATES:
+            hint = did_you_mean(word, STATES) or f"a unit ends {', '.join(STATES)}"
+            raise ConditionError(f'no unit ends "{word}"', at, hint)
+
+
 class _Parser:
     """Recursive descent over the tokens; every node comes with its kind, so that errors show before the run."""
 
@@ -244,6 +261,7 @@ class _Parser:
         return node, "boolean"
 
     def _compared(self) -> tuple[Any, str]:
+        left_at = self._token.at
         left, left_kind = self._operand()
         token = self._take(*_COMPARISONS) or self._take("not")
         if token is None:
@@ -253,15 +271,23 @@ class _Parser:
             if not self._take("in"):
                 raise self._unexpected('"in"')
             sign = "not in"
+        right_at = self._token.at
         right, right_kind = self._operand()
-        if sign in ("in", "not in"):
-            fits = right_kind == "list" or (left_kind == right_kind == "string")
+        if right_kind == "list" and sign in ("in", "not in"):
+            # as if it were compared with each of them
+            right_kind = next((kind for kind in map(_kind, right.value) if kind != left_kind), left_kind)
+            fits = left_kind == right_kind
+        elif sign in ("in", "not in"):
+            fits = left_kind == right_kind == "string"
         elif sign in ("==", "!="):
             fits = left_kind == right_kind
         else:
             fits = left_kind == right_kind and left_kind in ("number", "string")
         if not fits:
             raise ConditionError(f'a {left_kind} and a {right_kind} cannot be compared by "{sign}"', token.at)
+        if sign in ("==", "!=") or isinstance(getattr(right, "value", None), list | tuple):
+            _check_states(left, right, right_at)
+            _check_states(right, left, left_at)
         return _Comparison(left, sign, right), "boolean"
 
     def _operand(self) -> tuple[Any, str]:
@@ -286,8 +312,17 @@ class _Parser:
         if token.kind == "string":
             return token.text[1:-1]
         if token.kind == "number":
-            return float(token.text) if "." in token.text else int(token.text)
+            return self._number(token)
         return token.text == "true"
+
+    def _number(self, token: _Token) -> float | int:
+        whole = token.text.lstrip("+-").isdigit()
+        if whole and len(token.text) <= MOST_DIGITS:
+            return int(token.text)
+        if whole or len(token.text) > MOST_DIGITS or not math.isfinite(number := float(token.text)):
+            shown = token.text if len(token.text) <= MOST_DIGITS else f"{token.text[:MOST_DIGITS]}…"
+            raise ConditionError(f"the number {shown} is too large or too exact", token.at)
+        return number
 
     def _list(self) -> list[Any]:
         items: list[Any] = []

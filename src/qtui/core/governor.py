@@ -227,7 +227,7 @@ class _Lane:
             return Change(min(math.ceil(1.5 * target), self._trusted(load), most), _units_wait(load))
         else:
             return None
-        goal = max(least, min(climb.next(least, most), most))
+        goal = min(max(least, climb.next(least, most)), most)
         if goal == target:
             return None
         return Change(goal, self._why(load, target, goal))

@@ -109,6 +109,7 @@ class GrowingMachine(SettlingMachine):
             if not self._state[number].ended:
                 self._open_handlers += unit.is_handler - was
             self._straight[number] = goes_straight(unit)
+            self._batched = self._batched or unit.batch is not None
             for star in growth.stars if number >= growth.first else ():
                 self._left[star] += star in self._feeds[number]
 

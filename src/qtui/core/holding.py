@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from qtui.core.brakes import HELD, PROBING
 from qtui.core.events import BrakeChanged, ConfirmRequested, GovernorChanged, UnitReady, WorkersChanged
-from qtui.core.limits import CPUS, MEMORY, MILLI, Limits, capacities, lane_limit, scopes_of
+from qtui.core.limits import CPUS, MEMORY, MILLI, WORKER, Limits, capacities, lane_limit, scopes_of
 from qtui.core.model import ExecutionMode, RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
@@ -36,7 +36,7 @@ class Holders:
         if not same:
             self._know(view.plan, view.lane_workers, view.peaks)
         for lane, target in view.lane_workers.items():
-            self._capacity[lane_limit(ExecutionMode(lane))] = target
+            self._capacity[lane_limit(ExecutionMode(lane))] = target * WORKER
         held: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for number in active:
             for limit, amount in self._limits.own(number).holds:
@@ -60,7 +60,8 @@ class Holders:
             capacity = self._capacity[limit]
             if used + amount > capacity:
                 if limit in self._lane_limits:
-                    return f"{used} of {capacity} {limit.removeprefix('lane ')} workers busy"
+                    workers = (-(-used // WORKER), capacity // WORKER)
+                    return "{} of {} {} workers busy".format(*workers, limit.removeprefix("lane "))
                 return f"{_amounts(limit, amount, used, capacity)}{_named(self.of(limit))}"
         return ""
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
+from qtui.core.batching import Durations, batch_size
 from qtui.core.model import ExecutionMode, QuantumUnit, RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.ready import FREE, Key, Terms
@@ -19,8 +20,12 @@ NOTED_PEAK: Final = 64 << 20
 _PEAK_STEP: Final = 16 << 20
 """Peaks of memory count from `NOTED_PEAK` bytes on, rounded up to steps, so that what is learned seldom changes."""
 
+WORKER: Final = 1 << 12
+"""What a unit takes of workers unless it shares one: divisible by all sizes of batches that are powers of two."""
+
 EMPTY_LANES: Final[Mapping[ExecutionMode, int]] = {}
 EMPTY_PEAKS: Final[Mapping[str, int]] = {}
+EMPTY_DURATIONS: Final[Durations] = {}
 _OWN_LIMITS: Final = frozenset({ExecutionMode.SEQUENTIAL, ExecutionMode.ASYNC})
 
 
@@ -37,7 +42,7 @@ def capacities(options: RunOptions, lanes: Mapping[ExecutionMode, int] = EMPTY_L
     budget = memory_budget(options)
     if budget is not None:
         limits[MEMORY] = budget
-    limits |= {lane_limit(lane): target for lane, target in lanes.items()}
+    limits |= {lane_limit(lane): target * WORKER for lane, target in lanes.items()}
     return limits | {f"pool {name}": slots for name, slots in options.pools.items()}
 
 
@@ -73,7 +78,7 @@ class Limits:
     The order is priority, then the longest remaining path, then as declared. Units of a group rank with the first unit
     of their item, and those of items that have begun come before those of items that have not: items finish one after
     another, and what they hold is free early. Units of `lanes` are limited for each lane, too. `peaks` are the bytes
-    to expect of units that declare none, by family.
+    to expect of units that declare none, by family; `durations` tell how many units share a worker.
     """
 
     def __init__(
@@ -82,8 +87,10 @@ class Limits:
         options: RunOptions,
         lanes: Collection[ExecutionMode] = frozenset(),
         peaks: Mapping[str, int] = EMPTY_PEAKS,
+        durations: Durations = EMPTY_DURATIONS,
     ) -> None:
         self._plan, self._options, self._peaks = plan, options, dict(peaks)
+        self._durations = durations
         self._budget = memory_budget(options)
         self._limited = _OWN_LIMITS.union(lanes)
         none: tuple[str, ...] = ()
@@ -126,13 +133,28 @@ class Limits:
         """Expect `peak` bytes of units of this one's family; returns the units for which that makes a difference."""
         name = self._plan.table[number].name
         self._peaks[name] = peak
-        if self._budget is None:
-            return []
-        family = [other for other in self._plan.families.get(name, (number,)) if not self._plan.table[other].memory]
+        return self._renew(number) if self._budget is not None else []
+
+    def learn_durations(self, number: int, durations: Durations) -> list[int]:
+        """A unit has completed; returns the units for which that changes how many share a worker."""
+        unit, lane = self._plan.table[number], self._plan.lanes[number]
+        before, self._durations = self._batch(unit, lane), durations
+        return self._renew(number) if self._batch(unit, lane) != before else []
+
+    def _renew(self, number: int) -> list[int]:
+        """Find out anew what the units of this one's family take."""
+        family = list(self._plan.families.get(self._plan.table[number].name, (number,)))
         for other in family:
             own = self._own[other] = self._terms(self._plan.table[other], self._plan.lanes[other], self.scopes[other])
             self.straight[other] = (self._keys[other], own)
         return family
+
+    def _batch(self, unit: QuantumUnit, lane: ExecutionMode) -> int:
+        return 1 if unit.batch is None else batch_size(unit, lane, self._durations)
+
+    def batch(self, number: int) -> int:
+        """How many units like this one share a worker."""
+        return self._batch(self._plan.table[number], self._plan.lanes[number])
 
     def of(self, number: int, *, item_begun: bool) -> tuple[Key, Terms]:
         """The key and the terms of a unit; the first start of an item also takes what the item holds."""
@@ -149,7 +171,9 @@ class Limits:
         if not (unit.pools or unit.cpus or memory or scopes or lane in self._limited):
             return FREE
         options = self._options
-        holds = [(lane_limit(lane), 1)] if lane in self._limited else []
+        holds = []
+        if lane in self._limited:
+            holds.append((lane_limit(lane), 1 if lane in _OWN_LIMITS else WORKER // self._batch(unit, lane)))
         # what the whole chain of an item holds, its units do not hold once more
         held = options.group_pools.get(unit.group, {}) if unit.group else {}
         holds += _pools({name: count for name, count in unit.pools.items() if name not in held})

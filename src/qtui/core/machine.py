@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
+from qtui.core.batching import Durations
 from qtui.core.brakes import PROBING, Brakes
 from qtui.core.errors import IllegalStep
 from qtui.core.events import (
@@ -17,7 +18,7 @@ from qtui.core.events import (
     UnitSubmitted,
     WorkersChanged,
 )
-from qtui.core.limits import Limits, capacities, lane_limit
+from qtui.core.limits import WORKER, Limits, capacities, lane_limit
 from qtui.core.model import FAILURES, STEPS, ExecutionMode, QuantumUnit, RunOptions, RunState, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.ready import FREE, ReadyQueue, Terms
@@ -82,6 +83,10 @@ class RunMachine:
         self._free_slots: list[int] = []
         self._slots_made = 0
         self._active = 0
+        self._shares: dict[int, int] = {}  # of active units that share a worker, what they take of it
+        self._load = 0  # what all active units take of workers
+        self._batched = any(unit.batch is not None for unit in plan.table)
+        self._durations: Durations = {}
         self._left_behind: dict[tuple[int, int], int] = {}  # abandoned attempts that go on, and the slot they keep
         self._most_abandoned = options.max_abandoned if options.max_abandoned is not None else self._targets.first
         self._open = n
@@ -157,8 +162,9 @@ class RunMachine:
         stopping = self._stopping
         if stopping.how == "interrupt" if stopping is not None else self._paused:
             return
-        room = self._targets.together - self._active - (self._stuck if self._left_behind else 0)
-        for _ in range(room):
+        # the last worker may be shared by others than those that it is taken for, so there may be one more for a moment
+        most = (self._targets.together - (self._stuck if self._left_behind else 0)) * WORKER
+        while self._load < most:
             taken = self._ready.pop()
             if taken is None:
                 return
@@ -168,6 +174,8 @@ class RunMachine:
                 if terms.holds:
                     self._terms[number] = terms
             self._active += 1
+            batch = self._take_worker(number) if self._batched else 1
+            self._load += WORKER // batch
             attempt = self._attempt[number] = self._attempt[number] + 1
             if self._free_slots:
                 slot = heappop(self._free_slots)
@@ -180,7 +188,14 @@ class RunMachine:
                 self._events.append(UnitSubmitted(number, attempt, lane, slot, now))
             else:
                 self._start(number, 0, now)
-            self._effects.append(StartUnit(number, attempt, lane, slot))
+            self._effects.append(StartUnit(number, attempt, lane, slot, batch))
+
+    def _take_worker(self, number: int) -> int:
+        """Note what a unit takes of a worker; returns how many like it share one."""
+        batch = self._limits.batch(number)
+        if batch > 1:
+            self._shares[number] = WORKER // batch
+        return batch
 
     def _begin_item(self, number: int, taken: Terms) -> Terms:
         """Note the first start of an item of a group; returns what the unit itself holds."""
@@ -208,6 +223,7 @@ class RunMachine:
         """The attempt is over: give back what it held; returns its slot, which is not free yet."""
         slot, self._slot[number] = self._slot[number], 0
         self._active -= 1
+        self._load -= self._shares.pop(number, WORKER) if self._shares else WORKER
         terms = self._terms.pop(number, None)
         if terms is not None:
             self._ready.give_back(terms)
@@ -237,11 +253,11 @@ class RunMachine:
 
     def _resize_lanes(self) -> None:
         for lane, target in self._targets.of_lane.items():
-            self._ready.resize(lane_limit(lane), target)
+            self._ready.resize(lane_limit(lane), target * WORKER)
 
     def _renew_limits(self) -> None:
         """What units hold, or how they are ordered, has changed."""
-        self._limits = Limits(self._plan, self._options, self._targets.of_lane, self._peaks)
+        self._limits = Limits(self._plan, self._options, self._targets.of_lane, self._peaks, self._durations)
         self._resize_lanes()
         self._count_anew(range(len(self._plan)))
 
@@ -254,6 +270,9 @@ class RunMachine:
                 self._ready.take(Terms(terms.holds))  # it has passed its gates
                 if terms.holds:
                     self._terms[number] = terms
+                if self._batched:
+                    self._load -= self._shares.pop(number, WORKER)
+                    self._load += WORKER // self._take_worker(number)
             elif number in self._ready:
                 begun = self._plan.item_of[number] in self._open_items
                 self._ready.push(number, *self._limits.of(number, item_begun=begun))

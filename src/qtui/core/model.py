@@ -176,7 +176,8 @@ class UnitError(NamedTuple):
     """Why an attempt ended badly, as plain data that can travel and be stored.
 
     `type` is an exception's class name, ``"exit"`` for a command, ``"timeout"``, ``"lost"`` for a worker that
-    died; `bases` are the names of the exception's base classes; `traceback` shows the user's frames only.
+    died; `bases` are the names of the exception's base classes; `traceback` shows the user's frames only; `last_line`
+    is the last line that a command printed.
     """
 
     type: str
@@ -184,6 +185,7 @@ class UnitError(NamedTuple):
     traceback: str = ""
     exit_code: int | None = None
     bases: tuple[str, ...] = ()
+    last_line: str = ""
 
     def __str__(self) -> str:
         if self.exit_code is not None or self.type in ("timeout", "lost"):
@@ -310,7 +312,7 @@ class QuantumUnit:
     files it promises to make, from its directory. `confirm` is the question to a person before it starts. `progress` is
     a regular expression with groups ``done`` and ``total`` for its output; after `stall` seconds of silence and
     idleness a warning is given. `estimate` is its expected duration in seconds. A unit that is not `idempotent` is not
-    run again after a crash without asking.
+    run again after a crash without asking. Up to `batch` units like it share a worker process, one after another.
     """
 
     id: str
@@ -345,6 +347,7 @@ class QuantumUnit:
     stall: float | None = None
     estimate: float | None = None
     idempotent: bool = True
+    batch: int | Literal["auto"] | None = None
     description: str = ""
     family: str = ""
     matrix: Mapping[str, Any] = field(default_factory=dict)

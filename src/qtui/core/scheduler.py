@@ -22,7 +22,7 @@ from qtui.core.events import (
     UnitSubmitted,
     Warned,
 )
-from qtui.core.limits import Limits
+from qtui.core.limits import WORKER, Limits
 from qtui.core.machine import (
     CANCELED,
     CANCELING,
@@ -120,8 +120,8 @@ class Scheduler(WishingMachine):
             self._add_run_timer()
         if view.workers or view.governed is not None:
             self._targets.restore(view.workers, view.lane_workers, view.governed)
-        self._peaks = dict(view.peaks)
-        self._limits = Limits(plan, options, self._targets.of_lane, self._peaks)
+        self._peaks, self._durations = dict(view.peaks), view.durations
+        self._limits = Limits(plan, options, self._targets.of_lane, self._peaks, self._durations)
         self._resize_lanes()
         self._state = list(view.states)
         self._attempt, self._base = list(view.attempts), list(view.bases)
@@ -182,6 +182,7 @@ class Scheduler(WishingMachine):
     def _restore_active(self, number: int, last: Event | None, begun: UnitSubmitted | UnitStarted) -> None:
         self._slot[number] = begun.worker
         self._active += 1
+        self._load += WORKER // self._take_worker(number)
         terms = self._limits.own(number)
         self._ready.take(terms)
         if terms.holds:

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from heapq import heappush
 from typing import Any, Final
 
+from qtui.core.batching import wants_durations, with_duration
 from qtui.core.brakes import HELD, OPEN, PROBING, STOPPED
 from qtui.core.errors import EXIT_CANCELED, EXIT_FAILED, EXIT_OK, EXIT_RUN_TIMEOUT
 from qtui.core.events import (
@@ -267,6 +268,9 @@ class SettlingMachine(RunMachine):
             )
         )
         self._ended.append(number)
+        if self._batched and state is COMPLETED and not cached and wants_durations(self._plan.table[number]):
+            self._durations = with_duration(self._durations, self._plan.table[number], outcome.seconds)
+            self._count_anew(self._limits.learn_durations(number, self._durations))
         if outcome.peak_memory:
             self._learn_peak(number, outcome.peak_memory)
         if self._open_items:

@@ -8,6 +8,7 @@ from typing import Any, assert_never
 
 from pyrsistent import PVector, pvector
 
+from qtui.core.batching import Durations, wants_durations, with_duration
 from qtui.core.events import (
     BrakeChanged,
     CacheMissed,
@@ -57,7 +58,7 @@ class RunView:
     answers of people, up to `waiting_since`, when such a wait began that still goes on. `asked` units wait for
     an answer. While the run is `governed`, `lane_workers` has the targets of
     lanes; before it begins nobody has said whether it is. `peaks` are the bytes of memory that are expected of units by
-    family, where the workflow does not say.
+    family, where the workflow does not say, and `durations` tell how long units took whose batches depend on that.
     """
 
     plan: ExecutionPlan
@@ -89,6 +90,7 @@ class RunView:
     waited: float = 0.0
     waiting_since: float | None = None
     peaks: Mapping[str, int] = field(default_factory=dict)
+    durations: Durations = field(default_factory=dict)
 
     @classmethod
     def initial(cls, plan: ExecutionPlan) -> RunView:
@@ -315,6 +317,8 @@ class _Folding:
                 self._step(event.unit, event.state, event)
                 if event.peak_memory:
                     self._learn_peak(event)
+                if event.state is UnitState.COMPLETED and not event.cached:
+                    self._learn_duration(event)
             case UnitSubmitted():
                 self._begin(event, UnitState.READY)
                 self._submitted += 1
@@ -350,6 +354,12 @@ class _Folding:
         peak = learned_peak(unit, peaks, event.peak_memory)
         if peak is not None:
             self._changes["peaks"] = {**peaks, unit.name: peak}
+
+    def _learn_duration(self, event: UnitFinished) -> None:
+        unit = self._plan.table[event.unit]
+        if wants_durations(unit):
+            durations = self._changes.get("durations", self._view.durations)
+            self._changes["durations"] = with_duration(durations, unit, event.duration)
 
     def _grow(self, event: UnitsAdded) -> None:
         if self._plan is self._view.plan:

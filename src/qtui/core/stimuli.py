@@ -181,12 +181,14 @@ Stimulus = (
 
 
 class StartUnit(NamedTuple):
-    """Run this attempt; the lane answers with `UnitReturned` in the end, whatever happens."""
+    """Run this attempt; the lane answers with `UnitReturned` in the end, whatever happens. Up to `batch` units that are
+    so marked may queue for one worker."""
 
     unit: int
     attempt: int
     lane: ExecutionMode
     worker: int
+    batch: int = 1
 
 
 class InterruptUnit(NamedTuple):
