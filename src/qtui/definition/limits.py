@@ -21,14 +21,8 @@ def slots_of(fields: Mapping[str, Any], declared: Container[str]) -> tuple[dict[
 
 def over_limits(fields: Mapping[str, Any], around: Surroundings) -> Iterator[Fault]:
     """A fault for each pool that does not exist, and for each thing of which a unit asks for more than there is."""
-    pools = around.pools
-    for name, count in fields.get("pools", {}).items() if pools is not None else ():
-        there = pools.get(name)
-        if there is None:
-            hint = did_you_mean(name, pools) or f"declare it in [pools]: {name} = {count}"
-            yield Fault(f"there is no pool {quoted(name)}", hint, ("pools",), name)
-        elif count > there:
-            yield Fault(f"asks for {count} slots of {quoted(name)}, which has {there}", None, ("pools",), name)
+    if around.pools is not None:
+        yield from _over_pools(fields.get("pools", {}), around.pools)
     if "resources" not in fields:
         return
     cpus, memory = fields["resources"]
@@ -38,3 +32,13 @@ def over_limits(fields: Mapping[str, Any], around: Surroundings) -> Iterator[Fau
     if around.memory is not None and memory > around.memory:
         message = f"asks for {shown_size(memory)} of the memory_limit of {shown_size(around.memory)}"
         yield Fault(message, None, ("resources", "memory"))
+
+
+def _over_pools(wanted: Mapping[str, int], pools: Mapping[str, int]) -> Iterator[Fault]:
+    for name, count in wanted.items():
+        there = pools.get(name)
+        if there is None:
+            hint = did_you_mean(name, pools) or f"declare it in [pools]: {name} = {count}"
+            yield Fault(f"there is no pool {quoted(name)}", hint, ("pools",), name)
+        elif count > there:
+            yield Fault(f"asks for {count} slots of {quoted(name)}, which has {there}", None, ("pools",), name)

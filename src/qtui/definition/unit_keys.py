@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from qtui.core.batching import MOST_BATCHED
 from qtui.core.model import ExecutionMode, FromUnit
 from qtui.definition import fragments, values
 from qtui.definition.fragments import (
@@ -14,6 +15,7 @@ from qtui.definition.fragments import (
     FILLED_STRINGS,
     FILLED_TEXT,
     FLAG,
+    POSITIVE_DURATION,
     SCALAR,
     STRING_TABLE,
     TEXT,
@@ -25,9 +27,9 @@ from qtui.definition.fragments import (
 from qtui.definition.keys import Table, Templates, row, table, table_schema
 from qtui.definition.matrix import Matrix
 from qtui.definition.unit_tables import CACHE_KEYS, LOG_KEYS, RESOURCE_KEYS, RETRY_KEYS, cache, log, resources, retries
-from qtui.definition.values import Fault, Rejected, quoted
+from qtui.definition.values import Fault, Rejected, expected, quoted
 
-MODES: Final = ("auto", "sequential", "thread", "process", "async")
+MODES: Final = ("auto", "sequential", "thread", "process", "async", "custom")
 WHEN: Final = ("success", "failure", "always")
 KINDS: Final = ("cpu", "io")
 LEFTOVERS: Final = ("kill", "keep")
@@ -77,6 +79,15 @@ def progress(value: Any) -> str:
     return pattern
 
 
+def batch(value: Any) -> int | str:
+    """How many share a worker: ``auto`` or a number."""
+    if value == "auto":
+        return "auto"
+    if isinstance(value, str):
+        raise expected('"auto" or a whole number', value)
+    return values.integer(1, MOST_BATCHED)(value)
+
+
 def reference(value: Any) -> str:
     """``pkg.mod:name``."""
     module, colon, name = values.filled_text(value).partition(":")
@@ -104,8 +115,17 @@ def _any_case(word: str) -> str:
 _MODE_WORDS: Final = "one of " + ", ".join(f"`{mode}`" for mode in MODES)
 MATRIX_SCHEMA: Final = {
     "type": "object",
-    "properties": dict.fromkeys(("include", "exclude"), fragments.array(table_of(SCALAR))),
-    "additionalProperties": either(fragments.array(SCALAR), FILLED_TEXT),
+    "properties": {
+        **dict.fromkeys(("include", "exclude"), fragments.array(table_of(SCALAR))),
+        "file": {
+            **either(fragments.array(SCALAR, 1), FILLED_TEXT),
+            "description": "A file of rows, TSV, CSV or JSON; or, as any other name, a list",
+        },
+    },
+    "additionalProperties": either(
+        fragments.array(SCALAR, 1), {"type": "string", "pattern": r"^params\.[A-Za-z_][A-Za-z0-9_]*$"}
+    ),
+    "not": {"propertyNames": {"enum": ["include", "exclude"]}},
 }
 
 UNIT_KEYS: Final = table(
@@ -163,16 +183,17 @@ UNIT_KEYS: Final = table(
         _kwargs_from_toml,
         "table",
         'Keyword arguments for `call`; `{ from = "fetch" }` is the result of the need `fetch`',
-        {"type": "object"},
+        {"type": "object", "propertyNames": {"pattern": fragments.IDENTIFIER}},
     ),
     row(
         "mode",
         values.one_of(MODES, ExecutionMode),
         _MODE_WORDS,
-        "How a Python function runs; commands always run as processes, coroutine functions on the event loop",
+        "How a Python function runs; commands always run as processes, coroutine functions on the event loop. "
+        "`custom` is the workflow's `executor`",
         words(MODES),
     ),
-    row("timeout", values.positive_duration, "duration", "How long one attempt may take", DURATION),
+    row("timeout", values.positive_duration, "duration", "How long one attempt may take", POSITIVE_DURATION),
     row("grace", values.duration, "duration", "The time between asking the unit to stop and killing it", DURATION),
     row(
         "retries",
@@ -215,7 +236,7 @@ UNIT_KEYS: Final = table(
         slots,
         "list of names or table",
         "Slots it holds while it runs: one of each pool in the list, or `{ gpu = 2 }`",
-        either(FILLED_STRINGS, table_of(integer(1, MOST_SLOTS))),
+        either({**FILLED_STRINGS, "uniqueItems": True}, table_of(integer(1, MOST_SLOTS))),
     ),
     row(
         "mutex",
@@ -229,7 +250,7 @@ UNIT_KEYS: Final = table(
         resources,
         "table",
         '`{ cpus = 4, memory = "6G" }`: its part of the run\'s budgets while it runs',
-        table_schema(RESOURCE_KEYS),
+        {**table_schema(RESOURCE_KEYS), "minProperties": 1},
     ),
     row(
         "tags",
@@ -302,13 +323,15 @@ UNIT_KEYS: Final = table(
         FILLED_TEXT,
         templates=Templates.TEXT,
     ),
-    row("stall", values.positive_duration, "duration", "Warn when it is silent and idle for so long", DURATION),
+    row(
+        "stall", values.positive_duration, "duration", "Warn when it is silent and idle for so long", POSITIVE_DURATION
+    ),
     row(
         "estimate",
         values.positive_duration,
         "duration",
         "How long it probably takes, as long as no earlier run can tell",
-        DURATION,
+        POSITIVE_DURATION,
     ),
     row(
         "idempotent",
@@ -316,6 +339,13 @@ UNIT_KEYS: Final = table(
         "boolean",
         "`false`: after a crash of qtui, ask before it is run again",
         FLAG,
+    ),
+    row(
+        "batch",
+        batch,
+        '`"auto"` or whole number',
+        "So many short calls queue for one worker process, which then never waits; `auto` follows how long they take",
+        either(words(("auto",)), integer(1, MOST_BATCHED)),
     ),
     row("description", values.text, "string", "One line for people", TEXT, templates=Templates.TEXT),
     row(
@@ -354,6 +384,7 @@ UNIT_KEYS: Final = table(
 )
 
 ACTIONS: Final = ("run", "argv", "call")
+ONLY_CALLS: Final = ("batch",)
 ONLY_COMMANDS: Final = ("stop_signal", "leftovers", "pty", "success_exit_codes")
 DEFAULT_KEYS: Final[Table] = {name: key for name, key in UNIT_KEYS.items() if name not in (*ACTIONS, "group")}
 
@@ -377,5 +408,5 @@ FUNCTION_KEYS: Final[Table] = {
 """The keys of a function in Python, where `FromUnit` is written as such."""
 COMMAND_KEYS: Final[Table] = {
     **_PYTHON,
-    **{name: key for name, key in UNIT_KEYS.items() if name not in ("call", "needs", "if", "args")},
+    **{name: key for name, key in UNIT_KEYS.items() if name not in ("call", "needs", "if", "args", *ONLY_CALLS)},
 }

@@ -13,13 +13,16 @@ import struct
 
 _HEAD = struct.Struct("<IIQ")
 _BUSY = struct.Struct("<I")
+_ENTERED = struct.Struct("<Q")
+_AT_ENTERED, _AT_HALT, _AT_REVOKED = 4608, 4616, 4624
+_MOST_REVOKED = 256
 SIZE = 8192
 """Bytes of the page: more than the longest path (4096)."""
 
 
 class LogPage:
-    """The page behind a descriptor, as either process sees it. The worker calls `point` and sets `last`, the keeper
-    sets `busy`."""
+    """The page behind a descriptor, as either process sees it. The worker calls `point` and `enter` and sets `last`, the
+    keeper sets `busy`, and qtui may `halt` the worker."""
 
     def __init__(self, fd: int) -> None:
         self._memory = mmap.mmap(fd, SIZE)
@@ -42,6 +45,37 @@ class LogPage:
         """The log's path and limit."""
         _, length, limit = _HEAD.unpack_from(self._memory)
         return os.fsdecode(self._memory[_HEAD.size : _HEAD.size + length]), limit
+
+    # Jobs that a worker has been sent are numbered from 1 on. Who looks writes first: the worker says which job it enters,
+    # then looks whether it may; qtui says that it may not, then looks whether it has. Both make system calls in between,
+    # so at least one of them sees the other.
+
+    def enter(self, job: int) -> None:
+        """The worker begins a job, unless it `may_not`."""
+        self._memory[_AT_ENTERED : _AT_ENTERED + 8] = _ENTERED.pack(job)
+
+    @property
+    def entered(self) -> int:
+        """The latest job that the worker has begun, or has found that it may not."""
+        entered: int = _ENTERED.unpack_from(self._memory, _AT_ENTERED)[0]
+        return entered
+
+    def may_not(self, job: int) -> bool:
+        """Whether a job was revoked."""
+        return self._memory[_AT_REVOKED + job % _MOST_REVOKED] != 0
+
+    def revoke(self, job: int, revoked: bool = True) -> None:
+        """A job that has not been entered is not to run."""
+        self._memory[_AT_REVOKED + job % _MOST_REVOKED] = revoked
+
+    @property
+    def halted(self) -> bool:
+        """True if the worker is to begin nothing more."""
+        return self._memory[_AT_HALT] != 0
+
+    @halted.setter
+    def halted(self, halted: bool) -> None:
+        self._memory[_AT_HALT] = halted
 
     @property
     def last(self) -> bool:

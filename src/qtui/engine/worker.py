@@ -183,7 +183,7 @@ class Worker:
         self._params: tuple[Any, ...] = ()
         self._memory_limit, self._values = 0, ""
         self._meter = Meter()
-        self._done = 0
+        self._done, self._jobs = 0, 0
         self._unchecked = 0.0
         self._state: tuple[Any, ...] = ()
         self._context: ExecutionContext | None = None
@@ -206,11 +206,21 @@ class Worker:
             if kind == "init":
                 sys.path[:], self._params, self._memory_limit, self._values = fields
             else:
+                self._jobs += 1
+                self._page.enter(self._jobs)
                 job, kept = Job(self, tuple(fields), kept), None
                 answer, kept = self._perform(job)
                 self.send(answer)
-                if self._told_to_stop:
+                if self._told_to_stop or self._page.halted:
                     return
+                if answer[-1] == "leftovers":
+                    self._wait_for_the_end()
+
+    def _wait_for_the_end(self) -> None:
+        """What is left of a unit is ended with this worker: nothing that was sent already may begin here."""
+        while self._channel.recv(_BUFFER):
+            pass
+        raise BrokenPipeError
 
     def _frames(self) -> Iterator[tuple[Any, ...]]:
         """What qtui sends, until it closes the channel."""
@@ -237,7 +247,8 @@ class Worker:
             self._context = context
             self._running = True
             try:
-                if self._told_to_stop:  # a moment ago, when nothing was there to interrupt
+                # a moment ago, when nothing was there to interrupt; or the job was taken back while it waited here
+                if self._told_to_stop or self._page.halted or self._page.may_not(self._jobs):
                     raise Canceled("asked to stop")
                 value = self._call(job, context)
                 file = f"{self._values}{job.number}.{job.attempt}"

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections import deque
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from qtui.core.model import Call, ExecutionMode, FromUnit, Outcome, QuantumUnit, UnitError, UnitState
 from qtui.engine import packing
 from qtui.engine.addedunits import with_additions
+from qtui.engine.context import ExecutionContext
 from qtui.engine.failure import describe_exception
 from qtui.engine.logpage import LogPage
 from qtui.engine.probe import total_memory, usable_cores
@@ -49,6 +50,8 @@ class ProcessLane(SlotLane):
         super().__init__(ExecutionMode.PROCESS)
         self.idle: list[_Slot] = []
         """Slots without an attempt; their workers may still be starting."""
+        self.shared: set[_Slot] = set()
+        """Slots for which units of batches may queue."""
         self._functions: dict[int, tuple[Any, packing.Packed]] = {}
         self._init: bytes = b""
         self.file_numbers = count(1)
@@ -57,19 +60,28 @@ class ProcessLane(SlotLane):
         self.cwd = os.getcwd()  # noqa: PTH109
 
     def begin(self, attempt: Attempt) -> None:
-        """Send the unit to a worker that is idle, or to a new one."""
+        """Send the unit to a worker that is idle, to one that others of its batch queue for, or to a new one."""
         begun = False
         while not begun:
-            slot = attempt.kept = self.idle.pop() if self.idle else _Slot(self)
+            slot = attempt.kept = self._slot_for(attempt.start.batch)
             begun = slot.take(attempt)
+
+    def _slot_for(self, batch: int) -> _Slot:
+        if self.idle:
+            return self.idle.pop()
+        if batch > 1:
+            least = min(self.shared, key=_Slot.queued, default=None)
+            if least is not None and least.queued() < batch:
+                return least
+        return _Slot(self)
 
     def interrupt(self, attempt: Attempt) -> None:
         """TERM to the worker and everything below it."""
-        attempt.kept.stop(kill=False)
+        attempt.kept.stop(attempt, kill=False)
 
     def kill(self, attempt: Attempt) -> None:
         """Kill the worker and everything below it."""
-        attempt.kept.stop(kill=True)
+        attempt.kept.stop(attempt, kill=True)
 
     def release(self) -> None:
         """Let every worker go that has nothing to do, also those that are still starting."""
@@ -78,6 +90,7 @@ class ProcessLane(SlotLane):
 
     def forget(self, slot: _Slot) -> None:
         """A slot is of no more use."""
+        self.shared.discard(slot)
         if slot in self.idle:
             self.idle.remove(slot)
 
@@ -103,8 +116,21 @@ class ProcessLane(SlotLane):
         return key, self._functions[key][1]
 
 
+@dataclass(slots=True)
+class _Job:
+    """An attempt on its way through a slot. Jobs are numbered as they are sent, 0 before that; a `revoked` one has been
+    reported, and its answer is waited for."""
+
+    attempt: Attempt
+    context: ExecutionContext
+    data: bytes
+    number: int = 0
+    revoked: bool = False
+    began: bool = False
+
+
 class _Slot:
-    """A keeper, its worker, and the attempt that runs there."""
+    """A keeper, its worker, and the attempts that run there, one after another."""
 
     def __init__(self, lane: ProcessLane) -> None:
         self._lane = lane
@@ -128,9 +154,10 @@ class _Slot:
         self._gone = False
         self._pid = 0
         self._fault = ""
-        self._attempt: Attempt | None = None
-        self._sent = False
-        self._doomed = False
+        self._jobs: deque[_Job] = deque()  # the first of them runs
+        self._sent = 0
+        self._doomed = False  # a stop was sent: nothing more runs here
+        self._worn = False  # no more jobs, but for those that are here
         self._answer: tuple[Outcome, Any] | None = None
         self._known: set[int] = set()
         self._stays: packing.Packed | None = None
@@ -139,36 +166,70 @@ class _Slot:
         self._keeper.run([sys.executable, "-P", "-c", _BOOT, _SOURCES], {}, lane.cwd, worker=True)
         self._send(init)
 
-    # -- an attempt --------------------------------------------------------------------------------------
+    # -- attempts ----------------------------------------------------------------------------------------
+
+    def queued(self) -> int:
+        """How many attempts are here, with the one that runs."""
+        return len(self._jobs)
 
     def take(self, attempt: Attempt) -> bool:
-        """Run the attempt as soon as the worker is ready; False if that has died since its last unit.
+        """Run the attempt as soon as the worker is free; False if that has died since its last unit.
 
         Raises what keeps the attempt from being sent.
         """
-        self._context = self._lane.host.open_context(attempt)
-        if not self._pid:  # what a worker has to say about its own start belongs to its first unit
-            self._page.point(self._context.log_writer.path, attempt.unit.log_max)
+        context = self._lane.host.open_context(attempt)
+        if not self._pid and not self._jobs:  # what a worker has to say about its own start belongs to its first unit
+            self._page.point(context.log_writer.path, attempt.unit.log_max)
         try:
-            self._job = self._make_job(attempt)
+            data = self._make_job(attempt, context)
         except Exception:
-            self._context.log_writer.close()
-            self._lane.idle.append(self)
+            context.log_writer.close()
+            if not self._jobs:
+                self._lane.idle.append(self)
             raise
-        self._attempt, self._sent, self._answer = attempt, False, None
+        job = _Job(attempt, context, data)
+        self._jobs.append(job)
         attempt.keeper = self._keeper
-        if self._pid and not self._begin():
-            self._attempt = None  # what the keeper is about to tell is none of its business
-            self._context.log_writer.close()
+        if attempt.start.batch > 1 and not self._worn:
+            self._lane.shared.add(self)
+        if self._pid and not self._send_job(job) and len(self._jobs) == 1:
+            self._jobs.clear()  # what the keeper is about to tell is none of its business
+            context.log_writer.close()
             return False
+        if job.number:
+            self._begin_first()
         return True
 
-    def stop(self, *, kill: bool) -> None:
-        """Stop the attempt; this worker never runs another."""
-        if not self._sent and not kill:  # the worker is still starting, and stays of use
+    def stop(self, attempt: Attempt, *, kill: bool) -> None:
+        """Stop an attempt; if it runs, this worker never runs another."""
+        job = next(job for job in self._jobs if job.attempt is attempt)
+        if not job.number and not kill and len(self._jobs) == 1:  # the worker is still starting, and stays of use
+            self._jobs.clear()
+            self._known.clear()
+            self._lane.shared.discard(self)
             self._lane.idle.append(self)
-            self._report(Outcome(canceled=True), None)
-            return
+            self._report(job, Outcome(canceled=True), None)
+        elif job is self._jobs[0] or not self._revoke(job):
+            self._stop_running(job, kill=kill)
+
+    def _revoke(self, job: _Job) -> bool:
+        """Take back a job that waits; False if the worker has entered it."""
+        if job.number:
+            self._page.revoke(job.number)
+            os.sched_yield()  # see LogPage
+            if self._page.entered >= job.number:
+                return False
+        job.revoked = True  # others may count on the function that it brings along, so it is sent all the same
+        self._report(job, Outcome(canceled=True), None)
+        return True
+
+    def _stop_running(self, job: _Job, *, kill: bool) -> None:
+        self._worn = True
+        self._lane.shared.discard(self)
+        self._page.halted = True  # what waits behind it does not begin here
+        os.sched_yield()
+        if job.number and self._page.entered > job.number:
+            return  # it is over, as its answer will tell; who has its place is not to suffer
         self._doomed = True
         if kill:
             self._keeper.kill()
@@ -181,26 +242,28 @@ class _Slot:
         self._close_channel()
         self._lane.let_go(self._keeper)
 
-    def _begin(self) -> bool:
-        """Send the job; False if the worker is gone."""
-        attempt = self._attempt
-        assert attempt is not None
-        self._sent = True
-        self._known.add(self._function)
+    def _send_job(self, job: _Job) -> bool:
+        """Send a job; False if the worker is gone."""
+        self._sent = job.number = self._sent + 1
+        self._page.revoke(job.number, job.revoked)
         self._stays = None  # for this job only
-        self._send(self._job)
-        self._job = b""
-        if self._gone:
-            return False
-        self._lane.host.began(attempt.start, self._pid)  # while the worker is at it already
-        return True
+        self._send(job.data)
+        job.data = b""
+        return not self._gone
 
-    def _make_job(self, attempt: Attempt) -> bytes:
+    def _begin_first(self) -> None:
+        """Report that the first job runs, while the worker is at it already."""
+        job = self._jobs[0]
+        if job.number and not job.began and not job.revoked:
+            job.began = True
+            self._lane.host.began(job.attempt.start, self._pid)
+
+    def _make_job(self, attempt: Attempt, context: ExecutionContext) -> bytes:
         unit, number, tried = attempt.unit, attempt.start.unit, attempt.start.attempt
         action, host = attempt.unit.action, self._lane.host
         assert isinstance(action, Call)
         try:
-            self._function, function = self._lane.function(action)
+            key, function = self._lane.function(action)
         except Exception as error:
             raise cannot_send("the function", error) from error
         head: packing.Packed | None = None
@@ -211,13 +274,14 @@ class _Slot:
                 head = packing.pack((definition_of(unit), dict(unit.args)), lambda: host.value_path(name))
             except Exception as error:
                 raise cannot_send(culprit(unit), error) from error
-        return frame(
+        known = key in self._known
+        message = frame(
             (
                 "job",
                 number,
                 tried,
-                self._function,
-                None if self._function in self._known else tuple(function),
+                key,
+                None if known else tuple(function),
                 action.wants_context,
                 None if head is None else tuple(head),
                 [tuple(need) for need in host.plan.declared[number]] if sees else (),
@@ -225,11 +289,13 @@ class _Slot:
                 [self._need(added) for added in host.added_to(number)] if action.wants_context else (),
                 {**host.variables_of(number), "QTUI_ATTEMPT": str(tried)},
                 unit.cwd,
-                self._context.log_writer.path,
+                context.log_writer.path,
                 unit.log_max,
-                self._context.deadline,
+                context.deadline,
             )
         )
+        self._known.add(key)
+        return message
 
     def _need(self, number: int) -> tuple[Any, ...]:
         host = self._lane.host
@@ -279,13 +345,15 @@ class _Slot:
         match message:
             case ("ready", pid):
                 self._pid = pid
-                if self._attempt is not None:
-                    self._begin()  # if it has died at once, that is the end of this attempt: another may do the same
+                for job in self._jobs:  # if it has died at once, that is the end of the first: another may do the same
+                    self._send_job(job)
+                if self._jobs:
+                    self._begin_first()
             case ("progress", *progress):
                 self._lane.host.report_progress(*progress)
             case ("value", fields, stays, added, usage, metrics, worn):
                 packed = packing.Packed(*fields)
-                self._stays = packed if stays else None
+                self._stays = packed if stays and len(self._jobs) == 1 else None
                 outcome = with_additions(_outcome(usage, metrics), added)
                 self._on_answer(outcome, packed, worn)
             case ("error", error, usage, metrics, worn):
@@ -294,22 +362,49 @@ class _Slot:
                 self._on_answer(_outcome(usage, metrics)._replace(canceled=True), None, worn)
 
     def _on_answer(self, outcome: Outcome, value: packing.Packed | None, worn: str) -> None:
-        attempt = self._attempt
-        if attempt is None:
+        if not self._jobs:
             return
+        job = self._jobs[0]
         if self._doomed or worn == "leftovers":
             self._answer = (outcome, value)  # reported when nothing is left of the unit
             self._close_channel()
             if not self._doomed:
+                attempt = job.attempt
                 self._lane.host.warn(attempt.start.unit, "left processes or threads behind, ended now with its worker")
                 grace = attempt.unit.grace if attempt.unit.grace is not None else self._lane.host.options.grace
                 self._keeper.finish(min(grace, 1.0))
-        elif worn or self._lane.closing:
+            return
+        self._jobs.popleft()
+        if worn:
+            self._worn = True
+            self._lane.shared.discard(self)
+        if self._page.halted and not (self._jobs and self._page.entered >= self._jobs[0].number > 0):
+            self._retire()
+        elif self._jobs:  # the next one runs, unless it has seen that it may not
+            self._begin_first()
+        elif self._worn or self._lane.closing:
             self.let_go()
-            self._report(outcome, value)
         else:
+            self._lane.shared.discard(self)
             self._lane.idle.append(self)  # first in line for the start that the report may bring
-            self._report(outcome, value)
+        if job.revoked:
+            return
+        if outcome.canceled and not job.attempt.interrupted:  # halted for another, it did not begin
+            job.context.log_writer.close()
+            self._lane.begin_again(job.attempt)
+        else:
+            self._report(job, outcome, value)
+
+    def _retire(self) -> None:
+        """Let the worker go, and those who wait for it begin elsewhere."""
+        jobs, self._jobs = [job for job in self._jobs if not job.revoked], deque()
+        self.let_go()
+        for job in jobs:
+            job.context.log_writer.close()
+            if job.attempt.interrupted:
+                self._lane.finished(job.attempt, Outcome(canceled=True))
+            else:
+                self._lane.begin_again(job.attempt)
 
     def _send(self, data: bytes) -> None:
         self._unsent.append(memoryview(data))
@@ -354,9 +449,9 @@ class _Slot:
             match report:
                 case ("failed", number, _):
                     self._on_end(UnitError("lost", f"its process could not be started: {os.strerror(number)}"))
-                case ("log", number) if self._attempt is not None:
+                case ("log", number) if self._jobs:
                     text = f"its output is lost from here on, {os.strerror(number)}"
-                    self._lane.host.warn(self._attempt.start.unit, text)
+                    self._lane.host.warn(self._jobs[0].attempt.start.unit, text)
                 case ("ended", code, *_):
                     if self._channel.fileno() >= 0:
                         self._read()  # it may have answered before it died
@@ -365,26 +460,25 @@ class _Slot:
 
     def _on_end(self, error: UnitError | None) -> None:
         """Nothing is left of the worker (or of the keeper itself, without `error`)."""
-        attempt = self._attempt
-        self.let_go()
-        if attempt is None:
+        job = self._jobs.popleft() if self._jobs else None
+        self._retire()
+        if job is None or job.revoked:
             return
+        attempt = job.attempt
         seconds = time.monotonic() - (attempt.begun_at or time.monotonic())
         if self._answer is not None:
-            self._report(*self._answer)
+            self._report(job, *self._answer)
         elif self._doomed:
-            self._report(Outcome(None, True, False, seconds), None)
+            self._report(job, Outcome(None, True, False, seconds), None)
         else:
             if self._fault:
                 error = UnitError("lost", self._fault)
             error = error or keeper_lost(attempt.unit.id, self._lane.host.run)
-            self._report(Outcome(error, False, False, seconds), None)
+            self._report(job, Outcome(error, False, False, seconds), None)
 
-    def _report(self, outcome: Outcome, value: packing.Packed | None) -> None:
-        attempt, self._attempt = self._attempt, None
-        assert attempt is not None
-        self._context.log_writer.close()
-        self._lane.finished(attempt, outcome, value)
+    def _report(self, job: _Job, outcome: Outcome, value: packing.Packed | None) -> None:
+        job.context.log_writer.close()
+        self._lane.finished(job.attempt, outcome, value)
 
 
 def _outcome(usage: tuple[float, float, int], metrics: dict[str, Any]) -> Outcome:

@@ -116,6 +116,12 @@ class SlotLane:
                 return
             outcome, value = failure, None
 
+    def begin_again(self, attempt: Attempt) -> None:
+        """Begin an attempt that has not run where it was to."""
+        outcome = Outcome(canceled=True) if self._closing else self._try_to_begin(attempt)
+        if outcome is not None:
+            self.finished(attempt, outcome)
+
     def watch(self, keeper: Keeper, on_report: Callable[[], None]) -> None:
         """Call `on_report` whenever the keeper has something to say."""
         self.selector.register(keeper.channel, selectors.EVENT_READ, on_report)
