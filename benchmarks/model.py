@@ -65,7 +65,8 @@ class Row:
 class Group:
     """Contenders that do the same work of `size`, `quick` being the size of warm-up and smoke runs.
 
-    Figures are divided among `items` of the work; None means that there are as many as its size says.
+    Figures are divided among `items` of the work; None means that there are as many as its size says. Ratios are shown
+    with `digits` decimals.
     """
 
     key: str
@@ -77,6 +78,7 @@ class Group:
     cases: Mapping[str, Case]
     rows: tuple[Row, ...]
     items: int | None = None
+    digits: int = 2
 
     def items_of(self, size: int) -> int:
         """How many items work of that size has."""

@@ -77,7 +77,8 @@ def _line(group: Group, row: Row, results: Results, plan: Plan) -> str:
     scale = unit.factor / (group.items_of(group.quick if plan.quick else group.size) if unit.divided else 1)
     middle, low, high = (figure * scale for figure in (statistics.median(figures), min(figures), max(figures)))
     ratio = _ratio(group, row, results)
-    ratios = f"{_times(ratio):>7} {_times(_ratio(group, row, results, min)):>7} {_times(row.goal):>7}"
+    shown_ratios = (ratio, _ratio(group, row, results, min), row.goal)
+    ratios = " ".join(f"{_times(each, group.digits):>7}" for each in shown_ratios)
     n = f"{len(figures)} x {round(statistics.median(series.rounds))}"
     # a smoke run's work is too small for its figures to say anything about a goal
     judged = "" if plan.quick else verdict(ratio, row.goal)
@@ -90,8 +91,8 @@ def _note(row: Row, series: Series) -> str:
     return f" ({row.note} in {statistics.median(figures):g} steps)" if figures else ""
 
 
-def _times(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.2f}x"
+def _times(ratio: float | None, digits: int) -> str:
+    return "" if ratio is None else f"{ratio:.{digits}f}x"
 
 
 def _ratio(

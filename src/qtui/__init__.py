@@ -9,18 +9,30 @@ TYPE_CHECKING = False  # importing typing would take a third of the start of the
 if TYPE_CHECKING:
     from typing import Any
 
-    from qtui.core.errors import Canceled, InvalidWorkflow, NoResult, QtuiError, WorkflowFailed
+    from qtui.core.errors import Canceled, CircularDependencyError, InvalidWorkflow, NoResult, QtuiError, WorkflowFailed
     from qtui.core.model import ExecutionMode, FromUnit, QuantumUnit, RetryPolicy, UnitState
     from qtui.core.plan import ExecutionPlan
-    from qtui.engine.bus import EventBus
+    from qtui.core.projector import StateProjector
+    from qtui.engine.bus import Event, EventBus, EventType
     from qtui.engine.context import ExecutionContext
     from qtui.manager import WorkflowManager
+    from qtui.partitioner import QuantumPartitioner
+    from qtui.quantumplan import (
+        QuantumTask,
+        execute_quantum_plan,
+        select_execution_strategy,
+        select_optimal_workers,
+        visualize_execution_plan,
+    )
     from qtui.services import Services, open_services
     from qtui.workflow import Workflow
 
 _HOMES = {
     "Canceled": "qtui.core.errors",
+    "CircularDependencyError": "qtui.core.errors",
+    "Event": "qtui.engine.bus",
     "EventBus": "qtui.engine.bus",
+    "EventType": "qtui.engine.bus",
     "ExecutionContext": "qtui.engine.context",
     "ExecutionMode": "qtui.core.model",
     "ExecutionPlan": "qtui.core.plan",
@@ -28,19 +40,29 @@ _HOMES = {
     "InvalidWorkflow": "qtui.core.errors",
     "NoResult": "qtui.core.errors",
     "QtuiError": "qtui.core.errors",
+    "QuantumPartitioner": "qtui.partitioner",
+    "QuantumTask": "qtui.quantumplan",
     "QuantumUnit": "qtui.core.model",
     "RetryPolicy": "qtui.core.model",
     "Services": "qtui.services",
+    "StateProjector": "qtui.core.projector",
     "UnitState": "qtui.core.model",
     "Workflow": "qtui.workflow",
     "WorkflowFailed": "qtui.core.errors",
     "WorkflowManager": "qtui.manager",
+    "execute_quantum_plan": "qtui.quantumplan",
     "open_services": "qtui.services",
+    "select_execution_strategy": "qtui.quantumplan",
+    "select_optimal_workers": "qtui.quantumplan",
+    "visualize_execution_plan": "qtui.quantumplan",
 }
 
 __all__ = [
     "Canceled",
+    "CircularDependencyError",
+    "Event",
     "EventBus",
+    "EventType",
     "ExecutionContext",
     "ExecutionMode",
     "ExecutionPlan",
@@ -48,14 +70,21 @@ __all__ = [
     "InvalidWorkflow",
     "NoResult",
     "QtuiError",
+    "QuantumPartitioner",
+    "QuantumTask",
     "QuantumUnit",
     "RetryPolicy",
     "Services",
+    "StateProjector",
     "UnitState",
     "Workflow",
     "WorkflowFailed",
     "WorkflowManager",
+    "execute_quantum_plan",
     "open_services",
+    "select_execution_strategy",
+    "select_optimal_workers",
+    "visualize_execution_plan",
 ]
 
 

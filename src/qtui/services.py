@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from qtui.core.projector import StateProjector
 from qtui.engine.bus import EventBus
 from qtui.manager import WorkflowManager
 
@@ -17,6 +18,7 @@ class Services:
     """One instance of each part that front ends and libraries share."""
 
     bus: EventBus
+    state_projector: StateProjector
     manager: WorkflowManager
 
 
@@ -27,9 +29,10 @@ def open_services(state_dir: Path | None = None) -> Iterator[Services]:
     Without `state_dir` no file is written.
     """
     bus = EventBus()
-    manager = WorkflowManager(bus=bus, state_dir=state_dir)
+    state_projector = StateProjector({"tasks": {}, "workflows": {}})
+    manager = WorkflowManager(bus=bus, state_dir=state_dir, state_projector=state_projector)
     try:
-        yield Services(bus=bus, manager=manager)
+        yield Services(bus=bus, state_projector=state_projector, manager=manager)
     finally:
         manager.close()
 

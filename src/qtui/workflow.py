@@ -327,7 +327,7 @@ class Workflow:
     def _variables(self, params: Mapping[str, Any], over: Mapping[str, str], report: Report) -> dict[str, str]:
         """The variables of all units: those of `env_file`, and `env` over them."""
         locate = _at(self._source)
-        env, problems = read_env_files(self._settings.get("env_file", ()), self._directory)
+        env, problems = read_env_files(self._settings.get("env_file", ()), self._directory, locate)
         report.extend(problems)
         try:
             env |= fill(self._env, {"params": params, "env": {**os.environ, **env, **over}}, keep_type=False)

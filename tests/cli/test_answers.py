@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 from terminal import GENEROUS
 
-from qtui.cli import plain
+from qtui.cli import json_lines, plain
 from qtui.core.session import RunSession
 from qtui.core.stimuli import ApproveRequested, ReleaseRequested
 from qtui.services import open_services
@@ -166,8 +167,53 @@ def test_without_a_terminal_the_line_says_how_to_answer_beforehand(workflow, tmp
     rest = process.communicate(timeout=GENEROUS)[0]
 
     assert "needs your yes: Publish now?" in lines[-2]
+    assert lines[-1] == "    nobody can be asked here: ctrl+c ends the run; --yes=publish says yes beforehand\n"
     assert process.returncode == 130, rest
     assert not (tmp_path / "published").exists()
+
+
+@pytest.mark.parametrize(
+    ("toml", "told"),
+    [
+        (CONFIRM, "publish: Publish now? nobody can be asked here: ctrl+c ends the run; --yes=publish says yes"),
+        (
+            BRAKE,
+            'the run is held after 1 failure in a row. Go on? nobody can be asked here: ctrl+c ends the run; then = "',
+        ),
+    ],
+)
+def test_json_tells_standard_error_that_a_person_is_waited_for(workflow, tmp_path, toml: str, told: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qtui", "run", str(workflow(toml)), "--ui", "json"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    line = process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    out, more = process.communicate(timeout=GENEROUS)
+
+    assert line.startswith(f"qtui: {told}")
+    assert more == "", "it is told once, not at every look"
+    assert all(json.loads(each)["seq"] for each in out.splitlines()), "standard output has events alone"
+
+
+def test_json_repeats_what_it_waits_for(workflow, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(json_lines, "REMIND", 0.0)
+    with open_services() as services:
+        session = services.manager.start(services.manager.load(str(workflow(CONFIRM))))
+        writer = threading.Thread(target=json_lines.JsonLines(session, io.StringIO()).follow)
+        writer.start()
+        told, deadline = "", time.monotonic() + GENEROUS
+        while told.count("publish: Publish now?") < 2:
+            assert time.monotonic() < deadline, told
+            told += capsys.readouterr().err
+        session.request(ApproveRequested((0,)))
+        assert session.wait(GENEROUS) is not None
+        session.close()
+        writer.join()
 
 
 @contextmanager
@@ -194,7 +240,7 @@ def wait_until(out: io.StringIO, text: str) -> None:
 def test_a_run_that_only_waits_says_so_now_and_then(workflow, monkeypatch) -> None:
     monkeypatch.setattr(plain, "HEARTBEAT", 0.1)
     with followed(workflow(CONFIRM)) as (session, out):
-        wait_until(out, "still waiting for your yes: publish")
+        wait_until(out, "still waiting for your yes: publish; nobody can be asked here: ctrl+c ends the run\n")
         session.request(ApproveRequested((0,)))
 
     assert "yes   publish  approved by you" in out.getvalue()
@@ -204,7 +250,27 @@ def test_a_brake_is_told_and_repeated(workflow, monkeypatch) -> None:
     monkeypatch.setattr(plain, "HEARTBEAT", 0.1)
     with followed(workflow(BRAKE)) as (session, out):
         wait_until(out, "brake the run: starts nothing new, 1 failure in a row")
-        wait_until(out, "still held: the run, 1 failure in a row")
+        wait_until(out, "    nobody can be asked here: ctrl+c ends the run; then = ")
+        wait_until(out, "still held: the run, 1 failure in a row; nobody can be asked here: ctrl+c ends the run\n")
         session.request(ReleaseRequested())
 
     assert "brake the run: starts again, released by you" in out.getvalue()
+
+
+def test_a_brake_that_lets_one_unit_try_needs_nobody(workflow, monkeypatch) -> None:
+    monkeypatch.setattr(plain, "HEARTBEAT", 0.1)
+    toml = BRAKE.replace("max_failures = 1", 'max_failures = { count = 1, probe = "10m" }')
+    with followed(workflow(toml)) as (session, out):
+        wait_until(out, "still held: the run, 1 failure in a row\n")
+        session.request(ReleaseRequested())
+
+    assert "nobody can be asked" not in out.getvalue()
+
+
+def test_who_can_be_asked_is_not_told_how_to_do_without(terminal, workflow) -> None:
+    screen = terminal(workflow(CONFIRM), "--ui", "plain")
+    screen.wait_for("Answer y or n")
+    screen.press("y\r")
+
+    assert screen.exit_code() == 0
+    assert b"nobody can be asked" not in screen.raw

@@ -69,6 +69,7 @@ def test_nothing_selected_has_an_exit_code_of_its_own(qtui, workflow) -> None:
         (["-f", "biuld"], 'did you mean "build"?'),
         (["--yes=biuld"], 'did you mean "build"?'),
         (["-t", "slwo"], "slwo"),
+        (["-e", "A=x", "-e", "A=y"], "-e A is given twice"),
         (["-e", "novalue"], '-e "novalue" is not NAME=VALUE'),
         (["--env-file", "missing.env"], "missing.env"),
     ],

@@ -23,6 +23,7 @@ argv = ["curl", "--user", "a b", "https://example.org/${{ params.day }}"]
 needs = ["fetch"]
 run = ["first", "second"]
 pools = { gpu = 2 }
+resources = { cpus = 1.5, memory = "0.5G" }
 if = "params.day == 'monday'"
 [units.call]
 call = "steps:work"
@@ -48,8 +49,9 @@ def test_a_dry_run_tells_what_each_unit_would_do_and_when(qtui, workflow) -> Non
 
     assert result.returncode == 0
     assert [re.split(r"\s{2,}", line.strip()) for line in result.stdout.splitlines()[1:]] == [
+        ["level", "lane", "unit", "action"],
         ["1", "command", "fetch", "curl --user 'a b' https://example.org/monday"],
-        ["2", "command", "train", "first && second", "[if params.day == 'monday'; pool gpu x2]"],
+        ["2", "command", "train", "first && second", "[if params.day == 'monday'; pool gpu x2; cpus 1.5; memory 512M]"],
         ["2", "thread", "call", "steps:work(rows=3, raw=fetch)", "[pool db]"],
         ["3", "thread", "done", "(milestone)"],
         ["4", "command", "publish", "rsync", "[asks: Publish monday?]"],
@@ -93,8 +95,33 @@ priority = -1
 """
     result = qtui("run", "-n", workflow(toml), "-j", "1")
 
-    names = [line.split()[2] for line in result.stdout.splitlines()[1:]]
+    names = [line.split()[2] for line in result.stdout.splitlines()[2:]]
     assert names == ["high", "chain", "low", "after", "a[i=1]", "b[i=1]", "a[i=2]", "b[i=2]"]
+
+
+def test_check_says_how_large_and_how_wide_a_workflow_is(qtui, workflow) -> None:
+    toml = "[workflow]\nworkers = 3\n[units.a]\nmatrix = { i = [1, 2, 3, 4, 5] }\n[units.b]\nneeds = ['a']"
+    assert (
+        qtui("check", workflow(toml)).stdout
+        == "flow: ok, 6 units, 5 needs, 2 levels, the widest of 5 units; 3 workers\n"
+    )
+    toml = "[workflow]\nworkers = 1\n[units.a]"
+    assert (
+        qtui("check", workflow(toml)).stdout == "flow: ok, 1 unit, 0 needs, 1 level, the widest of 1 unit; 1 worker\n"
+    )
+
+
+def test_check_does_not_tell_secrets(qtui, workflow) -> None:
+    toml = (
+        '[secrets]\nnames = ["TOKEN"]\n[units.a]\ncall = "steps:f"\n[units.b]\nrun = "x"\ntimeout = "${{ env.TOKEN }}"'
+    )
+    path = workflow(toml, steps="import os\nraise RuntimeError(os.environ['TOKEN'])\n")
+
+    for command in (["check"], ["graph"], ["run", "-n"], ["run", "--ui", "plain"]):
+        result = qtui(*command, path, TOKEN="s3cr3t")
+        assert result.returncode == 2
+        assert result.stderr.count("***") == 2
+        assert "s3cr3t" not in result.stdout + result.stderr
 
 
 def test_secrets_are_masked_in_everything_that_is_printed(qtui, workflow) -> None:
@@ -103,8 +130,11 @@ def test_secrets_are_masked_in_everything_that_is_printed(qtui, workflow) -> Non
 names = ["TOKEN", "OTHER"]
 [env]
 OTHER = "quo'te\\\\and two\\nlines of it"
+[params]
+given = ["x", "${{ env.TOKEN }}"]
 [units.a]
 run = "curl -H ${{ env.TOKEN }}; echo ${{ env.OTHER }}"
+description = "shows ${{ env.TOKEN }}"
 [units.b]
 call = "steps:f"
 args = { token = "${{ env.TOKEN }}", other = "${{ env.OTHER }}" }
@@ -126,7 +156,25 @@ def test_control_characters_do_not_reach_the_terminal(qtui, workflow) -> None:
     result = qtui("run", "-n", workflow(toml))
 
     assert not set(result.stdout) & set("\x1b\x07")
-    assert len(result.stdout.splitlines()) == 2, "a line each"
+    assert len(result.stdout.splitlines()) == 3, "a line each"
+
+
+def test_of_a_text_of_several_lines_the_first_is_shown(qtui, workflow) -> None:
+    toml = """
+[units.script]
+run = '''
+set -e
+
+make all
+make test
+'''
+[units.two]
+run = ["one", "two\\nthree\\n"]
+"""
+    lines = qtui("run", "-n", workflow(toml)).stdout.splitlines()
+
+    assert lines[2].endswith("  set -e …(+2 lines)")
+    assert lines[3].endswith("  one && two …(+1 line)")
 
 
 def test_long_commands_are_cut_on_a_terminal_only(qtui, workflow, terminal) -> None:

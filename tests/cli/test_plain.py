@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import pytest
+from terminal import GENEROUS
 
 
 def test_an_allowed_failure_is_told_and_counted_as_such(qtui, workflow) -> None:
@@ -20,7 +25,7 @@ def test_a_unit_that_is_skipped_by_its_condition_says_so(qtui, workflow) -> None
     toml = '[params]\nfull = false\n[units.a]\nrun = "true"\nif = "params.full"\n[units.b]\nrun = "true"\n'
     result = qtui(workflow(toml))
 
-    assert "skip  a  not if params.full" in result.stdout
+    assert "skip  a  its condition does not hold: params.full" in result.stdout
     assert result.stdout.splitlines()[-1].endswith("(1 completed, 1 skipped)")
 
 
@@ -43,3 +48,80 @@ def test_the_bell_rings_at_the_end_if_it_is_to(terminal, workflow, notify: str, 
 
 def test_the_bell_is_for_terminals_only(qtui, workflow) -> None:
     assert "\a" not in qtui(workflow('[notify]\nbell = "always"\n[units.a]\nrun = "true"\n')).stdout
+
+
+SIGNALED = """
+[workflow]
+grace = 30
+[units.work]
+run = "trap 'echo asked' TERM; echo begun; while ! test -e end; do sleep 0.05; done"
+[units.clean-up]
+needs = ["work"]
+when = "always"
+run = "true"
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "again"), [(signal.SIGINT, "ctrl+c again kills it"), (signal.SIGTERM, "a second signal kills it")]
+)
+def test_a_signal_is_told_with_what_it_means(workflow, tmp_path, number: signal.Signals, again: str) -> None:
+    path = workflow(SIGNALED)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qtui", "run", str(path)], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    read = iter(process.stdout.readline, "")
+    assert any("start work" in line for line in read)
+    process.send_signal(number)
+    told = next(line for line in read if "stopping: " in line)
+    (tmp_path / "end").touch()
+    rest = process.communicate(timeout=GENEROUS)[0]
+
+    assert told.endswith(
+        f"stopping: interrupted; 1 unit asked to stop, {again}; "
+        'not run after a signal: 1 unit with when = "always" or "failure"\n'
+    )
+    assert "cut   work  was cut by the signal; run it again to finish it" in rest
+    assert "start clean-up" not in rest
+
+
+def test_a_brake_that_stops_the_run_says_what_still_goes_on(qtui, workflow) -> None:
+    toml = """
+        [workflow]
+        workers = 2
+        max_failures = { count = 1, then = "stop" }
+        [units.bad]
+        run = "while ! test -e begun; do sleep 0.02; done; exit 6"
+        [units.long]
+        run = "touch begun; sleep 0.5"
+        [units.later]
+        needs = ["long"]
+        run = "true"
+        """
+    result = qtui(workflow(toml))
+
+    assert "the run: stopped for good, 1 failure in a row; what has a worker goes on: 1 unit\n" in result.stdout
+    assert "ok    long" in result.stdout
+    assert "CANC  later  stopped: 1 failure in a row" in result.stdout
+    assert result.returncode == 1
+
+
+def test_failures_of_commands_count_as_one_kind_by_their_last_line(qtui, workflow) -> None:
+    toml = """
+        [workflow]
+        workers = 1
+        max_failures = { count = 2, same = true, then = "stop" }
+        [units.a]
+        run = "echo disk full >&2; exit 6"
+        [units.b]
+        run = "echo cannot reach host 1 >&2; exit 6"
+        [units.c]
+        run = "echo cannot reach host 22 >&2; exit 6"
+        [units.d]
+        run = "touch started"
+        """
+    result = qtui(workflow(toml))
+
+    kind = '2 failures in a row of one kind ("exit 6: cannot reach host #")'
+    assert f"the run: stopped for good, {kind}\n" in result.stdout
+    assert f"CANC  d  stopped: {kind}" in result.stdout

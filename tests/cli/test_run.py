@@ -171,7 +171,7 @@ def test_a_dry_run_runs_nothing(qtui, workflow, tmp_path) -> None:
     result = qtui("run", "-n", workflow(toml))
 
     assert result.returncode == 0
-    assert [line.split()[2:] for line in result.stdout.splitlines()[1:]] == [
+    assert [line.split()[2:] for line in result.stdout.splitlines()[2:]] == [
         ["a", "touch", "here"],
         ["b", "touch", "there"],
     ]

@@ -382,7 +382,7 @@ class Checker(Watch):
         require(self.rules.met(view, number), f"{event} before its needs have ended")
         if event.cause.endswith("no longer adds it"):
             require(number in view.plan.dropped, f"{event} though it is added")
-        elif event.cause.startswith("not if "):
+        elif event.cause.startswith("its condition does not hold: "):
             require(not self.rules.holds(view, number), f"{event} though its condition is true")
         else:
             for_failures = self.plan.table[number].when == "failure"

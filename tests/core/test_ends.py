@@ -186,7 +186,7 @@ def test_a_unit_whose_condition_is_false_is_skipped_and_so_are_its_dependents() 
     run = Run(unit("a"), on("units.a.fallback", "a"), unit("c", "b"))
     run.succeed("a")
     assert run.states() == {"a": "completed", "b": "skipped", "c": "skipped"}
-    assert run.unit("b").cause == "not if units.a.fallback"
+    assert run.unit("b").cause == "its condition does not hold: units.a.fallback"
     assert run.end == ("completed", 0)
 
 
@@ -422,7 +422,7 @@ def test_a_miss_lets_the_unit_run_and_is_told() -> None:
 def test_a_question_is_asked_only_after_a_miss() -> None:
     run = Run(unit("a", cache=CachePolicy(), confirm="Publish?"))
     assert run.said(ConfirmRequested) == []
-    run.send(CacheChecked(0, 1, False, "never run before"))
+    run.send(CacheChecked(0, 1, False, "never completed before"))
     assert len(run.said(ConfirmRequested)) == 1
 
 

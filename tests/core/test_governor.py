@@ -95,6 +95,27 @@ def test_waiting_units_that_take_long_are_tried_with_more_workers_only_once_they
     assert governed.room.lanes[THREAD].target > 8
 
 
+def test_a_number_that_makes_everything_worse_is_given_up_before_all_its_units_have_ended() -> None:
+    lane = LaneOfUnits(waits=1.0, server=saturated_by(4, penalty=1.0))
+    governed = Governed(MachineRoom(thread=lane), max_workers=64)
+    governed.room.set(thread=8)
+    governed.look(60)
+    first, given_up = governed.trail[THREAD].index(16), governed.trail[THREAD].index(12)
+    one_round = 1.0 / lane.server(16)
+    assert given_up - first < one_round
+
+
+def test_units_of_another_kind_are_looked_at_anew() -> None:
+    lane = threads(0.26, "4 places, worse beyond")
+    governed = Governed(MachineRoom(thread=lane), max_workers=64)
+    governed.room.set(thread=8)
+    governed.look(40)
+    assert governed.room.lanes[THREAD].target < 8
+    lane.waits, lane.server = 0.1, unlimited
+    governed.look(60)
+    assert governed.room.lanes[THREAD].target == 64
+
+
 def test_waiting_units_in_processes_get_more_of_them_than_there_are_cores() -> None:
     governed = Governed(MachineRoom(process=LaneOfUnits(waits=20.0)), max_workers=64)
     governed.room.set(process=2)

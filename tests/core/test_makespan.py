@@ -245,14 +245,11 @@ def add(run: Run, adder: str, *units: QuantumUnit) -> ExecutionPlan:
 
 @pytest.mark.parametrize("first", [None, 2.0])
 def test_units_that_are_added_are_ranked_as_if_they_had_always_been_there(first: float | None) -> None:
-    part = (
-        unit("quick", "split", estimate=2.0),
-        unit("last", "quick", estimate=2.0),
-        unit("slow", "split", estimate=8.0),
-    )
+    quick, slow = unit("quick", "split", estimate=2.0), unit("slow", "split", estimate=8.0)
+    parts = quick, unit("last", "quick", estimate=2.0), slow, unit("plain", "split")
     run = Run(unit("split", estimate=first))
-    grown = add(run, "split", *part, unit("plain", "split"))
-    built = plan_of(unit("split", estimate=first), *part, unit("plain", "split"))
+    grown = add(run, "split", *parts)
+    built = plan_of(unit("split", estimate=first), *parts)
     assert grown.typical == built.typical == 2.0
     assert list(grown.ranks[1:]) == list(built.ranks[1:]) == [2.0, 1.0, 4.0, 1.0]
 
@@ -265,14 +262,14 @@ def test_later_additions_are_measured_as_the_first_ones() -> None:
 
 
 def test_live_folded_and_restored_runs_rank_what_was_added_alike() -> None:
-    run = Run(unit("split"), unit("merge"), workers=1)
+    run = Run(unit("split"), workers=1)
     parts = [unit(name, estimate=seconds) for name, seconds in (("short", 1.0), ("long", 9.0), ("middle", 5.0))]
     live = add(run, "split", *parts)
     assert run.running == {"long"}
     twin = Scheduler.restore(run.options, run.view)
     assert list(live.ranks) == list(run.view.plan.ranks) == list(twin.plan.ranks)
     assert live.typical == run.view.plan.typical == twin.plan.typical == 5.0
-    for name in ("long", "middle", "merge"):
+    for name in ("long", "middle", "short"):
         ended = UnitReturned(run.number(name), 1, SUCCESS)
         said = twin.handle(ended, run.now)
         run.succeed(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 import threading
@@ -74,7 +75,9 @@ def nothing_left_behind(own_temporary_directory: None) -> Iterator[None]:
     """
     threads, descriptors, directories = set(threading.enumerate()), open_descriptors(), temporary_directories()
     yield
-    resource_tracker._resource_tracker._stop()  # of multiprocessing, which leaves it to the end of the program
+    if resource_tracker._resource_tracker._fd is not None:
+        gc.collect()  # it would remove what still knows its name
+        resource_tracker._resource_tracker._stop()  # of multiprocessing, which leaves it to the end of the program
     until(lambda: not [t for t in set(threading.enumerate()) - threads if t.is_alive()], "all threads ended")
     until(lambda: not psutil.Process().children(recursive=True), "all child processes ended")
     until(lambda: not processes_of_runs(), "all processes that carry a run's variables ended")

@@ -68,7 +68,7 @@ def test_a_command_whose_inputs_are_the_same_is_not_run_again(run: Run, tmp_path
 
     first, second = run(unit), run(unit)
 
-    assert first.missed == {"unit": "never run before"}
+    assert first.missed == {"unit": "never completed before"}
     assert second.missed == {}
     assert second.hits["unit"].startswith("same inputs as on 20")
     assert lines(tmp_path / "ran") == 1
@@ -165,7 +165,7 @@ def test_a_miss_says_what_has_changed(run: Run, tmp_path: Path, monkeypatch: pyt
     def reason(text: str = "true", **params: object) -> str:
         return run(shell(text, cache=policy), params={"day": "mon", **params}).missed.get("unit", "a hit")
 
-    assert reason() == "never run before"
+    assert reason() == "never completed before"
     assert reason() == "a hit"
     (tmp_path / "data" / "a.csv").write_text("2")
     assert reason() == "input data/a.csv changed"
@@ -190,7 +190,7 @@ def test_a_missing_input_is_a_miss_and_its_result_is_not_kept(run: Run, tmp_path
     (tmp_path / "a.csv").write_text("1")
     assert run(unit).missed == {"unit": "input *.tsv matches no file"}
     (tmp_path / "a.tsv").write_text("1")
-    assert run(unit).missed == {"unit": "never run before"}
+    assert run(unit).missed == {"unit": "never completed before"}
     assert lines(tmp_path / "ran") == 3
 
 
@@ -203,7 +203,7 @@ def test_a_result_of_inputs_that_changed_while_it_ran_is_not_kept(run: Run, tmp_
 
     message = "the result of unit is not kept for the next run: input a.csv changed while it ran"
     assert first.warnings == [message]
-    assert run(unit).missed == {"unit": "never run before"}
+    assert run(unit).missed == {"unit": "never completed before"}
 
 
 def test_a_result_is_not_used_beyond_its_ttl(run: Run, tmp_path: Path) -> None:
@@ -241,8 +241,8 @@ def test_outputs_must_be_there_as_the_unit_left_them(run: Run, tmp_path: Path) -
 def test_units_and_workflows_do_not_share_results(run: Run) -> None:
     run(shell("true", "a"), workflow="/one.toml")
 
-    assert run(shell("true", "b"), workflow="/one.toml").missed == {"b": "never run before"}
-    assert run(shell("true", "a"), workflow="/two.toml").missed == {"a": "never run before"}
+    assert run(shell("true", "b"), workflow="/one.toml").missed == {"b": "never completed before"}
+    assert run(shell("true", "a"), workflow="/two.toml").missed == {"a": "never completed before"}
     assert run(shell("true", "a"), workflow="/one.toml").hits.keys() == {"a"}
 
 
@@ -276,7 +276,7 @@ def test_failures_and_fallbacks_are_not_kept(run: Run, tmp_path: Path) -> None:
     run(*failing)
     again = run(*failing)
 
-    assert again.missed == {"failed": "never run before", "fell": "never run before"}
+    assert again.missed == {"failed": "never completed before", "fell": "never completed before"}
     assert lines(tmp_path / "ran") == 4
 
 
@@ -317,7 +317,7 @@ def test_a_value_that_cannot_be_pickled_is_not_kept_with_one_warning(run: Run) -
     assert first.states == {"unit": UnitState.COMPLETED}
     (warning,) = first.warnings
     assert warning.startswith("the result of unit is not kept for the next run, it cannot be pickled: TypeError")
-    assert run(call(make)).missed == {"unit": "never run before"}
+    assert run(call(make)).missed == {"unit": "never completed before"}
 
 
 def test_a_value_is_kept_as_it_was_before_dependents_could_change_it(run: Run) -> None:
@@ -433,13 +433,27 @@ def test_a_damaged_database_costs_one_warning_and_no_run(run: Run, tmp_path: Pat
     assert f"{tmp_path}/state/cache.db; remove it if it is damaged" in warning
 
 
-def test_a_database_of_another_version_is_left_alone(run: Run, tmp_path: Path) -> None:
+def test_a_database_of_a_newer_version_is_left_alone(run: Run, tmp_path: Path) -> None:
     run(shell("true"))
     with sqlite3.connect(tmp_path / "state" / "cache.db") as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
 
-    assert run(shell("true")).missed == {"unit": "the cache cannot be used: it was made by another version of qtui"}
+    assert run(shell("true")).missed == {"unit": "the cache cannot be used: it was made by a newer version of qtui"}
+
+
+def test_results_of_an_older_version_are_dropped_as_less_counted_for_them(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with sqlite3.connect(tmp_path / "state" / "cache.db") as database:
+        database.execute("CREATE TABLE results (number INTEGER PRIMARY KEY, length INTEGER NOT NULL)")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+
+    first, second = run(shell("true")), run(shell("true"))
+
+    assert first.missed == {"unit": "never completed before"}
+    assert first.warnings == []
+    assert second.hits.keys() == {"unit"}
 
 
 def test_a_result_that_no_longer_loads_is_a_miss(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -459,9 +473,12 @@ def test_a_result_that_no_longer_loads_is_a_miss(run: Run, monkeypatch: pytest.M
     [
         (Path.unlink, "the earlier result is gone: No such file or directory"),
         (lambda file: os.truncate(file, 100), "the earlier result is damaged"),
+        (lambda file: file.write_bytes(b"y" * (3 << 20)), "the earlier result is damaged"),
     ],
 )
-def test_a_large_value_whose_file_is_gone_or_cut_is_a_miss(run: Run, tmp_path: Path, damage, reason: str) -> None:
+def test_a_large_value_whose_file_is_gone_cut_or_overwritten_is_a_miss(
+    run: Run, tmp_path: Path, damage, reason: str
+) -> None:
     unit = call(cached_units.make_large)
     run(unit)
     (file,) = (tmp_path / "state" / "cache").iterdir()
@@ -471,7 +488,36 @@ def test_a_large_value_whose_file_is_gone_or_cut_is_a_miss(run: Run, tmp_path: P
 
     assert again.missed == {"unit": reason}
     assert again.values["unit"] == b"x" * (3 << 20)
+    told = ["the earlier result of unit is damaged: its content has changed on the disk"]
+    assert again.warnings == (told if reason.endswith("damaged") else [])
     assert run(unit).hits.keys() == {"unit"}
+
+
+def test_a_small_value_that_was_overwritten_in_the_database_is_a_miss(run: Run, tmp_path: Path) -> None:
+    run(shell("echo right"))
+    with sqlite3.connect(tmp_path / "state" / "cache.db") as database:
+        (data,) = database.execute("SELECT data FROM results").fetchone()
+        database.execute("UPDATE results SET data = ?", (data.replace(b"right", b"wrong"),))
+    database.close()
+
+    again = run(shell("echo right"))
+
+    assert again.missed == {"unit": "the earlier result is damaged"}
+    assert again.values["unit"] == {"exit_code": 0, "stdout": "right\n"}
+
+
+def test_a_command_that_is_given_another_result_of_its_need_runs_again(run: Run, tmp_path: Path) -> None:
+    def units(value: int) -> list[QuantumUnit]:
+        made = shell(f'echo {value} > "$QTUI_RESULT"', "made", cache=None)
+        return [made, shell('cat "$QTUI_NEEDS" >> got', "reads", dependencies=("made",))]
+
+    run(*units(1))
+    same = run(*units(1))
+    other = run(*units(2))
+
+    assert same.hits.keys() == {"reads"}
+    assert other.missed == {"reads": "the result of made changed"}
+    assert (tmp_path / "got").read_text() == '{"made": 1}\n{"made": 2}\n'
 
 
 def test_many_units_are_kept_in_few_transactions(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

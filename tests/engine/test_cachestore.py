@@ -14,7 +14,7 @@ from qtui.engine.packing import Packed
 
 
 def result(unit: str, digest: str, value: Packed, parts: dict[str, str] | None = None) -> Result:
-    return Result(unit=unit, digest=digest, parts=parts or {}, outputs={}, made=time.time(), value=value)
+    return Result(unit=unit, digest=digest, parts=parts or {}, outputs={}, made=time.time(), value=value, content="")
 
 
 def test_only_the_last_results_of_a_unit_are_kept_and_files_go_with_them(tmp_path: Path) -> None:
@@ -57,7 +57,10 @@ from qtui.engine.cachestore import CacheStore, Result
 from qtui.engine.packing import Packed
 store = CacheStore(Path(sys.argv[1]), "w")
 for number in range(100):
-    store.add([Result(unit=f"u{number}", digest=sys.argv[2], parts={}, outputs={}, made=1.0, value=Packed(b"x"))])
+    result = Result(
+        unit=f"u{number}", digest=sys.argv[2], parts={}, outputs={}, made=1.0, value=Packed(b"x"), content=""
+    )
+    store.add([result])
 store.close()
 """
 

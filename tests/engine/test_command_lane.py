@@ -188,3 +188,31 @@ def test_a_warden_that_was_killed_is_replaced(start: Start) -> None:
 
     assert engine.wait(GENEROUS) is not None
     assert {str(state) for state in engine.view().states} == {"completed"}
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        ("echo out; echo wrong >&2; exit 6", "wrong"),
+        ("echo wrong >&2; echo out; exit 6", "wrong"),
+        ("echo out; exit 6", "out"),
+        ("echo said; echo; echo '   '; exit 6", "said"),
+        ("printf 'no end of line'; exit 6", "no end of line"),
+        ("printf '10%%\\r100%%\\r\\n'; exit 6", "100%"),
+        ("printf '\\033[31mred\\033[0m \\033]0;title\\007text\\n'; exit 6", "red text"),
+        ("head -c 90000 /dev/zero | tr '\\0' x >&2; exit 6", "x" * 300),
+        ("exit 6", ""),
+    ],
+)
+def test_the_error_of_a_failed_command_has_its_last_line(start: Start, text: str, last: str) -> None:
+    error = end_of(start(shell(text))).error
+
+    assert error is not None
+    assert (error.exit_code, error.last_line) == (6, last)
+
+
+def test_of_several_commands_the_last_line_is_that_of_the_one_that_failed(start: Start) -> None:
+    error = end_of(start(QuantumUnit(id="command", action=Shell(("echo one >&2", "echo two; exit 6", "echo three"))))).error
+
+    assert error is not None
+    assert (error.message, error.last_line) == ("exit 6 in command 2 of 3", "two")

@@ -129,6 +129,7 @@ def test_what_an_earlier_attempt_wrote_is_not_the_result_of_the_next(start: Star
         ('echo "{" > "$QTUI_RESULT"', "its $QTUI_RESULT is no JSON: Expecting property name"),
         (': > "$QTUI_RESULT"', "its $QTUI_RESULT is no JSON: Expecting value"),
         ('echo NaN > "$QTUI_RESULT"', "its $QTUI_RESULT is no JSON: NaN is no number there"),
+        ('echo "[1e999]" > "$QTUI_RESULT"', "its $QTUI_RESULT is no JSON: 1e999 is too large a number"),
         ("""printf '"\\377\\376"' > "$QTUI_RESULT\"""", "its $QTUI_RESULT is no JSON: 'utf-8' codec can't decode"),
         ('head -c 300000 /dev/zero | tr "\\0" "[" > "$QTUI_RESULT"', "its $QTUI_RESULT is no JSON: "),
         ('mkfifo "$QTUI_RESULT"', "its $QTUI_RESULT is not a file"),
@@ -337,7 +338,7 @@ def test_an_argument_from_a_need_without_a_result_fails_naming_state_and_cause(
     )
 
     assert error(engine, "use").type == "NoResult"
-    assert error(engine, "use").message == "bad has no result: it is failed (exit 7)"
+    assert error(engine, "use").message == "bad has no result: it failed (exit 7)"
 
 
 # -- contexts ----------------------------------------------------------------------------------------------
@@ -360,7 +361,7 @@ def test_a_context_tells_how_needs_ended(start: Start, mode: ExecutionMode) -> N
     )
 
     assert value(engine, "use") == (
-        "bad has no result: it is failed (exit 7)",
+        "bad has no result: it failed (exit 7)",
         None,
         {"bad": UnitState.FAILED, "good": UnitState.COMPLETED},
         1,
@@ -382,7 +383,7 @@ def test_a_handler_is_told_why_a_need_did_not_run(start: Start, mode: ExecutionM
         )
     )
 
-    assert value(engine, "use") == "skipped has no result: it is skipped (because bad)"
+    assert value(engine, "use") == "skipped has no result: it was skipped (because bad)"
 
 
 def test_the_definition_reaches_a_process_with_all_of_its_keys(start: Start) -> None:

@@ -224,6 +224,31 @@ def test_links_in_a_directory_count_by_their_files_and_loops_by_their_names(tree
     assert find("data", tree)["data/broken"] != found["data/broken"]
 
 
+def test_links_to_directories_are_followed(tree: Path) -> None:
+    (tree / "elsewhere" / "deep").mkdir(parents=True)
+    (tree / "elsewhere" / "deep" / "d.csv").write_text("1")
+    (tree / "data" / "sub").symlink_to("../elsewhere")
+
+    before = find("data", tree)
+    (tree / "elsewhere" / "deep" / "d.csv").write_text("2")
+    after = find("data", tree)
+
+    assert {name for name in before if before[name] != after[name]} == {"data/sub/deep/d.csv"}
+
+
+def test_directories_that_lead_to_each_other_in_circles_are_read_once(tree: Path) -> None:
+    for name, other in (("x", "y"), ("y", "x")):
+        (tree / "data" / name).mkdir()
+        (tree / "data" / name / "file").write_text(name)
+        for number in range(20):  # without a guard there would be 20 ** 40 paths before the system refuses to go on
+            (tree / "data" / name / f"to{number}").symlink_to(f"../{other}")
+
+    found = find("data", tree)
+
+    assert sum(name.endswith("/file") for name in found) == 2
+    assert len(found) < 60
+
+
 def test_the_content_counts_and_not_the_time(tree: Path) -> None:
     before = find("a.csv", tree)
     os.utime(tree / "a.csv", (1, 1))
@@ -276,12 +301,16 @@ class FakeRun:
         self.plan = ExecutionPlan.build(units)
         self.params = params or {}
         self._values = values or {}
+        self.results = [self._values.get(unit.id) for unit in self.plan.table]
 
     def environment_of(self, number: int) -> dict[str, str]:
         return dict(self.plan.table[number].env)
 
     def packed_of(self, number: int) -> Packed:
         return Packed(dumps(self._values[self.plan.table[number].id]))
+
+    def value_of(self, number: int) -> object:
+        return self.results[number]
 
     def state_of(self, number: int) -> UnitState:
         return UnitState.COMPLETED if self.plan.table[number].id in self._values else UnitState.FAILED
@@ -295,30 +324,69 @@ def parts(run: FakeRun, number: int = -1, **policy) -> set[str]:
 ALWAYS = {"the directory", "the format of the cache"}
 
 
+MANNER = {"whether it has a terminal", "the success exit codes"}
+
+
 def test_a_command_depends_on_its_text_shell_directory_and_params() -> None:
     run = FakeRun(QuantumUnit(id="u", action=Shell(("true",)), env={"A": "1"}), params={"day": 1, "hour": 2})
 
-    assert parts(run) == ALWAYS | {"the command", "the shell", "param day", "param hour"}
-    assert parts(run, keys=("day",)) == ALWAYS | {"the command", "the shell", "param day"}
-    assert parts(run, keys=(), env=("A", "B")) == ALWAYS | {"the command", "the shell", "env A", "env B"}
+    own = ALWAYS | MANNER | {"the command", "the shell"}
+    assert parts(run) == own | {"param day", "param hour"}
+    assert parts(run, keys=("day",)) == own | {"param day"}
+    assert parts(run, keys=(), env=("A", "B")) == own | {"env A", "env B"}
 
 
-def test_a_call_depends_on_the_results_it_can_see() -> None:
-    def items(action, **keys) -> FakeRun:
-        units = [QuantumUnit(id=f"m[{i}]", family="m", matrix={"i": i}, action=Argv(("true",))) for i in range(2)]
-        last = QuantumUnit(id="u", action=action, dependencies=("one", "m"), **keys)
-        one = QuantumUnit(id="one", action=Argv(("true",)))
-        return FakeRun(one, *units, last, values={"one": 1, "m[0]": 2, "m[1]": 3})
+@pytest.mark.parametrize(
+    ("keys", "part"),
+    [({"success_exit_codes": (0, 3)}, "the success exit codes"), ({"pty": True}, "whether it has a terminal")],
+)
+def test_what_makes_a_success_of_a_command_and_how_it_is_run_count(keys: dict[str, object], part: str) -> None:
+    def print_of(**keys: object):
+        run = FakeRun(QuantumUnit(id="u", action=Argv(("true",)), **keys))
+        return Fingerprints(run, lambda: None).of(0, CachePolicy()).parts
 
-    own = ALWAYS | {"the function"}
-    family = {"the result of m[0]", "the result of m[1]"}
+    assert describe_changes(print_of(), print_of(**keys)) == f"{part} changed"
+    same = {"success_exit_codes": (3, 0)}
+    assert print_of(**same) == print_of(success_exit_codes=(0, 3))
+
+
+def of_two_needs(action, values=None, **keys) -> FakeRun:
+    """A unit that needs `one`, and a family of two items."""
+    units = [QuantumUnit(id=f"m[{i}]", family="m", matrix={"i": i}, action=Argv(("true",))) for i in range(2)]
+    last = QuantumUnit(id="u", action=action, dependencies=("one", "m"), **keys)
+    one = QuantumUnit(id="one", action=Argv(("true",)))
+    return FakeRun(one, *units, last, values={"one": 1, "m[0]": 2, "m[1]": 3, **(values or {})})
+
+
+FAMILY = {"the result of m[0]", "the result of m[1]"}
+
+
+def test_a_call_depends_on_its_code_and_on_the_results_it_can_see() -> None:
+    own = ALWAYS | {"the function", "the code of test_fingerprint.py"}
     seeing = Call.of(lambda context: 1)
-    assert parts(items(seeing)) == own | family | {"the result of one"}
-    assert parts(items(seeing), keys=("m",)) == own | family
-    assert parts(items(seeing), keys=("m[1]",)) == own | {"the result of m[1]"}
-    assert parts(items(Call.of(lambda: 1))) == own, "it gets no context"
-    assert parts(items(Argv(("true",)))) == ALWAYS | {"the command"}
-    assert parts(items(Argv(("true",))), keys=("one",)) == ALWAYS | {"the command", "the result of one"}
+    assert parts(of_two_needs(seeing)) == own | FAMILY | {"the result of one"}
+    assert parts(of_two_needs(seeing), keys=("m",)) == own | FAMILY
+    assert parts(of_two_needs(seeing), keys=("m[1]",)) == own | {"the result of m[1]"}
+    assert parts(of_two_needs(Call.of(lambda: 1))) == own, "it gets no context"
+
+
+def test_a_command_depends_on_the_results_that_are_in_its_needs_file() -> None:
+    own = ALWAYS | MANNER | {"the command"}
+    command = Argv(("true",))
+    assert parts(of_two_needs(command)) == own | FAMILY | {"the result of one"}
+    assert parts(of_two_needs(command), keys=("one",)) == own | {"the result of one"}
+
+    def changes(*values: object) -> str:
+        before, after = (
+            Fingerprints(of_two_needs(command, {"one": value}), lambda: None).of(3, CachePolicy()).parts
+            for value in values
+        )
+        return describe_changes(before, after)
+
+    assert changes({"exit_code": 0, "stdout": "a"}, {"exit_code": 0, "stdout": "b"}) == "the result of one changed"
+    assert changes([1, 2], (1, 2)) == "", "both are [1, 2] in the file"
+    assert changes(threading.Lock(), threading.Lock()) == "", "what is no JSON is not in the file"
+    assert changes(threading.Lock(), None) == "the result of one changed", "null is there"
 
 
 def test_a_key_that_nothing_is_called_by_is_refused() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+from collections.abc import Callable
 from itertools import pairwise
 
+import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from qtui.engine.masking import Masker, masked, masks_of
+from qtui.core.masking import Masker, masked, masks_of
 
 # few letters, so that secrets overlap each other, themselves, and what they look like the beginning of
 letters = st.text("ab\n", max_size=60).map(str.encode)
@@ -102,6 +106,38 @@ def test_each_line_of_a_secret_is_masked_but_not_what_is_short() -> None:
     masks = masks_of(["-----BEGIN\r\nMIIBVg==\n  \nab\n  indented\n", "token", ""])
 
     assert masked(b"a MIIBVg== b ab c indented -----BEGIN\r\n token", masks) == b"a *** b ab c *** ***\r\n ***"
+
+
+SECRETS = ["back\\slash", "new\nline", "sword'fish", 'sword"fish', "sword'\"fish", "pässwörd", "tab\t\x00", "plain"]
+ALONE = {
+    "as it is": str,
+    "quoted by Python": repr,
+    "quoted by Python as bytes": lambda secret: repr(secret.encode()),
+    "quoted as JSON": json.dumps,
+    "quoted as JSON with letters as they are": lambda secret: json.dumps(secret, ensure_ascii=False),
+    "quoted for shells": shlex.quote,
+    "quoted by bash": lambda secret: "'" + secret.replace("'", "'\\''") + "'",
+}
+
+
+def shown(form: Callable[[str], str], secret: str) -> str:
+    return masked(form(secret).encode(), masks_of([secret])).decode()
+
+
+@pytest.mark.parametrize("form", ALONE.values(), ids=ALONE)
+@pytest.mark.parametrize("secret", SECRETS, ids=ascii)
+def test_nothing_of_a_secret_is_left_in_whatever_quotes_it_comes(secret: str, form: Callable[[str], str]) -> None:
+    assert shown(form, secret) in ("***", '"***"', "'***'", "b'***'", 'b"***"')
+
+
+@given(st.text(min_size=4), st.sampled_from(list(ALONE.values())))
+def test_any_secret_is_masked_in_whatever_quotes_it_comes(secret: str, form: Callable[[str], str]) -> None:
+    assert shown(form, secret).strip("b'\"") == "***"
+
+
+@given(st.text(min_size=4))
+def test_any_secret_is_masked_among_other_quotes(secret: str) -> None:
+    assert shown(lambda text: repr({"other's": f'"{text}"', "own": text}), secret).count("***") == 2
 
 
 def test_without_secrets_nothing_changes() -> None:

@@ -12,7 +12,7 @@ import pytest
 from engine_waiting import GENEROUS, Start, until
 
 from qtui.core.events import BrakeChanged, ConfirmRequested, RunPaused, Warned
-from qtui.core.model import Notify, QuantumUnit, Shell
+from qtui.core.model import Call, Notify, QuantumUnit, Shell
 from qtui.core.plan import ExecutionPlan
 from qtui.core.stimuli import CancelRequested, PauseRequested, UnpauseRequested
 from qtui.engine import notify as notifying
@@ -34,7 +34,9 @@ def notifier(bus: EventBus, tmp_path: Path) -> Iterator[Callable[..., list[str]]
     """Begin to tell of the run that `start` makes; gives the list of warnings."""
     made: list[Notifier] = []
 
-    def begin(run: tuple[str, ...] = TELL, id: str = RUN, **keys) -> list[str]:
+    def begin(
+        run: tuple[str, ...] = TELL, id: str = RUN, environment: dict[str, str] | None = None, secrets=(), **keys
+    ) -> list[str]:
         warnings: list[str] = []
         made.append(
             Notifier(
@@ -43,8 +45,9 @@ def notifier(bus: EventBus, tmp_path: Path) -> Iterator[Callable[..., list[str]]
                 run=id,
                 directory=str(tmp_path),
                 log=tmp_path / "notify.log",
-                environment=dict(os.environ),
+                environment={**os.environ, **(environment or {})},
                 warn=warnings.append,
+                secrets=secrets,
             )
         )
         return warnings
@@ -74,7 +77,7 @@ def test_failures_and_the_end_are_told(start: Start, bus: EventBus, notifier, tm
     until(lambda: len(told(tmp_path)) == 2, "both are told")
     assert told(tmp_path)[0] == f"failure,{engine.run},a,failed,exit 3"
     assert told(tmp_path)[1].startswith(f"end,{engine.run},,failed,")
-    assert (tmp_path / "notify.log").read_text() == "heard\nheard\n"
+    until(lambda: (tmp_path / "notify.log").read_text() == "heard\nheard\n", "their output is kept")
     assert warnings == []
 
 
@@ -102,7 +105,7 @@ def test_another_run_on_the_same_bus_is_none_of_its_business(
     ("run", "said"),
     [
         (("no-such-program",), "cannot be started"),
-        (("sh", "-c", "exit 4"), "ended with exit code 4"),
+        (("sh", "-c", "exit 4"), "ended with exit 4"),
         (("sh", "-c", "sleep 300 & sleep 300"), "took more than"),
     ],
 )
@@ -115,6 +118,71 @@ def test_a_command_that_fails_is_told_once_and_harms_nothing(
     until(lambda: warnings, "a warning")
     until(lambda: not [p for p in psutil.Process().children(recursive=True) if p.name() == "sleep"], "nothing is left")
     assert [said in warning for warning in warnings] == [True]
+
+
+def test_what_it_prints_is_kept_for_its_owner_alone_and_without_secrets(
+    start: Start, bus: EventBus, notifier, tmp_path: Path
+) -> None:
+    secret = "sword'fish\\4711"
+    text = """exec 2>&1; set -x; printf '%s\\n' "$TOKEN" "$QTUI_MESSAGE" """
+    warnings = notifier(("sh", "-c", text), environment={"TOKEN": secret}, secrets=(secret,), on=frozenset({"failure"}))
+    wait(start(shell("exit 3"), bus=bus))
+
+    log = tmp_path / "notify.log"
+    until(lambda: log.exists() and log.read_text().count("\n") == 3, "the failure is told, and how")
+    assert log.read_text().splitlines()[1:] == ["***", "exit 3"]
+    assert "4711" not in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert warnings == []
+
+
+def test_a_command_that_prints_without_end_fills_no_disk(
+    start: Start, bus: EventBus, notifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifying, "SECONDS", 0.5)
+    warnings = notifier(("sh", "-c", "exec yes"))
+    wait(start(shell("exit 3"), bus=bus))
+    until(lambda: warnings, "it was ended")
+
+    log = tmp_path / "notify.log"
+    until(lambda: log.stat().st_size <= notifying.LOG_BYTES + 100, "its log is short")
+    assert b"bytes of output were dropped here" in log.read_bytes()
+
+
+def test_nothing_that_a_command_leaves_behind_lives_on(start: Start, bus: EventBus, notifier, tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    warnings = notifier(
+        ("sh", "-c", f"setsid sh -c 'echo $$ > {left}; exec sleep 300' & while ! test -s {left}; do :; done")
+    )
+    wait(start(shell("exit 3"), bus=bus))
+
+    until(lambda: left.exists() and left.read_text().strip(), "it has left something")
+    until(lambda: not psutil.pid_exists(int(left.read_text())), "that was ended")
+    assert warnings == []
+
+
+def test_a_message_that_no_variable_can_hold_is_told_all_the_same(
+    start: Start, bus: EventBus, notifier, tmp_path: Path
+) -> None:
+    def refuse() -> None:
+        raise ValueError("\0 \ud800 " + "€" * 60_000)
+
+    warnings = notifier(on=frozenset({"failure"}))
+    wait(start(QuantumUnit(id="a", action=Call.of(refuse)), bus=bus))
+
+    until(lambda: told(tmp_path), "it is told")
+    assert "ValueError" in told(tmp_path)[0]
+    assert warnings == []
+
+
+def test_a_log_that_cannot_be_written_is_told(start: Start, bus: EventBus, notifier, tmp_path: Path) -> None:
+    (tmp_path / "notify.log").mkdir()
+    warnings = notifier()
+    wait(start(shell("exit 3"), bus=bus))
+
+    until(lambda: warnings, "a warning")
+    assert warnings == ["the notify command has output that cannot be kept: Is a directory; this is told once"]
+    assert told(tmp_path), "the command ran all the same"
 
 
 def test_many_that_hang_keep_nobody_from_leaving(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ from qtui.core.model import Argv, Call, ExecutionMode, QuantumUnit, Shell
 from qtui.core.samples import LoadSample, UnitSample
 from qtui.engine import processes
 from qtui.engine.probe import Place, Probe
-from qtui.engine.processes import ProcessReader
+from qtui.engine.processes import Processes, ProcessReader, Stat
 from qtui.manager import LiveSession
 
 MB = 1 << 20
@@ -63,11 +64,12 @@ def look(start: Start) -> Callable[..., Sampled]:
 
 @contextmanager
 def child(*argv: str) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(argv)
+    """A program of the test's own; it and what it has started are gone afterwards."""
+    process = subprocess.Popen(argv, start_new_session=True)
     try:
         yield process
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -209,6 +211,14 @@ def test_a_process_met_for_the_first_time_is_not_charged_with_its_whole_life() -
     until(lambda: probe.sample({0: parent}).units[0].cpu > 0, "from then on it is measured, with this test below it")
 
 
+def test_a_process_that_has_begun_since_the_last_sample_counts_from_its_beginning() -> None:
+    probe = Probe()
+    probe.sample({})
+    with child("sh", "-c", BUSY) as process:
+        until(lambda: ProcessReader().read().cpu_seconds(process.pid) > 0.1, "it has computed")
+        assert probe.sample({0: Place(process=process.pid)}).units[0].cpu > 0
+
+
 # -- processes -------------------------------------------------------------------------------------------
 
 
@@ -223,7 +233,35 @@ def test_all_below_this_process_and_nothing_else_is_read() -> None:
         assert {os.getpid(), shell.pid, grandchild} <= found.stats.keys()
         assert not {1, os.getppid()} & found.stats.keys()
         assert found.memory(shell.pid) == found.stats[shell.pid].memory + found.stats[grandchild].memory
-        os.kill(grandchild, 9)
+
+
+def test_what_ended_children_have_used_is_counted_with_who_waited_for_them(tmp_path: Path) -> None:
+    computed = tmp_path / "computed"
+    text = f"({sys.executable} -S -c 'sum(range(10**7))'); touch {computed}; exec sleep 600"
+    with child("sh", "-c", text) as shell:
+        until(computed.exists, "the child has ended")
+        found = ProcessReader().read()
+        own = found.own_ticks(shell.pid, found.stats[shell.pid].began) / processes.TICKS
+        assert found.cpu_seconds(shell.pid) > own + 0.05
+
+
+@pytest.mark.parametrize(("top", "middle", "own", "below"), [(1, 2, 3, 4), (4, 3, 2, 1)])
+def test_trees_inside_of_trees_add_up(top: int, middle: int, own: int, below: int) -> None:
+    above = {top: 0, middle: top, own: middle, below: own, 9: 8}
+    stats = {pid: Stat(parent, pid, pid, 10 * pid, 100 * pid, runnable=False) for pid, parent in above.items()}
+
+    found = Processes(stats, {top, own})
+    assert found.stats.keys() == {1, 2, 3, 4}
+    assert found.memory(top) == 1000
+    assert found.ticks(top, top) == 110
+    assert found.memory(own) == 100 * (own + below)
+
+    assert Processes(stats, {own}).stats.keys() == {own, below}
+
+
+def test_numbers_given_anew_while_they_were_read_may_form_a_ring() -> None:
+    stats = {pid: Stat(parent, 1, 1, 0, 1, runnable=False) for pid, parent in ((5, 6), (6, 5))}
+    assert Processes(stats, {5}).stats.keys() == {5, 6}
 
 
 def test_a_number_that_belonged_to_a_stranger_is_ours_again_before_long() -> None:

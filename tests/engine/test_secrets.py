@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from pathlib import Path
@@ -90,6 +91,15 @@ def test_what_a_command_prints_to_stderr_is_masked(start: Start) -> None:
     assert log_of(engine) == "***\n"
 
 
+def test_the_last_line_of_a_failed_command_is_masked(start: Start) -> None:
+    engine = finish(start(shell(f"echo refused: {SECRET} >&2; exit 6"), secrets=(SECRET,)))
+
+    error = engine.view().unit(0).error
+    assert error is not None
+    assert error.last_line == "refused: ***"
+    assert SECRET not in record_of(engine)
+
+
 def test_what_comes_through_a_terminal_is_masked(start: Start) -> None:
     engine = finish(
         start(shell(f"printf sword; sleep 0.1; printf '%s\\n' fish-4711 {SECRET}", pty=True), secrets=(SECRET,))
@@ -152,6 +162,35 @@ def test_what_is_recorded_of_a_function_is_masked(start: Start, mode: ExecutionM
     assert [event.message for event in events if isinstance(event, UnitProgress)] == ["with ***"]
     assert [event.error.message for event in events if isinstance(event, UnitRetrying)] == ["refused: ***"]
     assert SECRET not in record_of(engine)
+
+
+@pytest.mark.parametrize("mode", CALLING)
+def test_the_names_of_errors_are_masked(start: Start, mode: ExecutionMode) -> None:
+    def fail(context):
+        raise type(f"Refused_{SECRET}", (type(f"Any_{SECRET}", (ValueError,), {}),), {})("why")
+
+    engine = finish(start(call(mode, fail), secrets=(SECRET,)))
+
+    end = engine.view().unit(0).finished
+    assert end is not None and end.error is not None
+    assert end.error.type == "Refused_***"
+    assert "Any_***" in end.error.bases
+    assert SECRET not in record_of(engine)
+
+
+@pytest.mark.parametrize("mode", CALLING)
+def test_a_secret_in_quotes_is_masked_in_log_and_record(start: Start, mode: ExecutionMode) -> None:
+    secret = "sword\\fish'\n4711"
+
+    def fail(context):
+        print(json.dumps({"token": secret}), [secret])
+        raise KeyError(secret)
+
+    with routed_output():
+        engine = finish(start(call(mode, fail), secrets=(secret,)))
+
+    assert log_of(engine).splitlines()[0] == """{"token": "***"} ["***"]"""
+    assert "4711" not in record_of(engine) + log_of(engine)
 
 
 def test_questions_warnings_and_causes_are_masked(start: Start) -> None:

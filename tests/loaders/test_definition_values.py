@@ -107,6 +107,8 @@ def test_filling_any_text_gives_text_or_is_rejected(text: str) -> None:
         ({"type": "int"}, "-3", -3),
         (1, "2", 2),
         (1.5, "2", 2.0),
+        (1.5, "-1.5e-3", -0.0015),
+        (1.5, " .5 ", 0.5),
         (False, "yes", True),
         (True, "0", False),
         (["a"], "b,c", ["b", "c"]),
@@ -129,7 +131,14 @@ def test_text_from_the_command_line_gets_the_declared_type(declared: Any, given_
         (int, "1.0"),
         (int, "9" * 5000),
         (int, True),
+        (int, 2**63),
+        (["a"], [2**63]),
+        (["a"], "b,,c"),
+        (["a"], "b,"),
+        (["a"], ","),
         (float, "nan"),
+        (float, "1_0"),
+        (float, "١"),
         (float, "1e999"),
         (float, 10**400),
         (bool, "maybe"),
@@ -157,6 +166,21 @@ def test_params_that_are_unknown_or_missing_are_told_together() -> None:
     ]
 
 
+@pytest.mark.parametrize(("first", "second"), [("Day", "day"), ("a_b", "A_B")])
+def test_params_that_would_be_one_variable_are_told(first: str, second: str) -> None:
+    specs = {name: declare(name, "x") for name in (first, "other", second)}
+    _, faults = resolve(specs, {})
+    assert [(fault.path, fault.message) for fault in faults] == [
+        ((second,), f'and "{first}" would both be the variable QTUI_PARAM_{first.upper()}')
+    ]
+
+
+def test_an_empty_table_says_nothing_of_a_param() -> None:
+    with pytest.raises(Rejected) as raised:
+        declare("x", {})
+    assert raised.value.faults == (Fault("is an empty table", "write { required = true } for one that must be given"),)
+
+
 def test_a_default_is_converted_like_a_given_value() -> None:
     assert declare("x", {"type": "float", "default": 1}) == ParamSpec(name="x", type="float", default=1.0)
 
@@ -175,6 +199,15 @@ def test_a_matrix_is_a_product_in_the_order_written() -> None:
 def test_items_are_taken_out_and_put_in() -> None:
     labels = _labels(a=[1, 2], b=[1, 2], exclude=[{"a": 1, "b": 2}, {"a": 2}], include=[{"b": 9, "a": 7}])
     assert labels == ["[a=1,b=1]", "[a=7,b=9]"]
+
+
+def test_lists_that_would_be_one_variable_are_told() -> None:
+    with pytest.raises(Rejected) as raised:
+        Matrix.parse({"READS": [1], "other": [2], "reads": [3], "rea-ds": [4], "rea_DS": [5]})
+    assert [(fault.path, fault.message) for fault in raised.value.faults] == [
+        (("reads",), 'and "READS" would both be the variable QTUI_MATRIX_READS'),
+        (("rea_DS",), 'and "rea-ds" would both be the variable QTUI_MATRIX_REA_DS'),
+    ]
 
 
 def test_true_and_one_are_different_values() -> None:

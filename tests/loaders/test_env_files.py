@@ -104,7 +104,7 @@ def test_its_variables_are_below_env_and_above_those_around(
 
 def test_one_that_is_required_must_be_there(problems: Problems, tmp_path: Path) -> None:
     (problem,) = problems("[workflow]\nenv_file = 'required:conf/.env'\n[units.a]")
-    assert str(problem) == "conf/.env: workflow.env_file: there is no such file"
+    assert str(problem) == "flow.toml:2: workflow.env_file: there is no file conf/.env"
 
 
 def test_its_faults_are_told_with_its_own_lines_and_without_its_text(problems: Problems, tmp_path: Path) -> None:
@@ -119,6 +119,6 @@ def test_one_that_cannot_be_read_is_told(problems: Problems, tmp_path: Path) -> 
     (tmp_path / "bytes").write_bytes(b"A=\xff")
     found = problems("[workflow]\nenv_file = ['dir', 'bytes']\n[units.a]")
     assert [str(problem) for problem in found] == [
-        f"dir: workflow.env_file: cannot be read: {os.strerror(21)}",
-        "bytes: workflow.env_file: cannot be read: it is not UTF-8 text",
+        f"flow.toml:2: workflow.env_file: dir cannot be read: {os.strerror(21)}",
+        "flow.toml:2: workflow.env_file: bytes cannot be read: it is not UTF-8 text",
     ]

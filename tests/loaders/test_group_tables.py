@@ -193,6 +193,16 @@ FAULTS = [
         '4:10: units.u.group: there is no group "g" (did you mean "gg"?)',
     ),
     ("[units.u]\ngroup = 'x'", '2:10: units.u.group: there is no group "x" (declare it: [groups.x])'),
+    ("[params]\np = 'g'\n[units.u]\ngroup = ['${{ params.p }}']", "4: units.u.group: expected a string, not a list"),
+    ("[params]\np = 'g'\n[units.u]\ngroup = { x = '${{ params.p }}' }", "4: units.u.group: expected a string, not a"),
+    (
+        "[params]\np = 'g'\n[units.u]\ngroup = '${{ params.p }}'",
+        "4:10: units.u.group: a group is named as it is (write its name, without ${{ }})",
+    ),
+    (
+        "[units.u]\ngroup = 'x'\nretries = { mx = '${{ matrix.a }}' }",
+        '2:10: units.u.group: there is no group "x" (declare it: [groups.x])',
+    ),
     ("[units.u]\ngroup = 1", "2: units.u.group: expected a string, not the number 1"),
     ("[defaults]\ngroup = 'g'\n[units.u]", "2: defaults.group: unknown key"),
     (
@@ -336,7 +346,7 @@ run = "true"
         ),
         (
             '[units.outside]\nneeds = ["first"]\nrun = "true"',
-            "last[id=1] waits for outside while its item holds disk, and outside waits for other items",
+            "last[id=2] waits for first[id=1] while its item holds disk, and the item of first[id=1] wants disk too",
         ),
     ],
 )

@@ -173,6 +173,35 @@ def test_one_id_in_two_files_is_told(problems: Problems, tmp_path: Path) -> None
     assert str(problem) == "b.toml:1: units.b.x: this name is already taken (first used at flow.toml:3)"
 
 
+def write_chain(directory: Path, depth: int, own: str) -> None:
+    """Files ``c0.toml`` and so on, each of which but the last includes the next twice."""
+    for number in range(depth):
+        following = f"[workflow]\ninclude = {{ l = 'c{number + 1}.toml', r = 'c{number + 1}.toml' }}\n"
+        (directory / f"c{number}.toml").write_text((following if number < depth - 1 else "") + own)
+
+
+@pytest.mark.parametrize(
+    ("depth", "own", "message"),
+    [
+        (40, "[units.a]\n", "with this file there are more than the 100,000 units that a workflow may have"),
+        (12, "[units.a]\n", "with this file there are more than the 1,000 files that a workflow may include"),
+        (40, "", "with this file there are more than the 1,000 files that a workflow may include"),
+    ],
+)
+def test_files_that_double_with_each_step_are_refused_before_any_is_made_twice(
+    tmp_path: Path, depth: int, own: str, message: str
+) -> None:
+    write_chain(tmp_path, depth, own)
+    with pytest.raises(InvalidWorkflow) as raised:
+        load_definition("c0.toml")  # if it were not refused early, this would take centuries
+    assert str(raised.value) == f"c0.toml:2: workflow.include.l: {message}"
+
+
+def test_files_may_be_included_often(tmp_path: Path) -> None:
+    write_chain(tmp_path, 6, "[units.a]\n")
+    assert len(load_definition("c0.toml").units) == 2**6 - 1
+
+
 def test_items_of_all_files_count_together(tmp_path: Path) -> None:
     items = ", ".join(map(str, range(300)))
     big = f"[units.x]\nmatrix = {{ a = [{items}], b = [{items}] }}\n"

@@ -11,7 +11,7 @@ import pytest
 from qtui.core.errors import InvalidWorkflow
 from qtui.definition.matrix import Item
 from qtui.definition.rows import MOST_TOLD, read_rows
-from qtui.definition.values import Fault, Rejected
+from qtui.definition.values import TOO_LARGE, Fault, Rejected
 
 Read = Callable[[str, str], tuple[Item, ...]]
 
@@ -71,6 +71,8 @@ def test_values_of_json_keep_their_types(read: Read) -> None:
 
 def test_quoted_cells_may_have_the_delimiter_and_quotes_in_them(read: Read) -> None:
     assert read("s.csv", 'id,note\na,"x, ""y"""\n') == ({"id": "a", "note": 'x, "y"'},)
+    assert read("s.tsv", 'id\tnote\na\t"x\t""y"""\n') == ({"id": "a", "note": 'x\t"y"'},)
+    assert read("s.csv", "id,note\na,x\ty\n") == ({"id": "a", "note": "x\ty"},)
 
 
 def test_columns_beside_the_first_may_hold_what_no_name_could(read: Read) -> None:
@@ -100,6 +102,7 @@ def test_a_path_starts_at_the_directory(in_directory: Path) -> None:
         ("sample id\na", 's.tsv:1: the column "sample id" is not a name: use letters, digits and _'),
         ("id\na\nb\na", 's.tsv:4: id = "a" is already in line 2 (the first column tells the rows apart)'),
         ("id\tx\n\t1", 's.tsv:2: id: "" cannot be part of a unit\'s name'),
+        ('id\n"a\tb"', 's.tsv:2: id: "a\\tb" cannot be part of a unit\'s name'),
         ("id\na\u202eb", 's.tsv:2: id: "a\\u202eb" cannot be part of a unit\'s name'),
         ("id\tx\na\t\x1b[2J", 's.tsv:2: x: "\\x1b[2J" has the control character U+001B'),
         ("id\tx\na\t\x00", 's.tsv:2: x: "\\x00" has the control character U+0000'),
@@ -144,10 +147,32 @@ def test_a_fault_of_a_json_file_is_told_with_its_line(read: Read, text: str, pro
     assert told(read, "s.json", text) == [problem]
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, f'[{{"id": {"1" * 5000}}}]'])
-def test_json_that_python_cannot_hold_is_refused(read: Read, text: str) -> None:
-    (problem,) = told(read, "s.json", text)
+def test_json_that_python_cannot_hold_is_refused(read: Read) -> None:
+    (problem,) = told(read, "s.json", "[" * 100_000)
     assert problem.startswith("s.json:1: not usable as JSON: ")
+
+
+@pytest.mark.parametrize("digits", [20, 5000])
+def test_a_number_of_more_than_64_bits_is_refused(read: Read, digits: int) -> None:
+    (problem,) = told(read, "s.json", f'[{{"id": "{"1" * 5000}",\n"x": {"1" * digits}}}]')
+    assert problem.removeprefix("s.json:2: a number ").removeprefix("s.json:1: x: ") == TOO_LARGE
+
+
+@pytest.mark.parametrize(("name", "text"), [("s.json", '[{"id": 1,\n"x": "%s"}]'), ("s.tsv", "id\tx\n1\t%s\n")])
+def test_a_cell_longer_than_programs_take_is_refused(read: Read, name: str, text: str) -> None:
+    (problem,) = told(read, name, text % ("x" * 131_073))
+    assert "131,072" in problem or "131072" in problem
+    assert read(name, text % ("x" * 131_072))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [("s.tsv", "id\tREADS\treads\n", 1), ("s.json", '[\n{"id": 1, "REA-DS": 2, "rea_ds": 3}]', 2)],
+)
+def test_columns_that_would_be_one_variable_are_refused(read: Read, name: str, text: str, line: int) -> None:
+    (problem,) = told(read, name, text)
+    assert problem.startswith(f"s.{name[2:]}:{line}: the column ")
+    assert "would both be the variable QTUI_MATRIX_REA" in problem
 
 
 def test_several_faults_are_told_together_but_not_thousands(read: Read) -> None:

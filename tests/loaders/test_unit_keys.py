@@ -208,7 +208,7 @@ def test_a_condition_sees_params_matrix_environment_and_needs(load: Load) -> Non
         ("params.full )", '4:19: units.b.if: expected nothing more, not ")"'),
         ("", "4: units.b.if: is empty"),
         ("${{ params.full }}", "4:7: units.b.if: a condition takes values as they are (write params.NAME without"),
-        ("units.gone.state == 'x'", '4:7: units.b.if: asks about "gone", which is not a unit'),
+        ("units.gone.state == 'failed'", '4:7: units.b.if: asks about "gone", which is not a unit'),
         ("not units.a.fallback", '4:11: units.b.if: asks about "a", which it does not need (add it to needs)'),
         ("units.b.cached", '4:7: units.b.if: asks about "b", which it does not need'),
     ],
@@ -332,3 +332,27 @@ def test_ten_thousand_units_load(tmp_path: Path, form: str) -> None:
     definition = load_definition("flow.toml")
     assert len(definition.units) == 10_001
     assert str(definition.units[9_999].source) == "flow.toml:29996"
+
+
+def test_the_variables_that_a_unit_sets_itself_count_for_its_cache(load: Load) -> None:
+    text = """
+    [env]
+    DAY = "1"
+    [defaults]
+    env = { LEVEL = "1" }
+    [units.plain]
+    run = "true"
+    cache = true
+    [units.more]
+    run = "true"
+    env = { MODE = "x", LEVEL = "2" }
+    cache = { env = ["DAY", "MODE"] }
+    [units.never]
+    run = "true"
+    env = { MODE = "x" }
+    cache = false
+    """
+    units = {unit.id: unit.cache for unit in load(text).units}
+    assert units["plain"] == CachePolicy(env=("LEVEL",))
+    assert units["more"] == CachePolicy(env=("DAY", "MODE", "LEVEL"))
+    assert units["never"] is None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import tomli
 
-from qtui.core.model import WorkflowDefinition
+from qtui.core.model import ExecutionMode, WorkflowDefinition
 from qtui.core.plan import ExecutionPlan
 from qtui.definition.keys import Table, Templates
 from qtui.definition.params import PARAM_KEYS
@@ -23,6 +23,7 @@ version = 1
 name = "forecast"
 description = "Weather for ${{ params.day }}"
 mode = "auto"
+executor = "steps:threads"
 strategy = "adaptive"
 workers = "auto"
 min_workers = 1
@@ -111,8 +112,10 @@ pools = { radar = 1 }
 [units.scores]
 needs = ["join"]
 call = "steps:scores"
+mode = "custom"
 fallback = { top = [] }
 idempotent = false
+batch = "auto"
 
 [units.report]
 needs = ["scores"]
@@ -144,7 +147,7 @@ on = ["failure", "end", "confirm", "pause", "stall"]
 def definition(tmp_path: Path) -> WorkflowDefinition:
     (tmp_path / "flow.toml").write_text(TEXT)
     (tmp_path / "maps.toml").write_text("[units.draw]\nrun = 'true'")
-    (tmp_path / "steps.py").write_text("def tidy(rows, raw): pass\ndef scores(context): pass")
+    (tmp_path / "steps.py").write_text("def tidy(rows, raw): pass\ndef scores(context): pass\ndef threads(): pass")
     (tmp_path / ".env").write_text("API_TOKEN=s3cret")
     return load_definition("flow.toml", {"day": "2026-05-01"})
 
@@ -161,11 +164,16 @@ def test_every_key_of_the_format_is_read(definition: WorkflowDefinition) -> None
     assert plan.dependencies["cleanup"] == set(plan.numbers) - {"cleanup"}
 
 
+def test_a_unit_may_run_in_the_executor_of_the_workflow(definition: WorkflowDefinition) -> None:
+    assert definition.options.executor == "steps:threads"
+    assert [unit.id for unit in definition.units if unit.lane() is ExecutionMode.CUSTOM] == ["scores"]
+
+
 def test_the_text_has_every_key() -> None:
     document = tomli.loads(TEXT)
     used = {key for unit in (*document["units"].values(), document["defaults"]) for key in unit}
     assert used == set(UNIT_KEYS) - {"group"}
-    assert set(document["workflow"]) == set(WORKFLOW_KEYS) - {"executor"}
+    assert set(document["workflow"]) == set(WORKFLOW_KEYS)
     assert set(document["notify"]) == set(NOTIFY_KEYS)
 
 

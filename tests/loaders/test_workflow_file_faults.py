@@ -9,6 +9,7 @@ import pytest
 
 from qtui.core.errors import CircularDependencyError, InvalidWorkflow, Problem
 from qtui.core.model import WorkflowDefinition
+from qtui.definition.values import TOO_LARGE
 from qtui.loaders.load import load_definition
 
 Problems = Callable[..., tuple[Problem, ...]]
@@ -24,6 +25,10 @@ FAULTS = [
     ("[units.a]\n[fetch]\nrun = 'x'", "2: fetch: unknown key (did you mean [units.fetch]?)"),
     ("[workflow]\nworker = 3\n[units.a]", '2: workflow.worker: unknown key (did you mean "workers"?)'),
     ("[defaults]\ntimeot = 3\n[units.a]", '2: defaults.timeot: unknown key (did you mean "timeout"?)'),
+    (
+        "[params]\np = 1\n[defaults]\ntimeot = '${{ params.p }}'\n[units.a]",
+        '4: defaults.timeot: unknown key (did you mean "timeout"?)',
+    ),
     ("[defaults]\nrun = 'x'\n[units.a]", "2: defaults.run: cannot be a default (write it in [units.NAME])"),
     ("[units.a]\nretries = { max = 1, delays = 3 }", '2: units.a.retries.delays: unknown key (did you mean "delay"?)'),
     ("[units.a.retries]\nmax = 1\ndelays = 3", '3: units.a.retries.delays: unknown key (did you mean "delay"?)'),
@@ -78,7 +83,7 @@ FAULTS = [
     ("[units.a]\nkind = 'gpu'", '2: units.a.kind: "gpu" is not one of cpu, io'),
     (
         "[units.a]\nmode = 'theads'",
-        '2: units.a.mode: "theads" is not one of auto, sequential, thread, process, async (did you',
+        '2: units.a.mode: "theads" is not one of auto, sequential, thread, process, async, custom (did',
     ),
     ("[units.a]\nenv = { A = 4 }", '2: units.a.env.A: expected a string, not the number 4 (write "4")'),
     ("[units.a.env]\nB = '1'\nA = 4", '3: units.a.env.A: expected a string, not the number 4 (write "4")'),
@@ -171,7 +176,11 @@ MALFORMED = [
     ("[units.a]\n[units.a]\n", "flow.toml:2:9: not correct TOML: Cannot declare ('units', 'a') twice"),
     ("a = [1,\n2", "flow.toml:2:2: not correct TOML: Unclosed array"),
     ("a = " + "[" * 5000, "flow.toml: tables or arrays are nested too deeply"),
-    ("a = " + "9" * 5000, "flow.toml: not usable as TOML: Exceeds the limit"),
+    ("[units.a]\nfallback = " + "9" * 5000, f"flow.toml:2:12: the number {TOO_LARGE}"),
+    (
+        f"# {'9' * 5000}\n[units.a]\nrun = '{'9' * 5000}'\npriority = {'9_9' * 5000}",
+        f"flow.toml:4:12: the number {TOO_LARGE}",
+    ),
 ]
 
 
@@ -180,6 +189,27 @@ def test_text_that_is_no_toml_is_one_line_with_a_place(problems: Problems, text:
     (problem,) = problems(text)
     assert str(problem).startswith(message.rsplit(":", 1)[0] if message.endswith(": ") else message)
     assert "\n" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[units.a]\nmatrix = { a = [0x%s] }" % ("f" * 5000), "flow.toml:2: units.a.matrix.a[0]: "),
+        ("[units.a]\nrun = 'echo ${{ params.n }}'\n[params]\nn = 0x%s" % ("f" * 5000), "flow.toml:4: params.n: "),
+        ("[units.a]\nfallback = 9223372036854775808", "flow.toml:2: units.a.fallback: "),
+        ("[units.a]\nfallback = -9223372036854775809", "flow.toml:2: units.a.fallback: "),
+    ],
+)
+def test_whole_numbers_have_64_bits(problems: Problems, text: str, message: str) -> None:
+    assert [str(problem) for problem in problems(text)] == [message + TOO_LARGE]
+
+
+def test_the_largest_whole_numbers_are_taken(load: Callable[..., WorkflowDefinition]) -> None:
+    text = "[units.a]\nmatrix = { x = [9223372036854775807, -9223372036854775808, 0x7fffffffffffffff_0] }"
+    with pytest.raises(InvalidWorkflow):
+        load(text)
+    text = text.replace(", 0x7fffffffffffffff_0", "")
+    assert [unit.matrix["x"] for unit in load(text).units] == [2**63 - 1, -(2**63)]
 
 
 def test_bytes_that_are_no_text_are_told_with_their_place(tmp_path: Path) -> None:
@@ -212,25 +242,27 @@ def test_all_faults_of_a_file_are_told_at_once(problems: Problems) -> None:
     )
     assert [(problem.where, problem.key) for problem in found] == [
         ("flow.toml:2", "vesion"),
-        ("flow.toml:6", "params.day"),
         ("flow.toml:4", "workflow.workers"),
+        ("flow.toml:6", "params.day"),
         ("flow.toml:8", "units.a.timeout"),
         ("flow.toml:9", "units.a.tag"),
         ("flow.toml:10:39", "units.a.run"),
+        ("flow.toml:11", "units.b"),
         ("flow.toml:13", "units.b.retries.max"),
         ("flow.toml:13", "units.b.retries.on[0]"),
-        ("flow.toml:11", "units.b"),
     ]
 
 
 def test_a_fault_that_all_items_of_a_matrix_have_is_told_once(problems: Problems) -> None:
     found = problems("[units.a]\nmatrix = { x = [1, 2, 3] }\ntimeout = '${{ matrix.x }}'\nneeds = ['gone']\nrun = ''")
-    assert [problem.key for problem in found] == ["units.a.run", "units.a"]
+    assert [problem.key for problem in found] == ["units.a", "units.a.run"]
 
 
 def test_a_fault_of_the_defaults_is_told_once_and_even_if_every_unit_overrides_it(problems: Problems) -> None:
     (problem,) = problems("[defaults]\ntimeout = -1\n[units.a]\ntimeout = 1\n[units.b]\ntimeout = 1")
     assert (problem.where, problem.key) == ("flow.toml:2", "defaults.timeout")
+    (problem,) = problems("[defaults]\ntimeout = '${{ params.none }}'\n[units.a]\ntimeout = 1\n[units.b]")
+    assert (problem.where, problem.key) == ("flow.toml:2:12", "defaults.timeout")
     (problem,) = problems("[defaults]\ntimeout = -1\n[units.a]\n[units.b]")
     assert (problem.where, problem.key) == ("flow.toml:2", "defaults.timeout")
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from qtui.core.errors import InvalidWorkflow, Problem
-from qtui.core.model import Brake, ExecutionMode, Notify, WorkflowDefinition
+from qtui.core.model import Brake, Notify, WorkflowDefinition
+from qtui.core.plan import ExecutionPlan
 from qtui.definition import machine
 from qtui.definition.options import build_options
 from qtui.definition.params import ParamSpec
@@ -111,8 +112,6 @@ def test_keys_that_nothing_acts_on_yet_are_advised_of(load: Load) -> None:
     definition = load(
         """
         [workflow]
-        mode = "custom"
-        executor = "pkg:make"
         on_hangup = "cancel"
         concurrency = "refuse"
         durability = "full"
@@ -121,16 +120,43 @@ def test_keys_that_nothing_acts_on_yet_are_advised_of(load: Load) -> None:
         """
     )
     assert [(advice.where, advice.key) for advice in definition.advice] == [
-        ("flow.toml:3", "workflow.mode"),
-        ("flow.toml:4", "workflow.executor"),
-        ("flow.toml:5", "workflow.on_hangup"),
-        ("flow.toml:6", "workflow.concurrency"),
-        ("flow.toml:7", "workflow.durability"),
-        ("flow.toml:8", "workflow.persist_max"),
+        ("flow.toml:3", "workflow.on_hangup"),
+        ("flow.toml:4", "workflow.concurrency"),
+        ("flow.toml:5", "workflow.durability"),
+        ("flow.toml:6", "workflow.persist_max"),
     ]
     assert {advice.message for advice in definition.advice} == {"has no effect yet in this version"}
-    assert definition.options.mode is ExecutionMode.AUTO
     assert load("[units.a]").advice == ()
+
+
+def test_the_executor_is_imported_from_beside_the_file(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "pools.py").write_text("def threads(): raise AssertionError('it is made when a unit needs it')")
+    text = "[workflow]\nexecutor = 'pools:threads'\n{}\n[units.a]\ncall = 'pools:threads'\n{}"
+
+    for definition in (load(text.format("mode = 'custom'", "")), load(text.format("", "mode = 'custom'"))):
+        assert definition.options.executor == "pools:threads"
+        assert ExecutionPlan.build(definition.units, default_mode=definition.options.mode).lanes == ("custom",)
+        assert definition.advice == ()
+
+
+@pytest.mark.parametrize(
+    ("workflow", "unit", "message"),
+    [
+        ("", "mode = 'custom'", '3: units.a.mode: mode = "custom" needs an executor (add executor = '),
+        ("executor = 'x'", "", '2: workflow.executor: only mode = "custom" has an executor'),
+        ("executor = 'x'", "mode = 'custom'", '2: workflow.executor: there is no executor "x": no package has'),
+        ("executor = 'x:y:z'", "mode = 'custom'", '2: workflow.executor: "x:y:z" does not name a function'),
+        ("executor = 'nothere:y'", "mode = 'custom'", "2: workflow.executor: there is no module nothere in"),
+        ("executor = 'pools:thread'", "mode = 'custom'", '2: workflow.executor: pools has no "thread" (did you mean'),
+        ("executor = 'pools:SIZE'", "mode = 'custom'", "2: workflow.executor: pools:SIZE is not a function but"),
+    ],
+)
+def test_an_executor_that_is_not_to_be_found_is_told_with_its_place(
+    problems: Problems, tmp_path: Path, workflow: str, unit: str, message: str
+) -> None:
+    (tmp_path / "pools.py").write_text("SIZE = 3\ndef threads(): pass")
+    (problem,) = problems(f"[workflow]\n{workflow}\n[units.a]\n{unit}" if workflow else f"\n[units.a]\n{unit}")
+    assert str(problem).removeprefix("flow.toml:").startswith(message)
 
 
 def test_auto_begins_with_the_least_workers_allowed(load: Load) -> None:

@@ -11,7 +11,7 @@ from qtui.core.events import Event, RunFinished
 from qtui.core.machine import QUEUEING_LANES
 from qtui.core.model import Outcome, QuantumUnit, RunOptions, UnitError
 from qtui.core.plan import ExecutionPlan
-from qtui.core.samples import LoadSample, ProcessSample
+from qtui.core.samples import LoadSample, ProcessSample, UnitSample
 from qtui.core.scheduler import Scheduler
 from qtui.core.session import LogChunk, Record
 from qtui.core.state import RunView, fold
@@ -119,6 +119,7 @@ class ScriptedSession:
 
     def _record(self, events: list[Event]) -> None:
         self._view = fold(self._view, events)
+        self.plan = self._view.plan
         self.records += [Record(len(self.records) + 1 + place, event) for place, event in enumerate(events)]
 
     def number(self, name: str) -> int:
@@ -135,6 +136,10 @@ class ScriptedSession:
         unit = self._view.unit(number)
         took = unit.elapsed(self._now) or 0.0
         self.post(UnitReturned(number, unit.attempt, (outcome or Outcome())._replace(seconds=took)))
+
+    def adds(self, name: str, *units: QuantumUnit) -> None:
+        """A unit completes, and adds others."""
+        self.returns(name, Outcome(added=units))
 
     def completes(self, *names: str) -> None:
         for name in names:
@@ -166,5 +171,4 @@ class ScriptedSession:
     def uses(self, processes: Mapping[str, tuple[float, int]]) -> None:
         """What the processes of units use: CPU percent and bytes."""
         assert self.load is not None
-        by_pid = {self._view.unit(self.number(name)).pid: ProcessSample(*use) for name, use in processes.items()}
-        self.load = self.load._replace(processes=by_pid)
+        self.load = self.load._replace(units={self.number(name): UnitSample(*use) for name, use in processes.items()})

@@ -22,9 +22,9 @@ def bridged(session: ScriptedSession) -> Bridge:
 def assert_consistent(session: ScriptedSession, bridge: Bridge) -> None:
     view = session.view()
     layout = lay_out(session.plan)
-    for family, counts in zip(layout.groups, bridge.family_counts, strict=True):
-        assert +counts == Counter(view.states[member] for member in family.members)
-    members = {member for family in layout.groups for member in family.members}
+    for bundle, counts in zip(layout.bundles, bridge.bundle_counts, strict=True):
+        assert +counts == Counter(view.states[unit] for unit in bundle.units)
+    members = {unit for bundle in layout.bundles for unit in bundle.units}
     assert bridge.exposed == {member for member in members if view.states[member] in TROUBLED}
     assert len(bridge.holding) == view.active
 

@@ -15,15 +15,10 @@ def laid_out(*units: QuantumUnit) -> TreeLayout:
     return lay_out(ExecutionPlan.build(units))
 
 
-def label(layout: TreeLayout, node: int) -> str:
-    family = layout.families[node]
-    return layout.groups[family].label if family >= 0 else layout.names[layout.units[node]]
-
-
 def drawn(layout: TreeLayout, rows: list[int] | None = None) -> list[str]:
     if rows is None:
-        rows = layout.rows(unfolded=(), closed=(), exposed=())
-    return ["  " * layout.depths[node] + label(layout, node) for node in rows]
+        rows = layout.rows(unfolded=layout.opened, closed=(), exposed=())
+    return ["  " * layout.depths[node] + layout.label(node) for node in rows]
 
 
 def family(name: str, count: int, *needs: str) -> list[QuantumUnit]:
@@ -76,7 +71,7 @@ def test_a_chain_of_families_takes_a_row_each() -> None:
 def test_exposed_members_come_and_go_and_everything_else_stays_in_order() -> None:
     layout = laid_out(unit("list"), *family("extract", 8, "list"), unit("merge", "extract"))
     folded = layout.rows(unfolded=(), closed=(), exposed=())
-    exposed = layout.rows(unfolded=(), closed=(), exposed={3, 5})
+    exposed = layout.rows(unfolded=(), closed=(), exposed={layout.node_of[3], layout.node_of[5]})
     assert drawn(layout, exposed) == ["list", "  extract[0..7]", "    extract[2]", "    extract[4]", "    merge"]
     assert [node for node in exposed if node in folded] == folded
 
@@ -84,7 +79,7 @@ def test_exposed_members_come_and_go_and_everything_else_stays_in_order() -> Non
 def test_unfolding_shows_all_members_before_the_dependents() -> None:
     layout = laid_out(unit("list"), *family("extract", 6, "list"), unit("merge", "extract"))
     rows = layout.rows(unfolded={1}, closed=(), exposed=())
-    assert [label(layout, node) for node in rows] == [
+    assert [layout.label(node) for node in rows] == [
         "list",
         "extract[0..5]",
         *(f"extract[{i}]" for i in range(6)),
@@ -101,7 +96,7 @@ def test_a_filter_shows_matches_and_the_way_to_them() -> None:
     layout = laid_out(unit("fetch"), unit("clean", "fetch"), unit("train", "clean"), unit("docs"))
     rows, hits = layout.matching("TRA")
     assert drawn(layout, rows) == ["fetch", "  clean", "    train"]
-    assert [label(layout, node) for node in hits] == ["train"]
+    assert [layout.label(node) for node in hits] == ["train"]
 
 
 def test_a_family_that_matches_by_name_stands_for_its_members() -> None:
@@ -111,7 +106,7 @@ def test_a_family_that_matches_by_name_stands_for_its_members() -> None:
 
 
 def test_hostile_names_are_safe_before_they_are_drawn() -> None:
-    assert laid_out(unit("a\x1b[2J\u202eb")).names == ("ab",)
+    assert laid_out(unit("a\x1b[2J\u202eb")).names == ["ab"]
 
 
 def test_a_long_chain_needs_no_deep_stack() -> None:

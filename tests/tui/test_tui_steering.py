@@ -91,7 +91,7 @@ def test_canceling_a_family_counts_its_open_members_and_what_they_feed() -> None
     session.completes("list_files", "extract[0]")
     members = [session.number(f"extract[{item}]") for item in range(10)]
     answer = steering.cancel_units(session.view(), members, "extract[0..9]")
-    assert asked(answer).text == "cancel 9 units of extract[0..9]; 2 dependents will be skipped"
+    assert asked(answer).text == "cancel 9 units of extract[0..9]: 4 running, 5 waiting; 2 dependents will be skipped"
     assert chosen(answer, "y") == CancelRequested(tuple(members[1:]))
 
 
@@ -129,7 +129,7 @@ def test_a_running_unit_is_not_run_again() -> None:
 def test_running_everything_again_counts_what_ended_badly() -> None:
     session = failed()
     answer = steering.retry_units(session.view(), range(5), "nightly.toml")
-    assert "in nightly.toml: 1 unit?" in asked(answer).text
+    assert asked(answer).text.endswith("in nightly.toml: 1 unit, and 2 skipped because of it?")
     assert chosen(answer, "y") == RetryRequested((session.number("features"),))
     assert isinstance(steering.retry_units(finished().view(), range(5), "x"), Note)
 

@@ -20,16 +20,19 @@ def environment_of(options: argparse.Namespace) -> dict[str, str]:
     env, problems = read_env_files([REQUIRED + name for name in options.env_file], str(Path.cwd()))
     if problems:
         raise InvalidWorkflow(replace(problem, key="--env-file" if problem.key else None) for problem in problems)
+    given: dict[str, str] = {}
     for pair in options.env:
         name, equals, value = pair.partition("=")
+        if name in given:
+            raise UsageError(f"-e {name} is given twice")
         try:
             if not equals:
                 raise Rejected
-            env |= variables({name: value})
+            given |= variables({name: value})
         except Rejected:
             # the rest may be a secret
             raise UsageError(f'-e "{name}" is not NAME=VALUE') from None
-    return env
+    return {**env, **given}
 
 
 def adjusted(definition: WorkflowDefinition, options: argparse.Namespace) -> WorkflowDefinition:

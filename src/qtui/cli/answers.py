@@ -9,9 +9,10 @@ import termios
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from shlex import quote
 from typing import Final, NamedTuple, TextIO
 
-from qtui.core.events import ConfirmRequested
+from qtui.core.events import BrakeChanged, ConfirmRequested, Event
 from qtui.core.model import Brake
 from qtui.core.session import RunSession
 from qtui.core.stimuli import ApproveRequested, CancelRequested, CancelRunRequested, ReleaseRequested, Request
@@ -21,12 +22,18 @@ LOOK_SECONDS: Final = 0.2
 """How often the run is looked at for new questions: soon enough for a person, and no work worth mentioning."""
 
 
+NOBODY: Final = "nobody can be asked here: ctrl+c ends the run"
+"""What is to be known of a question where it cannot be answered."""
+
+
 class Question(NamedTuple):
-    """Something that waits for a person: what is asked, and what yes and no ask of the run."""
+    """Something that waits for a person: what is asked, what yes and no ask of the run, and how a later run can do
+    without asking."""
 
     text: str
     yes: Request
     no: Request
+    spare: str
 
 
 class Answers:
@@ -117,13 +124,25 @@ def questions(session: RunSession) -> Iterator[Question]:
         for number, last in enumerate(view.last):
             if isinstance(last, ConfirmRequested):
                 text = f"{clean(view.plan.table[number].id)}: {clean(last.question)}"
-                yield Question(text, ApproveRequested((number,)), CancelRequested((number,), "you said no"))
+                approve, refuse = ApproveRequested((number,)), CancelRequested((number,), "you said no")
+                yield Question(text, approve, refuse, spared(session, last))
     if view.finished is not None or view.stopping is not None:
         return
     for scope, change in view.brakes.items():
         if change.state == "held" and _waits(session.options.brakes[scope]):
             text = f"{scope_name(scope)} is held after {clean(change.cause)}. Go on?"
-            yield Question(text, ReleaseRequested((scope,)), CancelRunRequested("drain", "you said no"))
+            release, drain = ReleaseRequested((scope,)), CancelRunRequested("drain", "you said no")
+            yield Question(text, release, drain, spared(session, change))
+
+
+def spared(session: RunSession, event: Event) -> str:
+    """How a later run can do without the question that begins with `event`; empty if none does."""
+    match event:
+        case ConfirmRequested(unit=unit):
+            return f"--yes={quote(clean(session.plan.table[unit].id))} says yes beforehand"
+        case BrakeChanged(scope=scope, state="held") if _waits(session.options.brakes[scope]):
+            return 'then = "stop" in max_failures ends the run instead, probe = "1m" lets one unit try again'
+    return ""
 
 
 def scope_name(scope: str) -> str:

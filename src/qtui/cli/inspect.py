@@ -6,10 +6,11 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from qtui.cli.adjust import environment_of
+from qtui.cli.lookup import missing
 from qtui.cli.options import params_of
 from qtui.cli.plain import counted
 from qtui.cli.preview import lines_of, masker
@@ -31,9 +32,11 @@ def check(options: argparse.Namespace) -> int:
     definition, plan = _load(options)
     _warn(definition, plan)
     edges = sum(len(needs) for needs in plan.needs)
+    workers = WorkerTargets(plan.lanes, definition.options).together
     print(
         f"{clean(definition.name)}: ok, {counted(plan.unit_count, 'unit')}, {counted(edges, 'need')}, "
-        f"{counted(len(plan.levels), 'level')}, at most {plan.max_parallel_units} at a time"
+        f"{counted(len(plan.levels), 'level')}, the widest of {counted(plan.max_parallel_units, 'unit')}; "
+        f"{counted(workers, 'worker')}"
     )
     return EXIT_OK
 
@@ -70,8 +73,9 @@ def dry_run(definition: WorkflowDefinition, plan: ExecutionPlan) -> int:
 
 def _warn(definition: WorkflowDefinition, plan: ExecutionPlan) -> None:
     """Advice goes to standard error, so that standard output stays what scripts read."""
-    for problem in dict.fromkeys((*definition.advice, *advise(plan))):
-        print(clean(str(problem)), file=sys.stderr)
+    mask = masker(definition)
+    for problem in dict.fromkeys((*definition.advice, *advise(plan), *missing(definition))):
+        print(clean(mask(str(problem))), file=sys.stderr)
 
 
 def _load(options: argparse.Namespace) -> tuple[WorkflowDefinition, ExecutionPlan]:
@@ -86,12 +90,12 @@ def _tree_lines(plan: ExecutionPlan) -> Iterator[str]:
     """The tree that the dashboard shows: each unit once, families of six and more folded to one line."""
     glyphs = ASCII if prefers_ascii(os.environ, sys.stdout.encoding) else UNICODE
     layout = lay_out(plan, times=glyphs.times, dots=glyphs.range)
-    for node in layout.rows(unfolded=(), closed=(), exposed=()):
-        family = layout.families[node]
-        name = layout.groups[family].label if family >= 0 else layout.names[layout.units[node]]
+    for node in layout.rows(unfolded=layout.opened, closed=(), exposed=()):
+        name = layout.label(node)
         further = further_needs(layout, node, times=glyphs.times)
         also = f"  {glyphs.up} also {further}" if further else ""
-        parts = [glyphs.last if layout.lasts[node] else glyphs.branch] if layout.depths[node] else []
+        own = glyphs.member if layout.members[node] else glyphs.last if layout.lasts[node] else glyphs.branch
+        parts = [own] if layout.depths[node] else []
         parts += [
             glyphs.space if layout.lasts[above] else glyphs.through
             for above in layout.ancestors(node)
@@ -100,12 +104,18 @@ def _tree_lines(plan: ExecutionPlan) -> Iterator[str]:
         yield f"{''.join(reversed(parts))}{name}{also}"
 
 
+def _masked(value: Any, mask: Callable[[str], str]) -> Any:
+    if isinstance(value, list):
+        return [_masked(item, mask) for item in value]
+    return mask(value) if isinstance(value, str) else value
+
+
 def _as_json(definition: WorkflowDefinition, plan: ExecutionPlan) -> dict[str, Any]:
     mask = masker(definition)
     return {
         "name": definition.name,
         "description": definition.description,
-        "params": {name: mask(value) if isinstance(value, str) else value for name, value in definition.params.items()},
+        "params": {name: _masked(value, mask) for name, value in definition.params.items()},
         "critical_path": plan.critical_path,
         "units": [
             {

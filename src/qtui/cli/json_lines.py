@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import json
-from typing import TextIO
+import sys
+from contextlib import suppress
+from typing import Final, TextIO
 
+from qtui.cli.answers import NOBODY, questions
 from qtui.core.events import UnitsAdded, to_plain
 from qtui.core.growth import grow
 from qtui.core.session import RunSession
 
+REMIND: Final = 60.0
+"""Seconds of silence after which standard error is told once more that the run waits for a person."""
+
 
 class JsonLines:
-    """Writes a run's record as JSON lines until its feed is closed."""
+    """Writes a run's record as JSON lines until its feed is closed.
+
+    When nothing runs any more and a person is waited for, standard error is told of that: nobody else would be.
+    """
 
     def __init__(self, session: RunSession, out: TextIO) -> None:
         self._session = session
         self._out = out
+        self._told: list[str] = []
+        self._told_at = 0.0
 
     def follow(self) -> None:
         """Write until nothing more will come. Raises BrokenPipeError when the reader has gone."""
@@ -30,3 +41,15 @@ class JsonLines:
                 self._out.write(json.dumps(line, default=str) + "\n")
             if records:
                 self._out.flush()
+            else:
+                self._remind()
+
+    def _remind(self) -> None:
+        asked = [] if self._session.view().active else questions(self._session)
+        waiting = [f"qtui: {question.text} {NOBODY}; {question.spare}" for question in asked]
+        now = self._session.now()
+        if waiting and (waiting != self._told or now - self._told_at >= REMIND) and sys.stderr is not None:
+            with suppress(OSError):  # who has closed it does not want to know
+                print(*waiting, sep="\n", file=sys.stderr, flush=True)
+            self._told_at = now
+        self._told = waiting

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Final, NoReturn
 
 from qtui.cli.options import parse
-from qtui.core.errors import EXIT_CANCELED, EXIT_INTERNAL, EXIT_OK, InvalidWorkflow, QtuiError
+from qtui.core.errors import EXIT_CANCELED, EXIT_INTERNAL, EXIT_OK, InvalidWorkflow, QtuiError, UsageError
 
 FAREWELL_SECONDS: Final = 2.0
 """How long functions that user modules have registered with atexit get."""
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command is None:
             parse(["--help"])
         if getattr(options, "directory", None):
-            os.chdir(options.directory)
+            _change_directory(options.directory)
         return _command(options.command)(options)
     except InvalidWorkflow as error:
         count = len(error.problems)
@@ -62,6 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception:  # noqa: BLE001  - the last line of defence: a bug of ours, said as such
         _complain(f"qtui: internal error, please report it:\n{traceback.format_exc()}")
         return EXIT_INTERNAL
+
+
+def _change_directory(directory: str) -> None:
+    try:
+        os.chdir(directory)
+    except (OSError, ValueError) as error:  # a NUL is a ValueError
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"-C {directory}: {why}") from None
 
 
 def _command(name: str) -> Callable[[Namespace], int]:

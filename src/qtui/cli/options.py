@@ -163,7 +163,7 @@ def _add_workflow(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_selection(run: argparse.ArgumentParser) -> None:
-    run.add_argument("units", metavar="UNIT", nargs="*", help="run only these, with what they need")
+    run.add_argument("units", metavar="UNIT", nargs="*", default=[], help="run only these, with what they need")
     run.add_argument(
         "-t", "--tag", metavar="TAG", action="append", default=[], help="run only units with this tag; may be repeated"
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from shlex import quote
+import signal
 from typing import TextIO
 
-from qtui.cli.answers import scope_name
+from qtui.cli.answers import NOBODY, scope_name, spared
 from qtui.core.events import (
     BrakeChanged,
     CacheMissed,
@@ -31,7 +31,7 @@ from qtui.core.holding import governor_words, workers_words
 from qtui.core.model import FAILURES, Notify, RunState, UnitState
 from qtui.core.session import Record, RunSession
 from qtui.core.settling import CUT
-from qtui.core.state import RunView, fold, stalled_by
+from qtui.core.state import RunView, UnitView, fold, stalled_by
 from qtui.tui.format import clock
 from qtui.tui.text import clean, clean_lines
 
@@ -123,16 +123,18 @@ class PlainLines:
             case UnitApproved():
                 self._unit_line("yes", event.unit, f"  {event.by}", event.at)
             case BrakeChanged() if event.cause:
-                self._line("brake", f"{scope_name(event.scope)}: {_brake_words(event)}", event.at)
+                words = _brake_words(event, self._view.active)
+                self._line("brake", f"{scope_name(event.scope)}: {words}", event.at)
+                self._spare(event)
             case UnitReset() if event.cause == CUT:
-                self._unit_line("cut", event.unit, "  ended by the signal; it has no end", event.at)
+                self._unit_line("cut", event.unit, "  was cut by the signal; run it again to finish it", event.at)
                 self._block(event.unit, self._view.attempts[event.unit])
             case LateResult():
                 self._unit_line("late", event.unit, "  its abandoned attempt has ended by itself", event.at)
             case Warned():
                 self._warned(event)
             case RunStopping():
-                self._line("run", f"stopping: {event.cause}; {self._view.active} still running, again kills", event.at)
+                self._line("run", f"stopping: {event.cause}{_stopping_words(event, self._view)}", event.at)
             case RunPaused() | RunUnpaused() | RunReopened():
                 self._line("run", f"{type(event).__name__.removeprefix('Run').lower()}: {event.cause}", event.at)
             case UnitsAdded():
@@ -146,8 +148,13 @@ class PlainLines:
 
     def _asked(self, event: ConfirmRequested) -> None:
         self._unit_line("ask", event.unit, f"  needs your yes: {event.question}", event.at)
-        if not self._answerable:
-            self._write(f"    to say yes beforehand, start with --yes={quote(self._id(event.unit))}")
+        self._spare(event)
+
+    def _spare(self, event: ConfirmRequested | BrakeChanged) -> None:
+        """What to do about a question that nobody can answer."""
+        hint = "" if self._answerable else spared(self._session, event)
+        if hint:
+            self._write(f"    {NOBODY}; {hint}")
 
     def _warned(self, event: Warned) -> None:
         where = f"{self._id(event.unit)}: " if event.unit >= 0 else ""
@@ -185,9 +192,10 @@ class PlainLines:
         names = [f"{clean(unit.id)} {duration(unit.elapsed(now) or 0)}" for unit in running[:5]]
         more = f" and {len(running) - 5} more" if len(running) > 5 else ""
         going = f"running: {', '.join(names)}{more}" if running else ""
-        asked = _asked(self._view)
-        going = "; ".join(filter(None, (going, asked, *_held(self._view)))) or _held_up(self._view)
-        self._line("still", going, now)
+        waits = [*_asked(self._view), *_held(self._view)]
+        going = "; ".join(filter(None, (going, *waits))) or _held_up(self._view)
+        for_a_person = any(spared(self._session, event) for event in _questions(self._view))
+        self._line("still", f"{going}; {NOBODY}" if for_a_person and not self._answerable else going, now)
         self._out.flush()
 
     def _unit_line(self, word: str, unit: int, detail: str, at: float) -> None:
@@ -238,13 +246,19 @@ def _held_up(view: RunView) -> str:
     return f"waiting to try again: {counted(retrying, 'unit')}" if retrying else "waiting"
 
 
-def _asked(view: RunView) -> str:
+def _questions(view: RunView) -> list[ConfirmRequested | BrakeChanged]:
+    """What may wait for a person."""
+    asked = [last for last in view.last if isinstance(last, ConfirmRequested)] if view.asked else []
+    return [*asked, *(view.brakes.values() if view.stopping is None else ())]
+
+
+def _asked(view: RunView) -> list[str]:
     """Which units wait for a yes."""
     if not view.asked:
-        return ""
+        return []
     names = [clean(unit.id) for unit in view.units if isinstance(view.last[unit.number], ConfirmRequested)]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"waiting for your yes: {', '.join(names[:5])}{more}"
+    return [f"waiting for your yes: {', '.join(names[:5])}{more}"]
 
 
 def _held(view: RunView) -> list[str]:
@@ -253,11 +267,34 @@ def _held(view: RunView) -> list[str]:
     return [f"held: {scope_name(change.scope)}, {clean(change.cause)}" for change in held]
 
 
-def _brake_words(event: BrakeChanged) -> str:
+def _brake_words(event: BrakeChanged, active: int) -> str:
     if event.state == "open":
         return f"starts again, {clean(event.cause)}"
     words = {"held": "starts nothing new", "probing": "still held", "stopped": "stopped for good"}
-    return f"{words.get(event.state, event.state)}, {clean(event.cause)}"
+    # a command is told of when it begins, and its worker may have been handed it before
+    more = f"; what has a worker goes on: {counted(active, 'unit')}" if active and event.state != "probing" else ""
+    return f"{words.get(event.state, event.state)}, {clean(event.cause)}{more}"
+
+
+def _stopping_words(event: RunStopping, view: RunView) -> str:
+    """What becomes of the units that run, and of those that would run in the end."""
+    units = counted(view.active, "unit")
+    words = ""
+    if view.active and event.how == "drain":
+        words = f"; {units} may finish"
+    elif view.active and event.how == "interrupt":
+        again = "ctrl+c again" if event.signal == signal.SIGINT else "a second signal"
+        words = f"; {units} asked to stop, {again} kills {'it' if view.active == 1 else 'them'}"
+    elif view.active:
+        words = f"; {units} asked to stop"
+    if event.how == "interrupt":
+        left = sum(unit.unit.is_handler and _waits_to_start(unit) for unit in view.units)
+        words += f'; not run after a signal: {counted(left, "unit")} with when = "always" or "failure"' if left else ""
+    return words
+
+
+def _waits_to_start(unit: UnitView) -> bool:
+    return unit.state in (UnitState.PENDING, UnitState.READY, UnitState.RETRYING) and not unit.submitted
 
 
 def rings(bell: Notify | None, view: RunView) -> bool:

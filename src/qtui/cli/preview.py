@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -14,11 +13,14 @@ from typing import Final
 
 from rich.cells import cell_len
 
+from qtui.cli.plain import counted
 from qtui.core.limits import Limits, capacities
-from qtui.core.model import Argv, Call, FromUnit, QuantumUnit, RunOptions, WorkflowDefinition
+from qtui.core.masking import TextMasker, masks_of
+from qtui.core.model import Argv, Call, FromUnit, QuantumUnit, RunOptions, Shell, WorkflowDefinition
 from qtui.core.plan import ExecutionPlan
 from qtui.core.ready import ReadyQueue
 from qtui.core.targets import WorkerTargets
+from qtui.definition.values import shown_size
 from qtui.tui.text import clean, cut_end
 
 _WIDEST_NAME: Final = 32
@@ -27,18 +29,19 @@ _LEAST_ACTION: Final = 16
 
 
 def lines_of(definition: WorkflowDefinition, plan: ExecutionPlan) -> Iterator[str]:
-    """A line for each unit, in the order of starts: level, lane, id, what it does, and on which conditions.
+    """A head, and a line for each unit, in the order of starts: level, lane, id, what it does, and on which conditions.
 
-    Values of secrets are masked. On a terminal long commands are cut.
+    Values of secrets are masked. Of a text of several lines the first is shown; on a terminal long ones are cut.
     """
     mask = masker(definition)
     order = list(order_of_starts(plan, definition.options))
-    width = min(_WIDEST_NAME, max(cell_len(clean(unit.id)) for unit in plan.table))
+    width = min(_WIDEST_NAME, max(len("unit"), *(cell_len(clean(unit.id)) for unit in plan.table)))
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    yield f"level  {'lane':<10} {'unit':<{width}}  action"
     for number in order:
         unit = plan.table[number]
         name = clean(unit.id)
-        head = f"{plan.depths[number] + 1:>3}  {plan.lanes[number]:<10} {name}{' ' * (width - cell_len(name))}  "
+        head = f"{plan.depths[number] + 1:>5}  {plan.lanes[number]:<10} {name}{' ' * (width - cell_len(name))}  "
         noted = [clean(mask(note)) for note in _notes(unit, definition.options)]
         tail = f"  [{'; '.join(noted)}]" if noted else ""
         action = clean(mask(_action(unit, mask)))
@@ -108,17 +111,9 @@ class _Rehearsal:
 
 def masker(definition: WorkflowDefinition) -> Callable[[str], str]:
     """What replaces the values of the workflow's secrets in a text, as they are or in quotes, with ``***``."""
-    found: set[str] = set()
-    for name in definition.secrets:
-        known = {os.environ.get(name, ""), *(unit.env.get(name, "") for unit in definition.units)}
-        for value in known:
-            found |= {value, *(line for line in value.splitlines() if len(line) >= 4)}
-    found |= {repr(value)[1:-1] for value in found}  # as the arguments of calls are shown
-    texts = sorted((text for text in found if len(text) >= 4), key=len, reverse=True)
-    if not texts:
-        return lambda text: text
-    pattern = re.compile("|".join(map(re.escape, texts)))
-    return lambda text: pattern.sub("***", text)
+    environments = [os.environ, *(unit.env for unit in definition.units)]
+    found = {env[name] for name in definition.secrets for env in environments if name in env}
+    return TextMasker(masks_of(found)).text if found else lambda text: text
 
 
 def _action(unit: QuantumUnit, mask: Callable[[str], str]) -> str:
@@ -133,8 +128,14 @@ def _action(unit: QuantumUnit, mask: Callable[[str], str]) -> str:
                 for name, value in unit.args.items()
             )
             return f"{action}({', '.join(given)})"
-        case action:
-            return str(action)
+        case Shell(texts):
+            return " && ".join(_first_line(mask(text)) for text in texts)
+
+
+def _first_line(text: str) -> str:
+    """A shell text on one line: of several the first that is not empty, and how many more there are."""
+    first, *rest = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    return f"{first} …(+{counted(len(rest), 'line')})" if rest else first
 
 
 def _notes(unit: QuantumUnit, options: RunOptions) -> Iterator[str]:
@@ -148,3 +149,7 @@ def _notes(unit: QuantumUnit, options: RunOptions) -> Iterator[str]:
     pools = {**(options.group_pools.get(unit.group, {}) if unit.group else {}), **unit.pools}
     for name, slots in pools.items():
         yield f"pool {name}" + (f" x{slots}" if slots > 1 else "")
+    if unit.cpus:
+        yield f"cpus {unit.cpus:g}"
+    if unit.memory:
+        yield f"memory {shown_size(unit.memory)}"

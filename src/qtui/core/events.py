@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qtui.core.model import EMPTY, ExecutionMode, QuantumUnit, RunState, UnitError, UnitState
+from qtui.core.model import EMPTY, FAILURES, ExecutionMode, QuantumUnit, RunState, UnitError, UnitState
 
 if TYPE_CHECKING:
     from qtui.core.plan import ExecutionPlan
@@ -333,7 +333,8 @@ CLASSES: Mapping[str, type[Event]] = {name: cls for cls, name in NAMES.items()}
 def to_plain(event: Event, plan: ExecutionPlan) -> dict[str, Any]:
     """`event` as JSON-ready data: its name under ``event``, unit numbers as ids, empty fields left as they are.
 
-    ``run_started`` also carries the plan: every unit's id, family, resolved needs and lane.
+    ``run_started`` also carries the plan: every unit's id, family, resolved needs and lane. ``unit_finished`` says whether
+    it is a failure that is ``allowed``.
     """
     data: dict[str, Any] = {"event": NAMES[type(event)]}
     for key, value in event._asdict().items():
@@ -347,6 +348,8 @@ def to_plain(event: Event, plan: ExecutionPlan) -> dict[str, Any]:
             data[key] = value
     if isinstance(event, UnitRetrying):
         data["cause"] = str(event.error)
+    elif isinstance(event, UnitFinished):
+        data["allowed"] = event.state in FAILURES and plan.table[event.unit].allow_failure
     if isinstance(event, RunStarted):
         data["units"] = [_plain_unit(plan, number) for number in range(len(plan))]
     elif isinstance(event, UnitsAdded):

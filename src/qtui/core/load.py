@@ -11,9 +11,10 @@ from qtui.core.model import ExecutionMode
 class LaneLoad(NamedTuple):
     """What the workers of one lane do.
 
-    At most `target` units may run; `running` do, and `waiting` ones would if they could. Since the previous look
-    `ended` attempts have ended that had taken `seconds` together, their squares `squares`, and the units have used
-    `cpu` cores. `runnable` of their processes or threads compute at the moment, or wait for nothing but a core.
+    At most `target` units may run; `running` do, those that share a worker counted as one, and `waiting` ones would if
+    they could. Since the previous look `ended` attempts have ended that had taken `seconds` together, their squares
+    `squares`, and the units have used `cpu` cores. `runnable` of their processes or threads compute at the moment, or
+    wait for nothing but a core.
     """
 
     target: int

@@ -35,8 +35,20 @@ class UnitState(StrEnum):
         """True for completed, failed, timeout, skipped and canceled."""
         return self in ENDS
 
+    @property
+    def told(self) -> str:
+        """The state as a part of a sentence: ``is running``, ``timed out``."""
+        return _TOLD.get(self, f"is {self}")
+
 
 _S = UnitState
+_TOLD: Final = {
+    _S.COMPLETED: "has completed",
+    _S.FAILED: "failed",
+    _S.TIMEOUT: "timed out",
+    _S.SKIPPED: "was skipped",
+    _S.CANCELED: "was canceled",
+}
 ENDS: Final = frozenset({_S.COMPLETED, _S.FAILED, _S.TIMEOUT, _S.SKIPPED, _S.CANCELED})
 FAILURES: Final = frozenset({_S.FAILED, _S.TIMEOUT})
 
@@ -177,7 +189,7 @@ class UnitError(NamedTuple):
 
     `type` is an exception's class name, ``"exit"`` for a command, ``"timeout"``, ``"lost"`` for a worker that
     died; `bases` are the names of the exception's base classes; `traceback` shows the user's frames only; `last_line`
-    is the last line that a command printed.
+    is the last one that a command wrote to its standard error or, if nothing came there, to its standard output.
     """
 
     type: str
@@ -371,7 +383,8 @@ class QuantumUnit:
         """The lane this unit runs in when the workflow's mode is `default`.
 
         Commands always use the command lane and coroutine functions the async lane, whatever was asked. Everything
-        else follows the unit, then the workflow; `auto` is a process for ``kind = "cpu"`` or a timeout, else a thread.
+        else follows the unit, then the workflow; `auto` is a process for ``kind = "cpu"``, a timeout or a batch, else a
+        thread.
         """
         if isinstance(self.action, Shell | Argv):
             return ExecutionMode.COMMAND
@@ -380,7 +393,7 @@ class QuantumUnit:
             return ExecutionMode.ASYNC
         if mode in (ExecutionMode.AUTO, ExecutionMode.ASYNC):
             # only a process can be killed, and only processes compute side by side
-            wants_process = self.kind == "cpu" or self.timeout is not None
+            wants_process = self.kind == "cpu" or self.timeout is not None or self.batch is not None
             return ExecutionMode.PROCESS if wants_process else ExecutionMode.THREAD
         return mode
 

@@ -45,6 +45,9 @@ HARDER: Final = ("drain", "timeout", "stop", "interrupt")
 BECAUSE: Final = "because "
 """How the cause of a unit begins that was skipped because of a need."""
 
+UNMET: Final = "its condition does not hold: "
+"""How the cause of a unit begins that was skipped by its `if`."""
+
 CUT: Final = "cut by a signal"
 """The cause of the reset of a unit that ran when a signal ended the run."""
 
@@ -107,7 +110,7 @@ class SettlingMachine(RunMachine):
                 self._end_waiting(number, SKIPPED, "no need has failed", now)
                 return
         if unit.condition is not None and not unit.condition.holds(lambda name, fact: self._fact(number, name, fact)):
-            self._end_waiting(number, SKIPPED, f"not if {unit.condition}", now)
+            self._end_waiting(number, SKIPPED, f"{UNMET}{unit.condition}", now)
             return
         self._make_ready(number, now)
 

@@ -13,13 +13,13 @@ from typing import Any, Final, NamedTuple
 from qtui.core.condition import Condition, ConditionError
 from qtui.core.model import EMPTY, Action, Argv, CachePolicy, Call, FromUnit, QuantumUnit, Shell
 from qtui.definition.drafts import Draft, Surroundings, item_parameter, name_fault
-from qtui.definition.expressions import Known, Scope, fill, has_expression
+from qtui.definition.expressions import Known, Scope, Unsettled, fill, has_expression
 from qtui.definition.groups import Group, Groups, Repeat, group_of, resolve_matrix
 from qtui.definition.keys import Key, Templates, read_table
 from qtui.definition.limits import over_limits, slots_of
 from qtui.definition.matrix import MOST_ITEMS, Item
 from qtui.definition.report import Report
-from qtui.definition.unit_keys import ACTIONS, DEFAULT_KEYS, ONLY_COMMANDS
+from qtui.definition.unit_keys import ACTIONS, DEFAULT_KEYS, ONLY_CALLS, ONLY_COMMANDS
 from qtui.definition.values import Fault, Rejected, quoted, variables
 
 _NOT_UNIT_FIELDS: Final = frozenset(
@@ -135,8 +135,9 @@ class Assembler:
         """No unit, because its items cannot be told; but what else is wrong with it."""
         self._known = False
         self._check_name(draft)
-        ready = {name: value for name, value in draft.keys.items() if name != "matrix" and not has_expression(value)}
-        self._report.add(draft.locate, draft.path, *read_table(ready, draft.table)[1])
+        scope = {"params": self._around.params, "env": Unsettled(), "matrix": Unsettled()}
+        rest = {name: value for name, value in draft.keys.items() if name != "matrix" or name not in draft.table}
+        self._report.add(draft.locate, draft.path, *read_table(rest, draft.table, partial(self._fill_key, scope))[1])
         yield from ()
 
     def _check_name(self, draft: Draft) -> None:
@@ -201,8 +202,9 @@ class Assembler:
             derived["cpus"], derived["memory"] = fields["resources"]
         self._place(draft, faults, *over_limits(fields, self._around))
         cache = fields.get("cache", CachePolicy())
-        if "cache_keys" in fields and cache is not None:
-            derived["cache"] = replace(cache, keys=fields["cache_keys"])
+        if cache is not None and ("cache" in fields or "cache_keys" in fields):
+            env = tuple(dict.fromkeys((*cache.env, *_own_variables(draft))))
+            derived["cache"] = replace(cache, env=env, keys=fields.get("cache_keys", cache.keys))
         if fields.get("cache") is not None and action is None and not set(ACTIONS) & set(draft.keys):
             derived["cache"] = None
             if "cache" in draft.keys and draft.function is None:
@@ -266,6 +268,10 @@ class Assembler:
             raise Rejected(Fault("only a call takes args", None, ("args",)))
         if "shell" in draft.keys and "run" not in given:
             raise Rejected(Fault("only run uses a shell", None, ("shell",)))
+        calls_own = [name for name in ONLY_CALLS if name in draft.keys]
+        if calls_own and "call" not in given:
+            other = "a command" if given else "a milestone"
+            raise Rejected(*(Fault(f"only calls have it, not {other}", None, (name,)) for name in calls_own))
         commands_own = [name for name in ONLY_COMMANDS if name in draft.keys]
         if commands_own and not {"run", "argv"} & set(given):
             other = "a call" if given else "a milestone"
@@ -324,6 +330,12 @@ def _mapped(draft: Draft) -> Iterator[_Instance]:
             yield _Instance(label, draft.name, matrix, positional=(item,))
         else:
             yield _Instance(label, draft.name, matrix, args={parameter: item})
+
+
+def _own_variables(draft: Draft) -> list[str]:
+    """The variables that the unit itself sets, or the defaults of its keys: what they are is part of what it does."""
+    given = [keys.get("env") for keys in (draft.defaults, draft.keys)]
+    return [name for env in given if isinstance(env, Mapping) for name in env if isinstance(name, str)]
 
 
 def _function_name(function: Callable[..., Any]) -> str:

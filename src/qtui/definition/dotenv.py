@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from qtui.core.errors import Problem
-from qtui.definition.report import shown_file
+from qtui.definition.report import Locate, shown_file
 
 REQUIRED: Final = "required:"
 """In front of a path: the file must be there."""
@@ -24,13 +24,21 @@ _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t"}
 
 
-def read_env_files(files: Iterable[str], directory: str) -> tuple[dict[str, str], list[Problem]]:
+def read_env_files(
+    files: Iterable[str], directory: str, locate: Locate = lambda _path, _needle: None
+) -> tuple[dict[str, str], list[Problem]]:
     """The variables of all files, later ones over earlier ones, and what is wrong with the files, with its place.
 
-    Paths start at `directory`; a file that is not there is a fault only with `REQUIRED` in front.
+    Paths start at `directory`; a file that is not there is a fault only with `REQUIRED` in front. `locate` tells where
+    the files are named: that is the place of a fault of a whole file.
     """
     variables: dict[str, str] = {}
     problems: list[Problem] = []
+
+    def refuse(message: str) -> None:
+        where = locate(("workflow", "env_file"), "")
+        problems.append(Problem(message=message, where=where, key="workflow.env_file"))
+
     for name in files:
         path = Path(os.path.normpath(os.path.join(directory, name.removeprefix(REQUIRED))))  # noqa: PTH118
         shown = shown_file(str(path))
@@ -38,11 +46,11 @@ def read_env_files(files: Iterable[str], directory: str) -> tuple[dict[str, str]
             text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
         except FileNotFoundError:
             if name.startswith(REQUIRED):
-                problems.append(Problem(message="there is no such file", where=shown, key="workflow.env_file"))
+                refuse(f"there is no file {shown}")
             continue
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            problems.append(Problem(message=f"cannot be read: {why}", where=shown, key="workflow.env_file"))
+            refuse(f"{shown} cannot be read: {why}")
             continue
         found, faults = parse_env(text)
         variables |= found

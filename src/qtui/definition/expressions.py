@@ -36,6 +36,19 @@ class Known(Mapping[str, Any]):
         return len(self._values)
 
 
+class Unsettled(Mapping[str, Any]):
+    """A namespace whose values are not known yet, or never will be: it has every name, and each is `REPORTED`."""
+
+    def __getitem__(self, name: str) -> Any:
+        return REPORTED
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
 _OPEN: Final = "${{"
 _EXPRESSION: Final = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 _LOOKUP: Final = re.compile(r"\s*([A-Za-z_]+)\.([A-Za-z0-9_.-]+)\s*", re.ASCII)
@@ -56,6 +69,21 @@ def has_expression(value: Any) -> bool:
         case list() | tuple() | set() | frozenset():
             return any(has_expression(item) for item in value)
     return False
+
+
+def lookups(value: Any) -> Iterator[tuple[str, str, str]]:
+    """Every expression in the strings of `value`: the namespace and the name it looks up, and its text."""
+    match value:
+        case str():
+            for expression in _EXPRESSION.finditer(value):
+                if (lookup := _LOOKUP.fullmatch(expression[1])) is not None:
+                    yield lookup[1], lookup[2], expression[0]
+        case Mapping():
+            for item in value.values():
+                yield from lookups(item)
+        case list() | tuple() | set() | frozenset():
+            for item in value:
+                yield from lookups(item)
 
 
 def fill(value: Any, scope: Scope, *, keep_type: bool) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from qtui.definition.values import LARGEST, LONGEST
+
 Fragment = Mapping[str, Any]
 
 ANYTHING: Final[Fragment] = {}
@@ -15,18 +17,18 @@ SCALAR: Final[Fragment] = {"type": ["string", "number", "boolean"]}
 STRINGS: Final[Fragment] = {"type": "array", "items": TEXT}
 FILLED_STRINGS: Final[Fragment] = {"type": "array", "items": FILLED_TEXT}
 STRING_TABLE: Final[Fragment] = {"type": "object", "additionalProperties": TEXT}
-DURATION: Final[Fragment] = {
-    "anyOf": [
-        {"type": "number", "minimum": 0},
-        {"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"},
-    ]
+_DURATION: Final[Fragment] = {"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"}
+_SIZE: Final[Fragment] = {"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,9})?\s*[KMGT]?(i?B)?$"}
+_NOTHING: Final[Fragment] = {"not": {"pattern": "^[^1-9]*$"}}
+DURATION: Final[Fragment] = {"anyOf": [{"type": "number", "minimum": 0, "maximum": LONGEST}, _DURATION]}
+POSITIVE_DURATION: Final[Fragment] = {
+    "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST}, {**_DURATION, **_NOTHING}]
 }
-SIZE: Final[Fragment] = {
-    "anyOf": [
-        {"type": "integer", "minimum": 0},
-        {"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,9})?\s*[KMGT]?(i?B)?$"},
-    ]
+SIZE: Final[Fragment] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST}, _SIZE]}
+POSITIVE_SIZE: Final[Fragment] = {
+    "anyOf": [{"type": "integer", "minimum": 1, "maximum": LARGEST}, {**_SIZE, **_NOTHING}]
 }
+IDENTIFIER: Final = r"^[^\W\d]\w*$"
 EXPRESSION: Final[Fragment] = {"type": "string", "pattern": r"\$\{\{"}
 """A string whose value is known only once its expressions are filled in."""
 

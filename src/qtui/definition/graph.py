@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from qtui.definition.assemble import Assembly
 from qtui.definition.deadlocks import deadlocks
 from qtui.definition.options import Overrides, build_options
 from qtui.definition.report import Locate, Report, shown_file
+from qtui.definition.unit_keys import reference
 from qtui.definition.values import Fault, Rejected, quoted
 from qtui.definition.workflow_keys import IDLE_KEYS, Pool
 
@@ -67,8 +68,6 @@ def options_of(
 ) -> tuple[RunOptions, tuple[Problem, ...]]:
     """The options of the run, and what to know of settings that nothing acts on."""
     idle = [name for name in IDLE_KEYS if name in settings]
-    if settings.get("mode") is ExecutionMode.CUSTOM:
-        idle.insert(0, "mode")
     advice = Report()
     advice.add(locate, ("workflow",), *(Fault("has no effect yet in this version", None, (name,)) for name in idle))
     try:
@@ -79,7 +78,10 @@ def options_of(
 
 
 def check_secrets(names: Iterable[str], env: Mapping[str, str], locate: Locate, report: Report) -> None:
-    """Report secrets that are not set in `env` or the process's environment, and those too short to be hidden."""
+    """Report secrets that are not set in `env` or the process's environment, and those too short to be hidden.
+
+    The others are hidden from what the report tells.
+    """
     for place, name in enumerate(names):
         value = env.get(name) or os.environ.get(name, "")
         path = ("secrets", "names", f"[{place}]")
@@ -90,6 +92,8 @@ def check_secrets(names: Iterable[str], env: Mapping[str, str], locate: Locate, 
             message = f"the value of {quoted(name)} has less than {SHORTEST_SECRET} characters"
             hint = "every place where they come in a row would be hidden; use a longer secret"
             report.add(locate, path, Fault(message, hint, (), name))
+        else:
+            report.hide((value, os.environ.get(name, "")))
 
 
 SHORTEST_SECRET = 4
@@ -107,24 +111,34 @@ def finish(
     advice: Sequence[Problem],
     directory: str,
     source: str | None,
+    locate: Locate,
     report: Report,
+    find_executor: Callable[[str], object] = lambda _: None,
 ) -> WorkflowDefinition:
-    """The definition of what was assembled, or InvalidWorkflow with everything that was reported or is found now."""
-    check_graph(assembly, options.mode, params, report, source=source)
+    """The definition of what was assembled, or InvalidWorkflow with everything that was reported or is found now.
+
+    `locate` tells where keys of [workflow] are; `find_executor` raises `Rejected` for the name of an executor that is
+    not to be found.
+    """
+    slots = {**shared.slots, **dict.fromkeys(sorted(assembly.mutexes), 1)}
+    check_graph(assembly, options.mode, params, slots, report, source=source)
     if assembly.known:
         _check_tags(shared, assembly.units, report)
+        _check_executor(options, assembly, locate, find_executor, report)
+    report.hide(unit.env.get(name, "") for unit in assembly.units for name in shared.secrets)
     report.raise_if_any()
     brakes = {f"group:{name}": group.brake for name, group in assembly.groups.items() if group.brake is not None}
     options = replace(
         options,
-        pools={**shared.slots, **dict.fromkeys(sorted(assembly.mutexes), 1)},
+        pools=slots,
         group_pools={name: group.pools for name, group in assembly.groups.items() if group.pools},
         brakes={**options.brakes, **shared.brakes, **brakes},
     )
+    mask = report.mask
     return WorkflowDefinition(
         name=name,
-        description=description,
-        units=tuple(assembly.units),
+        description=mask(description) if mask is not None else description,
+        units=tuple(_without_secrets(assembly.units, mask)),
         options=options,
         params=dict(params),
         secrets=tuple(shared.secrets),
@@ -135,12 +149,32 @@ def finish(
     )
 
 
-def check_graph(
-    assembly: Assembly, mode: ExecutionMode, params: Mapping[str, Any], report: Report, *, source: str | None
-) -> None:
-    """Report unknown needs, duplicate ids, cycles, outputs that two units make, and conditions about other units.
+def _without_secrets(units: Sequence[QuantumUnit], mask: Callable[[str], str] | None) -> Sequence[QuantumUnit]:
+    """The units, secrets masked in what of them is only there to be read."""
+    if mask is None:
+        return units
+    return [
+        replace(unit, description=mask(unit.description), confirm=mask(unit.confirm))
+        if unit.description or unit.confirm
+        else unit
+        for unit in units
+    ]
 
-    Raises CircularDependencyError if a cycle is the only fault. `source` is where a fault of the whole workflow is.
+
+def check_graph(
+    assembly: Assembly,
+    mode: ExecutionMode,
+    params: Mapping[str, Any],
+    slots: Mapping[str, int],
+    report: Report,
+    *,
+    source: str | None,
+) -> None:
+    """Report unknown needs, duplicate ids, cycles, outputs that two units make, conditions about other units, and items
+    that could wait for each other for ever.
+
+    Raises CircularDependencyError if a cycle is the only fault. `source` is where a fault of the whole workflow is,
+    `slots` are the sizes of the pools.
     If units are missing, only the names that needs share with params and outputs are checked.
     """
     for unit in assembly.units:
@@ -165,10 +199,10 @@ def check_graph(
     else:
         _check_conditions(plan, assembly, report)
         group_pools = {name: group.pools for name, group in assembly.groups.items() if group.pools}
-        for unit, message in deadlocks(plan, group_pools):
-            draft = assembly.drafts[unit.id]
-            hint = "let the first unit of the group need it, or take the pools in the units instead"
-            report.add(draft.locate, draft.path, Fault(f"{unit.id} {message}", hint, ("needs",)))
+        for deadlock in deadlocks(plan, group_pools, slots):
+            draft = assembly.drafts[deadlock.unit.id]
+            path = tuple(key for key in deadlock.keys if key in draft.keys)[:1]
+            report.add(draft.locate, draft.path, Fault(deadlock.message, deadlock.hint, path))
 
 
 def _by_family(units: Sequence[QuantumUnit], problems: Iterable[Problem]) -> Iterator[Problem]:
@@ -200,6 +234,32 @@ def _check_tags(shared: Shared, units: Sequence[QuantumUnit], report: Report) ->
         if name not in used:
             hint = did_you_mean(name, used) or "remove it, or give units this tag"
             report.add(locate, ("tags", name), Fault("no unit has this tag", hint))
+
+
+def _check_executor(
+    options: RunOptions,
+    assembly: Assembly,
+    locate: Locate,
+    find_executor: Callable[[str], object],
+    report: Report,
+) -> None:
+    """Report units that want an executor if there is none, and one that nothing wants or that cannot be found."""
+    wanting = [unit for unit in assembly.units if unit.mode is ExecutionMode.CUSTOM]
+    if options.executor is None:
+        for unit in wanting:
+            draft = assembly.drafts[unit.id]
+            path = (*draft.path, "mode") if "mode" in draft.keys else ("defaults", "mode")
+            hint = 'add executor = "module:factory" to [workflow]'
+            report.add(draft.locate, path, Fault('mode = "custom" needs an executor', hint))
+        return
+    try:
+        if not wanting and options.mode is not ExecutionMode.CUSTOM:
+            raise Rejected(Fault('only mode = "custom" has an executor'))
+        if ":" in options.executor:
+            reference(options.executor)
+        find_executor(options.executor)
+    except Rejected as rejected:
+        report.add(locate, ("workflow", "executor"), *rejected.faults)
 
 
 def _check_conditions(plan: ExecutionPlan, assembly: Assembly, report: Report) -> None:

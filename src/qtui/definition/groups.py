@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple
 from qtui.core.errors import InvalidWorkflow, did_you_mean
 from qtui.core.model import EMPTY, Brake
 from qtui.definition.drafts import Draft, Surroundings
-from qtui.definition.expressions import fill
+from qtui.definition.expressions import fill, has_expression
 from qtui.definition.keys import Key, Templates, read_table
 from qtui.definition.limits import over_limits
-from qtui.definition.matrix import Item, Matrix
+from qtui.definition.matrix import Item, Matrix, column_fault
 from qtui.definition.report import Locate, Report
 from qtui.definition.values import Fault, Path, Rejected, expected, quoted
 from qtui.definition.workflow_keys import GROUP_KEYS
@@ -79,6 +79,9 @@ class Repeat:
         if both:
             message = f"{quoted(both[0])} is also in the matrix of the group {self.group.name}"
             raise Rejected(Fault(message, "rename one of them"))
+        for name in self.matrix.names if self.matrix is not None else ():
+            if (fault := column_fault(name, self.group.names)) is not None:
+                raise Rejected(fault.under(name))
         for item, values in self.group.items.items():
             for label, more in own.items():
                 yield Place(f"{item[:-1]},{label[1:]}" if label else item, {**values, **more}, item)
@@ -117,6 +120,8 @@ def group_of(draft: Draft, groups: Groups) -> Group | None:
         return None
     if not isinstance(name, str):
         raise Rejected
+    if has_expression(name):
+        raise Rejected(Fault("a group is named as it is", "write its name, without ${{ }}", (), name))
     if name not in groups:
         hint = did_you_mean(name, groups) or f"declare it: [groups.{name}]"
         raise Rejected(Fault(f"there is no group {quoted(name)}", hint, (), name))

@@ -16,7 +16,7 @@ def cores() -> float:
     # not every system lets a process ask for its own share
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     shares = [float(bound)]
-    for group in _groups():
+    for group in groups():
         quota, _, period = _read(group / "cpu.max").partition(" ")
         if quota.isdigit() and period.strip().isdigit() and int(period):
             shares.append(int(quota) / int(period))
@@ -25,7 +25,7 @@ def cores() -> float:
 
 def memory() -> int | None:
     """The bytes of memory this process may use; None if the system does not tell."""
-    known = [int(text) for group in _groups() if (text := _read(group / "memory.max").strip()).isdigit()]
+    known = [int(text) for group in groups() if (text := _read(group / "memory.max").strip()).isdigit()]
     for line in _read(_MEMINFO).splitlines():
         name, _, rest = line.partition(":")
         words = rest.split()
@@ -34,7 +34,7 @@ def memory() -> int | None:
     return min(known, default=None)
 
 
-def _groups() -> list[Path]:
+def groups() -> list[Path]:
     """The directories of the control group of this process and of those around it."""
     own = next((line[3:] for line in _read(_OWN_GROUP).splitlines() if line.startswith("0::")), "/")
     inside = _CGROUPS / own.strip("/")

@@ -10,14 +10,18 @@ from itertools import product
 from typing import Any, Final
 
 from qtui.core.errors import did_you_mean
+from qtui.core.naming import MATRIX, twin_of, variable_part
 from qtui.definition.expressions import Scope, fill
-from qtui.definition.values import Fault, Rejected, expected, filled_text, quoted
+from qtui.definition.values import TOO_LARGE, Fault, Rejected, expected, filled_text, fits, quoted
 from qtui.definition.values import items as parse_items
 
 MOST_ITEMS: Final = 100_000
 """A product is written quickly and may be astronomically large."""
 
 Item = Mapping[str, Any]
+LONGEST_CELL: Final = 131_072
+"""The most characters of a value; no program could be given more in a variable or an argument."""
+
 ReadRows = Callable[[str], tuple[Item, ...]]
 """Reads the file of a name: at least one row, all with the same columns in the same order.
 
@@ -25,7 +29,7 @@ Raises `Rejected` if it cannot, and InvalidWorkflow for what is wrong in the fil
 """
 
 _PARAM: Final = re.compile(r"params\.[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +69,11 @@ class Matrix:
         if isinstance(value.get("file"), str):
             return cls._of_file(value, read)
         faults: list[Fault] = []
-        axes = {
-            str(name): () if read is None and _is_param(values) else _axis(str(name), values, faults)
-            for name, values in value.items()
-            if name not in ("include", "exclude")
-        }
+        axes: dict[str, tuple[Any, ...]] = {}
+        for name, values in value.items():
+            if name not in ("include", "exclude"):
+                left_open = read is None and _is_param(values)
+                axes[str(name)] = () if left_open else _axis(str(name), tuple(axes), values, faults)
         if not axes:
             faults.append(Fault("has no list to take values from", "write matrix = { shard = [0, 1] }"))
         exclude, include = (_changes(key, value, axes, axes, faults) for key in ("exclude", "include"))
@@ -154,29 +158,36 @@ def label_value(value: Any) -> Any:
 
 
 def cell_value(value: Any) -> Any:
-    """A string without control characters, a number or a boolean; raises `Rejected`."""
+    """A string without control characters but tabs, a number or a boolean; raises `Rejected`."""
     if not isinstance(value, str | int | float | bool):
         raise expected("a string, number or boolean", value)
     if isinstance(value, float) and not math.isfinite(value):
         raise expected("a finite number", value)
+    if not fits(value):
+        raise Rejected(Fault(TOO_LARGE))
+    if isinstance(value, str) and len(value) > LONGEST_CELL:
+        raise Rejected(Fault(f"has more than {LONGEST_CELL:,} characters"))
     if isinstance(value, str) and (found := _CONTROL.search(value)):
         raise Rejected(Fault(f"{quoted(value)} has the control character U+{ord(found[0]):04X}"))
     return value
 
 
-def column_fault(name: str) -> Fault | None:
-    """What is wrong with the name of a list or column, if anything."""
-    if name.replace("-", "_").isidentifier():
-        return None
-    return Fault("is not a name: use letters, digits and _")
+def column_fault(name: str, others: Iterable[str] = ()) -> Fault | None:
+    """What is wrong with the name of a list or column beside `others`, if anything."""
+    if not name.replace("-", "_").isidentifier():
+        return Fault("is not a name: use letters, digits and _")
+    if (twin := twin_of(name, others)) is not None:
+        message = f"and {quoted(twin)} would both be the variable {MATRIX}{variable_part(name)}"
+        return Fault(message, "rename one of them")
+    return None
 
 
 def _is_param(value: Any) -> bool:
     return isinstance(value, str) and _PARAM.fullmatch(value) is not None
 
 
-def _axis(name: str, values: Any, faults: list[Fault]) -> tuple[Any, ...]:
-    if (fault := column_fault(name)) is not None:
+def _axis(name: str, earlier: Iterable[str], values: Any, faults: list[Fault]) -> tuple[Any, ...]:
+    if (fault := column_fault(name, earlier)) is not None:
         faults.append(fault.under(name))
     try:
         parsed = parse_items(values, "a list of values", label_value)

@@ -31,6 +31,7 @@ def nested(inner: Assembly, prefix: str, env: Mapping[str, str]) -> Assembly:
             id=rename(unit.id),
             family=unit.family and rename(unit.family),
             group=unit.group and rename(unit.group),
+            workflow=rename(unit.workflow) if unit.workflow else prefix,
             dependencies=tuple(map(rename, needs.get(unit.id, unit.dependencies))),
             args={name: _renamed_argument(value, rename) for name, value in unit.args.items()},
             condition=unit.condition and unit.condition.renamed(rename),

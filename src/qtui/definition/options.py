@@ -58,8 +58,6 @@ def build_options(
         faults += rejected.faults
     if faults:
         raise Rejected(*faults)
-    if settings.get("mode") is ExecutionMode.CUSTOM:
-        fields["mode"] = ExecutionMode.AUTO
     if "brake" in settings:
         fields["brakes"] = {"": settings["brake"]}
     workers, max_workers = settings.get("workers"), settings.get("max_workers")
@@ -84,11 +82,8 @@ def _contradictions(settings: Mapping[str, Any]) -> list[Fault]:
         faults.append(Fault(f"{workers} workers are less than min_workers = {least}", None, ("workers",)))
     if least and most and least > most:
         faults.append(Fault(f"{least} is more than max_workers = {most}", None, ("min_workers",)))
-    custom = settings.get("mode") is ExecutionMode.CUSTOM
-    if custom and "executor" not in settings:
+    if settings.get("mode") is ExecutionMode.CUSTOM and "executor" not in settings:
         faults.append(Fault('mode = "custom" needs an executor', 'add executor = "module:factory"', ("mode",)))
-    if "executor" in settings and not custom:
-        faults.append(Fault('only mode = "custom" has an executor', None, ("executor",)))
     return faults
 
 

@@ -6,9 +6,11 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final
 
 from qtui.core.errors import did_you_mean
+from qtui.core.naming import PARAM, twin_of, variable_part
 from qtui.definition import fragments, values
 from qtui.definition.fragments import Fragment
 from qtui.definition.keys import Filler, Key, Templates, read_table, row, table
@@ -19,6 +21,7 @@ UNSET: Final = object()
 """A param without a default."""
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)  # Python's own takes 1_0, and nan
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 _FALSE: Final = frozenset({"false", "no", "off", "0"})
 
@@ -60,6 +63,8 @@ class ParamSpec:
     def _items(self, value: Any) -> list[Any]:
         if isinstance(value, str):
             value = [part.strip() for part in value.split(",")] if value.strip() else []
+            if "" in value:
+                raise Rejected(Fault("has an empty item", "write one comma between two items, and none at the end"))
         kinds = {type(item) for item in (self.default if isinstance(self.default, list) else ())}
         kinds |= {type(choice) for choice in self.choices}
         # text from the command line becomes what the declared items are, if they are all of one kind
@@ -70,7 +75,7 @@ class ParamSpec:
                 return _convert(kind or "str", item)
             if not isinstance(item, int | float | bool):
                 raise expected("a string, number or boolean", item)
-            return item
+            return _fitting(item)
 
         return list(values.items(value, "a list", parse))
 
@@ -81,12 +86,8 @@ def _convert(kind: str, value: Any) -> Any:
             return value.lower() in _TRUE
         case "int", str() if re.fullmatch(r"[+-]?\d{1,18}", value.strip(), re.ASCII):
             return int(value)
-        case "float", str():
-            try:
-                number = float(value)
-            except ValueError:
-                raise expected("a number", value) from None
-            return _finite(number, value)
+        case "float", str() if _NUMBER.fullmatch(value.strip()):
+            return _finite(float(value), value)
         case "float", int() | float() if not isinstance(value, bool):
             return _finite(value, value)
         case "str", str():
@@ -94,8 +95,14 @@ def _convert(kind: str, value: Any) -> Any:
         case ("bool", bool()) | ("list", list()):
             return value
         case "int", int() if not isinstance(value, bool):
-            return value
+            return _fitting(value)
     raise expected({"bool": "true or false", "int": "a whole number", "float": "a number"}.get(kind, "a string"), value)
+
+
+def _fitting(number: Any) -> Any:
+    if not values.fits(number):
+        raise Rejected(Fault(values.TOO_LARGE))
+    return number
 
 
 def _finite(number: float, given: Any) -> float:
@@ -165,6 +172,8 @@ def declare(name: str, given: Any, fill: Filler | None = None) -> ParamSpec:
         given = {"type": given}
     elif not isinstance(given, Mapping):
         given = {"default": given}
+    if not given:
+        raise Rejected(Fault("is an empty table", "write { required = true } for one that must be given"))
     parsed, faults = read_table(given, PARAM_KEYS, fill) if fill else read_table(given, PARAM_KEYS)
     required = parsed.pop("required", None)
     if "default" in given and required:
@@ -212,21 +221,26 @@ def ask_missing(specs: Mapping[str, ParamSpec], given: Mapping[str, Any], ask: A
 
 
 def resolve(specs: Mapping[str, ParamSpec], given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
-    """The value of every declared param that has one, and the faults: unknown, missing and unfit values."""
+    """The value of every declared param that has one, and the faults: unknown, missing and unfit values, and params
+    that would be the same variable."""
     resolved: dict[str, Any] = {}
     faults: list[Fault] = []
     for name in given:
         if name not in specs:
             known = f"this workflow has {', '.join(specs)}" if specs else "this workflow has no params"
             faults.append(Fault("there is no such param", did_you_mean(name, specs) or known, (name,)))
-    for name, spec in specs.items():
+    for place, (name, spec) in enumerate(specs.items()):
+        if (twin := twin_of(name, islice(specs, place))) is not None:
+            message = f"and {quoted(twin)} would both be the variable {PARAM}{variable_part(name)}"
+            faults.append(Fault(message, "rename one of them", (name,)))
         if name in given:
             try:
                 resolved[name] = spec.convert(given[name])
             except Rejected as rejected:
                 faults += [fault.under(name) for fault in rejected.faults]
         elif spec.required:
-            faults.append(Fault("a value is required", f"give one with -p {name}=VALUE", (name,)))
+            listed = f": {', '.join(map(str, spec.choices))}" if spec.choices else ""
+            faults.append(Fault(f"a value is required{listed}", f"give one with -p {name}=VALUE", (name,)))
         else:
             resolved[name] = spec.default
     return resolved, faults

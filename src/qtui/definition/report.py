@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from qtui.core.errors import InvalidWorkflow, Problem
+from qtui.core.masking import TextMasker, masks_of
 from qtui.core.model import Source
 from qtui.definition.values import Fault, Path
+
+_PLACE: Final = re.compile(r"(.*?)(?::(\d+))?(?::(\d+))?", re.DOTALL | re.ASCII)
 
 Locate = Callable[[Path, str], str | None]
 """Where a key is written (``file:line``, or ``file:line:column`` of the given text inside its value)."""
 
 
 class Report:
-    """The faults found so far, in order, each of them once."""
+    """The faults found so far, each of them once."""
 
     def __init__(self) -> None:
         self._problems: dict[Problem, None] = {}
+        self._secrets: set[str] = set()
 
     def __bool__(self) -> bool:
         return bool(self._problems)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What was found so far."""
+        """What was found so far, in the order in which it was found."""
         return tuple(self._problems)
+
+    @property
+    def mask(self) -> Callable[[str], str] | None:
+        """What replaces secrets in a text; None if there are none."""
+        return TextMasker(masks_of(self._secrets)).quoting_text if self._secrets else None
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Note texts that must not be told."""
+        for secret in filter(None, secrets):
+            self._secrets |= {secret, " ".join(secret.split())}  # messages of exceptions are put on one line
 
     def add(self, locate: Locate, path: Path, *faults: Fault) -> None:
         """Note faults of the value at `path`."""
@@ -50,9 +65,27 @@ class Report:
             self._problems.setdefault(problem)
 
     def raise_if_any(self) -> None:
-        """Raise InvalidWorkflow with all of them, if there are some."""
-        if self._problems:
-            raise InvalidWorkflow(self._problems)
+        """Raise InvalidWorkflow with all of them, if there are some: file by file, from top to bottom."""
+        if not self._problems:
+            return
+        places = {problem: _place(problem) for problem in self._problems}
+        files = list(dict.fromkeys(file for file, *_ in places.values()))
+        problems = sorted(places, key=lambda each: (files.index(places[each][0]), *places[each][1:]))
+        if (mask := self.mask) is not None:
+            problems = [_masked(each, mask) for each in problems]
+        raise InvalidWorkflow(dict.fromkeys(problems))
+
+
+def _masked(problem: Problem, mask: Callable[[str], str]) -> Problem:
+    where, key, hint = (text and mask(text) for text in (problem.where, problem.key, problem.hint))
+    return Problem(message=mask(problem.message), where=where, key=key, hint=hint)
+
+
+def _place(problem: Problem) -> tuple[str, int, int]:
+    """The file, line and column of a problem; 0 for what is not known."""
+    found = _PLACE.fullmatch(problem.where or "")
+    assert found is not None
+    return found[1], int(found[2] or 0), int(found[3] or 0)
 
 
 def reject(source: Source, path: Path, *faults: Fault) -> NoReturn:

@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn
 from qtui.core.errors import InvalidWorkflow, Problem
 from qtui.definition.matrix import MOST_ITEMS, Item, cell_value, column_fault, label_value, value_text
 from qtui.definition.report import shown_file
-from qtui.definition.values import Fault, Rejected, described, quoted
+from qtui.definition.values import TOO_LARGE, Fault, Rejected, described, quoted
 
 MOST_BYTES: Final = 256 << 20
 MOST_TOLD: Final = 10
@@ -24,6 +24,7 @@ MOST_TOLD: Final = 10
 
 _DELIMITERS: Final[Mapping[str, str]] = {".tsv": "\t", ".csv": ","}
 _JSON_START: Final = re.compile(r"\s*\[\s*")
+_LONG_NUMBER: Final = re.compile(r'"(?:\\.|[^"\\])*"|(\d{4301})')
 _JSON_GAP: Final = re.compile(r"[\s,]*")
 
 
@@ -86,8 +87,8 @@ class _Table:
         for place, name in enumerate(names, 1):
             if not name.strip():
                 self._faults.add(line, f"column {place} has no name", "the first row names the columns")
-            elif (fault := column_fault(name)) is not None:
-                hint = "separate columns with commas" if ";" in name else None
+            elif (fault := column_fault(name, names[: place - 1])) is not None:
+                hint = "separate columns with commas" if ";" in name else fault.hint
                 self._faults.add(line, f"the column {quoted(name)} {fault.message}", hint)
             elif name in names[: place - 1]:
                 self._faults.add(line, f"two columns are called {quoted(name)}")
@@ -194,7 +195,11 @@ def _json_items(text: str, faults: _Faults) -> Iterator[tuple[int, Any]]:
         whole = json.loads(text)
     except json.JSONDecodeError as error:
         faults.stop(error.lineno, f"not correct JSON: {error.msg}")
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; tables in tables in tables
+    except ValueError as error:  # a number of thousands of digits, which Python does not read
+        found = next((match.start(1) for match in _LONG_NUMBER.finditer(text) if match[1]), 0)
+        message = f"a number {TOO_LARGE}" if found else f"not usable as JSON: {error}"
+        faults.stop(text.count("\n", 0, found) + 1, message)
+    except RecursionError as error:  # tables in tables in tables
         faults.stop(1, f"not usable as JSON: {error}")
     if not isinstance(whole, list):
         faults.stop(1, f"expected a list of tables, not {described(whole)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Any, Final
 
-from qtui.definition.fragments import ANYTHING, SCALAR, Fragment, array, either, table_of, templated
+from qtui.definition.fragments import SCALAR, Fragment, array, either, table_of, templated
 from qtui.definition.keys import table_schema
 from qtui.definition.params import PARAM_KEYS
 from qtui.definition.unit_keys import ACTIONS, ONLY_COMMANDS, UNIT_KEYS
@@ -46,7 +46,7 @@ def _unit() -> Fragment:
 
 def _param() -> Fragment:
     """A param: its table, or a default alone."""
-    return either(templated(SCALAR), array(ANYTHING), table_schema(PARAM_KEYS))
+    return either(templated(SCALAR), array(SCALAR), {**table_schema(PARAM_KEYS), "minProperties": 1})
 
 
 def _named(pattern: str, values: Fragment) -> Fragment:

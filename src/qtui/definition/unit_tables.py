@@ -7,7 +7,17 @@ from typing import Any, Final, NamedTuple
 
 from qtui.core.model import CachePolicy, RetryPolicy
 from qtui.definition import fragments, values
-from qtui.definition.fragments import DURATION, FILLED_STRINGS, FILLED_TEXT, FLAG, SIZE, either, integer, number
+from qtui.definition.fragments import (
+    DURATION,
+    FILLED_STRINGS,
+    FLAG,
+    POSITIVE_DURATION,
+    POSITIVE_SIZE,
+    SIZE,
+    either,
+    integer,
+    number,
+)
 from qtui.definition.keys import read_closed, row, table
 from qtui.definition.values import Fault, Rejected, expected, quoted
 
@@ -39,7 +49,7 @@ RETRY_KEYS: Final = table(
         lambda value: values.items(value, "a list", _error_name),
         "list of exit codes and names",
         'Try again only after these exit codes, exceptions (class names) or `"timeout"`; every failure by default',
-        fragments.array(either(integer(-64, 255), FILLED_TEXT)),
+        fragments.array(either(integer(-64, -1), integer(1, 255), {"type": "string", "pattern": fragments.IDENTIFIER})),
     ),
 )
 
@@ -97,7 +107,7 @@ RESOURCE_KEYS: Final = table(
         "Cores it keeps busy, from the workflow's `cpus`",
         number(0.01, 100_000),
     ),
-    row("memory", _memory, "size", "Memory it fills, from the workflow's `memory_limit`", SIZE),
+    row("memory", _memory, "size", "Memory it fills, from the workflow's `memory_limit`", POSITIVE_SIZE),
 )
 
 
@@ -117,8 +127,20 @@ CACHE_KEYS: Final = table(
         "Files it reads: paths, directories or globs with `**`, from the unit's `cwd`",
         FILLED_STRINGS,
     ),
-    row("env", values.names, "list of strings", "Environment variables that its result depends on", FILLED_STRINGS),
-    row("ttl", values.positive_duration, "duration", "How long a result may be used; for ever by default", DURATION),
+    row(
+        "env",
+        values.names,
+        "list of strings",
+        "Further environment variables that its result depends on",
+        FILLED_STRINGS,
+    ),
+    row(
+        "ttl",
+        values.positive_duration,
+        "duration",
+        "How long a result may be used; for ever by default",
+        POSITIVE_DURATION,
+    ),
 )
 
 

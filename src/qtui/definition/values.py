@@ -23,6 +23,9 @@ LARGEST: Final = 1 << 60
 STOP_SIGNALS: Final = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL")
 """The signals that may ask a command to stop."""
 
+TOO_LARGE: Final = "is too large: whole numbers have 64 bits"
+"""What is wrong with a whole number that does not fit: few programs could read it, and Python may not even write it."""
+
 _SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(?:i?B)?")
 
 SHOWN: Final = 60
@@ -87,6 +90,11 @@ def described(value: Any) -> str:
 def expected(what: str, value: Any, hint: str | None = None) -> Rejected:
     """The error for a value of the wrong kind."""
     return Rejected(Fault(f"expected {what}, not {described(value)}", hint))
+
+
+def fits(value: Any) -> bool:
+    """False for a whole number of more than 64 bits."""
+    return not isinstance(value, int) or -(1 << 63) <= value < 1 << 63
 
 
 def anything(value: Any) -> Any:

@@ -13,6 +13,8 @@ from qtui.definition.fragments import (
     FILLED_STRINGS,
     FILLED_TEXT,
     FLAG,
+    POSITIVE_DURATION,
+    POSITIVE_SIZE,
     SIZE,
     STRING_TABLE,
     TEXT,
@@ -68,7 +70,7 @@ BRAKE_KEYS: Final = table(
         values.positive_duration,
         "duration",
         "Let one unit try after so long; if it succeeds, the others follow",
-        DURATION,
+        POSITIVE_DURATION,
     ),
 )
 
@@ -139,16 +141,17 @@ WORKFLOW_KEYS: Final = table(
     row("description", values.text, "string", "One line for people", TEXT, templates=Templates.TEXT),
     row(
         "mode",
-        values.one_of((*MODES, "custom"), ExecutionMode),
-        _one_of((*MODES, "custom")),
+        values.one_of(MODES, ExecutionMode),
+        _one_of(MODES),
         "`mode` of units that have none of their own; `custom` needs `executor`",
-        words((*MODES, "custom")),
+        words(MODES),
     ),
     row(
         "executor",
         values.label,
         "string",
-        'Only with `mode = "custom"`: the name of an executor, or `module:factory`',
+        'Where units with `mode = "custom"` run: `module:function` makes a `concurrent.futures.Executor`; any other '
+        "name is that of one which a package has registered",
         FILLED_TEXT,
     ),
     row(
@@ -199,7 +202,10 @@ WORKFLOW_KEYS: Final = table(
         "size or percentage",
         'The budget for `resources.memory`; `"75%"` is a part of what the machine has for this process. '
         "No limit by default",
-        either(SIZE, {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,3})?\s*%$"}),
+        either(
+            POSITIVE_SIZE,
+            {"type": "string", "pattern": r"^0*(100(\.0{1,3})?|[1-9][0-9]?(\.[0-9]{1,3})?)\s*%$"},
+        ),
     ),
     row(
         "nice",
@@ -218,7 +224,11 @@ WORKFLOW_KEYS: Final = table(
         field="brake",
     ),
     row(
-        "timeout", values.positive_duration, "duration", "How long the whole run may take; then it is stopped", DURATION
+        "timeout",
+        values.positive_duration,
+        "duration",
+        "How long the whole run may take; then it is stopped",
+        POSITIVE_DURATION,
     ),
     row(
         "grace", values.duration, "duration", "`grace` of units that have none of their own; `5s` by default", DURATION
@@ -265,12 +275,12 @@ WORKFLOW_KEYS: Final = table(
         _included,
         "table of strings",
         'Other workflow files: with `{ docs = "docs.toml" }` their units become `docs.NAME`',
-        table_of(FILLED_TEXT),
+        table_of({"type": "string", "pattern": r"\.toml$"}),
         templates=Templates.NONE,
     ),
 )
 
-IDLE_KEYS: Final = ("executor", "on_hangup", "concurrency", "durability", "persist_max")
+IDLE_KEYS: Final = ("on_hangup", "concurrency", "durability", "persist_max")
 """Keys of [workflow] that are checked, but that nothing acts on so far."""
 
 INCLUDED_KEYS: Final = ("name", "description", "include", "env_file")
@@ -318,7 +328,7 @@ GROUP_KEYS: Final = table(
         slots,
         "list of names or table",
         "Slots that an item holds from its first start to its last end",
-        either(FILLED_STRINGS, table_of(integer(1, MOST_SLOTS))),
+        either({**FILLED_STRINGS, "uniqueItems": True}, table_of(integer(1, MOST_SLOTS))),
     ),
     row(
         "max_failures",

@@ -37,6 +37,7 @@ class CacheHost(Protocol):
 
     plan: ExecutionPlan
     params: Mapping[str, Any]
+    results: list[Any]
 
     def environment_of(self, number: int) -> Mapping[str, str]:
         """The unit's environment variables."""
@@ -44,13 +45,16 @@ class CacheHost(Protocol):
     def packed_of(self, number: int) -> Packed:
         """The value of a completed unit as bytes. Raises what pickling raises."""
 
+    def value_of(self, number: int) -> Any:
+        """The value of a completed unit. Raises BrokenResult if it cannot be loaded."""
+
     def state_of(self, number: int) -> UnitState:
         """The unit's state right now."""
 
     def value_path(self, name: str) -> str:
         """The file `name` of the run, for a value that is too large for a message."""
 
-    def put_result(self, number: int, value: Packed) -> None:
+    def put_result(self, number: int, value: Any) -> None:
         """Let `value` be the unit's. Raises BrokenResult if it cannot be loaded; then the unit has none."""
 
     def warn(self, unit: int, message: str) -> None:
@@ -58,6 +62,25 @@ class CacheHost(Protocol):
 
     def post(self, stimulus: CacheChecked) -> None:
         """Bring the answer to a check."""
+
+
+class Cache(Protocol):
+    """What the engine asks for earlier results, and tells of new ones."""
+
+    def open(self, host: CacheHost) -> None:
+        """Get ready; called once, before anything else."""
+
+    def check(self, effect: CheckCache) -> None:
+        """Find out, in time, whether an earlier result will do; then it is put in place, and the answer posted."""
+
+    def prepare(self, number: int) -> None:
+        """An attempt has succeeded; called on the lane's thread, before it reports."""
+
+    def keep(self, number: int) -> None:
+        """The unit has completed by itself: its value is to be kept. Called under the turn lock."""
+
+    def close(self) -> None:
+        """Finish what is to be kept; checks that are under way may get no answer."""
 
 
 class _Kept(NamedTuple):
@@ -94,9 +117,6 @@ class ResultCache:
         """Get ready; called once, before anything else."""
         self._host = host
         self._fingerprints = Fingerprints(host, self._check_open)
-        if any(unit.cache is not None for unit in host.plan.table):
-            self._thread = threading.Thread(target=self._work, name="qtui-cache", daemon=True)
-            self._thread.start()
 
     def close(self) -> None:
         """Write what is to be kept, and end the thread; checks that are under way get no answer."""
@@ -110,6 +130,9 @@ class ResultCache:
     def check(self, effect: CheckCache) -> None:
         """Find out, in time, whether an earlier result will do; then it is put in place, and the answer posted."""
         self._jobs.put(effect)
+        if self._thread is None:  # not before: most runs need none, and units with a cache may be added at any time
+            self._thread = threading.Thread(target=self._work, name="qtui-cache", daemon=True)
+            self._thread.start()
 
     def prepare(self, number: int) -> None:
         """An attempt has succeeded: take its value as it is now, before anybody else can see and change it.
@@ -205,7 +228,7 @@ class ResultCache:
 
     def _why_not(self, unit: QuantumUnit, found: Fingerprint) -> str:
         newest = self._store.newest(unit.id)
-        return "never run before" if newest is None else describe_changes(newest.parts, _short(found.parts))
+        return "never completed before" if newest is None else describe_changes(newest.parts, _short(found.parts))
 
     def _verify_outputs(self, number: int, result: Result) -> None:
         outputs = self._fingerprints.outputs(number)
@@ -223,9 +246,11 @@ class ResultCache:
                 place_file(value.path, path)
             except OSError as error:
                 raise NotCacheable(f"the earlier result is gone: {error.strerror}") from None
-            if Path(path).stat().st_size != result.length:
-                raise NotCacheable("the earlier result is damaged")
             value = value._replace(path=path)
+        if self._fingerprints.content(value) != result.content:
+            unit = self._host.plan.table[number].id
+            self._host.warn(number, f"the earlier result of {unit} is damaged: its content has changed on the disk")
+            raise NotCacheable("the earlier result is damaged")
         self._host.put_result(number, value)
 
     # -- keeping -----------------------------------------------------------------------------------------
@@ -266,6 +291,7 @@ class ResultCache:
             parts=_short(kept.fingerprint.parts),
             outputs=outputs,
             made=kept.made,
+            content=self._fingerprints.content(kept.value),
             value=self._store.take_file(kept.value),
         )
         self._unwritten.append(result)

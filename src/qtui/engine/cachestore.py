@@ -28,16 +28,16 @@ BUSY_SECONDS = 10.0
 _ORPHANED = 3600.0
 """Seconds after which a file that no result names was left behind by a process that died."""
 
-_VERSION = 1
+_VERSION = 2
 _TABLE = """
 CREATE TABLE IF NOT EXISTS results (
     number INTEGER PRIMARY KEY AUTOINCREMENT, workflow TEXT NOT NULL, unit TEXT NOT NULL, digest TEXT NOT NULL,
     parts TEXT NOT NULL, outputs TEXT NOT NULL, made REAL NOT NULL,
-    kind TEXT NOT NULL, sizes TEXT NOT NULL, file TEXT NOT NULL, length INTEGER NOT NULL, data BLOB NOT NULL
+    kind TEXT NOT NULL, sizes TEXT NOT NULL, file TEXT NOT NULL, content TEXT NOT NULL, data BLOB NOT NULL
 )"""
 _INDEX = "CREATE INDEX IF NOT EXISTS results_of_unit ON results (workflow, unit, number)"
 _INSERT = """
-INSERT INTO results (workflow, unit, digest, parts, outputs, made, kind, sizes, file, length, data)
+INSERT INTO results (workflow, unit, digest, parts, outputs, made, kind, sizes, file, content, data)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
@@ -46,7 +46,7 @@ class Result:
     """A result as it is kept: `made` is Unix seconds, `outputs` are digests by name.
 
     `parts` are those of its fingerprint; they are kept of the newest result of a unit only. A large value is in the
-    file that `value` names; that file had `length` bytes when the result was kept.
+    file that `value` names. `content` is the digest of the bytes of the value, wherever they are.
     """
 
     unit: str
@@ -55,7 +55,7 @@ class Result:
     outputs: Mapping[str, str]
     made: float
     value: Packed
-    length: int = 0
+    content: str
 
 
 class CacheStore:
@@ -76,11 +76,13 @@ class CacheStore:
         return self._read("workflow = ? AND unit = ?", unit)
 
     def _read(self, where: str, *values: str) -> Result | None:
-        query = f"SELECT unit, digest, parts, outputs, made, kind, sizes, file, length, data FROM results WHERE {where}"
+        query = (
+            f"SELECT unit, digest, parts, outputs, made, kind, sizes, file, content, data FROM results WHERE {where}"
+        )
         row = self._database().execute(f"{query} ORDER BY number DESC LIMIT 1", (self._workflow, *values)).fetchone()
         if row is None:
             return None
-        unit, digest, parts, outputs, made, kind, sizes, file, length, data = row
+        unit, digest, parts, outputs, made, kind, sizes, file, content, data = row
         path = str(self._files / file) if file else ""
         return Result(
             unit=unit,
@@ -89,7 +91,7 @@ class CacheStore:
             outputs=json.loads(outputs),
             made=made,
             value=Packed(data, path, tuple(json.loads(sizes)), kind),
-            length=length,
+            content=content,
         )
 
     def take_file(self, value: Packed) -> Packed:
@@ -129,8 +131,7 @@ class CacheStore:
         database.execute("UPDATE results SET parts = '{}' WHERE workflow = ? AND unit = ? AND parts <> '{}'", key)
         parts, outputs = json.dumps(dict(result.parts)), json.dumps(dict(result.outputs))
         about = (result.digest, parts, outputs, result.made)
-        length = os.path.getsize(value.path) if file else 0  # noqa: PTH202
-        row = (*key, *about, value.kind, json.dumps(value.sizes), file, length, value.data)
+        row = (*key, *about, value.kind, json.dumps(value.sizes), file, result.content, value.data)
         kept = database.execute(_INSERT, row).lastrowid
         old = database.execute(
             "SELECT number, file FROM results WHERE workflow = ? AND unit = ? AND number <> ? AND (digest = ? OR number"
@@ -167,8 +168,11 @@ class CacheStore:
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("BEGIN IMMEDIATE")
         (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
-            raise sqlite3.DatabaseError("it was made by another version of qtui")
+        if version > _VERSION:
+            raise sqlite3.DatabaseError("it was made by a newer version of qtui")
+        if version < _VERSION:
+            # results of older versions were kept under less than they depend on; their files are swept some day
+            database.execute("DROP TABLE IF EXISTS results")
         database.execute(_TABLE)
         database.execute(_INDEX)
         database.execute(f"PRAGMA user_version = {_VERSION}")

@@ -187,7 +187,7 @@ class ExecutionContext(Mapping[str, Any]):
         if state.ended and state is not UnitState.COMPLETED:
             cause = self._facts.cause_of(number)
             name = self._facts.plan.table[number].id
-            raise NoResult(f"{name} has no result: it is {state}{f' ({cause})' if cause else ''}")
+            raise NoResult(f"{name} has no result: it {state.told}{f' ({cause})' if cause else ''}")
         return self._facts.value_of(number)
 
     def get_dependency_result(self, need: str) -> Any:

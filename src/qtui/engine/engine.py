@@ -49,7 +49,7 @@ from qtui.engine.files import RunFiles
 from qtui.engine.governing import Governing
 from qtui.engine.logs import LogStore
 from qtui.engine.maskedtexts import TextMasks
-from qtui.engine.masking import masks_of
+from qtui.core.masking import masks_of
 from qtui.engine.outputs import Outputs
 from qtui.engine.packing import Packed, load_value, pack
 from qtui.engine.record import EventRecord
@@ -206,7 +206,7 @@ class Engine:
             self._keepers.close(CLOSE_SECONDS)
         if self._cache is not None:
             self._cache.close()
-            self._turn()  # the timer thread, which would note its last warnings, may have gone
+        self._turn()  # the timer thread, which would note the last warnings of these, may have gone
         self._wakes.put(None)
         self._recorded.set()
         for thread in self._threads:

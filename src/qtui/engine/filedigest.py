@@ -20,6 +20,10 @@ LOOSE = "~"
 _SETTLED = 2.0
 """Seconds after which a further change of a file surely shows in its times."""
 
+_PIECE = 1 << 20
+
+_Identity = tuple[int, int]
+
 
 class MissingFile(Exception):
     """There is no such file, or nothing that it could be compared by; the text says what is wrong with its name."""
@@ -38,13 +42,14 @@ class FileDigests:
     def find(self, pattern: str, directory: str) -> dict[str, str]:
         """The digests of all files that `pattern` means, by name: a file, all files below a directory, or a glob.
 
-        ``**`` does not follow links to directories. Raises MissingFile if there is none, and OSError.
+        Links are followed, also to directories, but those that ``**`` comes upon. What is below a directory that can be
+        reached in several ways is under the first of its names only. Raises MissingFile if there is none, and OSError.
         """
         path = os.path.join(directory, pattern)  # noqa: PTH118
         if os.path.lexists(path) or not any(sign in pattern for sign in "*?["):
             return self._tree(path, pattern, set())
         found: dict[str, str] = {}
-        seen: set[str] = set()
+        seen: set[_Identity] = set()
         for match in _glob(directory, pattern):
             name = match if os.path.isabs(pattern) else os.path.relpath(match, directory)  # noqa: PTH117
             found |= self._tree(match, name, seen)
@@ -54,10 +59,14 @@ class FileDigests:
 
     def content(self, path: str) -> str:
         """The digest of what is in a file, however large. Raises OSError."""
-        with open(path, "rb") as file:  # noqa: PTH123
-            return file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()
+        digest = blake2b(digest_size=16)
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            while piece := file.read(_PIECE):
+                self._check()
+                digest.update(piece)
+        return digest.hexdigest()
 
-    def _tree(self, path: str, name: str, seen: set[str]) -> dict[str, str]:
+    def _tree(self, path: str, name: str, seen: set[_Identity]) -> dict[str, str]:
         """The file, or all files below the directory; directories in `seen` are left out, and new ones added."""
         try:
             status = os.stat(path)  # noqa: PTH116
@@ -65,27 +74,41 @@ class FileDigests:
             raise MissingFile(f"{name} is missing") from None
         if not stat.S_ISDIR(status.st_mode):
             return {name: self._file(path, name, status)}
-        found = {} if path in seen else {os.path.join(name, ""): "directory"}  # noqa: PTH118
-        for at, directories, files in os.walk(path, onerror=_fail):
-            if at in seen:
-                continue
-            seen.add(at)
-            directories.sort()
-            links = [each for each in directories if os.path.islink(os.path.join(at, each))]  # noqa: PTH114, PTH118
-            for entry in sorted([*files, *links]):
-                inner = os.path.join(at, entry)  # noqa: PTH118
-                below = name + inner[len(path) :]
-                found[below] = self._entry(inner, below)
+        if _identity(status) in seen:
+            return {}
+        seen.add(_identity(status))
+        above = {_identity(os.stat(each)) for each in Path(os.path.realpath(path)).parents}  # noqa: PTH116
+        found = {os.path.join(name, ""): "directory"}  # noqa: PTH118
+        for at, directories, files in os.walk(path, onerror=_fail, followlinks=True):
+            below = name + at[len(path) :]
+            found |= self._directories(at, below, directories, seen, above)
+            for entry in sorted(files):
+                inner = os.path.join(below, entry)  # noqa: PTH118
+                found[inner] = self._entry(os.path.join(at, entry), inner)  # noqa: PTH118
+        return found
+
+    def _directories(
+        self, at: str, name: str, directories: list[str], seen: set[_Identity], above: set[_Identity]
+    ) -> dict[str, str]:
+        """Leave only those in `directories` that are new and not `above`; of links to others what they say counts."""
+        found, further = {}, []
+        for entry in sorted(directories):
+            inner = os.path.join(at, entry)  # noqa: PTH118
+            identity = _identity(os.stat(inner))  # noqa: PTH116
+            if identity not in seen and identity not in above:
+                seen.add(identity)
+                further.append(entry)
+            elif os.path.islink(inner):  # noqa: PTH114
+                found[os.path.join(name, entry)] = _link(inner)  # noqa: PTH118
+        directories[:] = further
         return found
 
     def _entry(self, path: str, name: str) -> str:
-        """What lies in a directory; a link that leads to no file counts as what it says."""
+        """A file in a directory; a link that leads nowhere counts as what it says."""
         try:
             status = os.stat(path)  # noqa: PTH116
         except FileNotFoundError:
-            return digest_bytes(os.fsencode(os.readlink(path)))  # noqa: PTH115
-        if stat.S_ISDIR(status.st_mode):
-            return digest_bytes(os.fsencode(os.readlink(path)))  # noqa: PTH115
+            return _link(path)
         return self._file(path, name, status)
 
     def _file(self, path: str, name: str, status: os.stat_result) -> str:
@@ -108,6 +131,14 @@ class FileDigests:
 
 def _signature(status: os.stat_result) -> tuple[int, ...]:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return (status.st_dev, status.st_ino)
+
+
+def _link(path: str) -> str:
+    return digest_bytes(os.fsencode(os.readlink(path)))  # noqa: PTH115
 
 
 def _fail(error: OSError) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
+
+
+def new_run_id() -> str:
+    """Sorts by time, is easy to type in part, and does not collide when many runs start in one second."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
 
 
 class RunFiles:
@@ -20,6 +27,16 @@ class RunFiles:
         self._made: dict[str, str] = {}
         self._lock = threading.Lock()
         self._temporary: Path | None = None
+
+    @classmethod
+    def of_run(cls, state_dir: Path | None, run: str) -> RunFiles:
+        """The files of a run in ``state_dir/runs/RUN``, or without a directory. Raises OSError if it cannot be made."""
+        if state_dir is None:
+            return cls()
+        directory = state_dir / "runs" / run
+        for made in (state_dir, directory.parent, directory):
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return cls(directory)
 
     @property
     def temporary(self) -> bool:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
+from qtui.core.errors import BrokenResult
 from qtui.core.model import Argv, CachePolicy, Call, FromUnit, QuantumUnit, Shell, UnitState
 from qtui.core.plan import ExecutionPlan
+from qtui.engine.codefiles import CodeChanged, code_of
 from qtui.engine.failure import describe_exception
 from qtui.engine.filedigest import LOOSE, FileDigests, MissingFile
-from qtui.engine.packing import Packed
+from qtui.engine.packing import Packed, names_no_class
 from qtui.engine.plaindata import FunctionDigests, NotPlain, digest_bytes, digest_value
 
-FORMAT = "1"
+FORMAT = "2"
 """Changes whenever digests are made in another way."""
 
 NAMED_MAX = 1000
@@ -31,12 +34,16 @@ class Run(Protocol):
 
     plan: ExecutionPlan
     params: Mapping[str, Any]
+    results: list[Any]
 
     def environment_of(self, number: int) -> Mapping[str, str]:
         """The unit's environment variables."""
 
     def packed_of(self, number: int) -> Packed:
         """The value of a completed unit as bytes. Raises what pickling raises."""
+
+    def value_of(self, number: int) -> Any:
+        """The value of a completed unit. Raises BrokenResult if it cannot be loaded."""
 
     def state_of(self, number: int) -> UnitState:
         """The unit's state right now."""
@@ -87,6 +94,7 @@ class Fingerprints:
         self._home = os.getcwd()  # noqa: PTH109
         self._files, self._functions = FileDigests(check), FunctionDigests()
         self._results: dict[int, tuple[Packed, str]] = {}
+        self._texts: dict[int, tuple[Any, str]] = {}
 
     def of(self, number: int, policy: CachePolicy) -> Fingerprint:
         """The fingerprint of a unit that is about to start. Raises NotCacheable, and what `check` raises."""
@@ -94,12 +102,12 @@ class Fingerprints:
         keys = None if policy.keys is None else set(policy.keys)
         inputs = self.inputs(number, policy)
         parts = {
+            "the format of the cache": FORMAT,
             **self._action(unit),
             **self._params(keys),
             **self._variables(number, policy.env),
             **self._needs(number, keys),
             **inputs,
-            "the format of the cache": FORMAT,
         }
         return Fingerprint(parts=parts, inputs=inputs)
 
@@ -115,7 +123,7 @@ class Fingerprints:
             except OSError as error:
                 raise NotCacheable(f"input {pattern} cannot be read: {error.strerror}") from None
             parts |= _together(f"input {pattern}", {f"input {name}": digest for name, digest in found.items()})
-        return parts
+        return parts | _together("its code", self._code(self._run.plan.table[number]))
 
     def outputs(self, number: int) -> dict[str, str]:
         """Digests of the unit's outputs, by name. Raises NotCacheable if one is missing, and what `check` raises."""
@@ -130,15 +138,21 @@ class Fingerprints:
                 raise NotCacheable(f"output {output} cannot be read: {error.strerror}") from None
         return found
 
+    def content(self, value: Packed) -> str:
+        """The digest of a value's bytes, wherever they are. Raises OSError, and what `check` raises."""
+        if not value.path:
+            return digest_bytes(value.data)
+        return digest_value([value.kind, list(value.sizes), self._files.content(value.path)])
+
     def _directory(self, number: int) -> str:
         return self._run.plan.table[number].cwd or self._home
 
     def _action(self, unit: QuantumUnit) -> dict[str, str]:
         match unit.action:
             case Shell(texts, shell):
-                parts = {"the command": digest_value(texts), "the shell": digest_value(shell)}
+                parts = {"the command": digest_value(texts), "the shell": digest_value(shell), **_manner(unit)}
             case Argv(argv):
-                parts = {"the command": digest_value(argv)}
+                parts = {"the command": digest_value(argv), **_manner(unit)}
             case Call(function):
                 try:
                     parts = {"the function": self._functions.of(function)}
@@ -149,6 +163,17 @@ class Fingerprints:
                 raise NotCacheable("a milestone does nothing that could be kept")
         parts |= _plain("matrix value", unit.matrix)
         return {**parts, "the directory": digest_value(unit.cwd or self._home)}
+
+    def _code(self, unit: QuantumUnit) -> dict[str, str]:
+        """The files of a call's function."""
+        if not isinstance(unit.action, Call):
+            return {}
+        try:
+            return {f"the code of {name}": digest for name, digest in code_of(unit.action.function).items()}
+        except CodeChanged as changed:
+            raise NotCacheable(str(changed)) from None
+        except OSError as error:
+            raise NotCacheable(f"the code {error.filename} cannot be read: {error.strerror}") from None
 
     def _params(self, keys: set[str] | None) -> dict[str, str]:
         params = self._run.params
@@ -163,18 +188,19 @@ class Fingerprints:
     # -- results -----------------------------------------------------------------------------------------
 
     def _needs(self, number: int, keys: set[str] | None) -> dict[str, str]:
-        """The results that the unit receives: a call in its arguments and its context, a command if they are keys."""
+        """The results that the unit receives: all, unless it is a call without a context, or keys name some."""
         plan = self._run.plan
         action, args = plan.table[number].action, plan.table[number].args
         passed = {value.need for value in args.values() if isinstance(value, FromUnit)}
-        sees_all = keys is None and isinstance(action, Call) and action.wants_context
+        sees_all = keys is None and (not isinstance(action, Call) or action.wants_context)
+        result = self._result if isinstance(action, Call) else self._json_result
         wanted = passed | (keys or set())
         parts: dict[str, str] = {}
         for need in plan.declared[number]:
             several = {f"the result of {plan.table[each].id}": each for each in need.units}
             if not sees_all and need.name not in wanted:
                 several = {name: each for name, each in several.items() if plan.table[each].id in wanted}
-            digests = {name: self._result(each) for name, each in several.items()}
+            digests = {name: result(each) for name, each in several.items()}
             parts |= _together(f"the result of {need.name}", digests)
         known = {need.name for need in plan.declared[number]} | {plan.table[each].id for each in plan.needs[number]}
         for key in sorted(keys or ()):
@@ -194,13 +220,39 @@ class Fingerprints:
             raise NotCacheable(f"the result of {name} cannot be pickled: {what.type}: {what.message}") from None
         known = self._results.get(number)
         if known is None or known[0] is not packed:
-            known = self._results[number] = (packed, self._packed(packed))
+            known = self._results[number] = (packed, self.content(packed))
         return known[1]
 
-    def _packed(self, packed: Packed) -> str:
-        if not packed.path:
-            return digest_bytes(packed.data)
-        return digest_value([packed.kind, list(packed.sizes), self._files.content(packed.path)])
+    def _json_result(self, number: int) -> str:
+        """The digest of a result as commands get it in ``$QTUI_NEEDS``: what is no JSON is nothing to them."""
+        state = self._run.state_of(number)
+        if state is not UnitState.COMPLETED:
+            return digest_value(str(state))
+        value = self._run.results[number]
+        known = self._texts.get(number)
+        if known is None or known[0] is not value:
+            known = self._texts[number] = (value, digest_value(self._as_json(number, value)))
+        return known[1]
+
+    def _as_json(self, number: int, value: Any) -> str | None:
+        try:
+            if isinstance(value, Packed):
+                if not names_no_class(value):
+                    return None
+                value = self._run.value_of(number)
+            return json.dumps(value, allow_nan=False)
+        except BrokenResult as broken:
+            raise NotCacheable(str(broken)) from None
+        except (TypeError, ValueError, RecursionError):
+            return None
+
+
+def _manner(unit: QuantumUnit) -> dict[str, str]:
+    """What else of a command decides what it prints, and whether that is a success."""
+    return {
+        "whether it has a terminal": digest_value(unit.pty),
+        "the success exit codes": digest_value(sorted(unit.success_exit_codes)),
+    }
 
 
 def _plain(what: str, values: Mapping[str, Any]) -> dict[str, str]:

@@ -12,13 +12,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qtui.engine.masking import Masker
+    from qtui.core.masking import Masker
 
 DRAIN_SECONDS = 1.0
 """How long the rest of the output is read at most: something that lives on may write faster than it is read."""
 
 QUIET_SECONDS = 0.05
 """What is held back is looked at again when nothing more has come for so long."""
+
+ERROR_TAIL = 4096
+"""How many of the last bytes of standard error are kept: enough for its last line."""
 
 _CHUNK = 64 * 1024
 
@@ -27,7 +30,7 @@ class JobOutput:
     """Reads the output of a job and writes it to a log.
 
     `target` is the log and how many bytes of it are kept; for a process worker the `page` names it. `masks` reach
-    neither the log nor `tail`. `report` is told when the log cannot be written.
+    neither the log nor the tails. `report` is told when the log cannot be written.
     """
 
     def __init__(
@@ -50,6 +53,8 @@ class JobOutput:
         """The reading ends of its output, and whether they belong to the standard output."""
         self.tail = b""
         """The last bytes of its standard output."""
+        self.error_tail = b""
+        """The last bytes of its standard error."""
 
     def open(self, *, pty: bool) -> tuple[list[int], list[tuple[object, ...]]]:
         """Make pipes or a terminal: the descriptors to be closed when it was started, and actions for posix_spawn."""
@@ -76,7 +81,7 @@ class JobOutput:
     def _add(self, fd: int, *, standard: bool) -> None:
         self.fds[fd] = standard
         if self._masks:
-            from qtui.engine.masking import Masker
+            from qtui.core.masking import Masker
 
             self._maskers[fd] = Masker(self._masks)
 
@@ -115,8 +120,12 @@ class JobOutput:
         path, limit = self._target
         if path and data:  # between two units of a worker there is no log
             self._write(path, limit, data)
-        if self._tail_size and self.fds[fd]:
+        if not self._tail_size:
+            return
+        if self.fds[fd]:
             self.tail = (self.tail + data)[-self._tail_size :]
+        else:
+            self.error_tail = (self.error_tail + data)[-ERROR_TAIL:]
 
     def _write(self, path: str, limit: int, data: bytes) -> None:
         try:

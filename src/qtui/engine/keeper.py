@@ -18,7 +18,8 @@ Reports to qtui:
   ("began", pid)          it runs
   ("failed", errno, text) it could not be started
   ("log", errno)          the log cannot be written; output is dropped from here on
-  ("ended", code, leftovers, seconds of CPU, peak memory in kB, dropped bytes, tail of standard output, kept)
+  ("ended", code, leftovers, seconds of CPU, peak memory in kB, dropped bytes, tail of standard output, kept,
+   tail of standard error)
                           nothing of it is left, unless `kept`; then the keeper ends, too
 """
 
@@ -149,7 +150,7 @@ class Keeper:
             self._poll.unregister(fd)
         job.output.drain()
         self._job = None
-        self._report("ended", *job.close(), job.output.tail, job.kept)
+        self._report("ended", *job.close(), job.output.tail, job.kept, job.output.error_tail)
         if job.kept:
             os._exit(KEPT)
 
@@ -175,7 +176,8 @@ class Job:
     `env` goes over the environment that the keeper has. Output goes to `log`, of which `limit` bytes are kept, with
     `masks` replaced.
     `pty` gives it a terminal. `keep` lets what it leaves behind live; else that has `grace` seconds (1 at most) to end
-    when told to. The last `tail` bytes of its standard output are reported.
+    when told to. If there is a `tail`, so many of the last bytes of its standard output are reported, and a few of its
+    standard error.
 
     A process worker (`worker`) inherits all descriptors that its slot was given, their numbers added to `argv`, and
     behind them the reading end of a pipe that closes when the keeper dies; the first of them is the page (LogPage)

@@ -24,8 +24,8 @@ from qtui.core.events import (
     Warned,
     WorkersChanged,
 )
+from qtui.core.masking import TextMasker
 from qtui.core.model import Outcome, UnitError
-from qtui.engine.masking import masked
 
 _TEXTS: Final[Mapping[type[Event], tuple[str, ...]]] = {
     RunPaused: ("cause",),
@@ -48,18 +48,8 @@ _TEXTS: Final[Mapping[type[Event], tuple[str, ...]]] = {
 """The fields with texts that people or units have written; all others are words of qtui's own, or numbers."""
 
 
-class TextMasks:
-    """Masks texts; the masks are those of qtui.engine.masking."""
-
-    def __init__(self, masks: tuple[bytes, ...]) -> None:
-        self._texts = [mask.decode("utf-8", "surrogateescape") for mask in masks]
-        self._masks = tuple(text.encode("utf-8", "surrogatepass") for text in self._texts)
-
-    def text(self, text: str) -> str:
-        """The text with ``***`` for each piece that secrets cover."""
-        if not any(secret in text for secret in self._texts):
-            return text
-        return masked(text.encode("utf-8", "surrogatepass"), self._masks).decode("utf-8", "surrogatepass")
+class TextMasks(TextMasker):
+    """Masks what the record has of a run."""
 
     def outcome(self, outcome: Outcome) -> Outcome:
         """The outcome with its error and metrics masked."""
@@ -77,7 +67,13 @@ class TextMasks:
             case str():
                 return self.text(value)
             case UnitError():
-                return value._replace(message=self.text(value.message), traceback=self.text(value.traceback))
+                return value._replace(
+                    type=self.text(value.type),
+                    message=self.text(value.message),
+                    traceback=self.text(value.traceback),
+                    bases=tuple(map(self.text, value.bases)),
+                    last_line=self.text(value.last_line),
+                )
             case Mapping():
                 return {self.text(name): self._any(item) for name, item in value.items()} if value else value
             case _:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from datetime import date, time
+from pathlib import PurePath
 from typing import Any, Final
 
 from qtui.core.model import QuantumUnit
+from qtui.core.naming import MATRIX, PARAM, variable_part
 
 _NAMES: Final = frozenset(
     f"QTUI_{name}"
     for name in ("ATTEMPT", "CPUS", "EVENT", "MEMORY", "MESSAGE", "NEEDS", "PYTHON", "RESULT", "RUN", "STATE", "UNIT")
 )
-_PREFIXES: Final = ("QTUI_PARAM_", "QTUI_MATRIX_")
+_PREFIXES: Final = (PARAM, MATRIX)
+
+MOST_TEXT: Final = 16 * 1024
+"""The most characters of a param in a variable; no process starts with one that has more than 128 kB."""
 
 
 def of_run(environ: Mapping[str, str], run: str, params: Mapping[str, Any]) -> dict[str, str]:
     """What every unit of a run has: `environ` without what a run around this one has put there, then its own."""
     return {
         **{name: value for name, value in environ.items() if name not in _NAMES and not name.startswith(_PREFIXES)},
-        **{f"QTUI_PARAM_{_name(name)}": _text(value) for name, value in params.items()},
+        **_told(PARAM, params),
         "QTUI_RUN": run,
         "QTUI_PYTHON": sys.executable,
     }
@@ -27,9 +33,7 @@ def of_run(environ: Mapping[str, str], run: str, params: Mapping[str, Any]) -> d
 
 def of_unit(unit: QuantumUnit) -> dict[str, str]:
     """What a unit has over its run, but for what differs from attempt to attempt."""
-    variables = {**unit.env, "QTUI_UNIT": unit.id}
-    for name, value in unit.matrix.items():
-        variables[f"QTUI_MATRIX_{_name(name)}"] = _text(value)
+    variables = {**unit.env, "QTUI_UNIT": unit.id, **_told(MATRIX, unit.matrix)}
     if unit.cpus:
         variables["QTUI_CPUS"] = f"{unit.cpus:g}"
     if unit.memory:
@@ -37,8 +41,19 @@ def of_unit(unit: QuantumUnit) -> dict[str, str]:
     return variables
 
 
-def _name(name: str) -> str:
-    return "".join(sign if sign.isalnum() else "_" for sign in name).upper()
+def _told(prefix: str, values: Mapping[str, Any]) -> dict[str, str]:
+    """A variable for each value that is plain, or a list of such, and not too long for a variable."""
+    plain = {name: _text(value) for name, value in values.items() if _is_plain(value)}
+    return {
+        f"{prefix}{variable_part(name)}": text
+        for name, text in plain.items()
+        if len(text) <= MOST_TEXT and "\0" not in text
+    }
+
+
+def _is_plain(value: Any) -> bool:
+    listed = value if isinstance(value, list | tuple) else [value]
+    return all(isinstance(item, str | bool | int | float | date | time | PurePath | None) for item in listed)
 
 
 def _text(value: Any) -> str:

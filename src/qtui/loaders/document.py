@@ -13,8 +13,8 @@ import tomli
 from qtui.core.errors import InvalidWorkflow, Problem
 from qtui.core.model import Source
 from qtui.definition.report import Report
-from qtui.definition.values import Fault, expected, quoted
-from qtui.loaders.lines import Lines, unit_headers
+from qtui.definition.values import TOO_LARGE, Fault, expected, fits, quoted
+from qtui.loaders.lines import Lines, long_number, unit_headers
 
 _PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)")
 
@@ -60,28 +60,34 @@ class Document:
         report.add(self.locate, (name,), *expected(f"a table: [{name}]", value).faults)
         return {}
 
-    def check_keys(self, report: Report) -> bool:
-        """Report keys with signs that cannot be seen, or that turn the text around them; true if there are none."""
-        hidden = [path for path in _paths(self.tables) if not path[-1].isprintable()]
-        for path in hidden:
-            sign = next(sign for sign in path[-1] if not sign.isprintable())
-            message = f"the key {quoted(path[-1])} has a sign that cannot be seen: U+{ord(sign):04X}"
-            report.add(self.locate, path, Fault(message, "remove it", (), sign))
-        return not hidden
+    def check(self, report: Report) -> bool:
+        """Report what nothing could be told of: keys with signs that cannot be seen, or that turn the text around them,
+        and whole numbers of more than 64 bits. True if there are none.
+        """
+        sound = True
+        for path, value in _values(self.tables):
+            key = path[-1]
+            if not key.isprintable():
+                sign = next(sign for sign in key if not sign.isprintable())
+                message = f"the key {quoted(key)} has a sign that cannot be seen: U+{ord(sign):04X}"
+                report.add(self.locate, path, Fault(message, "remove it", (), sign))
+                sound = False
+            if not fits(value):
+                report.add(self.locate, path, Fault(TOO_LARGE))
+                sound = False
+        return sound
 
 
-def _paths(tables: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """The paths of all keys; those in arrays have the path of the array in front."""
+def _values(tables: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """All values with the paths of their keys; those in arrays have the path of the array in front."""
     stack: list[tuple[tuple[str, ...], Any]] = [((), tables)]
     while stack:
         path, value = stack.pop()
-        if isinstance(value, dict):
-            for name, content in value.items():
-                yield (*path, name)
-                if isinstance(content, dict | list):
-                    stack.append(((*path, name), content))
-        else:
-            stack += [((*path, f"[{at}]"), item) for at, item in enumerate(value) if isinstance(item, dict | list)]
+        items = value.items() if isinstance(value, dict) else ((f"[{at}]", item) for at, item in enumerate(value))
+        for name, content in items:
+            yield (*path, name), content
+            if isinstance(content, dict | list):
+                stack.append(((*path, name), content))
 
 
 def failure(where: str, message: str, hint: str | None = None) -> InvalidWorkflow:
@@ -113,7 +119,10 @@ def _parse(file: str, text: str) -> dict[str, Any]:
         line, column = (found[1], found[2]) if found and found[1] else _end_of(text)
         raise failure(f"{file}:{line}:{column}", f"not correct TOML: {message}") from None
     except ValueError as error:
-        # not a TOML error but one of Python's, for example for a number of thousands of digits
+        # not a TOML error but one of Python's
+        if (at := long_number(text)) is not None:
+            line, column = _end_of(text[:at])
+            raise failure(f"{file}:{line}:{column}", f"the number {TOO_LARGE}") from None
         raise failure(file, f"not usable as TOML: {' '.join(str(error).split())}") from None
 
 

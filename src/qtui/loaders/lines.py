@@ -29,6 +29,15 @@ _UNIT_HEADER: Final = re.compile(
 )
 
 
+_LONG_NUMBER: Final = re.compile(rf"{_STRING.pattern}|#[^\n]*|(\d(?:_?\d){{4300}})", re.DOTALL | re.ASCII)
+"""A number of more digits than Python reads, or something that looks like one in a string or a comment."""
+
+
+def long_number(text: str) -> int | None:
+    """The offset of the first whole number that is too long for Python."""
+    return next((match.start() for match in _LONG_NUMBER.finditer(text) if match[1]), None)
+
+
 def unit_headers(text: str) -> dict[str, int]:
     """The lines of the headers ``[units.NAME]`` in correct TOML, by name, without reading all of the rest.
 

@@ -15,6 +15,7 @@ from qtui.core.model import EMPTY, WorkflowDefinition
 from qtui.definition.options import Overrides
 from qtui.definition.params import Ask
 from qtui.definition.values import quoted
+from qtui.loaders.executors import executor_of
 from qtui.loaders.python import load_module, load_python
 from qtui.loaders.toml import load_toml
 
@@ -36,15 +37,21 @@ def load_definition(
     too. Raises InvalidWorkflow with every fault, and where each of them is.
     """
     if (found := _IN_FILE.fullmatch(target)) and not _exists(target):
-        return load_python(_existing(found[1]), found[2], params, overrides, ask)
+        return _checked(load_python(_existing(found[1]), found[2], params, overrides, ask))
     if (found := _IN_MODULE.fullmatch(target)) and not _exists(target):
-        return load_module(found[1], found[2], str(Path.cwd()), params, overrides, ask)
+        return _checked(load_module(found[1], found[2], str(Path.cwd()), params, overrides, ask))
     path = _existing(target)
     if path.suffix == ".toml":
         return load_toml(path, params, overrides, ask)
     if path.suffix == ".py":
-        return load_python(path, None, params, overrides, ask)
+        return _checked(load_python(path, None, params, overrides, ask))
     raise _unusable(target, "is neither a .toml nor a .py file", _candidate(path))
+
+
+def _checked(definition: WorkflowDefinition) -> WorkflowDefinition:
+    """What only the loaders can tell of a workflow that was made in Python: whether its executor is to be found."""
+    executor_of(definition)
+    return definition
 
 
 def _exists(target: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -14,7 +15,7 @@ from qtui.definition import params as declared_params
 from qtui.definition.assemble import Assembler, Assembly
 from qtui.definition.dotenv import read_env_files
 from qtui.definition.drafts import Draft, Surroundings, name_fault
-from qtui.definition.expressions import REPORTED, Scope, fill, has_expression
+from qtui.definition.expressions import REPORTED, Scope, Unsettled, fill
 from qtui.definition.graph import Shared, check_secrets, finish, options_of
 from qtui.definition.groups import read_groups
 from qtui.definition.keys import Key, Templates, read_table, unknown_key
@@ -24,6 +25,7 @@ from qtui.definition.options import Overrides
 from qtui.definition.params import Ask, ParamSpec
 from qtui.definition.report import Report, shown_file
 from qtui.definition.rows import read_rows
+from qtui.definition.secrecy import Carriers
 from qtui.definition.unit_keys import ACTIONS, DEFAULT_KEYS
 from qtui.definition.values import Fault, Rejected, expected, label, variables
 from qtui.definition.workflow_keys import (
@@ -37,9 +39,13 @@ from qtui.definition.workflow_keys import (
     tag,
 )
 from qtui.loaders.document import Document, failure
+from qtui.loaders.executors import find_executor
 from qtui.loaders.imports import import_function
 
 T = TypeVar("T")
+
+MOST_FILES: Final = 1000
+"""Files that are included, each time that they are."""
 
 _OUTER_SECTIONS: Final = ("notify",)
 """The tables that count only in the file that is run."""
@@ -87,7 +93,11 @@ class _Loader:
         self._rows: dict[tuple[str, str], tuple[Item, ...]] = {}
         self._readable = True
         self._over: Mapping[str, str] = {}
-        self._root = self._read(Document.read(path), ())
+        self._documents: dict[Path, Document] = {}
+        self._sizes: dict[Path, tuple[int, int]] = {}
+        root = self._document(path)
+        self._check_size(root)
+        self._root = self._read(root, ())
 
     def load(self, given: Mapping[str, str], overrides: Overrides | None, ask: Ask | None) -> WorkflowDefinition:
         root = self._root.document
@@ -97,6 +107,8 @@ class _Loader:
         params = self._params(given, ask)
         for file in self._root.walk():
             self._settle(file, params)
+        for file in self._root.walk():
+            Carriers(self._shared.secrets, file.document.tables).check_names(file.document.locate, self._report)
         settings = self._root.settings
         options, advice = options_of(settings, overrides, root.locate, self._report)
         assembly = self._assemble(self._root, params, options, MOST_ITEMS)
@@ -111,15 +123,52 @@ class _Loader:
             advice=(*advice, *self._advice.problems),
             directory=root.directory,
             source=str(root.path.resolve()),
+            locate=root.locate,
             report=self._report,
+            find_executor=partial(find_executor, directory=root.directory),
         )
 
     # -- files -------------------------------------------------------------------------------------------
 
+    def _document(self, path: Path) -> Document:
+        """The document in a file, which may be included several times."""
+        key = path.resolve()
+        if key not in self._documents:
+            self._documents[key] = Document.read(path)
+        return self._documents[key]
+
+    def _check_size(self, root: Document) -> None:
+        """Raise InvalidWorkflow if the files that files include are too many: they double with each that has two."""
+        files, units = 0, 0
+        for prefix, path in _included(root):
+            more_files, more_units = self._least_size(path)
+            files, units = files + more_files, units + more_units
+            for count, most, what in (
+                (units, MOST_ITEMS, "units that a workflow may have"),
+                (files, MOST_FILES, "files that a workflow may include"),
+            ):
+                if count > most:
+                    fault = Fault(f"with this file there are more than the {most:,} {what}")
+                    self._report.add(root.locate, ("workflow", "include", prefix), fault)
+                    self._report.raise_if_any()
+
+    def _least_size(self, path: Path) -> tuple[int, int]:
+        """How many files a file is with those it includes, and how many units at least they bring along."""
+        key = path.resolve()
+        if key not in self._sizes:
+            self._sizes[key] = (1, 0)  # also for one that includes itself, or cannot be read: that is told later
+            with suppress(InvalidWorkflow):
+                document = self._document(Path(shown_file(str(path))))
+                own = document.tables.get("units")
+                inner = [self._least_size(inner) for _, inner in _included(document)]
+                units = len(own) if isinstance(own, dict) else 0
+                self._sizes[key] = (1 + sum(each[0] for each in inner), units + sum(each[1] for each in inner))
+        return self._sizes[key]
+
     def _read(self, document: Document, around: tuple[Path, ...]) -> _File:
         """The file and those it includes; `around` are the files that this one is included by."""
         file = _File(document)
-        self._readable = document.check_keys(self._report) and self._readable
+        self._readable = document.check(self._report) and self._readable
         self._check_top(document)
         workflow = document.tables.get("workflow")
         written = workflow.get("include", {}) if isinstance(workflow, dict) else {}
@@ -149,7 +198,7 @@ class _Loader:
             self._report.add(document.locate, place, fault)
             return None
         try:
-            inner = Document.read(Path(shown_file(str(path))))
+            inner = self._document(Path(shown_file(str(path))))
         except InvalidWorkflow as error:
             self._report.extend(error.problems)
             self._readable = False
@@ -223,7 +272,7 @@ class _Loader:
             given = {name: value for name, value in given.items() if name in INCLUDED_KEYS or name not in WORKFLOW_KEYS}
         file.settings, faults = read_table(given, WORKFLOW_KEYS, filler)
         self._report.add(document.locate, ("workflow",), *faults)
-        file.defaults = self._defaults(document)
+        file.defaults = self._defaults(file, params)
         scope = self._scope(file, params)
         shared = Shared(
             pools=self._named(document, "pools", pool, scope), tags=self._named(document, "tags", tag, scope)
@@ -289,7 +338,7 @@ class _Loader:
     def _env(self, file: _File, params: Mapping[str, Any]) -> dict[str, str]:
         """The variables of a file's units: those of its env_file, and [env] over them."""
         document, scope = file.document, self._scope(file, params)
-        env, problems = read_env_files(file.settings.get("env_file", ()), document.directory)
+        env, problems = read_env_files(file.settings.get("env_file", ()), document.directory, document.locate)
         self._report.extend(problems)
         try:
             given = document.table("env", self._report)
@@ -312,11 +361,13 @@ class _Loader:
             drafts.append(Draft(name=name, keys=keys, source=source, locate=document.locate, defaults=file.defaults))
         return drafts
 
-    def _defaults(self, document: Document) -> dict[str, Any]:
+    def _defaults(self, file: _File, params: Mapping[str, Any]) -> dict[str, Any]:
         """The defaults; checked here too, because a fault matters even where every unit has a value of its own."""
+        document = file.document
         defaults = document.table("defaults", self._report)
-        ready = {name: value for name, value in defaults.items() if not has_expression(value) and name not in ACTIONS}
-        _, faults = read_table(ready, DEFAULT_KEYS)
+        own = {name: value for name, value in defaults.items() if name not in ACTIONS}
+        scope = {**self._scope(file, params), "env": Unsettled(), "matrix": Unsettled()}
+        _, faults = read_table(own, DEFAULT_KEYS, partial(_fill_key, scope))
         faults += [
             Fault("cannot be a default", "write it in [units.NAME]", (name,)) for name in ACTIONS if name in defaults
         ]
@@ -338,6 +389,17 @@ class _Loader:
         if isinstance(found, Rejected):
             raise found
         return found
+
+
+def _included(document: Document) -> Iterator[tuple[str, Path]]:
+    """The prefixes and paths of the files that a document includes, but for those that cannot be workflow files."""
+    workflow = document.tables.get("workflow")
+    written = workflow.get("include") if isinstance(workflow, dict) else None
+    for prefix, name in written.items() if isinstance(written, dict) else ():
+        if isinstance(name, str) and name.endswith(".toml"):
+            path = Path(os.path.normpath(os.path.join(document.directory, name)))  # noqa: PTH118
+            if path.is_file():
+                yield prefix, path
 
 
 def _fill_key(scope: Scope, key: Key, value: Any) -> Any:

@@ -11,14 +11,14 @@ from qtui.core.holding import Holders, waits_for
 from qtui.core.model import FAILURES, UnitState
 from qtui.core.session import Record, RunSession
 from qtui.core.state import RunView
-from qtui.tui.layout import TreeLayout
+from qtui.tui.layout import TreeLayout, add_names
 
 TROUBLED = frozenset({UnitState.FAILED, UnitState.TIMEOUT, UnitState.RETRYING, UnitState.CANCELING})
-"""The states of members that a folded family does not hide."""
+"""The states of units that a folded bundle does not hide."""
 
 
 class Change(NamedTuple):
-    """One step of the bridge: the events that came, the units they are about, and whether a member of a family
+    """One step of the bridge: the events that came, the units they are about, and whether a unit inside of a bundle
     entered or left trouble, so that rows come or go."""
 
     records: list[Record]
@@ -29,20 +29,21 @@ class Change(NamedTuple):
 class Bridge:
     """Follows a session: the latest view, and what the screen would otherwise count anew in each frame.
 
-    `family_counts` has the states of each family's members, `exposed` the members a folded family shows, `holding`
-    the units that hold a worker, `fallbacks` and `cached` the completed units that used one or were not run, `allowed`
+    `bundle_counts` has the states of each bundle's units, `exposed` the units a folded bundle shows, `holding` the
+    units that hold a worker, `fallbacks` and `cached` the completed units that used one or were not run, `allowed`
     those whose failure is allowed, `asking` those that wait for an answer. Never waits for the engine.
+
+    The plan may grow. The view, the names and the indexes of units follow at once; what is counted by bundle knows only
+    the units of the layout until there is a new one: see `outgrown` and `grow`.
     """
 
     def __init__(self, session: RunSession, layout: TreeLayout) -> None:
         self._session = session
-        self._layout = layout
+        self.layout = layout
         self._feed = session.feed()
         self.view: RunView = session.view()
         self._states: list[UnitState] = list(self.view.states)
-        self.family_counts: list[Counter[UnitState]] = [
-            Counter(self._states[unit] for unit in family.members) for family in layout.groups
-        ]
+        self.bundle_counts: list[Counter[UnitState]] = []
         self.exposed: set[int] = set()
         self.holding: set[int] = set()
         self.fallbacks: set[int] = set()
@@ -51,6 +52,8 @@ class Bridge:
         self.asking: set[int] = set()
         self._holders = Holders(session.plan, session.options)
         self._held_at = -1
+        add_names(layout.names, self.view.plan)
+        self.grow(layout)
         self._follow(range(len(self._states)))
 
     def advance(self) -> Change:
@@ -61,9 +64,26 @@ class Bridge:
         if not records and view.seq == self.view.seq:
             return Change([], frozenset(), False)
         self.view = view
+        if len(view.plan) > len(self._states):
+            self._states += [UnitState.PENDING] * (len(view.plan) - len(self._states))  # as their events find them
+            add_names(self.layout.names, view.plan)
         of_units = [event for _, event in records if isinstance(event, UNIT_EVENTS)]
         stepped = {event.unit for event in of_units if not isinstance(event, UnitProgress)}
         return Change(records, {event.unit for event in of_units}, self._follow(stepped))
+
+    @property
+    def outgrown(self) -> bool:
+        """True if the plan is not the one that the layout is of any more."""
+        return self.view.plan is not self.layout.plan
+
+    def grow(self, layout: TreeLayout) -> None:
+        """Count by the bundles of a new layout from now on."""
+        self.layout = layout
+        states = self._states
+        self.bundle_counts = [Counter([states[unit] for unit in bundle.units]) for bundle in layout.bundles]
+        self.exposed = {
+            unit for unit, around in enumerate(layout.bundle_of) if around >= 0 and states[unit] in TROUBLED
+        }
 
     def waits_for(self, number: int) -> str:
         """Why a ready unit has not started, in a few words; empty if it is about to, or not ready."""
@@ -76,20 +96,20 @@ class Bridge:
         return waits_for(view, self._session.options, self._holders, number)
 
     def _follow(self, units: Iterable[int]) -> bool:
-        """Bring the indexes up to date for `units`; True if the exposed members changed."""
-        states, shown, family_of = self.view.states, self._states, self._layout.family_of
+        """Bring the indexes up to date for `units`; True if the exposed units changed."""
+        states, shown, bundle_of = self.view.states, self._states, self.layout.bundle_of
         exposure = False
         for unit in units:
             old, new = shown[unit], states[unit]
-            family = family_of[unit]
-            if family >= 0:
-                if old is not new:
-                    counts = self.family_counts[family]
-                    counts[old] -= 1
-                    counts[new] += 1
-                if (new in TROUBLED) != (unit in self.exposed):
-                    self.exposed ^= {unit}
-                    exposure = True
+            around = bundle_of[unit] if unit < len(bundle_of) else -1
+            if around >= 0 and (new in TROUBLED) != (unit in self.exposed):
+                self.exposed ^= {unit}
+                exposure = True
+            while around >= 0 and old is not new:
+                counts = self.bundle_counts[around]
+                counts[old] -= 1
+                counts[new] += 1
+                around = self.layout.bundles[around].around
             shown[unit] = new
             self._index(unit, new)
         return exposure

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from qtui.core.events import ConfirmRequested
 from qtui.core.model import UnitError, UnitState
-from qtui.core.state import UnitView
-from qtui.tui.format import SIGNS, Glyphs, Role, badges, cause_of, look_of, short_clock, waits_for_itself
+from qtui.core.state import RunView, UnitView
+from qtui.tui.format import (
+    COUNT_ORDER,
+    SIGNS,
+    Glyphs,
+    Look,
+    Role,
+    badges,
+    cause_of,
+    look_of,
+    look_of_state,
+    short_clock,
+    waits_for_itself,
+)
+from qtui.tui.layout import Bundle, family_name
+from qtui.tui.scopes import Kind
 from qtui.tui.text import clean, clean_lines
 
 _MOST_NEEDS: Final = 12
 _MOST_LINES: Final = 400
+_MOST_UNITS: Final = 50
+_BAD: Final = (UnitState.FAILED, UnitState.TIMEOUT, UnitState.RETRYING)
 
 
 class Detail(NamedTuple):
@@ -75,6 +93,63 @@ def after_output(unit: UnitView, now: float) -> list[Detail]:
             "allowed": "the failure is allowed: what needs this unit runs all the same",
         }
         lines += [Detail(texts[badge], Role.WARNING) for badge in found.split()]
+    return lines
+
+
+def about_bundle(
+    bundle: Bundle, view: RunView, now: float, glyphs: Glyphs, waits_for: Callable[[int], str]
+) -> list[Detail]:
+    """What there is to know about units that have a row of their own: of an item each unit, of others how many there
+    are in which state, by name, and what is in trouble."""
+    lines = [Detail(text, Role.MUTED) for text in (*_headings(bundle, view), "enter unfolds; x, r: all of them", "")]
+    if bundle.kind is Kind.ITEM:
+        return lines + _unit_lines(bundle.units, view, now, glyphs, waits_for)
+    by_name: dict[str, Counter[UnitState]] = {}
+    for number in bundle.units:
+        name = bundle.name if bundle.kind is Kind.FAMILY else family_name(view.plan.table[number])
+        by_name.setdefault(name, Counter())[view.states[number]] += 1
+    width = min(30, max(len(clean(name)) for name in by_name))
+    for name, counts in list(by_name.items())[:_MOST_UNITS]:
+        lines.append(Detail(f"{clean(name):<{width}}  {_counted(counts, view, glyphs)}", Role.TEXT))
+    if len(by_name) > _MOST_UNITS:
+        lines.append(Detail(f"and {len(by_name) - _MOST_UNITS} more names", Role.MUTED))
+    bad = [number for number in bundle.units if view.states[number] in _BAD]
+    if bad:
+        lines += [Detail("", Role.MUTED), *_unit_lines(bad, view, now, glyphs, waits_for)]
+    return lines
+
+
+def _headings(bundle: Bundle, view: RunView) -> Iterator[str]:
+    ended = sum(view.states[number].ended for number in bundle.units)
+    if bundle.kind is Kind.GROUP:
+        items = {view.plan.table[number].item for number in bundle.units}
+        going = {view.plan.table[number].item for number in bundle.units if not view.states[number].ended}
+        yield f"{len(items - going):,} of {len(items):,} items have ended"
+    yield f"{ended:,} of {len(bundle.units):,} units have ended"
+
+
+def _counted(counts: Counter[UnitState], view: RunView, glyphs: Glyphs) -> str:
+    looks: Counter[Look] = Counter()
+    for state, count in counts.items():
+        looks[look_of_state(state, view)] += count
+    return "  ".join(f"{glyphs.sign(look)} {look.value} {looks[look]:,}" for look in COUNT_ORDER if looks[look])
+
+
+def _unit_lines(
+    numbers: Iterable[int], view: RunView, now: float, glyphs: Glyphs, waits_for: Callable[[int], str]
+) -> list[Detail]:
+    numbers = list(numbers)
+    lines = []
+    for number in numbers[:_MOST_UNITS]:
+        unit = view.unit(number)
+        why = waits_for(number)
+        look = look_of(unit, why)
+        elapsed = unit.elapsed(now)
+        took = "" if elapsed is None else short_clock(elapsed)
+        text = f"{glyphs.sign(look)} {look.value:<5} {took:>5} {clean(unit.id)}  {cause_of(unit, now, why)}"
+        lines.append(Detail(text.rstrip(), SIGNS[look].role))
+    if len(numbers) > _MOST_UNITS:
+        lines.append(Detail(f"and {len(numbers) - _MOST_UNITS:,} more", Role.MUTED))
     return lines
 
 

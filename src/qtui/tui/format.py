@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -122,6 +122,7 @@ class Glyphs:
     failed: str
     left_out: str
     empty: str
+    spark: str
 
     def sign(self, look: Look) -> str:
         """The one-cell sign of a look."""
@@ -147,6 +148,7 @@ UNICODE: Final = Glyphs(
     failed="X",
     left_out="-",
     empty="░",
+    spark="▁▂▃▄▅▆▇█",
 )
 ASCII: Final = Glyphs(
     unicode=False,
@@ -166,6 +168,7 @@ ASCII: Final = Glyphs(
     failed="X",
     left_out="-",
     empty=".",
+    spark="_.:-=+*#",
 )
 
 
@@ -235,6 +238,19 @@ def size_of(count: float) -> str:
             return f"{count:.1f}{unit}" if count < 9.95 and unit != "B" else f"{count:.0f}{unit}"
         count /= 1024
     raise AssertionError("unreachable")
+
+
+def most_active(view: RunView) -> int:
+    """How many units may run at a time; while lanes have targets of their own, the sum of those, to which coroutines
+    add nothing that the machine would feel."""
+    return sum(view.lane_workers.values()) or view.workers
+
+
+def sparkline(values: Sequence[float], most: float, width: int, glyphs: Glyphs) -> str:
+    """The last `width` of `values` as bars up to `most`, the newest on the right; blank where there are none yet."""
+    steps = len(glyphs.spark)
+    places = (int(value * steps / most) if most > 0 else 0 for value in values[-width:])
+    return "".join(glyphs.spark[min(max(place, 0), steps - 1)] for place in places).rjust(width)
 
 
 def tries(unit: UnitView) -> str:

@@ -45,7 +45,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Key, ...]], ...]] = (
         "Run",
         (
             Key("p", "pause: start nothing new; p goes on"),
-            Key("+ -", "more, fewer workers"),
+            Key("+ - A", "more, fewer workers; A: automatic"),
             Key("X", "cancel the run: drain or stop"),
             Key("q ^c", "leave; ^c twice cancels, again kills"),
         ),
@@ -75,7 +75,7 @@ HINTS: Final = (
     Key("X", "cancel run"),
     Key("R", "retry failed"),
     Key("z", "zoom"),
-    Key("+-", "workers"),
+    Key("+-A", "workers"),
     Key("F", "follow"),
     Key("n", "next match"),
 )

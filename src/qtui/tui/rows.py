@@ -9,17 +9,20 @@ from typing import Final, NamedTuple
 from rich.cells import cell_len
 
 from qtui.core.model import UnitState
-from qtui.core.state import RunView
+from qtui.core.state import RunView, UnitView
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, Role, cause_of, look_of, look_of_state, short_clock
-from qtui.tui.layout import TreeLayout, further_needs
-from qtui.tui.text import PLAIN, Span, cut_end, cut_middle, pad
+from qtui.tui.layout import Bundle, TreeLayout, family_name, further_needs
+from qtui.tui.scopes import Kind
+from qtui.tui.text import PLAIN, Span, clean, cut_end, cut_middle, pad
 from qtui.tui.theme import DARK, QUIET
 
 WORD_FROM: Final = 60
 """The width of the terminal, in cells, from which states are also written as words."""
 MAX_DEPTH: Final = 12
 """Levels of indentation drawn; a deeper row says how deep it is instead."""
+MAX_SIGNS: Final = 12
+"""Units of an item that its row shows with a sign for each; of more it shows counts."""
 _MIN_NAME: Final = 12
 
 
@@ -46,11 +49,11 @@ class RowPainter:
         self._further = cache(lambda node: further_needs(layout, node, times=glyphs.times))
 
     def row(self, node: int, *, now: float, width: int, words: bool, closed: bool, selected: bool) -> Row:
-        """The row of `node` in `width` cells; `closed` says that its subtree is folded away."""
-        family = self._layout.families[node]
+        """The row of `node` in `width` cells; `closed` says that what is below it is folded away."""
         room = width - gutter_width(words)
-        if family >= 0:
-            return self._family_row(node, family, room, words, closed, selected)
+        bundle = self._layout.bundle(node)
+        if bundle is not None:
+            return self._bundle_row(node, bundle, now, room, words, closed, selected)
         unit = self._bridge.view.unit(self._layout.units[node])
         waits_for = self._bridge.waits_for(unit.number)
         look = look_of(unit, waits_for)
@@ -61,21 +64,43 @@ class RowPainter:
         if look in (Look.SKIP, Look.WAIT):
             style = DARK[Role.MUTED]
         cause = Span(cause_of(unit, now, waits_for), QUIET[_cause_role(look)])
-        return Row(gutter, self._body(node, Span(name, style), [cause], room, closed))
+        return Row(gutter, self._body(node, [], Span(name, style), [cause], room, closed))
 
-    def _family_row(self, node: int, family: int, room: int, words: bool, closed: bool, selected: bool) -> Row:
-        counts = self._bridge.family_counts[family]
+    def _bundle_row(
+        self, node: int, bundle: Bundle, now: float, room: int, words: bool, closed: bool, selected: bool
+    ) -> Row:
+        counts = self._bridge.bundle_counts[self._layout.bundle_at[node]]
         view = self._bridge.view
-        look = _family_look(counts, view)
-        total = len(self._layout.groups[family].members)
+        look = bundle_look(counts, view)
         done = sum(count for state, count in counts.items() if state.ended)
-        gutter = self._gutter(look, f"{100 * done // total}%", words, selected)
+        gutter = self._gutter(look, f"{100 * done // len(bundle.units)}%", words, selected)
+        if bundle.kind is Kind.ITEM and len(bundle.units) <= MAX_SIGNS:
+            signs, cause = self._signs(bundle, now)
+            style = DARK[Role.MUTED if look in (Look.SKIP, Look.WAIT) else Role.TEXT]
+            return Row(gutter, self._body(node, signs, Span(bundle.label, style), [cause], room, closed))
         badges = [
             Span(f"{count}{self._glyphs.sign(kind)}", QUIET[SIGNS[kind].role])
-            for kind, count in family_counts(counts, view)
+            for kind, count in bundle_looks(counts, view)
         ]
-        name = Span(self._layout.groups[family].label, DARK[Role.TITLE])
-        return Row(gutter, self._body(node, name, badges, room, closed))
+        return Row(gutter, self._body(node, [], Span(bundle.label, DARK[Role.TITLE]), badges, room, closed))
+
+    def _signs(self, bundle: Bundle, now: float) -> tuple[list[Span], Span]:
+        """A sign for each unit of an item, and what there is to say about the one that matters most."""
+        signs: list[Span] = []
+        urgent, most = None, len(_URGENCY)
+        for number in bundle.units:
+            unit = self._bridge.view.unit(number)
+            look = look_of(unit, self._bridge.waits_for(number))
+            signs.append(Span(self._glyphs.sign(look), QUIET[SIGNS[look].role]))
+            if look in _URGENCY[:most]:
+                urgent, most = unit, _URGENCY.index(look)
+        signs.append(Span(" ", PLAIN))
+        if urgent is None:
+            return signs, Span("", PLAIN)
+        cause = cause_of(urgent, now, self._bridge.waits_for(urgent.number))
+        look = _URGENCY[most]
+        step = "" if look in (Look.CANC, Look.SKIP) else step_name(urgent)  # that is about the rest of the item, too
+        return signs, Span(f"{step} {cause}".strip(), QUIET[_cause_role(look)])
 
     def _gutter(self, look: Look, clock: str, words: bool, selected: bool) -> tuple[Span, ...]:
         glyphs, role = self._glyphs, SIGNS[look].role
@@ -86,16 +111,19 @@ class RowPainter:
         spans.append(Span(f"{clock:>5} ", DARK[Role.MUTED]))
         return tuple(spans)
 
-    def _body(self, node: int, name: Span, causes: list[Span], room: int, closed: bool) -> tuple[Span, ...]:
+    def _body(
+        self, node: int, signs: list[Span], name: Span, causes: list[Span], room: int, closed: bool
+    ) -> tuple[Span, ...]:
         guides = self._guides(node)
-        room = max(0, room - cell_len(guides))
+        room = max(0, room - cell_len(guides) - len(signs))
         causes = [cause for cause in causes if cause.text]
         if closed:
             causes.append(Span(self._folded(node), QUIET[Role.ACCENT]))
         wanted = sum(cell_len(cause.text) + 1 for cause in causes) + bool(causes)
-        name_room = max(min(_MIN_NAME, room), room - wanted)
+        least = max(_MIN_NAME, cell_len(name.text) if signs else 0)  # beside its signs an item's cause is no news
+        name_room = max(min(least, room), room - wanted)
         text = cut_middle(name.text, name_room, self._glyphs.ellipsis)
-        spans = [Span(guides, DARK[Role.MUTED]), Span(text, name.style)]
+        spans = [Span(guides, DARK[Role.MUTED]), *signs, Span(text, name.style)]
         left, gap = room - cell_len(text), "  "
         for cause in causes:
             if left <= len(gap) + 1:
@@ -112,9 +140,8 @@ class RowPainter:
     def _folded(self, node: int) -> str:
         """What hides under a closed node: how many units, and how many of them failed."""
         states = self._bridge.view.states
-        below = [unit for unit in self._layout.units[node + 1 : self._layout.ends[node]] if unit >= 0]
-        if (family := self._layout.families[node]) >= 0:
-            below = below[len(self._layout.groups[family].members) :]
+        layout = self._layout
+        below = [unit for unit in layout.units[layout.inner_ends[node] : layout.ends[node]] if unit >= 0]
         bad = sum(states[unit] in (UnitState.FAILED, UnitState.TIMEOUT) for unit in below)
         return f"(+{len(below)}{f', {bad} failed' if bad else ''})"
 
@@ -123,18 +150,29 @@ class RowPainter:
         depth = layout.depths[node]
         if not depth:
             return ""
-        own = glyphs.member if layout.is_member(node) else (glyphs.last if layout.lasts[node] else glyphs.branch)
+        own = glyphs.member if layout.members[node] else (glyphs.last if layout.lasts[node] else glyphs.branch)
         parts = [own]
         for above in layout.ancestors(node)[: MAX_DEPTH - 1]:
-            if layout.depths[above]:
+            if layout.members[above]:
+                parts.append(glyphs.member)
+            elif layout.depths[above]:
                 parts.append(glyphs.space if layout.lasts[above] else glyphs.through)
         if depth > MAX_DEPTH:
             parts[-1] = pad(f"{depth}{glyphs.ellipsis}", 3 if depth < 100 else len(str(depth)) + 1)
         return "".join(reversed(parts))
 
 
-def family_counts(counts: Mapping[UnitState, int], view: RunView) -> list[tuple[Look, int]]:
-    """The looks of a family's members with their counts, without zeros, in the order of the screen."""
+_URGENCY: Final = (Look.FAIL, Look.TIME, Look.RETRY, Look.STOP, Look.ASK, Look.RUN, Look.QUEUE, Look.CANC, Look.SKIP)
+
+
+def step_name(unit: UnitView) -> str:
+    """What a unit is called inside of its item: ``trim`` of ``docs.trim[id=s1]``."""
+    prefix = f"{unit.unit.workflow}." if unit.unit.workflow else ""
+    return clean(family_name(unit.unit).removeprefix(prefix))
+
+
+def bundle_looks(counts: Mapping[UnitState, int], view: RunView) -> list[tuple[Look, int]]:
+    """The looks of a bundle's units with their counts, without zeros, in the order of the screen."""
     found: dict[Look, int] = {}
     for state, count in counts.items():
         if count:
@@ -143,7 +181,7 @@ def family_counts(counts: Mapping[UnitState, int], view: RunView) -> list[tuple[
     return [(look, found[look]) for look in COUNT_ORDER if look in found]
 
 
-_FAMILY_LOOKS: Final = (
+_BUNDLE_LOOKS: Final = (
     (UnitState.RUNNING, Look.RUN),
     (UnitState.CANCELING, Look.STOP),
     (UnitState.RETRYING, Look.RETRY),
@@ -153,9 +191,9 @@ _FAMILY_LOOKS: Final = (
 )
 
 
-def _family_look(counts: Mapping[UnitState, int], view: RunView) -> Look:
-    """One look for a whole family: what goes on in it, else what went wrong, else what most of it is."""
-    for state, look in _FAMILY_LOOKS:
+def bundle_look(counts: Mapping[UnitState, int], view: RunView) -> Look:
+    """One look for a whole bundle: what goes on in it, else what went wrong, else what most of it is."""
+    for state, look in _BUNDLE_LOOKS:
         if counts.get(state):
             return look_of_state(state, view) if look is Look.QUEUE else look
     if counts.get(UnitState.PENDING):

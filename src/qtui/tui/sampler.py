@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import threading
-from typing import Final
+import time
+from typing import Final, NamedTuple
 
 from qtui.core.samples import LoadSample
 from qtui.core.session import RunSession
 
 SECONDS: Final = 1.0
+MOST_SHARE: Final = 0.005
+"""Sampling takes no more than this share of a core: where a sample is dear, there are fewer."""
+
+KEPT: Final = 120
+"""How many moments the history has."""
+
+
+class Moment(NamedTuple):
+    """A point of the history: percent of CPU and of memory, and workers at work."""
+
+    cpu: float
+    memory: float
+    active: int
 
 
 class Sampler:
-    """Holds the latest sample; `error` says why there will be no more."""
+    """Holds the latest sample and the history of the last `KEPT`, oldest first; `error` says why there will be no more.
+
+    It samples from the start, whether anybody looks or not, so that there is a history when somebody does.
+    """
 
     def __init__(self, session: RunSession) -> None:
         self._session = session
         self._stopped = threading.Event()
         self.latest: LoadSample | None = None
+        self.history: tuple[Moment, ...] = ()
         self.error = ""
         # a daemon: a sample that hangs must not keep the program from ending
         self._thread = threading.Thread(target=self._run, name="qtui-sampler", daemon=True)
@@ -30,11 +48,25 @@ class Sampler:
         """Take no more samples; does not wait for one under way."""
         self._stopped.set()
 
+    def take(self) -> None:
+        """Take a sample now. Raises what the session raises."""
+        sample, view = self._session.sample(), self._session.view()
+        memory = 100 * sample.memory_used / max(1, sample.memory_total)
+        # a new tuple each time, as the screen reads it from its own thread
+        self.history = (*self.history, Moment(sample.cpu, memory, view.active))[-KEPT:]
+        self.latest = sample
+
     def _run(self) -> None:
         while not self._stopped.is_set():
+            began = time.thread_time()
             try:
-                self.latest = self._session.sample()
+                self.take()
             except Exception as error:  # noqa: BLE001  - shown in the workers pane; the run does not depend on it
                 self.latest, self.error = None, f"{type(error).__name__}: {error}"
                 return
-            self._stopped.wait(SECONDS)
+            self._stopped.wait(pause_after(time.thread_time() - began))
+
+
+def pause_after(cost: float) -> float:
+    """How long to wait after a sample that took `cost` seconds of CPU."""
+    return max(SECONDS, cost / MOST_SHARE)

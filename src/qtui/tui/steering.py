@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from qtui.core.brakes import HELD, PROBING
@@ -14,6 +14,7 @@ from qtui.core.stimuli import (
     ApproveRequested,
     CancelRequested,
     CancelRunRequested,
+    GovernorRequested,
     PauseRequested,
     ReleaseRequested,
     Request,
@@ -84,11 +85,23 @@ def retry_unit(view: RunView, number: int) -> Answer:
 
 def retry_units(view: RunView, numbers: Iterable[int], what: str) -> Answer:
     """Run again all failed, timed-out and canceled units among `numbers`; `what` names where they are from."""
+    numbers = tuple(numbers)
     bad = tuple(number for number in numbers if view.states[number] in _RERUN)
     if not bad:
-        return Note(f"nothing failed, timed out or was canceled in {what}")
-    text = f"Run again what failed, timed out or was canceled in {what}: {_count(len(bad), 'unit')}?"
+        return Note(_nothing_to_rerun(view, numbers, what))
+    skipped = len(_reached(view, bad, lambda unit: view.states[unit] is UnitState.SKIPPED))
+    too = f", and {skipped:,} skipped because of {'it' if len(bad) == 1 else 'them'}" if skipped else ""
+    text = f"Run again what failed, timed out or was canceled in {what}: {_count(len(bad), 'unit')}{too}?"
     return Ask("Run again", text, (Option("y", "run again", Do(RetryRequested(bad))),))
+
+
+def _nothing_to_rerun(view: RunView, numbers: Iterable[int], what: str) -> str:
+    """Why nothing can be run again; what was skipped comes with the unit that it was skipped for."""
+    ends = (view.unit(number).finished for number in numbers if view.states[number] is UnitState.SKIPPED)
+    because = next((end.because for end in ends if end is not None and end.because >= 0), None)
+    if because is None:
+        return f"nothing failed, timed out or was canceled in {what}"
+    return f"{what} was skipped because of {clean(view.unit(because).id)}: run that again"
 
 
 def cancel_unit(view: RunView, number: int) -> Answer:
@@ -108,27 +121,41 @@ def cancel_unit(view: RunView, number: int) -> Answer:
 
 
 def cancel_units(view: RunView, numbers: Sequence[int], what: str) -> Answer:
-    """Stop all units of a family that have not ended; always asks."""
+    """Stop all units of a bundle that have not ended, and kill those that are stopping already; always asks."""
     still = tuple(number for number in numbers if not view.states[number].ended)
     if not still:
         return Note(f"all units of {what} have ended")
+    states = [view.states[number] for number in still]
+    running, stopping = states.count(UnitState.RUNNING), states.count(UnitState.CANCELING)
+    parts = ((running, "running"), (stopping, "stopping (to be killed)"), (len(still) - running - stopping, "waiting"))
+    hit = ", ".join(f"{count:,} {word}" for count, word in parts if count)
     skipped = _would_skip(view, still)
     consequence = f"; {_count(skipped, 'dependent')} will be skipped" if skipped else ""
-    text = f"cancel {_count(len(still), 'unit')} of {what}{consequence}"
+    text = f"cancel {_count(len(still), 'unit')} of {what}: {hit}{consequence}"
     return Ask("Cancel", text, (Option("y", "cancel", Do(CancelRequested(still))),), moot_when_ended=True)
 
 
 def _would_skip(view: RunView, numbers: Iterable[int]) -> int:
     """How many units that wait are skipped when these are canceled; handlers are not, they run or decide themselves."""
+    return len(
+        _reached(
+            view,
+            numbers,
+            lambda unit: view.states[unit] is UnitState.PENDING and not view.plan.table[unit].is_handler,
+        )
+    )
+
+
+def _reached(view: RunView, numbers: Iterable[int], goes_on: Callable[[int], bool]) -> set[int]:
+    """The units below `numbers` for which `goes_on` holds, as for all between them; without `numbers`."""
     given = set(numbers)
     reached, stack = set(given), list(given)
     while stack:
         for fed in view.plan.feeds[stack.pop()]:
-            waits = view.states[fed] is UnitState.PENDING and not view.plan.table[fed].is_handler
-            if waits and fed not in reached:
+            if fed not in reached and goes_on(fed):
                 reached.add(fed)
                 stack.append(fed)
-    return len(reached - given)
+    return reached - given
 
 
 def cancel_run(view: RunView) -> Answer:
@@ -192,6 +219,15 @@ def more_workers(view: RunView, step: int) -> Answer:
     if view.workers + step < 1:
         return Note("one worker is the least; p pauses the run")
     return Do(WorkersStepRequested(step))
+
+
+def adapt_workers(view: RunView) -> Answer:
+    """Let the number of workers follow the machine."""
+    if view.state.ended:
+        return Note("the run has finished")
+    if view.governed:
+        return Note("the number of workers follows the machine already; + - fix it")
+    return Do(GovernorRequested(True, "given back by you"))
 
 
 def _run_text(view: RunView) -> str:

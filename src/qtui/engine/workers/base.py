@@ -20,10 +20,24 @@ class Attempt:
 
     `begun_at` is the monotonic time at which a lane's thread took it up; `kept` is what the lane needs to stop it, and
     `outputs` what the engine needs to look at those. All processes of the attempt are below that of its `keeper`.
-    `fate` is set once somebody else has reported its end, because it cannot be stopped or has lost its loop.
+    `thread` is the native id of the thread of qtui's own that runs it, and that runs others at the same time if it
+    `shares_thread`. `fate` is set once somebody else has reported its end, because it cannot be stopped or has lost its
+    loop.
     """
 
-    __slots__ = ("begun_at", "context", "fate", "interrupted", "keeper", "kept", "outputs", "start", "unit")
+    __slots__ = (
+        "begun_at",
+        "context",
+        "fate",
+        "interrupted",
+        "keeper",
+        "kept",
+        "outputs",
+        "shares_thread",
+        "start",
+        "thread",
+        "unit",
+    )
 
     def __init__(self, start: StartUnit, unit: QuantumUnit) -> None:
         self.start, self.unit = start, unit
@@ -34,6 +48,8 @@ class Attempt:
         self.kept: Any = None
         self.outputs: Outputs | None = None
         self.keeper: Keeper | None = None
+        self.thread = 0
+        self.shares_thread = False
 
     def wait_for_fate(self) -> str:
         """For its own thread, when it finds that somebody else reports: wait the moment until that has been done."""
@@ -75,6 +91,9 @@ class Host(Protocol):
 
     def cause_of(self, number: int) -> str:
         """Why a unit that has ended has no value."""
+
+    def added_to(self, number: int) -> Sequence[int]:
+        """The units that needs of this one have added."""
 
     def attempt(self, start: StartUnit) -> Attempt:
         """The attempt of a start, without its context."""

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import time
 from typing import Any
 
 from qtui.core.model import Argv, ExecutionMode, Outcome, QuantumUnit, Shell, UnitError
+from qtui.engine.joboutput import ERROR_TAIL
 from qtui.engine.workers.base import Attempt, Host
 from qtui.engine.workers.exchange import BadResult, CommandFiles, NeedsFiles
 from qtui.engine.workers.slots import SlotLane, Unstartable, describe_exit, keeper_lost
 
 STDOUT_KEPT = 64 * 1024
 """How many of the last bytes of a command's standard output become part of its result."""
+
+LAST_LINE_KEPT = 300
+"""How many characters of the last line that a failed command printed become part of its error."""
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?)")
 
 
 class CommandLane(SlotLane):
@@ -126,12 +133,13 @@ class _Slot:
                 self._end(error)
             case ("log", number):
                 self._lane.host.warn(attempt.start.unit, f"its output is lost from here on, {os.strerror(number)}")
-            case ("ended", code, leftovers, cpu, peak, _dropped, tail, kept):
+            case ("ended", code, leftovers, cpu, peak, _dropped, tail, kept, error_tail):
                 self._cpu, self._peak = self._cpu + cpu, max(self._peak, peak << 10)
                 self._tail = (self._tail + tail)[-STDOUT_KEPT:]
-                self._on_command_end(attempt, code, leftovers, kept=kept)
+                last = (last_line(error_tail) or last_line(tail)) if code else ""
+                self._on_command_end(attempt, code, leftovers, last, kept=kept)
 
-    def _on_command_end(self, attempt: Attempt, code: int, leftovers: int, *, kept: bool) -> None:
+    def _on_command_end(self, attempt: Attempt, code: int, leftovers: int, last: str, *, kept: bool) -> None:
         if leftovers and not attempt.interrupted:
             which = f"{leftovers} background process{'es' if leftovers > 1 else ''}"
             hint = 'leftovers = "keep" lets them be'
@@ -141,7 +149,7 @@ class _Slot:
         elif code not in attempt.unit.success_exit_codes:
             which = f" in command {self._number + 1} of {len(self._lines)}" if len(self._lines) > 1 else ""
             text = describe_exit(code, by_shell=isinstance(attempt.unit.action, Shell))
-            self._end(UnitError("exit", text + which, exit_code=code), kept=kept)
+            self._end(UnitError("exit", text + which, exit_code=code, last_line=last), kept=kept)
         elif self._number + 1 == len(self._lines):
             self._end(None, code, kept=kept)
         else:
@@ -186,6 +194,16 @@ class _Slot:
         where = f"in {cwd}: " if cwd and name == cwd else ""
         argv = self._lines[self._number]
         return UnitError("exit", f"cannot start {argv[0]}: {where}{os.strerror(number)}", exit_code=code)
+
+
+def last_line(output: bytes) -> str:
+    """The last line of an output that is not empty, its first `LAST_LINE_KEPT` characters; empty if there is none.
+
+    Without colours and without what carriage returns have overwritten: as it stands on a terminal.
+    """
+    text = _ESCAPES.sub("", output[-ERROR_TAIL:].decode("utf-8", "replace"))
+    lines = [line.rstrip("\r").rpartition("\r")[2].strip() for line in text.split("\n")]
+    return next((line[:LAST_LINE_KEPT] for line in reversed(lines) if line), "")
 
 
 def _prepare(host: Host, needs: NeedsFiles, attempt: Attempt) -> tuple[CommandFiles, list[tuple[str, ...]]]:

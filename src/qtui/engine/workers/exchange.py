@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 from collections.abc import Iterable, Mapping
@@ -62,7 +63,7 @@ class CommandFiles:
         except OSError as error:
             raise BadResult(f"its $QTUI_RESULT cannot be read: {error.strerror}") from None
         try:
-            return json.loads(data, parse_constant=_refuse)
+            return json.loads(data, parse_constant=_refuse, parse_float=_finite)
         except (ValueError, RecursionError, MemoryError) as error:  # ValueError: also an encoding, or too long a number
             raise BadResult(f"its $QTUI_RESULT is no JSON: {error or type(error).__name__}") from None
 
@@ -77,6 +78,13 @@ class CommandFiles:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number there")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large a number")
+    return number
 
 
 class NeedsFiles:

@@ -156,6 +156,7 @@ class UnitLoop:
 
     async def _perform(self, attempt: Attempt) -> None:
         began = attempt.begun_at = time.monotonic()
+        attempt.thread, attempt.shares_thread = threading.get_native_id(), True
         context = self._host.open_context(attempt)
         current_context.set(context)  # a task has its own copy of the context variables, so no reset is needed
         _owner.set(attempt)

@@ -129,14 +129,16 @@ class PooledLane:
                 self._threads += 1
 
     def _work(self) -> None:
+        thread = threading.get_native_id()
         attempt: Attempt | None = None
         while True:
             attempt = attempt or self._starts.get()
-            if attempt is None:
-                return
+            if attempt is None or self._closed:
+                return  # a unit that is killed at the end makes room for another, which is not to begin any more
             with self._arbiter:
                 wanted = _key(attempt.start) in self._running
                 attempt.begun_at = time.monotonic()
+            attempt.thread = thread
             if not wanted:  # killed while it waited in the queue
                 attempt = None
                 continue

@@ -21,6 +21,7 @@ from qtui.core.session import RunSession
 from qtui.tui import steering
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import Glyphs, Role
+from qtui.tui.growing import Relayout
 from qtui.tui.layout import lay_out
 from qtui.tui.panes import LOWER, Arrangement, Pane, arrangement_for, panes_shown
 from qtui.tui.sampler import Sampler
@@ -32,9 +33,10 @@ from qtui.tui.widgets.events import EventsPane
 from qtui.tui.widgets.filter import FilterInput
 from qtui.tui.widgets.header import Header
 from qtui.tui.widgets.log import LogView
+from qtui.tui.widgets.machine import short_machine
 from qtui.tui.widgets.status import KeyLine, StatusLine, situation
 from qtui.tui.widgets.tree import UnitTree
-from qtui.tui.widgets.workers import WorkersPane, short_machine
+from qtui.tui.widgets.workers import WorkersPane
 
 NOTE_SECONDS: Final = 5.0
 _FRAME_SECONDS: Final = 0.1
@@ -72,6 +74,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         Binding("a", "answer", show=False),
         Binding("plus", "workers(1)", show=False),
         Binding("minus", "workers(-1)", show=False),
+        Binding("A", "adapt_workers", show=False),
         Binding("question_mark,f1", "help", show=False),
         Binding("escape", "back", show=False),
         Binding("q", "app.leave", show=False),
@@ -92,8 +95,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._glyphs = glyphs
         self._on_finished = on_finished
         self._on_frame = on_frame
-        self._layout_of_plan = lay_out(session.plan, times=glyphs.times, dots=glyphs.range)
+        self._layout_of_plan = lay_out(session.view().plan, times=glyphs.times, dots=glyphs.range)
         self.bridge = Bridge(session, self._layout_of_plan)
+        self._relayout = Relayout(self.bridge, glyphs)
         self._sampler = Sampler(session)
         self._pane = Pane.UNITS
         self._lower = Pane.LOG
@@ -112,7 +116,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         with Container(id="panes"):
             yield UnitTree(self._layout_of_plan, bridge, glyphs, clock=self._session.now, id=Pane.UNITS)
             yield LogView(self._session, bridge, glyphs, id=Pane.LOG)
-            yield WorkersPane(bridge, glyphs, id=Pane.WORKERS)
+            yield WorkersPane(bridge, self._sampler, glyphs, id=Pane.WORKERS)
             yield EventsPane(self._layout_of_plan, glyphs, id=Pane.EVENTS)
         yield StatusLine(glyphs)
         yield FilterInput()
@@ -129,6 +133,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def on_unmount(self) -> None:
         """Leave no thread at work."""
         self._sampler.stop()
+        self._relayout.stop()
 
     # -- frames ------------------------------------------------------------------------------------------
 
@@ -145,6 +150,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def draw_frame(self) -> None:
         """Take what is new and repaint what it touches."""
         change = self.bridge.advance()
+        ended = self.bridge.view.state.ended
+        if (layout := self._relayout.take(soon=ended)) is not None:
+            self.bridge.grow(layout)
+            self.tree_pane.grow(layout)
+            self._watch_selected()
         now = self._session.now()
         second, self._second = self._second, int(now)
         changed = bool(change.records) or second != self._second
@@ -152,11 +162,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self.query_one(Header).update_run(now)
             self.tree_pane.update_rows(exposure=change.exposure)
         self.query_one(EventsPane).add(change.records)
-        sampler = self._sampler
-        self.query_one(WorkersPane).update_workers(now, sampler.latest, sampler.error, changed=changed)
+        self.query_one(WorkersPane).update_workers(now, change.records, changed=changed)
         self.log_pane.update_log(self.bridge.view, now)
         self._say()
-        ended = self.bridge.view.state.ended
+        ended = ended and not self.bridge.outgrown  # what is to be selected then may be new
         if ended and not self._ended:
             self._finish()
         self._ended = ended
@@ -279,7 +288,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def _watch_selected(self) -> None:
         tree = self.tree_pane
-        self.log_pane.watch_unit(self.bridge.view, tree.unit, tree.label)
+        if tree.bundle is not None:
+            self.log_pane.watch_bundle(tree.bundle)
+        elif tree.unit is not None:
+            self.log_pane.watch_unit(self.bridge.view, tree.unit)
         self.log_pane.update_log(self.bridge.view, self._session.now())
 
     # -- filter ------------------------------------------------------------------------------------------
@@ -350,7 +362,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self._session.request(chosen.request)
 
     def action_retry(self) -> None:
-        """Run the selected unit or family again."""
+        """Run the selected unit or bundle again."""
         tree, view = self.tree_pane, self._session.view()
         if tree.unit is not None:
             self.carry_out(steering.retry_unit(view, tree.unit))
@@ -363,7 +375,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.carry_out(steering.retry_units(view, range(len(view.plan)), clean(self._run_title)))
 
     def action_cancel(self) -> None:
-        """Stop the selected unit or family."""
+        """Stop the selected unit or bundle."""
         tree, view = self.tree_pane, self._session.view()
         if tree.unit is not None:
             self.carry_out(steering.cancel_unit(view, tree.unit))
@@ -385,3 +397,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def action_workers(self, step: int) -> None:
         """More or fewer workers."""
         self.carry_out(steering.more_workers(self._session.view(), step))
+
+    def action_adapt_workers(self) -> None:
+        """Let the number of workers follow the machine."""
+        self.carry_out(steering.adapt_workers(self._session.view()))

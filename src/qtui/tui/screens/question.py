@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from typing import ClassVar
 
 from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from qtui.tui.format import Glyphs, Role
@@ -18,12 +16,11 @@ from qtui.tui.theme import DARK, selected
 from qtui.tui.widgets.lines import Line, Lines, set_title
 
 _WIDTH = 64
+_BACK = frozenset({"n", "enter", "escape", "q"})
 
 
 class Question(ModalScreen[Do | None], inherit_bindings=False):
     """Answers with what the pressed key stands for, or None for back, which is what enter and escape mean."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("n,enter,escape,q", "back", show=False)]
 
     def __init__(self, ask: Ask, glyphs: Glyphs) -> None:
         super().__init__(classes="" if glyphs.unicode else "-ascii")
@@ -47,16 +44,21 @@ class Question(ModalScreen[Do | None], inherit_bindings=False):
         self._draw()
 
     def on_key(self, event: events.Key) -> None:
-        """Take a letter for its option; other keys do nothing while a question is open."""
+        """Take the first key that is an answer; other keys do nothing while a question is open.
+
+        No bindings: those are carried out by the app, which would put a fast "back" before the answer it follows.
+        """
+        if not self.is_active:
+            return  # keys that were typed fast are all on their way here before the first has closed the question
+        if event.key in _BACK:
+            event.stop()
+            self.dismiss(None)
+            return
         for option in self._ask.options:
             if event.character == option.key:
                 event.stop()
                 self.dismiss(option.action)
                 return
-
-    def action_back(self) -> None:
-        """Do nothing of what was asked."""
-        self.dismiss(None)
 
     def _draw(self) -> None:
         if not self.query("#question"):

@@ -9,8 +9,9 @@ from textual.binding import Binding, BindingType
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
 from qtui.tui.bridge import Bridge
-from qtui.tui.details import Detail, after_output, before_output
+from qtui.tui.details import Detail, about_bundle, after_output, before_output
 from qtui.tui.format import Glyphs, Role, look_of, tries
+from qtui.tui.layout import Bundle
 from qtui.tui.loglines import LogLines
 from qtui.tui.text import Span, clean, parse_line
 from qtui.tui.theme import QUIET
@@ -18,6 +19,7 @@ from qtui.tui.widgets.lines import Line, Lines, set_row_count, set_title
 
 _SIDE_STEP = 8
 _CACHED_LINES = 2_000
+_MANY_UNITS = 1_000
 
 
 class LogView(Lines, can_focus=True):
@@ -36,22 +38,29 @@ class LogView(Lines, can_focus=True):
         self._glyphs = glyphs
         self.ellipsis = glyphs.ellipsis
         self._log: LogLines | None = None
-        self._family = ""
+        self._bundle: Bundle | None = None
+        self._told_at = 0
         self._before: list[Detail] = []
         self._after: list[Detail] = []
         self._parsed: dict[int, Line] = {}
         self.following = True
 
-    def watch_unit(self, view: RunView, unit: int | None, label: str) -> None:
-        """Show the output of this unit from now on; None with the label of a family shows none."""
-        self._family = label if unit is None else ""
-        attempt = view.attempts[unit] if unit is not None else 0
-        if unit is None:
-            self._log = None
-        elif self._log is None or (self._log.unit, self._log.attempt) != (unit, attempt):
+    def watch_bundle(self, bundle: Bundle) -> None:
+        """Show what there is to know about a bundle from now on."""
+        if self._bundle is None or self._bundle.key != bundle.key:
+            self._show_anew()
+            self.scroll_to(y=0, animate=False, force=True)
+        self._log, self._bundle, self._told_at = None, bundle, 0
+
+    def watch_unit(self, view: RunView, unit: int) -> None:
+        """Show the output of this unit from now on."""
+        self._bundle = None
+        attempt = view.attempts[unit]
+        if self._log is None or (self._log.unit, self._log.attempt) != (unit, attempt):
             self._log = LogLines(self._session, unit, attempt)
-        else:
-            return
+            self._show_anew()
+
+    def _show_anew(self) -> None:
         self._parsed.clear()
         self.left = 0
         self.following = True
@@ -59,15 +68,13 @@ class LogView(Lines, can_focus=True):
 
     def update_log(self, view: RunView, now: float) -> None:
         """Show what the unit has printed since the last frame."""
+        if self._bundle is not None:
+            self._tell_bundle(self._bundle, view, now)
         if self._log is None:
-            detail = Detail("a family of units: → or enter unfolds it, the rows below are its units", Role.MUTED)
-            text = detail.text if self._glyphs.unicode else detail.text.replace("→", "right")
-            self._show_details([detail._replace(text=text)], [], grown=False)
-            set_title(self, f"Log {self._family}")
             return
         unit = view.unit(self._log.unit)
         if unit.attempt != self._log.attempt:
-            self.watch_unit(view, unit.number, "")
+            self.watch_unit(view, unit.number)
         lines_before = len(self._log)
         grown = bool(unit.attempt) and self._log.advance()
         if grown:
@@ -83,6 +90,14 @@ class LogView(Lines, can_focus=True):
         parts = [unit.id, look_of(unit).value, tries(unit) and f"try {tries(unit)}", place if len(self._log) else ""]
         set_title(self, f"Log {'  '.join(filter(None, parts))}")
 
+    def _tell_bundle(self, bundle: Bundle, view: RunView, now: float) -> None:
+        """Say how a bundle is; to count many units takes milliseconds, so that is done once a second."""
+        if self._told_at != int(now) or len(bundle.units) < _MANY_UNITS:
+            self._told_at = int(now)
+            lines = about_bundle(bundle, view, now, self._glyphs, self._bridge.waits_for)
+            self._show_details(lines, [], grown=False)
+        set_title(self, f"Log {bundle.label}")
+
     def _left_out(self) -> str:
         path = self._log and self._session.log_path(self._log.unit, self._log.attempt)
         return "earlier output is not shown" + (f"; all of it: {clean(path)}" if path else "")
@@ -93,7 +108,7 @@ class LogView(Lines, can_focus=True):
         self._before, self._after = before, after
         count = len(before) + (len(self._log) if self._log else 0) + len(after)
         set_row_count(self, count)
-        if self.following:
+        if self.following and self._bundle is None:
             self.scroll_to(y=max(0, count - self.size.height), animate=False, force=True)
 
     def line(self, at: int) -> Line:
@@ -133,5 +148,5 @@ class LogView(Lines, can_focus=True):
 
     def on_resize(self) -> None:
         """Stay at the end while following."""
-        if self.following:
+        if self.following and self._bundle is None:
             self.scroll_to(y=self.max_scroll_y, animate=False, force=True)

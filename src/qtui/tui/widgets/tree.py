@@ -1,8 +1,8 @@
-"""The tree of units: rows over a layout made once; only rows on screen that changed are painted again."""
+"""The tree of units: rows over a layout; only rows on screen that changed are painted again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual import events
@@ -15,7 +15,7 @@ from textual.strip import Strip
 from qtui.core.model import FAILURES
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import Glyphs
-from qtui.tui.layout import TreeLayout, row_of
+from qtui.tui.layout import Bundle, TreeLayout, row_of
 from qtui.tui.rows import WORD_FROM, Row, RowPainter, gutter_width
 from qtui.tui.text import Span, clean
 from qtui.tui.theme import selected as selected_style
@@ -23,7 +23,8 @@ from qtui.tui.widgets.lines import set_row_count, set_title, strip_of
 
 
 class UnitTree(ScrollView, can_focus=True):
-    """The dependency view. The selection is a node, so it stays with its unit when rows come and go."""
+    """The dependency view. The selection is a node, so it stays with its unit when rows come and go; when the plan has
+    grown, selection, folds and place on the screen are carried over to the new layout by key."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "move(1)", show=False),
@@ -58,8 +59,9 @@ class UnitTree(ScrollView, can_focus=True):
         self.nodes = layout
         self._bridge = bridge
         self._clock = clock
+        self._glyphs = glyphs
         self._painter = RowPainter(layout, bridge, glyphs)
-        self._unfolded: set[int] = set()
+        self._unfolded: set[int] = set(layout.opened)
         self._shut: set[int] = set()
         self._rows: list[int] = []
         self._painted: dict[int, Row] = {}
@@ -73,23 +75,27 @@ class UnitTree(ScrollView, can_focus=True):
 
     @property
     def unit(self) -> int | None:
-        """The selected unit, or None on the row of a family."""
+        """The selected unit, or None on the row of a bundle."""
         unit = self.nodes.units[self.selected]
         return unit if unit >= 0 else None
 
     @property
-    def units(self) -> list[int]:
-        """The selected unit, or all members of the selected family."""
+    def units(self) -> Sequence[int]:
+        """The selected unit, or all that the selected bundle holds."""
         return self.nodes.units_under(self.selected)
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """The selected bundle, or None on the row of a unit."""
+        return self.nodes.bundle(self.selected)
 
     @property
     def label(self) -> str:
         """The name of the selected row."""
-        family = self.nodes.families[self.selected]
-        return self.nodes.groups[family].label if family >= 0 else self.nodes.names[self.units[0]]
+        return self.nodes.label(self.selected)
 
     def select_unit(self, unit: int) -> None:
-        """Select a unit, opening what hides it."""
+        """Select a unit of the layout, opening what hides it."""
         node = self.nodes.node_of[unit]
         opened = self._shut.intersection(self.nodes.ancestors(node))
         self._shut -= opened
@@ -100,7 +106,8 @@ class UnitTree(ScrollView, can_focus=True):
     def next_failed(self) -> bool:
         """Select the next failed or timed-out unit below, from the top again at the end; False if there is none."""
         states = self._bridge.view.states
-        failed = sorted(self.nodes.node_of[unit] for unit, state in enumerate(states) if state in FAILURES)
+        node_of = self.nodes.node_of
+        failed = sorted(node for node, state in zip(node_of, states, strict=False) if state in FAILURES)
         if not failed:
             return False
         node = next((node for node in failed if node > self.selected), failed[0])
@@ -148,8 +155,25 @@ class UnitTree(ScrollView, can_focus=True):
 
     # -- frames ------------------------------------------------------------------------------------------
 
+    def grow(self, layout: TreeLayout) -> None:
+        """Show a later layout of the same plan; the bridge must know it already."""
+        before, anchors = self.nodes, self._anchors()
+
+        def moved(node: int) -> int:
+            found = layout.node(before.key(node))
+            # a family that is no more: where its first unit is now
+            return layout.node_of[before.units_under(node)[0]] if found is None else found
+
+        self.nodes = layout
+        self._painter = RowPainter(layout, self._bridge, self._glyphs)
+        new = {node for node in layout.opened if before.node(layout.key(node)) is None}
+        self._unfolded = {moved(node) for node in self._unfolded} | new
+        self._shut = {moved(node) for node in self._shut}
+        self.selected, self._unfiltered = moved(self.selected), moved(self._unfiltered)
+        self._lay_out_rows([(moved(node), y) for node, y in anchors])
+
     def update_rows(self, *, exposure: bool) -> None:
-        """Paint what changed since the last frame; `exposure`: members entered or left trouble."""
+        """Paint what changed since the last frame; `exposure`: units inside of bundles entered or left trouble."""
         if exposure:
             self._lay_out_rows()
         width, height = self.size
@@ -191,15 +215,23 @@ class UnitTree(ScrollView, can_focus=True):
     def _words(self) -> bool:
         return self.app.size.width >= WORD_FROM
 
-    def _lay_out_rows(self) -> None:
-        """Which nodes have a row; keeps the selected one, or else what was on top, where it was on the screen."""
-        before, top = self._rows, int(self.scroll_offset.y)
-        unit = self.nodes.units[self.selected]
-        exposed = self._bridge.exposed | ({unit} if unit >= 0 else set())
+    def _anchors(self) -> list[tuple[int, int]]:
+        """The nodes on the screen with their places on it: the selected one, then from the top."""
+        top = int(self.scroll_offset.y)
+        shown = [(node, y) for y, node in enumerate(self._rows[top : top + self.size.height])]
+        return sorted(shown, key=lambda place: place[0] != self.selected)
+
+    def _lay_out_rows(self, anchors: list[tuple[int, int]] | None = None) -> None:
+        """Which nodes have a row; the first of `anchors` (by default those of now) that still has one stays where it is
+        on the screen."""
+        if anchors is None:
+            anchors = self._anchors()
+        exposed = {self.nodes.exposing(unit) for unit in self._bridge.exposed}
         if self.filter:
-            self._rows, self._hits = self.nodes.matching(self.filter, exposed=self._bridge.exposed)
+            self._rows, self._hits = self.nodes.matching(self.filter, exposed=exposed)
         else:
             self._hits = set()
+            exposed.add(self.selected)
             self._rows = self.nodes.rows(unfolded=self._unfolded, closed=self._shut, exposed=exposed)
         if row_of(self._rows, self.selected) is None:
             above = (node for node in self.nodes.ancestors(self.selected) if row_of(self._rows, node) is not None)
@@ -211,19 +243,17 @@ class UnitTree(ScrollView, can_focus=True):
         set_row_count(self, len(self._rows))
         if not self.is_mounted:
             return
-        was = row_of(before, self.selected)
-        anchor = self.selected if was is not None and top <= was < top + self.size.height else None
-        if anchor is None and top < len(before):
-            anchor = before[top]
-        if anchor is not None and (now := row_of(self._rows, anchor)) is not None:
-            self.scroll_to(y=top + now - (row_of(before, anchor) or 0), animate=False, force=True)
+        for node, y in anchors:
+            if (now := row_of(self._rows, node)) is not None:
+                self.scroll_to(y=now - y, animate=False, force=True)
+                break
         self.write_title()
         self.refresh()
 
     def _select(self, node: int) -> None:
         before, self.selected = self.selected, node
-        member_left = self.nodes.is_member(before) and before != node
-        if member_left or row_of(self._rows, node) is None:
+        hidden_again = before != node and not self._unfolded.issuperset(self.nodes.holders(before))
+        if hidden_again or row_of(self._rows, node) is None:
             self._lay_out_rows()
         at = row_of(self._rows, self.selected)
         if at is None:
@@ -270,7 +300,7 @@ class UnitTree(ScrollView, can_focus=True):
         node = self.selected
         if node in self._unfolded:
             self._unfolded.discard(node)
-        elif self.nodes.children(node) and node not in self._shut and self.nodes.families[node] < 0:
+        elif self.nodes.children(node) and node not in self._shut and self.bundle is None:
             self._shut.add(node)
         else:
             if self.nodes.parents[node] >= 0:
@@ -283,7 +313,7 @@ class UnitTree(ScrollView, can_focus=True):
         node = self.selected
         if node in self._shut:
             self._shut.discard(node)
-        elif self.nodes.families[node] >= 0:
+        elif self.bundle is not None:
             if node in self._unfolded:
                 return
             self._unfolded.add(node)
@@ -293,8 +323,8 @@ class UnitTree(ScrollView, can_focus=True):
         self._lay_out_rows()
 
     def action_open(self) -> None:
-        """Open the selected unit, or unfold and fold the selected family."""
-        if self.nodes.families[self.selected] < 0:
+        """Open the selected unit, or unfold and fold the selected bundle."""
+        if self.bundle is None:
             self.post_message(self.Opened())
         elif self.selected in self._unfolded:
             self.action_fold()

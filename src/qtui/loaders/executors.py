@@ -1,0 +1,55 @@
+"""Finds the executor that a workflow names: a function that makes one, or one that a package has registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+from qtui.core.errors import InvalidWorkflow, Problem, did_you_mean
+from qtui.core.model import WorkflowDefinition
+from qtui.definition.report import shown_file
+from qtui.definition.values import Fault, Rejected, quoted
+from qtui.loaders.imports import guarded, import_function
+
+GROUP: Final = "qtui.executors"
+"""The group of entry points by which packages register functions that make executors."""
+
+
+def find_executor(name: str, directory: str) -> Callable[[], Any]:
+    """The function that makes the executor `name`; raises `Rejected`.
+
+    ``pkg.mod:factory`` is imported with `directory` on the path; any other name is that of an entry point.
+    """
+    if ":" in name:
+        return import_function(name, directory)
+    registered = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name not in registered:
+        raise Rejected(_unknown(name, registered))
+    made = guarded(registered[name].load, f"loading the executor {name}", directory)
+    if not callable(made):
+        what = f"{registered[name].value}, the executor {quoted(name)}, is not a function"
+        raise Rejected(Fault(f"{what} but a value of type {type(made).__name__}"))
+    return made  # type: ignore[no-any-return]
+
+
+def executor_of(definition: WorkflowDefinition) -> Callable[[], Any] | None:
+    """What makes the executor of a workflow, if it has one; raises InvalidWorkflow if that is not to be found."""
+    name = definition.options.executor
+    if name is None:
+        return None
+    try:
+        return find_executor(name, definition.directory or "")
+    except Rejected as rejected:
+        where = shown_file(definition.source) if definition.source else None
+        problems = [
+            Problem(message=fault.message, where=where, key="workflow.executor", hint=fault.hint)
+            for fault in rejected.faults
+        ]
+        raise InvalidWorkflow(problems) from rejected.__cause__
+
+
+def _unknown(name: str, registered: dict[str, EntryPoint]) -> Fault:
+    known = f"there are {', '.join(sorted(registered))}" if registered else "no package has registered any"
+    hint = did_you_mean(name, registered) or 'write "module:factory" for a function that makes one'
+    return Fault(f"there is no executor {quoted(name)}: {known}", hint)

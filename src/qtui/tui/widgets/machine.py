@@ -1,0 +1,164 @@
+"""What machine and run have used lately, as lines below the workers; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.cells import cell_len
+
+from qtui.core.events import GovernorChanged, WorkersChanged
+from qtui.core.holding import workers_words
+from qtui.core.samples import LoadSample
+from qtui.core.state import RunView
+from qtui.tui.format import Glyphs, Role, most_active, size_of, sparkline
+from qtui.tui.sampler import KEPT, Moment
+from qtui.tui.text import PLAIN, Span, clean, cut_end
+from qtui.tui.theme import DARK, QUIET
+from qtui.tui.widgets.lines import Line
+
+Decision = WorkersChanged | GovernorChanged | None
+"""The latest word on how many workers there may be."""
+
+_NARROW: Final = 8
+_ROOMY: Final = 16
+_WORDS_BESIDE: Final = 40
+"""The cells that a tall block leaves for what stands beside the history."""
+
+
+def lines_for(height: int, view: RunView, decision: Decision) -> int:
+    """How many lines a pane of `height` rows has for the machine: one, two where the number of workers has changed or
+    may, or a line for each figure."""
+    if height >= 14:
+        return 5
+    return 2 if height >= 5 and (view.governed or decision is not None) else 1
+
+
+def machine_lines(
+    view: RunView,
+    sample: LoadSample | None,
+    history: Sequence[Moment],
+    decision: Decision,
+    width: int,
+    count: int,
+    glyphs: Glyphs,
+) -> list[Line]:
+    """The machine in `count` lines, as `lines_for` allows, of up to `width` cells; what there is no room for is left
+    out."""
+    words = cut_end(f" {decision_words(view, decision, glyphs)}", width, glyphs.ellipsis)
+    said = Span(words, DARK[Role.MUTED])
+    if sample is None:
+        measuring = (Span(" measuring the machine", DARK[Role.MUTED]),)
+        return [measuring] if count == 1 else [(said,), measuring]
+    cells = _bars(width) if count < 5 else min(KEPT, max(_NARROW, width - _WORDS_BESIDE))
+    cpu, memory, active = _figures(view, sample, history, cells, glyphs)
+    if count < 5:
+        # how many there are is in the title of the pane
+        first = _line([active[:2], [Span(words.lstrip(), DARK[Role.MUTED])]], width, glyphs)
+        second = _line([cpu, memory, _muted(_memory_words(sample)), _muted(_disk_words(sample)), _own(sample)], width)
+        return [second] if count == 1 else [first, second]
+    load = f"load {sample.load:.1f}" if sample.load is not None else ""
+    return [
+        _line([cpu, _muted(_count(sample.cores, "core")), _muted(load)], width),
+        _line([memory, _muted(_memory_words(sample))], width),
+        _line([active], width),
+        _line([_muted(_disk_words(sample)), _own(sample)], width),
+        (said,),
+    ]
+
+
+def short_machine(view: RunView, sample: LoadSample | None) -> str:
+    """The machine in a few words, for the status line: ``cpu 88%  mem 71%  workers 6/8 auto``."""
+    workers = f"workers {view.active}/{most_active(view)}{' auto' if view.governed else ''}"
+    if sample is None:
+        return workers
+    return f"cpu {sample.cpu:.0f}%  mem {_memory_percent(sample):.0f}%  {workers}"
+
+
+def decision_words(view: RunView, decision: Decision, glyphs: Glyphs) -> str:
+    """Who decides on the number of workers, and why it is what it is."""
+    match decision:
+        case WorkersChanged(lane=lane) if lane and view.governed:
+            words = f"auto: {decision.lane} {decision.cause}"
+        case GovernorChanged() if view.governed:
+            words = f"auto: {decision.cause}"
+        case WorkersChanged():
+            words = workers_words(decision)
+        case GovernorChanged():
+            words = decision.cause
+        case None:
+            words = "auto: as at the start" if view.governed else "a fixed number of workers"
+    return clean(words if glyphs.unicode else words.replace("→", "->"))
+
+
+def _figures(
+    view: RunView, sample: LoadSample, history: Sequence[Moment], cells: int, glyphs: Glyphs
+) -> tuple[list[Span], list[Span], list[Span]]:
+    """CPU, memory and running units, each with its history in `cells` cells."""
+    memory = _memory_percent(sample)
+    most = max([most_active(view), *(moment.active for moment in history[-cells:])])
+    active = [
+        Span("run ", DARK[Role.MUTED]),
+        Span(sparkline([moment.active for moment in history], most, cells, glyphs), QUIET[Role.PRIMARY]),
+        Span(f" {f'{view.active}/{most_active(view)}':>7}", DARK[Role.TEXT]),
+    ]
+    return (
+        _percent("cpu", sample.cpu, [moment.cpu for moment in history], cells, glyphs),
+        _percent("mem", memory, [moment.memory for moment in history], cells, glyphs),
+        active,
+    )
+
+
+def _percent(name: str, percent: float, history: Sequence[float], cells: int, glyphs: Glyphs) -> list[Span]:
+    role = Role.ERROR if percent >= 90 else Role.WARNING if percent >= 75 else Role.SUCCESS
+    return [
+        Span(f"{name} ", DARK[Role.MUTED]),
+        Span(sparkline(history, 100, cells, glyphs), QUIET[role]),
+        Span(f" {min(percent, 100):3.0f}%", DARK[Role.TEXT]),
+    ]
+
+
+def _line(parts: Sequence[list[Span]], width: int, glyphs: Glyphs | None = None) -> Line:
+    """The parts side by side, without those that there is no room for; with `glyphs` the last is cut instead."""
+    spans, left = [Span(" ", PLAIN)], width - 1
+    for part in parts:
+        cells = sum(cell_len(span.text) for span in part)
+        gap = 2 if len(spans) > 1 else 0
+        if glyphs is not None and part is parts[-1] and cells + gap > left:
+            part = [Span(cut_end(part[0].text, max(0, left - gap), glyphs.ellipsis), part[0].style)]
+            cells = sum(cell_len(span.text) for span in part)
+        if not cells or cells + gap > left:
+            continue
+        spans += [Span(" " * gap, PLAIN), *part]
+        left -= cells + gap
+    return tuple(spans)
+
+
+def _bars(width: int) -> int:
+    return _NARROW if width < 72 else _ROOMY
+
+
+def _muted(text: str) -> list[Span]:
+    return [Span(text, DARK[Role.MUTED])]
+
+
+def _own(sample: LoadSample) -> list[Span]:
+    return _muted(f"qtui {sample.own.cpu:3.0f}% {size_of(sample.own.memory):>5}")
+
+
+def _memory_percent(sample: LoadSample) -> float:
+    return 100 * sample.memory_used / max(1, sample.memory_total)
+
+
+def _memory_words(sample: LoadSample) -> str:
+    return f"{size_of(sample.memory_used):>5}/{size_of(sample.memory_total)}"
+
+
+def _disk_words(sample: LoadSample) -> str:
+    if sample.read is None or sample.written is None:
+        return ""
+    return f"disk in {size_of(sample.read):>5}/s out {size_of(sample.written):>5}/s"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

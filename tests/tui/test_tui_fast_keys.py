@@ -1,0 +1,67 @@
+"""Keys that come in one burst: typed fast, repeated by the keyboard, or pasted."""
+
+from __future__ import annotations
+
+import pytest
+from scenes import diamond, unit
+from scripted import ScriptedSession
+from stage import Stage, staged
+from textual import events
+
+from qtui.core.stimuli import ApproveRequested, CancelRequested, CancelRunRequested, Request
+
+
+def burst(stage: Stage, *keys: str) -> None:
+    """Send all keys before the screen has handled any of them."""
+    for key in keys:
+        stage.app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+
+@pytest.mark.parametrize(
+    ("opens", "shown", "keys", "asked"),
+    [
+        ("q", "Leave", "cc", CancelRunRequested("stop")),
+        ("X", "Cancel the run", "ss", CancelRunRequested("stop")),
+        ("X", "Cancel the run", "ds", CancelRunRequested("drain")),
+        ("x", "4 dependents will be skipped", "yyy", CancelRequested((0,))),
+        ("x", "4 dependents will be skipped", "yn", CancelRequested((0,))),
+    ],
+)
+async def test_only_the_first_of_several_answers_in_one_burst_counts(
+    opens: str, shown: str, keys: str, asked: Request
+) -> None:
+    session = diamond()
+    async with staged(session) as stage:
+        await stage.press(opens)
+        await stage.shows(shown)
+        burst(stage, *keys)
+        await stage.until(lambda: stage.app.screen is stage.main, "the question closed")
+        await stage.press("j")
+        assert stage.app.is_running
+    assert session.requests == [asked]
+
+
+@pytest.mark.parametrize("keys", [("escape", "escape"), ("enter", "n"), ("n", "enter", "escape"), ("escape", "s")])
+async def test_who_goes_back_twice_in_one_burst_is_back_once(keys: tuple[str, ...]) -> None:
+    session = diamond()
+    async with staged(session) as stage:
+        await stage.press("X")
+        await stage.shows("Cancel the run")
+        burst(stage, *keys)
+        await stage.hides("Cancel the run")
+        await stage.press("j")
+        assert stage.app.is_running
+    assert not session.requests
+
+
+async def test_a_unit_that_asks_is_answered_once() -> None:
+    session = ScriptedSession([unit("publish", confirm="Publish?"), unit("other")])
+    async with staged(session) as stage:
+        await stage.select("publish")
+        await stage.press("a")
+        await stage.shows("Publish?", "y ")
+        burst(stage, "y", "y")
+        await stage.until(lambda: stage.app.screen is stage.main, "the question closed")
+        await stage.press("j")
+        assert stage.app.is_running
+    assert session.requests == [ApproveRequested((0,))]
