@@ -19,7 +19,7 @@ demo: $(VENV)/.installed  ## run the document pipeline: the dashboard on a termi
 	@$(BIN)/qtui run workflows/corpus.toml
 
 test: $(VENV)/.installed  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.installed  ## style and format
 	$(BIN)/ruff check .

@@ -86,6 +86,7 @@ def test_in_ci_nobody_is_asked(terminal, workflow, arguments: list[str]) -> None
 
     assert screen.exit_code() == 2
     assert b"a value is required" in screen.raw
+    assert b"a value is required: small, large" in screen.raw
 
 
 def test_what_is_given_is_not_asked_for(terminal, workflow, tmp_path) -> None:

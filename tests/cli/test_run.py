@@ -209,14 +209,14 @@ def test_a_bad_file_gets_a_message_with_its_place_and_nothing_is_run(qtui, workf
     ("arguments", "expected"),
     [
         (["nosuch.toml"], "nosuch.toml"),
-        (["run"], "WORKFLOW"),
+        (["run"], "required: WORKFLOW\n"),
         (["chekc", "x.toml"], 'did you mean "check"?'),
         (["run", "flow.toml", "-j", "0"], "0"),
         (["run", "flow.toml", "-p", "novalue"], "NAME=VALUE"),
         (["run", "flow.toml", "-p", "nope=1"], "nope"),
         (["run", "flow.toml", "--ui", "tui"], "terminal"),
         (["run", "flow.toml", "--frobnicate"], "--frobnicate"),
-        (["run", "-C", "/no/such/dir", "flow.toml"], "/no/such/dir"),
+        (["run", "-C", "/no/such/dir", "flow.toml"], "qtui: -C /no/such/dir: No such file or directory"),
     ],
 )
 def test_a_bad_command_line_gets_a_message(qtui, workflow, arguments, expected: str) -> None:

@@ -120,6 +120,17 @@ def test_the_start_of_a_run_carries_its_plan() -> None:
     ]
 
 
+def test_an_end_tells_whether_its_failure_is_allowed() -> None:
+    plan = plan_of(unit("may", allow_failure=True), unit("must"))
+
+    def allowed(unit: int, state: UnitState) -> bool:
+        return to_plain(UnitFinished(unit, 1, 1, state, 5.0), plan)["allowed"]
+
+    assert [allowed(0, state) for state in (UnitState.FAILED, UnitState.TIMEOUT)] == [True, True]
+    assert [allowed(1, state) for state in (UnitState.FAILED, UnitState.TIMEOUT)] == [False, False]
+    assert not any(allowed(0, state) for state in (UnitState.COMPLETED, UnitState.SKIPPED, UnitState.CANCELED))
+
+
 def test_a_retry_tells_its_cause_in_words() -> None:
     assert to_plain(UnitRetrying(0, 1, 1.0, EXIT, 2.0), PLAN)["cause"] == "exit code 3"
 

@@ -98,6 +98,13 @@ def test_a_person_who_takes_over_lets_any_lane_have_every_worker() -> None:
     assert running(run) == {"p": 4}
 
 
+def test_a_person_steps_from_what_the_governor_decided_and_not_from_the_room_for_coroutines() -> None:
+    run = wide(threads=9, coroutines=300, adaptive=True, workers=4)
+    assert run.view.workers == 4 + 256
+    run.send(WorkersStepRequested(-1))
+    assert run.view.workers == 3
+
+
 def test_a_person_gives_back_and_lanes_have_their_targets_again() -> None:
     run = wide(threads=9, processes=9, workers=6, cpus=2.0)
     said = run.send(GovernorRequested(True, "given back by you"))

@@ -368,6 +368,18 @@ def test_a_context_tells_how_needs_ended(start: Start, mode: ExecutionMode) -> N
     )
 
 
+def test_a_need_that_timed_out_is_told_as_a_sentence(start: Start) -> None:
+    engine = finish(
+        start(
+            shell("bad", "exec sleep 300", timeout=0.1, allow_failure=True),
+            call("good", lambda: 1),
+            call("use", look_at_needs, ("bad", "good")),
+        )
+    )
+
+    assert value(engine, "use")[0].startswith("bad has no result: it timed out")
+
+
 @pytest.mark.parametrize("mode", [THREAD, PROCESS])
 def test_a_handler_is_told_why_a_need_did_not_run(start: Start, mode: ExecutionMode) -> None:
     def look(context):

@@ -104,9 +104,9 @@ def test_another_run_on_the_same_bus_is_none_of_its_business(
 @pytest.mark.parametrize(
     ("run", "said"),
     [
-        (("no-such-program",), "cannot be started"),
-        (("sh", "-c", "exit 4"), "ended with exit 4"),
-        (("sh", "-c", "sleep 300 & sleep 300"), "took more than"),
+        (("no-such-program", "a b"), "the notify command \"no-such-program 'a b'\" cannot be started"),
+        (("sh", "-c", "exit 4"), 'the notify command "exit 4" ended with exit 4; this is told once'),
+        (("sh", "-c", "sleep 300 & sleep 300"), 'the notify command "sleep 300 & sleep 300" took more than'),
     ],
 )
 def test_a_command_that_fails_is_told_once_and_harms_nothing(
@@ -118,6 +118,18 @@ def test_a_command_that_fails_is_told_once_and_harms_nothing(
     until(lambda: warnings, "a warning")
     until(lambda: not [p for p in psutil.Process().children(recursive=True) if p.name() == "sleep"], "nothing is left")
     assert [said in warning for warning in warnings] == [True]
+
+
+def test_a_failure_names_the_log_of_what_was_printed(start: Start, bus: EventBus, notifier, tmp_path: Path) -> None:
+    warnings = notifier(("sh", "-c", "./tell.sh"))
+    wait(start(shell("exit 3"), bus=bus))
+    until(lambda: warnings, "a warning")
+
+    log = tmp_path / "notify.log"
+    assert warnings == [
+        f'the notify command "./tell.sh" ended with exit 127, its output is in {log}; this is told once'
+    ]
+    assert "tell.sh" in log.read_text()
 
 
 def test_what_it_prints_is_kept_for_its_owner_alone_and_without_secrets(
@@ -181,7 +193,9 @@ def test_a_log_that_cannot_be_written_is_told(start: Start, bus: EventBus, notif
     wait(start(shell("exit 3"), bus=bus))
 
     until(lambda: warnings, "a warning")
-    assert warnings == ["the notify command has output that cannot be kept: Is a directory; this is told once"]
+    (warning,) = warnings
+    assert warning.startswith("the notify command ")
+    assert warning.endswith(" has output that cannot be kept: Is a directory; this is told once")
     assert told(tmp_path), "the command ran all the same"
 
 

@@ -215,7 +215,9 @@ def start_child() -> int:
 
 
 @pytest.mark.parametrize(
-    ("leave", "replaced"), [(start_thread, True), (start_child, True), (start_monitor, False)], ids=lambda x: str(x)
+    ("leave", "replaced"),
+    [(start_thread, True), (start_child, True), (start_monitor, False)],
+    ids=["thread", "child", "monitor"],
 )
 def test_a_worker_with_leftovers_is_replaced(start: Start, leave: Any, *, replaced: bool) -> None:
     engine = run(start, process("leave", leave), process("after", os.getpid, ("leave",)), workers=1)

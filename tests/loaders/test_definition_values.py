@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from qtui.definition.expressions import fill
 from qtui.definition.matrix import Matrix, item_label
 from qtui.definition.params import ParamSpec, declare, resolve
-from qtui.definition.values import Rejected, duration
+from qtui.definition.values import Fault, Rejected, duration
 
 
 @pytest.mark.parametrize(

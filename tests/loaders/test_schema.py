@@ -24,7 +24,7 @@ GOOD = {
     "a milestone": "[units.a]\n[units.b]\nneeds = ['a']",
     "a matrix of a param": '[params]\nl = ["x"]\n[units.a]\nmatrix = { a = "params.l", b = "${{ params.l }}" }',
     "a list called file": "[units.a]\nmatrix = { file = [1, 2] }",
-    "times and sizes": '[workflow]\nmemory_limit = "75.5%"\ntimeout = "0.5s"\n[units.a]\nresources = { memory = "0.5G" }',
+    "times and sizes": '[workflow]\nmemory_limit = "75.5%"\ngrace = "0s"\n[units.a]\nresources = { memory = "0.5G" }',
     "errors that are re-tried": '[units.a]\nretries = { max = 1, on = ["timeout", "OSError", -9, 3] }',
     "a sequence of commands": '[units.a]\nrun = ["true", "true"]',
 }

@@ -253,6 +253,14 @@ def test_all_faults_of_a_file_are_told_at_once(problems: Problems) -> None:
     ]
 
 
+@pytest.mark.parametrize("fault", ["matrix = { a = 3 }", "group = 'gone'", "pty = true", "timeout = 'x'", "args = 1"])
+def test_a_function_that_is_not_there_is_told_whatever_else_is_wrong(problems: Problems, fault: str) -> None:
+    found = problems(f"[units.a]\ncall = 'no_such_steps:work'\n{fault}")
+    assert found[0].where == "flow.toml:2"
+    assert found[0].message == "there is no module no_such_steps in . or on Python's path"
+    assert len(found) == 2
+
+
 def test_a_fault_that_all_items_of_a_matrix_have_is_told_once(problems: Problems) -> None:
     found = problems("[units.a]\nmatrix = { x = [1, 2, 3] }\ntimeout = '${{ matrix.x }}'\nneeds = ['gone']\nrun = ''")
     assert [problem.key for problem in found] == ["units.a", "units.a.run"]

@@ -333,8 +333,8 @@ CLASSES: Mapping[str, type[Event]] = {name: cls for cls, name in NAMES.items()}
 def to_plain(event: Event, plan: ExecutionPlan) -> dict[str, Any]:
     """`event` as JSON-ready data: its name under ``event``, unit numbers as ids, empty fields left as they are.
 
-    ``run_started`` also carries the plan: every unit's id, family, resolved needs and lane. ``unit_finished`` says whether
-    it is a failure that is ``allowed``.
+    ``run_started`` also carries the plan: every unit's id, family, resolved needs and lane. ``unit_finished`` says
+    whether it is a failure that is ``allowed``.
     """
     data: dict[str, Any] = {"event": NAMES[type(event)]}
     for key, value in event._asdict().items():

@@ -42,6 +42,12 @@ class WorkerTargets:
         before, self.together = self.together, self._within(target)
         return self.together != before
 
+    @property
+    def decided(self) -> int:
+        """What a person counts from: what was asked for last, or what the governor has decided, without the room that
+        coroutines have beside that."""
+        return self._within(sum(self.of_lane.values())) if self.of_lane else self.together
+
     def set_lane(self, lane: ExecutionMode, target: int) -> bool:
         """Let so many of a lane run, as the governor wishes; False if nothing changes."""
         if lane not in self.of_lane:

@@ -182,7 +182,7 @@ class WishingMachine(GrowingMachine):
             self._note_workers(stimulus.cause, now)
 
     def _on_workers_step(self, stimulus: WorkersStepRequested, now: float) -> None:
-        self._on_workers(WorkersRequested(self._targets.together + stimulus.step, stimulus.cause), now)
+        self._on_workers(WorkersRequested(self._targets.decided + stimulus.step, stimulus.cause), now)
 
     def _on_governor(self, stimulus: GovernorRequested, now: float) -> None:
         if not stimulus.on:

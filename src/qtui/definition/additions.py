@@ -24,8 +24,8 @@ class Additions:
 
     Added units have the environment and the directory of `adder` unless they are told otherwise, and names beside its
     own in an included workflow. Every method raises InvalidWorkflow for what cannot be right by itself; whether names
-    and pools are there, and whether units need each other, is known when the attempt completes. `front` is the file through which user code
-    comes here.
+    and pools are there, and whether units need each other, is known when the attempt completes. `front` is the
+    file through which user code comes here.
     """
 
     def __init__(self, adder: QuantumUnit, params: Mapping[str, Any], front: str) -> None:

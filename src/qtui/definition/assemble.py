@@ -137,7 +137,12 @@ class Assembler:
         self._check_name(draft)
         scope = {"params": self._around.params, "env": Unsettled(), "matrix": Unsettled()}
         rest = {name: value for name, value in draft.keys.items() if name != "matrix" or name not in draft.table}
-        self._report.add(draft.locate, draft.path, *read_table(rest, draft.table, partial(self._fill_key, scope))[1])
+        parsed, faults = read_table(rest, draft.table, partial(self._fill_key, scope))
+        try:
+            self._function(parsed)
+        except Rejected as rejected:
+            faults += rejected.faults
+        self._report.add(draft.locate, draft.path, *faults)
         yield from ()
 
     def _check_name(self, draft: Draft) -> None:
@@ -275,19 +280,31 @@ class Assembler:
         commands_own = [name for name in ONLY_COMMANDS if name in draft.keys]
         if commands_own and not {"run", "argv"} & set(given):
             other = "a call" if given else "a milestone"
-            raise Rejected(*(Fault(f"only commands have it, not {other}", None, (name,)) for name in commands_own))
+            own = [Fault(f"only commands have it, not {other}", None, (name,)) for name in commands_own]
+            try:
+                self._function(fields)
+            except Rejected as rejected:
+                own += rejected.faults
+            raise Rejected(*own)
         if "run" in fields:
             return Shell(fields["run"], fields["shell"]) if "shell" in fields else Shell(fields["run"])
         if "argv" in fields:
             return Argv(fields["argv"])
         if "call" in fields:
-            assert self._around.find is not None
-            try:
-                function = self._around.find(fields["call"])
-            except Rejected as rejected:
-                raise Rejected(*(fault.under("call") for fault in rejected.faults)) from None
+            function = self._function(fields)
+            assert function is not None
             return self._call(function, fields["call"], args, (), ("args",) if "args" in draft.keys else ("call",))
         return None
+
+    def _function(self, fields: Mapping[str, Any]) -> Callable[..., Any] | None:
+        """What the `call` among parsed keys names, if there is one. Raises `Rejected`."""
+        if "call" not in fields:
+            return None
+        assert self._around.find is not None
+        try:
+            return self._around.find(fields["call"])
+        except Rejected as rejected:
+            raise Rejected(*(fault.under("call") for fault in rejected.faults)) from None
 
     def _call(
         self,

@@ -62,7 +62,7 @@ BRAKE_KEYS: Final = table(
         "then",
         values.one_of(("pause", "stop")),
         "`pause` or `stop`",
-        "`pause`, the default, waits for a person; `stop` skips what has not started",
+        "`pause`, the default, waits for a person; `stop` cancels what has not started",
         words(("pause", "stop")),
     ),
     row(

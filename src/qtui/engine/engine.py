@@ -15,6 +15,7 @@ from typing import Any
 
 from qtui.core.errors import EXIT_INTERNAL, BrokenResult
 from qtui.core.events import NAMES, Event, RunFinished, RunReopened, UnitFinished, UnitsAdded, Warned
+from qtui.core.masking import masks_of
 from qtui.core.model import (
     ExecutionMode,
     Outcome,
@@ -49,7 +50,6 @@ from qtui.engine.files import RunFiles
 from qtui.engine.governing import Governing
 from qtui.engine.logs import LogStore
 from qtui.engine.maskedtexts import TextMasks
-from qtui.core.masking import masks_of
 from qtui.engine.outputs import Outputs
 from qtui.engine.packing import Packed, load_value, pack
 from qtui.engine.record import EventRecord

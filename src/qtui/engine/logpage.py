@@ -21,8 +21,8 @@ SIZE = 8192
 
 
 class LogPage:
-    """The page behind a descriptor, as either process sees it. The worker calls `point` and `enter` and sets `last`, the
-    keeper sets `busy`, and qtui may `halt` the worker."""
+    """The page behind a descriptor, as any of the processes sees it. The worker calls `point` and `enter` and sets
+    `last`, the keeper sets `busy`, and qtui may `revoke` jobs and halt the worker."""
 
     def __init__(self, fd: int) -> None:
         self._memory = mmap.mmap(fd, SIZE)
@@ -46,9 +46,9 @@ class LogPage:
         _, length, limit = _HEAD.unpack_from(self._memory)
         return os.fsdecode(self._memory[_HEAD.size : _HEAD.size + length]), limit
 
-    # Jobs that a worker has been sent are numbered from 1 on. Who looks writes first: the worker says which job it enters,
-    # then looks whether it may; qtui says that it may not, then looks whether it has. Both make system calls in between,
-    # so at least one of them sees the other.
+    # Jobs that a worker has been sent are numbered from 1 on. Who looks writes first: the worker says which job it
+    # enters, then looks whether it may; qtui says that it may not, then looks whether it has. Both make system calls in
+    # between, so at least one of them sees the other.
 
     def enter(self, job: int) -> None:
         """The worker begins a job, unless it `may_not`."""

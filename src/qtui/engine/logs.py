@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from qtui.core.masking import Masker
 from qtui.core.plan import ExecutionPlan
 from qtui.core.session import LogChunk
 from qtui.engine.caplog import CappedLog, dropped_line
 from qtui.engine.files import RunFiles
-from qtui.core.masking import Masker
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
 _DROPPED = re.compile(rb"\n\[qtui: (\d+) bytes of output were dropped here\]\n")

@@ -24,9 +24,9 @@ from qtui.core.events import (
     Warned,
 )
 from qtui.core.holding import brake_words
+from qtui.core.masking import masks_of
 from qtui.core.model import FAILURES, Notify
 from qtui.engine.bus import EventBus, Notice
-from qtui.core.masking import masks_of
 from qtui.engine.variables import MOST_TEXT
 from qtui.engine.workers.keepers import Keeper, Keepers
 from qtui.engine.workers.slots import describe_exit
@@ -42,9 +42,6 @@ LOG_BYTES: Final = 1 << 20
 
 GRACE_SECONDS: Final = 0.5
 """How long what a notification leaves behind has to end when it is told to."""
-
-MOST_SHOWN: Final = 80
-"""How many characters of the command are told when it fails."""
 
 KILL_SECONDS: Final = 5.0
 """How long a notification that was killed is waited for; only what is in uninterruptible sleep takes that long."""
@@ -205,10 +202,9 @@ class Notifier:
 
 
 def _shown(command: tuple[str, ...]) -> str:
-    """A command as people have written it, its first line, and not all of a long one."""
+    """A command as people have written it; its first line."""
     text = command[2] if command[:2] == ("sh", "-c") and len(command) == 3 else shlex.join(command)
-    first = (text.strip().splitlines() or [""])[0]
-    return first if len(first) <= MOST_SHOWN else f"{first[: MOST_SHOWN - 1]}…"
+    return (text.strip().splitlines() or [""])[0]
 
 
 def _late() -> str:
