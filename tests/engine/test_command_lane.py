@@ -212,7 +212,9 @@ def test_the_error_of_a_failed_command_has_its_last_line(start: Start, text: str
 
 
 def test_of_several_commands_the_last_line_is_that_of_the_one_that_failed(start: Start) -> None:
-    error = end_of(start(QuantumUnit(id="command", action=Shell(("echo one >&2", "echo two; exit 6", "echo three"))))).error
+    error = end_of(
+        start(QuantumUnit(id="command", action=Shell(("echo one >&2", "echo two; exit 6", "echo three"))))
+    ).error
 
     assert error is not None
     assert (error.message, error.last_line) == ("exit 6 in command 2 of 3", "two")
