@@ -20,7 +20,7 @@ def command(code: int, last_line: str = "", message: str = "") -> UnitError:
         (command(7, "disk full"), "exit 7: disk full"),
         (command(6, "cannot read /data/s17.fq after 3.5 s"), "exit 6: cannot read PATH after # s"),
         (command(6, "", "exit 6 in command 2 of 3"), "exit 6: in command # of #"),
-        (command(127, "", "cannot start mkae: No such file or directory"), "exit 127: cannot start mkae: No such file or directory"),
+        (command(127, "", "cannot start mkae: not found"), "exit 127: cannot start mkae: not found"),
         (UnitError("ValueError", "row 17 is bad"), "ValueError: row # is bad"),
         (UnitError("ValueError", "many\nlines of /a/b"), "ValueError: lines of PATH"),
         (UnitError("KeyError", ""), "KeyError"),

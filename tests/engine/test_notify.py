@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -101,6 +102,14 @@ def test_another_run_on_the_same_bus_is_none_of_its_business(
     assert told(tmp_path) == []
 
 
+def names_of_children() -> list[str]:
+    names = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            names.append(process.name())
+    return names
+
+
 @pytest.mark.parametrize(
     ("run", "said"),
     [
@@ -116,7 +125,7 @@ def test_a_command_that_fails_is_told_once_and_harms_nothing(
     warnings = notifier(run)
     wait(start(shell("exit 3"), shell("exit 3", "b"), bus=bus))
     until(lambda: warnings, "a warning")
-    until(lambda: not [p for p in psutil.Process().children(recursive=True) if p.name() == "sleep"], "nothing is left")
+    until(lambda: "sleep" not in names_of_children(), "nothing is left")
     assert [said in warning for warning in warnings] == [True]
 
 
