@@ -11,7 +11,7 @@ from core_mutants import mutants
 from qtui.core.brakes import PROBING
 from qtui.core.events import BrakeChanged, UnitReady
 from qtui.core.growth import Growth
-from qtui.core.limits import Limits, capacities
+from qtui.core.limits import capacities
 from qtui.core.machine import PROBE_TIMER
 from qtui.core.model import FAILURES, RunOptions, RunState, UnitState
 from qtui.core.plan import ExecutionPlan
@@ -322,12 +322,6 @@ class NeverTakesOver(Scheduler):
 class TakesOverQuietly(Scheduler):
     def _take_over(self, cause: str, now: float) -> None:
         self._targets.take_over()
-
-
-class CountsNothingAnew(Scheduler):
-    def _renew_limits(self) -> None:
-        self._limits = Limits(self._plan, self._options, self._targets.of_lane)
-        self._resize_lanes()
 
 
 RULING_WRONG = mutants(__name__)

@@ -43,8 +43,7 @@ class GrowingMachine(SettlingMachine):
         self._events.append(UnitsAdded(by, tuple(units), now))
         growth = grow(self._plan, by, units)
         self._make_room(growth)
-        if not all(self._handler[number] for number in growth.numbers):
-            self._drop_timers(HANDLER_TIMER)  # not only handlers are left
+        self._drop_timers(HANDLER_TIMER)  # its time counts from the end of the last unit that is no handler
         for number in growth.dropped:
             self._drop(by, number, now)
         again = [number for number in growth.numbers if number < growth.first]
