@@ -165,14 +165,14 @@ WORKFLOW_KEYS: Final = table(
         "workers",
         _workers,
         '`"auto"` or whole number',
-        "Units that may run at a time; `auto` is four for each usable core",
+        "Units that may run at a time; `auto` begins with four for each usable core (processes: one) and adapts to the machine",
         either(words(("auto",)), integer(1, MOST_WORKERS)),
     ),
     row(
         "min_workers",
         values.integer(1, MOST_WORKERS),
         "whole number",
-        "The least that `auto` begins with",
+        "The least that `auto` goes down to",
         integer(1, MOST_WORKERS),
     ),
     row(
@@ -201,7 +201,7 @@ WORKFLOW_KEYS: Final = table(
         memory_limit,
         "size or percentage",
         'The budget for `resources.memory`; `"75%"` is a part of what the machine has for this process. '
-        "No limit by default",
+        "No limit by default, but `auto` keeps the machine below 75 %",
         either(
             POSITIVE_SIZE,
             {"type": "string", "pattern": r"^0*(100(\.0{1,3})?|[1-9][0-9]?(\.[0-9]{1,3})?)\s*%$"},
