@@ -165,7 +165,8 @@ WORKFLOW_KEYS: Final = table(
         "workers",
         _workers,
         '`"auto"` or whole number',
-        "Units that may run at a time; `auto` begins with four for each usable core (processes: one) and adapts to the machine",
+        "Units that may run at a time; `auto` begins with four for each usable core (processes: one) and adapts to the "
+        "machine",
         either(words(("auto",)), integer(1, MOST_WORKERS)),
     ),
     row(
