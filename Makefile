@@ -18,8 +18,8 @@ $(VENV)/.installed: pyproject.toml
 demo: $(VENV)/.installed  ## run the document pipeline: the dashboard on a terminal, plain lines otherwise
 	@$(BIN)/qtui run workflows/corpus.toml
 
-test: $(VENV)/.installed  ## run the tests
-	$(BIN)/python -m pytest -n 2
+test: $(VENV)/.installed  ## run the tests; properties with the same examples each time, `make soak` tries new ones
+	$(BIN)/python -m pytest -n 2 --hypothesis-profile=ci
 
 lint: $(VENV)/.installed  ## style and format
 	$(BIN)/ruff check .
@@ -37,7 +37,7 @@ screenshots: $(VENV)/.installed  ## make the pictures in screenshots/ from real 
 	$(BIN)/python screenshots/make.py
 
 soak: $(VENV)/.installed  ## 20,000 examples of each property of the core, 60,000 mutants of the example files
-	QTUI_HYPOTHESIS=soak $(BIN)/python -m pytest tests/core tests/loaders/test_fuzzed_examples.py
+	QTUI_HYPOTHESIS=soak $(BIN)/python -m pytest -n 2 tests/core tests/loaders/test_fuzzed_examples.py
 
 $(VENV)/.bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'

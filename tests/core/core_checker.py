@@ -398,10 +398,13 @@ class Checker(Watch):
         most = self.view.workers - self.view.stuck
         others = sum(self.rules.share(number) for number in self.held if number != event.unit)
         require(others < most, f"{others} and one more for {most} workers")
-        if (item := self.plan.item_of[event.unit]) >= 0:
+        takes = set(self.rules.holdings(event.unit))
+        if (item := self.plan.item_of[event.unit]) >= 0 and item not in self._items:
             self._items.add(item)
+            takes |= set(self.rules.item_holdings(item))
         used = self.rules.used(self.held, self._items)
-        over = {limit: amount for limit, amount in used.items() if amount > self.rules.capacity[limit]}
+        # of memory, more than there is may be held by now, when what others were given has turned out to be too little
+        over = {limit: used[limit] for limit in takes if used[limit] > self.rules.capacity[limit]}
         require(not over, f"{event}: held {over} of {self.rules.capacity}")
 
     def _run_finished(self, event: RunFinished) -> None:
