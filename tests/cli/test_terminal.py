@@ -70,9 +70,11 @@ def assert_left_clean(terminal: Terminal, modes_before: list[object]) -> None:
 
 @pytest.mark.parametrize(("columns", "rows"), SIZES)
 def test_steering_a_run_with_keys(terminal, workflow, tmp_path, columns: int, rows: int) -> None:
-    screen = terminal(workflow(STEERED), columns=columns, rows=rows)
+    until_seen = STEERED.replace("sleep 0.5", "while ! test -e begin; do sleep 0.05; done")
+    screen = terminal(workflow(until_seen), columns=columns, rows=rows)
     modes = screen.modes_before
     wait_state(screen, "first", "run")
+    (tmp_path / "begin").touch()
     wait_state(screen, "first", "ok")
     wait_state(screen, "slow", "run")
     wait_state(screen, "other", "run")

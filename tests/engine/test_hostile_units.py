@@ -216,28 +216,36 @@ def test_a_unit_that_writes_to_qtuis_own_descriptors_loses_its_worker(start: Sta
 # -- those that would live on ----------------------------------------------------------------------------
 
 PROGRAM = """
-    import asyncio, sys, time
+    import asyncio, pathlib, sys, time
     from qtui import aio
     from qtui.core.model import Call, QuantumUnit, RunOptions
     from qtui.core.plan import ExecutionPlan
     from qtui.engine.engine import Engine
     from qtui.engine.files import RunFiles
 
+    def stay():
+        open("{called}", "w").close()
+        time.sleep(300)
+
     async def run():
-        await asyncio.gather(aio.shell("echo $$ > {pid}; sleep 300 & wait"), aio.to_process(time.sleep, 300))
+        # more than a pipe holds: once the shell is past it, qtui reads, and the shell hangs on its pipe
+        full = "head -c 200000 /dev/zero; echo $$ > {pid}; sleep 300 & wait"
+        await asyncio.gather(aio.shell(full), aio.to_process(stay))
 
     unit = QuantumUnit(id="a", action=Call.of(run))
-    engine = Engine(ExecutionPlan.build([unit]), RunOptions(), run="r", name="n", files=RunFiles())
+    files = RunFiles(pathlib.Path("{files}"))
+    engine = Engine(ExecutionPlan.build([unit]), RunOptions(), run="r", name="n", files=files)
     engine.begin()
     engine.wait()
 """
 
 
 def test_processes_of_coroutines_die_with_qtui(tmp_path: Path) -> None:
-    program = textwrap.dedent(PROGRAM).format(pid=tmp_path / "pid")
+    program = textwrap.dedent(PROGRAM).format(pid=tmp_path / "pid", called=tmp_path / "called", files=tmp_path)
     qtui = subprocess.Popen([sys.executable, "-c", program])
     try:
         until(lambda: (tmp_path / "pid").exists(), "the shell runs")
+        until(lambda: (tmp_path / "called").exists(), "the function runs")
         until(lambda: len(psutil.Process(qtui.pid).children(recursive=True)) >= 3, "all of them run")
         family = psutil.Process(qtui.pid).children(recursive=True)
     finally:
