@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from qtui.core.stimuli import Request
 from qtui.engine.bus import EventBus, EventType, pending_data
 from qtui.engine.cache import ResultCache
 from qtui.engine.engine import CLOSE_SECONDS, Engine
-from qtui.engine.files import RunFiles
+from qtui.engine.files import RunFiles, new_run_id
 from qtui.engine.notify import Notifier
 from qtui.engine.output import routed_output
 from qtui.engine.probe import Probe, place_of
@@ -157,7 +155,7 @@ class WorkflowManager:
 
     def start(self, definition: WorkflowDefinition) -> LiveSession:
         """Begin a run in the background. Raises InvalidWorkflow, or OSError if its directory cannot be made."""
-        session, engine = self._open(definition, _new_run_id())
+        session, engine = self._open(definition, new_run_id())
         engine.begin()
         return session
 
@@ -229,7 +227,7 @@ class WorkflowManager:
         executed at a time, one of them again when its last execution has ended. Raises UsageError if it has not, and
         InvalidWorkflow if the tasks make no plan or one is called like a key of `context`; then nothing was begun.
         """
-        run = _new_run_id()
+        run = new_run_id()
         with self._lock:
             workflow = self._workflow(workflow_id)
             again = workflow.last is not None
@@ -323,7 +321,7 @@ class WorkflowManager:
             definition.options,
             run=run,
             name=definition.name,
-            files=self._files(run),
+            files=RunFiles.of_run(self._state_dir, run),
             params=definition.params,
             bus=self._bus,
             workflow=workflow,
@@ -333,14 +331,6 @@ class WorkflowManager:
         )
         session = self._sessions[run] = LiveSession(engine, self._notifier(definition, engine))
         return session, engine
-
-    def _files(self, run: str) -> RunFiles:
-        if self._state_dir is None:
-            return RunFiles()
-        directory = self._state_dir / "runs" / run
-        for made in (self._state_dir, directory.parent, directory):
-            made.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return RunFiles(directory)
 
     def _notifier(self, definition: WorkflowDefinition, engine: Engine) -> Notifier | None:
         if definition.notify is None or not definition.notify.run:
@@ -366,8 +356,3 @@ def _secrets(definition: WorkflowDefinition) -> set[str]:
     """The values of the workflow's secrets: in the environment, and where a unit has been given others."""
     given = [os.environ, *(unit.env for unit in definition.units)] if definition.secrets else []
     return {env[name] for name in definition.secrets for env in given if name in env}
-
-
-def _new_run_id() -> str:
-    """Sorts by time, is easy to type in part, and does not collide when two runs start in one second."""
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
