@@ -13,13 +13,13 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from qtui.core.errors import Canceled
-from qtui.core.model import Call, FromUnit, Outcome, UnitError, UnitState
+from qtui.core.model import Call, Outcome, UnitError
 from qtui.engine import packing
 from qtui.engine.context import current_context
 from qtui.engine.failure import describe_exception
 from qtui.engine.shipped import LIVE, Shipped, arrived
 from qtui.engine.workers.base import Attempt, Host
-from qtui.engine.workers.process import cannot_send, culprit, definition_of
+from qtui.engine.workers.sending import cannot_send, culprit, definition_of, others_of, sees_others, told_of
 from qtui.engine.workers.slots import Unstartable
 from qtui.engine.workers.thread import call
 
@@ -156,7 +156,6 @@ class Shipping:
         host, unit, (number, tried) = self._host, job.attempt.unit, job.key
         action = unit.action
         assert isinstance(action, Call)
-        sees = action.wants_context or any(type(value) is FromUnit for value in unit.args.values())
         needs_head = action.wants_context or unit.args
         head = self._pack(lambda: (definition_of(unit), dict(unit.args)), culprit, unit) if needs_head else None
         fields = (
@@ -166,9 +165,7 @@ class Shipping:
             tuple(self._function(action)),
             action.wants_context,
             None if head is None else tuple(head),
-            [tuple(need) for need in host.plan.declared[number]] if sees else (),
-            [self._need(need) for need in host.plan.needs[number]] if sees else (),
-            [self._need(added) for added in host.added_to(number)] if action.wants_context else (),
+            *others_of(host, unit, number, lambda other: told_of(host, other)),
             {**host.variables_of(number), "QTUI_ATTEMPT": str(tried)},
             unit.cwd,
             "",
@@ -180,7 +177,7 @@ class Shipping:
             home=job.home,
             path=list(sys.path),
             run=host.run,
-            params=tuple(self._run_params()) if sees else None,
+            params=tuple(self._run_params()) if sees_others(unit) else None,
             values=host.value_path(""),
             timeout=unit.timeout,
             job=fields,
@@ -207,13 +204,3 @@ class Shipping:
             if self._params is None:
                 self._params = self._pack(lambda: dict(self._host.params), str, "the params of the run")
             return self._params
-
-    def _need(self, number: int) -> tuple[Any, ...]:
-        host = self._host
-        name, state = host.plan.table[number].id, host.state_of(number)
-        if state is not UnitState.COMPLETED:
-            return number, name, str(state), host.cause_of(number), None
-        try:
-            return number, name, str(state), "", tuple(host.packed_of(number))
-        except Exception as error:
-            raise cannot_send(f"the result of {name}", error) from error

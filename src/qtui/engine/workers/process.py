@@ -9,21 +9,21 @@ import socket
 import sys
 import time
 from collections import deque
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from qtui.core.model import Call, ExecutionMode, FromUnit, Outcome, QuantumUnit, UnitError, UnitState
+from qtui.core.model import Call, ExecutionMode, Outcome, UnitError
 from qtui.engine import packing
 from qtui.engine.addedunits import with_additions
 from qtui.engine.context import ExecutionContext
-from qtui.engine.failure import describe_exception
 from qtui.engine.logpage import LogPage
 from qtui.engine.probe import total_memory, usable_cores
 from qtui.engine.wire import FrameReader, frame
 from qtui.engine.workers.base import Attempt
-from qtui.engine.workers.slots import SlotLane, Unstartable, describe_exit, keeper_lost
+from qtui.engine.workers.sending import cannot_send, culprit, definition_of, others_of, told_of
+from qtui.engine.workers.slots import SlotLane, describe_exit, keeper_lost
 
 _SOURCES = str(Path(__file__).resolve().parents[3])
 _BOOT = (
@@ -34,13 +34,6 @@ _BOOT = (
 hide modules of Python."""
 
 _BUFFER = 1 << 18
-
-_DEFAULTS = {
-    field.name: getattr(QuantumUnit(id="default"), field.name)
-    for field in fields(QuantumUnit)
-    if field.name not in ("action", "args", "fallback")
-}
-"""What of a unit's definition travels to a worker, if it is not the default."""
 
 
 class ProcessLane(SlotLane):
@@ -267,13 +260,13 @@ class _Slot:
         except Exception as error:
             raise cannot_send("the function", error) from error
         head: packing.Packed | None = None
-        sees = action.wants_context or any(type(value) is FromUnit for value in unit.args.values())
         if action.wants_context or unit.args:
             try:
                 name = f"arguments.{next(self._lane.file_numbers)}"
                 head = packing.pack((definition_of(unit), dict(unit.args)), lambda: host.value_path(name))
             except Exception as error:
                 raise cannot_send(culprit(unit), error) from error
+        others = others_of(host, unit, number, lambda other: told_of(host, other, self._stays))
         known = key in self._known
         message = frame(
             (
@@ -284,9 +277,7 @@ class _Slot:
                 None if known else tuple(function),
                 action.wants_context,
                 None if head is None else tuple(head),
-                [tuple(need) for need in host.plan.declared[number]] if sees else (),
-                [self._need(need) for need in host.plan.needs[number]] if sees else (),
-                [self._need(added) for added in host.added_to(number)] if action.wants_context else (),
+                *others,
                 {**host.variables_of(number), "QTUI_ATTEMPT": str(tried)},
                 unit.cwd,
                 context.log_writer.path,
@@ -296,19 +287,6 @@ class _Slot:
         )
         self._known.add(key)
         return message
-
-    def _need(self, number: int) -> tuple[Any, ...]:
-        host = self._lane.host
-        name, state = host.plan.table[number].id, host.state_of(number)
-        if state is not UnitState.COMPLETED:
-            return number, name, str(state), host.cause_of(number), None
-        try:
-            packed = host.packed_of(number)
-        except Exception as error:
-            raise cannot_send(f"the result of {name}", error) from error
-        if packed is self._stays:  # the worker has just made it
-            return number, name, str(state), "", True
-        return number, name, str(state), "", tuple(packed)
 
     # -- the worker's socket -----------------------------------------------------------------------------
 
@@ -484,25 +462,3 @@ class _Slot:
 def _outcome(usage: tuple[float, float, int], metrics: dict[str, Any]) -> Outcome:
     seconds, cpu_seconds, peak_memory = usage
     return Outcome(seconds=seconds, metrics=metrics, peak_memory=peak_memory, cpu_seconds=cpu_seconds)
-
-
-def definition_of(unit: QuantumUnit) -> dict[str, Any]:
-    """The fields of a unit that differ from their defaults, without action, arguments and fallback."""
-    return {name: value for name, default in _DEFAULTS.items() if (value := getattr(unit, name)) != default}
-
-
-def cannot_send(what: str, error: BaseException) -> Unstartable:
-    """The end of an attempt of which something cannot be pickled."""
-    cause = describe_exception(error)
-    message = f'{what} cannot be sent to a process: {cause.type}: {cause.message} (mode = "thread" needs no sending)'
-    return Unstartable(UnitError("NotSendable", message))
-
-
-def culprit(unit: QuantumUnit) -> str:
-    """Which part of a unit cannot be pickled, in words."""
-    for name, value in unit.args.items():
-        try:
-            packing.dumps(value)
-        except Exception:  # noqa: BLE001  - the one that fails is the one we look for
-            return f"the argument {name}"
-    return "its definition"
