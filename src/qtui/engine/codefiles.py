@@ -72,7 +72,7 @@ _first_seen: dict[str, tuple[object, str]] = {}
 def code_of(function: Callable[..., Any]) -> Mapping[str, str]:
     """Digests of the files with the function's code, by name; comments and layout do not count.
 
-    None for a function that was not read from a file, or whose file is installed. Raises CodeChanged, and OSError.
+    Empty for a function that was not read from a file, or whose file is installed. Raises CodeChanged, and OSError.
     """
     own = _own_module(function)
     if own is None:
