@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from qtui.core.errors import UsageError
 from qtui.core.events import RunFinished
@@ -16,7 +16,7 @@ from qtui.core.model import QuantumUnit, RunOptions, UnitState, WorkflowDefiniti
 from qtui.core.plan import ExecutionPlan
 from qtui.core.projector import StateProjector
 from qtui.core.samples import LoadSample
-from qtui.core.session import Feed, LogChunk, RunSession
+from qtui.core.session import Answer, Feed, LogChunk, RunSession
 from qtui.core.state import RunView
 from qtui.core.stimuli import Request
 from qtui.engine.bus import EventBus, EventType, pending_data
@@ -30,13 +30,22 @@ from qtui.loaders.executors import executor_of
 from qtui.loaders.load import Ask, load_definition
 from qtui.managed import CLOSED, CREATED, ManagedExecution, ManagedWorkflow
 from qtui.projections import Follower, add_projections
+from qtui.store.rundir import RunDirectory, find_run
 from qtui.workflow import Overrides
+
+if TYPE_CHECKING:
+    from qtui.attached import AttachedSession
+    from qtui.replayed import ReplaySession
 
 __all__ = ["LiveSession", "WorkflowManager", "routed_output"]
 
 
 class LiveSession:
     """A run whose engine is in this process; see RunSession for what its methods promise."""
+
+    kind: Final = "live"
+    read_only: Final = False
+    trouble: Final = ""
 
     def __init__(self, engine: Engine, notifier: Notifier | None = None) -> None:
         self._engine, self._notifier = engine, notifier
@@ -54,6 +63,11 @@ class LiveSession:
         return self._engine.first_plan
 
     @property
+    def opening(self) -> RunView:
+        """Every unit pending."""
+        return RunView.initial(self._engine.first_plan)
+
+    @property
     def options(self) -> RunOptions:
         """How the run is driven."""
         return self._engine.options
@@ -69,6 +83,10 @@ class LiveSession:
     def request(self, request: Request) -> None:
         """Post the request; the timer thread takes the turn, so the caller never waits."""
         self._engine.post(request)
+
+    def answers(self) -> list[Answer]:
+        """None: the engine here takes every request, and what comes of it is in the record."""
+        return []
 
     def feed(self) -> Feed:
         """A new reader of the record."""
@@ -167,6 +185,22 @@ class WorkflowManager:
             return self._sessions[run]
         except KeyError:
             raise UsageError(f"there is no run {run} here") from None
+
+    def attach(self, run: str | None = None, read_only: bool = False) -> AttachedSession:
+        """Follow and steer a run of whatever process; `run` may be part of its id, and the newest is meant without one.
+
+        Closing the session lets go of the run, which goes on; that is for the caller to do. Raises UsageError for a run
+        that is not there or cannot be read.
+        """
+        from qtui.attached import AttachedSession  # here, because a start of a run does not need it
+
+        return AttachedSession(self._directory_of(run), read_only)
+
+    def replay(self, run: str | None = None) -> ReplaySession:
+        """Play the record of a run again. Arguments and errors are those of `attach`; the caller closes the session."""
+        from qtui.replayed import ReplaySession  # here, because a start of a run does not need it
+
+        return ReplaySession(self._directory_of(run))
 
     def close(self) -> None:
         """Close every session; what still runs is killed, but executions of workflows are canceled first."""
@@ -333,6 +367,11 @@ class WorkflowManager:
         )
         session = self._sessions[run] = LiveSession(engine, self._notifier(definition, engine))
         return session, engine
+
+    def _directory_of(self, run: str | None) -> RunDirectory:
+        if self._state_dir is None:
+            raise UsageError("runs leave no record without a state directory")
+        return find_run(self._state_dir, run)
 
     def _files(self, run: str) -> RunFiles:
         if self._state_dir is None:

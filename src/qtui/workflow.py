@@ -277,6 +277,7 @@ class Workflow:
             shared=self._shared,
             params=resolved,
             notify=self._notify,
+            on_hangup=self._settings.get("on_hangup", "continue"),
             advice=advice,
             directory=self._directory,
             source=str(file.resolve()) if (file := Path(self._source.file)).is_file() else None,

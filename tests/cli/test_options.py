@@ -86,7 +86,8 @@ def test_options_that_take_a_value_are_known_in_front_of_the_workflow() -> None:
         for name in action.option_strings
     }
 
-    assert with_value == _WITH_VALUE
+    # --json takes none where it may stand in front: as an option of status
+    assert with_value - {"--json"} == _WITH_VALUE
 
 
 @pytest.mark.parametrize(

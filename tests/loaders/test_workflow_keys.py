@@ -112,7 +112,6 @@ def test_keys_that_nothing_acts_on_yet_are_advised_of(load: Load) -> None:
     definition = load(
         """
         [workflow]
-        on_hangup = "cancel"
         concurrency = "refuse"
         durability = "full"
         persist_max = "1M"
@@ -120,13 +119,19 @@ def test_keys_that_nothing_acts_on_yet_are_advised_of(load: Load) -> None:
         """
     )
     assert [(advice.where, advice.key) for advice in definition.advice] == [
-        ("flow.toml:3", "workflow.on_hangup"),
-        ("flow.toml:4", "workflow.concurrency"),
-        ("flow.toml:5", "workflow.durability"),
-        ("flow.toml:6", "workflow.persist_max"),
+        ("flow.toml:3", "workflow.concurrency"),
+        ("flow.toml:4", "workflow.durability"),
+        ("flow.toml:5", "workflow.persist_max"),
     ]
     assert {advice.message for advice in definition.advice} == {"has no effect yet in this version"}
     assert load("[units.a]").advice == ()
+
+
+def test_what_a_run_does_when_its_terminal_goes_is_part_of_its_definition(load: Load) -> None:
+    definition = load("[workflow]\non_hangup = 'cancel'\n[units.a]")
+
+    assert (definition.on_hangup, definition.advice) == ("cancel", ())
+    assert load("[units.a]").on_hangup == "continue"
 
 
 def test_the_executor_is_imported_from_beside_the_file(load: Load, tmp_path: Path) -> None:

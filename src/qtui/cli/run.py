@@ -8,14 +8,16 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Protocol, TextIO
 
 from qtui.cli.adjust import adjusted, environment_of
 from qtui.cli.answers import answering, can_answer
 from qtui.cli.ask import asker
+from qtui.cli.detach import recorded, start_detached, starter
+from qtui.cli.dump import dumped_on_quit
+from qtui.cli.hangup import Outside, drop_terminals
 from qtui.cli.options import choose_ui, params_of, wants_color
 from qtui.core.errors import EXIT_INTERNAL, UsageError
 from qtui.core.model import WorkflowDefinition
@@ -26,10 +28,10 @@ from qtui.services import Services, default_state_dir, open_services
 from qtui.tui.text import clean
 from qtui.workflow import Overrides
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+class Follower(Protocol):
+    """Writes a run's record somewhere."""
 
-class _Follower(Protocol):
     def follow(self) -> None:
         """Write until the run's record is closed."""
 
@@ -37,17 +39,23 @@ class _Follower(Protocol):
 def run(options: argparse.Namespace) -> int:
     """Run a workflow; returns the exit code of the run, the same in every ``--ui``."""
     ui = choose_ui(options.ui, os.environ)
+    if options.detach and options.ui == "tui":
+        raise UsageError("--detach runs without a screen; qtui attach shows the run")
+    waiting = starter()
+    detaching = options.detach and waiting is None
     env = environment_of(options)
     os.environ.update(env)  # as if they had been set outside; over the workflow's own, they are an override
     overrides = Overrides(workers=options.workers, keep_going=options.keep_going, env=env)
     state_dir = Path(options.state_dir).absolute() if options.state_dir else default_state_dir()
     if sys.stdout is None:
         raise UsageError("standard output is closed; send it to /dev/null to run without output")
-    out = _reserved_stdout() if ui == "json" else sys.stdout
+    out = _reserved_stdout() if ui == "json" or detaching else sys.stdout
     # user modules are imported by load: their log handlers must find the routed streams already there
     with routed_output(), open_services(state_dir) as services:
         params = params_of(options.param)
-        loaded = services.manager.load(options.workflow, params, overrides, asker(os.environ))
+        answers: dict[str, str] = {}
+        ask = waiting.ask if waiting is not None else recorded(asker(os.environ), answers)
+        loaded = services.manager.load(options.workflow, params, overrides, ask)
         definition = adjusted(loaded, options)
         if options.dry_run:
             from qtui.cli.inspect import dry_run
@@ -55,36 +63,41 @@ def run(options: argparse.Namespace) -> int:
             return dry_run(definition, services.manager.plan(definition))
         for problem in definition.advice[len(loaded.advice) :]:
             print(clean(str(problem)), file=sys.stderr)
+        if detaching:
+            services.manager.plan(definition)  # what cannot run is told here, and nothing is started
+            return start_detached(answers, out)
         if ui == "tui":
-            session = _on_screen(services, definition, options)
+            session = _on_screen(services, definition, options, state_dir / "runs")
         else:
             make_follower = _follower(ui, out, definition, options)
             session = services.manager.start(definition)
             asking = answering(session) if ui == "plain" else nullcontext()
-            with _interrupted_by_signals(session), asking:
+            directory = state_dir / "runs" / session.run
+            if waiting is not None:
+                waiting.begun(session.run, directory, out)
+            with steered_by_signals(session, definition.on_hangup, directory), asking:
                 _follow(session, make_follower(session), out)
         return _exit_code(session)
 
 
-def _on_screen(services: Services, definition: WorkflowDefinition, options: argparse.Namespace) -> RunSession:
+def _on_screen(
+    services: Services, definition: WorkflowDefinition, options: argparse.Namespace, runs: Path
+) -> RunSession:
     # before the run begins: beside busy threads this import takes seconds instead of 0.2
-    from qtui.cli.screen import cleared_terminal, draw, finish
-    from qtui.tui.app import make_dashboard
+    from qtui.cli.screen import show
 
-    with ExitStack() as terminal:
-        terminal.enter_context(cleared_terminal())
-        session = services.manager.start(definition)
-        app = make_dashboard(session, title=definition.name, ascii=options.ascii)
-        with _interrupted_by_signals(session, app.hang_up):
-            story = draw(app)
-            terminal.close()
-            finish(session, story)
-    return session
+    return show(
+        lambda: services.manager.start(definition),
+        title=definition.name,
+        ascii=options.ascii,
+        on_hangup=definition.on_hangup,
+        runs=runs,
+    )
 
 
 def _reserved_stdout() -> TextIO:
-    """Standard output for the events alone: whatever modules, units or their children print by themselves goes to
-    standard error from now on, so that every line is an event."""
+    """Standard output for the events (or the run's id) alone: whatever modules, units or their children print by
+    themselves goes to standard error from now on."""
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return events
@@ -92,7 +105,7 @@ def _reserved_stdout() -> TextIO:
 
 def _follower(
     ui: str, out: TextIO, definition: WorkflowDefinition, options: argparse.Namespace
-) -> Callable[[RunSession], _Follower]:
+) -> Callable[[RunSession], Follower]:
     """What writes the output. Its modules are imported now, before the run may use up the descriptors."""
     if ui == "json":
         from qtui.cli.json_lines import JsonLines
@@ -107,9 +120,9 @@ def _follower(
     )
 
 
-def _follow(session: RunSession, follower: _Follower, out: TextIO) -> None:
+def _follow(session: RunSession, follower: Follower, out: TextIO) -> None:
     """Wait for the end while a thread writes the output; a closed pipe ends the output, not the run."""
-    writer = threading.Thread(target=_write, args=(follower, out), name="qtui-output", daemon=True)
+    writer = threading.Thread(target=write, args=(follower, out), name="qtui-output", daemon=True)
     writer.start()
     while session.wait(timeout=0.5) is None:
         pass  # a timeout, so that signal handlers get their turn on every platform
@@ -117,7 +130,8 @@ def _follow(session: RunSession, follower: _Follower, out: TextIO) -> None:
     writer.join()
 
 
-def _write(follower: _Follower, out: TextIO) -> None:
+def write(follower: Follower, out: TextIO) -> None:
+    """Have `follower` write to `out`; where that is closed or full the output ends, and nothing else."""
     try:
         follower.follow()
     except OSError as error:
@@ -135,19 +149,18 @@ def _exit_code(session: RunSession) -> int:
 
 
 @contextmanager
-def _interrupted_by_signals(session: RunSession, told: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """While this holds, INT, TERM and HUP stop the run (and kill it when they come again) instead of qtui.
-    `told` is called for each of them, too."""
+def steered_by_signals(session: RunSession, on_hangup: str, directory: Path) -> Iterator[None]:
+    """While this holds, INT and TERM stop the run (and kill it when they come again) instead of qtui, HUP takes the
+    terminal away from it, and QUIT tells in `directory` what it is doing."""
 
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        session.request(InterruptRequested(number))
-        told()
+    def hang_up() -> None:
+        drop_terminals()
+        if on_hangup == "cancel":
+            session.request(InterruptRequested(signal.SIGHUP))
 
-    for number in _SIGNALS:
-        signal.signal(number, interrupt)
-    try:
+    def say(text: str) -> None:
+        print(clean(f"qtui: {text}"), file=sys.stderr, flush=True)
+
+    outside = Outside(lambda number: session.request(InterruptRequested(number)), hang_up)
+    with outside.heard(), dumped_on_quit(session, directory, say):
         yield
-    finally:
-        # the run has its exit code by now: a signal that comes late must not replace it
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)

@@ -94,6 +94,23 @@ def grow(plan: ExecutionPlan, by: int, units: Sequence[QuantumUnit]) -> Growth:
     return Growth(numbers, first, dropped, plan.stars)
 
 
+def replaced(plan: ExecutionPlan, units: Sequence[QuantumUnit], mode: ExecutionMode) -> ExecutionPlan:
+    """The plan of `units` and of what those of them that are in `plan` have added there.
+
+    Raises InvalidWorkflow if the units make no plan.
+    """
+    new = ExecutionPlan.build(units, default_mode=mode)
+    if not plan.added:
+        return new
+    new = new.thawed()
+    for by, added in plan.added.items():
+        adder = new.numbers.get(plan.table[by].id)
+        kept = [plan.table[number] for number in added if number not in plan.dropped]
+        if adder is not None and all(unit.id not in new.numbers for unit in kept):
+            grow(new, adder, kept)
+    return new
+
+
 class _Names:
     """What names mean for the units that are added: one of them, or a unit of the plan."""
 

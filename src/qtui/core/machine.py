@@ -97,6 +97,7 @@ class RunMachine:
         self._opened_at = 0.0
         self._waited, self._waiting_since = 0.0, None
         self._paused = False
+        self._unsaved = ""  # why the record cannot be written
         self._stopping: RunStopping | None = None
         self._timers: list[tuple[float, int, int, int]] = []
         self._milestones: list[int] = []
@@ -160,7 +161,7 @@ class RunMachine:
     def _fill(self, now: float) -> None:
         """Start the best ready units while there are workers. Once the run is ending, only handlers are ready."""
         stopping = self._stopping
-        if stopping.how == "interrupt" if stopping is not None else self._paused:
+        if self._unsaved or (stopping.how == "interrupt" if stopping is not None else self._paused):
             return
         # the last worker may be shared by others than those that it is taken for, so there may be one more for a moment
         most = (self._targets.together - (self._stuck if self._left_behind else 0)) * WORKER

@@ -55,14 +55,15 @@ FAILURES: Final = frozenset({_S.FAILED, _S.TIMEOUT})
 STEPS: Final[Mapping[UnitState, frozenset[UnitState]]] = {
     _S.PENDING: frozenset({_S.READY, _S.SKIPPED, _S.CANCELED}),
     _S.READY: frozenset({_S.RUNNING, _S.CANCELING, _S.COMPLETED, _S.FAILED, _S.RETRYING, _S.CANCELED, _S.PENDING}),
-    _S.RUNNING: frozenset({_S.COMPLETED, _S.FAILED, _S.RETRYING, _S.CANCELING}),
+    _S.RUNNING: frozenset({_S.COMPLETED, _S.FAILED, _S.RETRYING, _S.CANCELING, _S.PENDING}),
     _S.RETRYING: frozenset({_S.READY, _S.CANCELED, _S.PENDING}),
     _S.CANCELING: frozenset({_S.CANCELED, _S.TIMEOUT, _S.RETRYING, _S.COMPLETED, _S.PENDING}),
     # an end is left only by a reset, which opens the unit's next generation
     **{end: frozenset({_S.PENDING}) for end in (_S.COMPLETED, _S.FAILED, _S.TIMEOUT, _S.SKIPPED, _S.CANCELED)},
 }
 """The allowed steps. READY -> FAILED is a lane that could not start the unit; READY -> COMPLETED a milestone;
-CANCELING -> COMPLETED a timeout with a fallback; CANCELING -> PENDING a unit cut by the end of an interrupted run."""
+CANCELING -> COMPLETED a timeout with a fallback; CANCELING -> PENDING a unit cut by the end of an interrupted run;
+RUNNING -> PENDING one that ran when the process died that ran it."""
 
 
 class ExecutionMode(StrEnum):
@@ -477,7 +478,8 @@ class WorkflowDefinition:
 
     `params` are the resolved values; `directory` is where relative paths start and what user modules are imported
     from; `source` the file it came from, if any. Each unit's `env` and `cwd` are already complete. `secrets` are names
-    of environment variables whose values nobody is to see. `advice` is what its author should know, but need not heed.
+    of environment variables whose values nobody is to see. `on_hangup` is what a run does when its terminal goes:
+    ``continue`` or ``cancel``. `advice` is what its author should know, but need not heed.
     """
 
     name: str
@@ -487,6 +489,7 @@ class WorkflowDefinition:
     params: Mapping[str, Any] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     notify: Notify | None = None
+    on_hangup: str = "continue"
     directory: str | None = None
     source: str | None = None
     advice: tuple[Problem, ...] = ()

@@ -51,11 +51,13 @@ from qtui.core.stimuli import (
     Decision,
     GovernorRequested,
     InterruptRequested,
+    JournalReported,
     LaneWorkersRequested,
     LateReturned,
     PauseRequested,
     ProgressReported,
     ReleaseRequested,
+    ResumeRequested,
     RetryRequested,
     RunRequested,
     Stimulus,
@@ -89,6 +91,8 @@ class Scheduler(WishingMachine):
             CacheChecked: self._on_cache,
             ProgressReported: self._on_progress,
             RunRequested: self._on_run,
+            ResumeRequested: self._on_resume,
+            JournalReported: self._on_journal,
             CancelRequested: self._on_cancel,
             CancelRunRequested: self._on_cancel_run,
             InterruptRequested: self._on_interrupt,
@@ -113,6 +117,7 @@ class Scheduler(WishingMachine):
         self = cls(view.plan, options)
         plan = self._plan
         self._run, self._paused, self._stopping = view.state, view.paused, view.stopping
+        self._unsaved = view.unsaved
         self._started_at, self._opened_at = view.started_at or 0.0, view.opened_at or 0.0
         self._waited, self._waiting_since = view.waited, view.waiting_since
         self._left_behind = {key: left.worker for key, left in view.left_behind.items()}

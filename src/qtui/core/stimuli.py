@@ -63,6 +63,16 @@ class TimerFired(NamedTuple):
     """The time asked for by `WakeAt` has come."""
 
 
+class ResumeRequested(NamedTuple):
+    """Go on: the scheduler was restored from a view that was made ready for that (see `qtui.core.resuming`)."""
+
+
+class JournalReported(NamedTuple):
+    """The record cannot be written, and `cause` says why; it can be again, if that is empty."""
+
+    cause: str
+
+
 class WarningRaised(NamedTuple):
     """Something outside the scheduler went wrong in a way that people should see."""
 
@@ -174,6 +184,8 @@ Stimulus = (
     | ProgressReported
     | CacheChecked
     | TimerFired
+    | ResumeRequested
+    | JournalReported
     | WarningRaised
     | LaneWorkersRequested
     | Request

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtui.core.events import (
     GovernorChanged,
+    JournalChanged,
     RunPaused,
     RunReopened,
     RunStarted,
@@ -14,7 +15,7 @@ from qtui.core.events import (
     Warned,
 )
 from qtui.core.growing import GrowingMachine
-from qtui.core.machine import CANCELED, CANCELING, HANDLER_TIMER, RETRYING, RUN_TIMER
+from qtui.core.machine import CANCELED, CANCELING, HANDLER_TIMER, PENDING, RETRYING, RUN_TIMER
 from qtui.core.model import ExecutionMode, RunState
 from qtui.core.stimuli import (
     ApproveRequested,
@@ -23,9 +24,11 @@ from qtui.core.stimuli import (
     CheckCache,
     GovernorRequested,
     InterruptRequested,
+    JournalReported,
     LaneWorkersRequested,
     PauseRequested,
     ReleaseRequested,
+    ResumeRequested,
     RetryRequested,
     RunRequested,
     UnpauseRequested,
@@ -46,6 +49,22 @@ class WishingMachine(GrowingMachine):
         self._events.append(RunStarted(now, stimulus.name, targets.together, targets.governed, lanes))
         self._add_run_timer()
         self._make_met_ready(now)
+
+    def _on_resume(self, _stimulus: ResumeRequested, now: float) -> None:
+        """Every unit that has not ended is pending: decide anew what runs, and what never can."""
+        if self._run is not RunState.RUNNING:
+            return
+        for number in self._plan.order:
+            bad = self._bad_need(number) if self._state[number] is PENDING else None
+            if bad is not None:
+                self._skip_for(number, bad, now)
+        self._settle(now)
+        self._make_met_ready(now)
+
+    def _on_journal(self, stimulus: JournalReported, now: float) -> None:
+        if stimulus.cause != self._unsaved:
+            self._unsaved = stimulus.cause
+            self._events.append(JournalChanged(stimulus.cause, now))
 
     def _on_cancel(self, stimulus: CancelRequested, now: float) -> None:
         if self._run.ended:

@@ -245,7 +245,7 @@ WORKFLOW_KEYS: Final = table(
         "on_hangup",
         values.one_of(("continue", "cancel")),
         _one_of(("continue", "cancel")),
-        "What happens when the terminal goes away; no effect yet",
+        "What happens when the terminal goes away: the run goes on without one, which is the default, or is stopped",
         words(("continue", "cancel")),
     ),
     row(
@@ -281,7 +281,7 @@ WORKFLOW_KEYS: Final = table(
     ),
 )
 
-IDLE_KEYS: Final = ("on_hangup", "concurrency", "durability", "persist_max")
+IDLE_KEYS: Final = ("concurrency", "durability", "persist_max")
 """Keys of [workflow] that are checked, but that nothing acts on so far."""
 
 INCLUDED_KEYS: Final = ("name", "description", "include", "env_file")

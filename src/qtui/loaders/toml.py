@@ -120,6 +120,7 @@ class _Loader:
             shared=self._shared,
             params=params,
             notify=self._notify(params),
+            on_hangup=settings.get("on_hangup", "continue"),
             advice=(*advice, *self._advice.problems),
             directory=root.directory,
             source=str(root.path.resolve()),

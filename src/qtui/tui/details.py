@@ -87,7 +87,9 @@ def after_output(unit: UnitView, now: float) -> list[Detail]:
     if found := badges(unit):
         left = unit.view.left_behind.get((unit.number, unit.attempt))
         on = f"and is still running, for {short_clock(now - left.at)} now" if left else "and ended by itself later"
+        stale = clean(unit.view.stale.get(unit.number, ""))
         texts = {
+            "stale": f"stale, its earlier result is kept: {stale}",
             "fallback": "the fallback value was used instead of a result",
             "abandoned": f"the attempt could not be stopped {on}",
             "allowed": "the failure is allowed: what needs this unit runs all the same",

@@ -231,6 +231,11 @@ def short_clock(seconds: float) -> str:
     return f"{whole // 86400}d{whole // 3600 % 24:02}h"
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 unit``, ``1,204 units``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def size_of(count: float) -> str:
     """A number of bytes in at most five cells: ``812B``, ``45M``, ``1.2G``."""
     for unit in "BKMGT":
@@ -260,13 +265,14 @@ def tries(unit: UnitView) -> str:
 
 
 def badges(unit: UnitView) -> str:
-    """What must not be overlooked about a unit that ended: a fallback was used, an attempt was left behind, its failure
-    is allowed."""
+    """What must not be overlooked about a unit that ended: its result could be another one now, a fallback was used, an
+    attempt was left behind, its failure is allowed."""
     end = unit.finished
     if end is None:
         return ""
     allowed = unit.unit.allow_failure and end.state in FAILURES
-    found = (("fallback", end.fallback), ("abandoned", end.abandoned), ("allowed", allowed))
+    stale = unit.number in unit.view.stale
+    found = (("stale", stale), ("fallback", end.fallback), ("abandoned", end.abandoned), ("allowed", allowed))
     return " ".join(word for word, on in found if on)
 
 
@@ -293,7 +299,7 @@ def cause_of(unit: UnitView, now: float, waits_for: str = "") -> str:
             return " ".join(filter(None, (clean(unit.cause).removeprefix("canceled "), badges(unit))))
         case UnitState.COMPLETED:
             if (end := unit.finished) is not None and end.cached:
-                return clean(end.cause)
+                return " ".join(filter(None, (badges(unit), clean(end.cause))))
             used = unit.error
             return " ".join(filter(None, (badges(unit), f"after {short_error(unit)}" if used else tries(unit))))
         case _:

@@ -22,6 +22,7 @@ from qtui.core.stimuli import (
     UnpauseRequested,
     WorkersStepRequested,
 )
+from qtui.tui.format import counted
 from qtui.tui.text import clean
 
 
@@ -38,12 +39,16 @@ class Do(NamedTuple):
     leave: bool = False
 
 
+class Detach(NamedTuple):
+    """Nothing is asked of the run; the screen is left, and the run goes on."""
+
+
 class Option(NamedTuple):
     """An answer to a question: the key to press, what it says, what it does."""
 
     key: str
     label: str
-    action: Do
+    action: Do | Detach
 
 
 class Ask(NamedTuple):
@@ -79,7 +84,7 @@ def retry_unit(view: RunView, number: int) -> Answer:
     options = [Option("u", "this unit only", Do(again))]
     if redone:
         everything = Do(RetryRequested((number,), "dependents"))
-        options.append(Option("d", f"the unit and {_count(len(redone), 'dependent')} that ran", everything))
+        options.append(Option("d", f"the unit and {counted(len(redone), 'dependent')} that ran", everything))
     return Ask("Run again", f"{name} is {unit.state.value}. Run it again?", tuple(options))
 
 
@@ -91,7 +96,7 @@ def retry_units(view: RunView, numbers: Iterable[int], what: str) -> Answer:
         return Note(_nothing_to_rerun(view, numbers, what))
     skipped = len(_reached(view, bad, lambda unit: view.states[unit] is UnitState.SKIPPED))
     too = f", and {skipped:,} skipped because of {'it' if len(bad) == 1 else 'them'}" if skipped else ""
-    text = f"Run again what failed, timed out or was canceled in {what}: {_count(len(bad), 'unit')}{too}?"
+    text = f"Run again what failed, timed out or was canceled in {what}: {counted(len(bad), 'unit')}{too}?"
     return Ask("Run again", text, (Option("y", "run again", Do(RetryRequested(bad))),))
 
 
@@ -116,7 +121,7 @@ def cancel_unit(view: RunView, number: int) -> Answer:
     skipped = _would_skip(view, (number,))
     if not skipped:
         return cancel
-    text = f"cancel {name}; {_count(skipped, 'dependent')} will be skipped"
+    text = f"cancel {name}; {counted(skipped, 'dependent')} will be skipped"
     return Ask("Cancel", text, (Option("y", "cancel", cancel),), moot_when_ended=True)
 
 
@@ -130,8 +135,8 @@ def cancel_units(view: RunView, numbers: Sequence[int], what: str) -> Answer:
     parts = ((running, "running"), (stopping, "stopping (to be killed)"), (len(still) - running - stopping, "waiting"))
     hit = ", ".join(f"{count:,} {word}" for count, word in parts if count)
     skipped = _would_skip(view, still)
-    consequence = f"; {_count(skipped, 'dependent')} will be skipped" if skipped else ""
-    text = f"cancel {_count(len(still), 'unit')} of {what}: {hit}{consequence}"
+    consequence = f"; {counted(skipped, 'dependent')} will be skipped" if skipped else ""
+    text = f"cancel {counted(len(still), 'unit')} of {what}: {hit}{consequence}"
     return Ask("Cancel", text, (Option("y", "cancel", Do(CancelRequested(still))),), moot_when_ended=True)
 
 
@@ -194,7 +199,7 @@ def answer(view: RunView, number: int | None) -> Answer:
         chosen = number if number in asking else asking[0]
         unit = view.unit(chosen)
         below = _would_skip(view, (chosen,))
-        consequence = f"; {_count(below, 'dependent')} will be skipped" if below else ""
+        consequence = f"; {counted(below, 'dependent')} will be skipped" if below else ""
         options = (
             Option("y", "yes, start it", Do(ApproveRequested((chosen,)))),
             Option("c", f"cancel it{consequence}", Do(CancelRequested((chosen,)))),
@@ -232,8 +237,4 @@ def adapt_workers(view: RunView) -> Answer:
 
 def _run_text(view: RunView) -> str:
     still = len(view.plan) - view.ended
-    return f"{_count(view.active, 'unit')} running, {still - view.active} not started yet."
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{counted(view.active, 'unit')} running, {still - view.active} not started yet."

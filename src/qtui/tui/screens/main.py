@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, Final
 
 from textual import events
@@ -19,26 +20,35 @@ from qtui.core.events import UnitFinished
 from qtui.core.model import FAILURES
 from qtui.core.session import RunSession
 from qtui.tui import steering
-from qtui.tui.bridge import Bridge
+from qtui.tui.bridge import Bridge, Change
 from qtui.tui.format import Glyphs, Role
 from qtui.tui.growing import Relayout
+from qtui.tui.keys import groups_for, hints_for
 from qtui.tui.layout import lay_out
 from qtui.tui.panes import LOWER, Arrangement, Pane, arrangement_for, panes_shown
+from qtui.tui.player import Player
 from qtui.tui.sampler import Sampler
 from qtui.tui.screens.help import Help
 from qtui.tui.screens.question import Question
-from qtui.tui.steering import Answer, Ask, Do, Note
+from qtui.tui.steering import Answer, Ask, Detach, Do, Note
 from qtui.tui.text import clean
+from qtui.tui.widgets.banner import Banner, alarm
 from qtui.tui.widgets.events import EventsPane
 from qtui.tui.widgets.filter import FilterInput
 from qtui.tui.widgets.header import Header
 from qtui.tui.widgets.log import LogView
 from qtui.tui.widgets.machine import short_machine
+from qtui.tui.widgets.replay import ReplayPanes, Slider
 from qtui.tui.widgets.status import KeyLine, StatusLine, situation
 from qtui.tui.widgets.tree import UnitTree
 from qtui.tui.widgets.workers import WorkersPane
 
 NOTE_SECONDS: Final = 5.0
+DONE: Final = "done"
+"""The answer to a request after which there is nothing to say."""
+
+_REFUSED: Final = "this screen only reads: attach without --read-only to steer the run"
+_REPLAYED: Final = "this is a replay: nothing can be asked of the run"
 _FRAME_SECONDS: Final = 0.1
 _REMOTE_FRAME_SECONDS: Final = 0.2  # a network may be slow
 
@@ -86,6 +96,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         title: str,
         glyphs: Glyphs,
         *,
+        player: Player | None = None,
         on_finished: Callable[[], None],
         on_frame: Callable[[], None],
     ) -> None:
@@ -93,11 +104,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._session = session
         self._run_title = title
         self._glyphs = glyphs
+        self._player = player
         self._on_finished = on_finished
         self._on_frame = on_frame
-        self._layout_of_plan = lay_out(session.view().plan, times=glyphs.times, dots=glyphs.range)
-        self.bridge = Bridge(session, self._layout_of_plan)
-        self._relayout = Relayout(self.bridge, glyphs)
+        drawn = partial(lay_out, times=glyphs.times, dots=glyphs.range)
+        self.bridge = Bridge(session, drawn(session.view().plan), lay_out=drawn)
+        self._relayout = Relayout(self.bridge, drawn)
         self._sampler = Sampler(session)
         self._pane = Pane.UNITS
         self._lower = Pane.LOG
@@ -108,25 +120,30 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._note_until = 0.0
         self._second = -1
         self._ended = False
+        self._heard = 0  # how many requests have been answered, from the first on
 
     def compose(self) -> ComposeResult:
         """Textual's hook: the parts of the screen."""
         glyphs, bridge = self._glyphs, self.bridge
-        yield Header(self._run_title, bridge, glyphs)
-        with Container(id="panes"):
-            yield UnitTree(self._layout_of_plan, bridge, glyphs, clock=self._session.now, id=Pane.UNITS)
+        yield Header(self._run_title, bridge, glyphs, kind=kind_word(self._session))
+        yield Banner()
+        with Container(id="panes") if self._player is None else ReplayPanes(self._player):
+            yield UnitTree(bridge.layout, bridge, glyphs, clock=self._session.now, id=Pane.UNITS)
             yield LogView(self._session, bridge, glyphs, id=Pane.LOG)
             yield WorkersPane(bridge, self._sampler, glyphs, id=Pane.WORKERS)
-            yield EventsPane(self._layout_of_plan, glyphs, id=Pane.EVENTS)
+            yield EventsPane(self._session.plan, glyphs, id=Pane.EVENTS)
+        if self._player is not None:
+            yield Slider(self._player, glyphs)
         yield StatusLine(glyphs)
         yield FilterInput()
-        yield KeyLine()
+        yield KeyLine(hints_for(self._session))
 
     def on_mount(self) -> None:
         """Begin to draw frames."""
         self._arrange()
         self.set_focus(self.tree_pane)
-        self._sampler.start()
+        if self._player is None:  # of the machine as it was nothing is known
+            self._sampler.start()
         self._watch_selected()
         self.set_interval(_REMOTE_FRAME_SECONDS if "SSH_CONNECTION" in os.environ else _FRAME_SECONDS, self.draw_frame)
 
@@ -150,6 +167,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def draw_frame(self) -> None:
         """Take what is new and repaint what it touches."""
         change = self.bridge.advance()
+        if change.replaced:
+            self.tree_pane.replace(self.bridge.layout)
+        if change.replaced or change.jumped:
+            self.log_pane.forget()
+            self._watch_selected()
         ended = self.bridge.view.state.ended
         if (layout := self._relayout.take(soon=ended)) is not None:
             self.bridge.grow(layout)
@@ -161,34 +183,56 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if changed:
             self.query_one(Header).update_run(now)
             self.tree_pane.update_rows(exposure=change.exposure)
-        self.query_one(EventsPane).add(change.records)
+        self._tell_events(change)
         self.query_one(WorkersPane).update_workers(now, change.records, changed=changed)
         self.log_pane.update_log(self.bridge.view, now)
         self._say()
+        if self._player is not None:
+            self.query_one(Slider).update_moment()
         ended = ended and not self.bridge.outgrown  # what is to be selected then may be new
         if ended and not self._ended:
             self._finish()
         self._ended = ended
         self._on_frame()
 
+    def _tell_events(self, change: Change) -> None:
+        pane = self.query_one(EventsPane)
+        if change.jumped:
+            pane.begin_anew(self._session.plan)
+        pane.add(change.records)
+
     def _say(self) -> None:
-        """Bring the status line up to date."""
+        """Bring the status line and the banner up to date."""
         view = self.bridge.view
+        self.query_one(Banner).tell(alarm(self._session, view))
+        self._hear()
         if time.monotonic() < self._note_until:
             text, role = self._note, Role.ACCENT
         else:
-            text, role = situation(view, allowed=len(self.bridge.allowed))
+            text, role = situation(view, allowed=len(self.bridge.allowed), steerable=not self._session.read_only)
             if not text and self.tree_pane.filter:
                 text, role = f"filter: {self.tree_pane.filter}; n N next, esc clears", Role.ACCENT
         right = "" if self.query_one(WorkersPane).display else short_machine(view, self._sampler.latest)
         self.query_one(StatusLine).say(text, role, right)
+
+    def _hear(self) -> None:
+        """Say what became of requests that others carry out, but for those that were done: that is seen."""
+        answers = self._session.answers()[self._heard :]
+        for answer in answers:
+            if not answer.text:
+                break
+            self._heard += 1
+            if answer.text != DONE:
+                self.note(answer.text)
 
     def note(self, text: str) -> None:
         """Say something for a few seconds."""
         self._note, self._note_until = text, time.monotonic() + NOTE_SECONDS
 
     def _finish(self) -> None:
-        """The run has ended: show what failed first."""
+        """The run has ended: show what failed first. Who plays it again looks where they want."""
+        if self._player is not None:
+            return
         view = self.bridge.view
         allowed = self.bridge.allowed
         ends = [
@@ -273,7 +317,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def action_help(self) -> None:
         """Show the keys."""
-        self.app.push_screen(Help(self._glyphs))
+        self.app.push_screen(Help(self._glyphs, groups_for(self._session)))
 
     # -- the selected unit -------------------------------------------------------------------------------
 
@@ -352,13 +396,15 @@ class MainScreen(Screen[None], inherit_bindings=False):
         match answer:
             case Note(text):
                 self.note(text)
+            case _ if self._session.read_only:
+                self.note(_REFUSED if self._player is None else _REPLAYED)
             case Do(request):
                 self._session.request(request)
             case Ask():
                 self.app.push_screen(Question(answer, self._glyphs), self._answered)
 
-    def _answered(self, chosen: Do | None) -> None:
-        if chosen is not None:
+    def _answered(self, chosen: Do | Detach | None) -> None:
+        if isinstance(chosen, Do):
             self._session.request(chosen.request)
 
     def action_retry(self) -> None:
@@ -401,3 +447,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def action_adapt_workers(self) -> None:
         """Let the number of workers follow the machine."""
         self.carry_out(steering.adapt_workers(self._session.view()))
+
+
+def kind_word(session: RunSession) -> str:
+    """How one looks at the run, if it is not in this process."""
+    if session.kind == "replay":
+        return "replay"
+    if session.kind == "attached":
+        return "read-only" if session.read_only else "attached"
+    return ""

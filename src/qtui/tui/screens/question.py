@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
 from qtui.tui.format import Glyphs, Role
-from qtui.tui.steering import Ask, Do
+from qtui.tui.steering import Ask, Detach, Do
 from qtui.tui.text import PLAIN, Span, clean
 from qtui.tui.theme import DARK, selected
 from qtui.tui.widgets.lines import Line, Lines, set_title
@@ -19,7 +19,7 @@ _WIDTH = 64
 _BACK = frozenset({"n", "enter", "escape", "q"})
 
 
-class Question(ModalScreen[Do | None], inherit_bindings=False):
+class Question(ModalScreen[Do | Detach | None], inherit_bindings=False):
     """Answers with what the pressed key stands for, or None for back, which is what enter and escape mean."""
 
     def __init__(self, ask: Ask, glyphs: Glyphs) -> None:

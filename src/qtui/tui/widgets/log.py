@@ -60,6 +60,10 @@ class LogView(Lines, can_focus=True):
             self._log = LogLines(self._session, unit, attempt)
             self._show_anew()
 
+    def forget(self) -> None:
+        """Numbers of units or the outputs mean something else from now on: what is watched next is read anew."""
+        self._log = self._bundle = None
+
     def _show_anew(self) -> None:
         self._parsed.clear()
         self.left = 0

@@ -1,0 +1,83 @@
+"""Signals, and terminals that vanish: what comes from outside while a run goes on."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Final
+
+_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Outside:
+    """Calls `interrupt` with the number for each INT and TERM, and `hang_up` once, when the terminal has gone.
+
+    All calls are made on a thread of its own: handlers of signals interrupt whatever the main thread is doing.
+    """
+
+    def __init__(self, interrupt: Callable[[int], None], hang_up: Callable[[], None]) -> None:
+        self._interrupt, self._hang_up = interrupt, hang_up
+        # its put may be called by a handler that has interrupted another put
+        self._come: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+        self._counts = {"got": Counter[int](), "passed": Counter[int]()}
+        self._thread = threading.Thread(target=self._work, name="qtui-signals", daemon=True)
+
+    def passed_on(self, number: int) -> None:
+        """The process in front of this one got a signal. What both got counts once: it was sent to the group."""
+        self._come.put(("passed", number))
+
+    def gone(self) -> None:
+        """The terminal has vanished."""
+        self._come.put(("gone", 0))
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """While this holds, INT, TERM and HUP do not end the process. Enter it on the main thread."""
+        self._thread.start()
+        for number in (*_INTERRUPTS, signal.SIGHUP):
+            signal.signal(number, self._got)
+        try:
+            yield
+        finally:
+            # the run has its exit code by now: a signal that comes late must not replace it
+            for number in (*_INTERRUPTS, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            self._come.put(("over", 0))
+            self._thread.join()
+
+    def _got(self, number: int, _frame: FrameType | None) -> None:
+        self._come.put(("got", number))
+
+    def _work(self) -> None:
+        hung_up = False
+        while True:
+            what, number = self._come.get()
+            if what == "over":
+                return
+            if what == "gone" or number == signal.SIGHUP:
+                if not hung_up:  # shell and kernel each send one, some twice
+                    hung_up = True
+                    self._hang_up()
+            elif self._is_new(what, number):
+                self._interrupt(number)
+
+    def _is_new(self, how: str, number: int) -> bool:
+        before = max(counts[number] for counts in self._counts.values())
+        self._counts[how][number] += 1
+        return self._counts[how][number] > before
+
+
+def drop_terminals() -> None:
+    """Point standard input, output and error at nothing where they are terminals; files and pipes stay."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        with suppress(OSError):
+            if os.isatty(descriptor):
+                os.dup2(null, descriptor)
+    os.close(null)

@@ -1,0 +1,31 @@
+"""How commands reach runs that other processes run, or have run."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from qtui.attached import AttachedSession
+from qtui.services import default_state_dir, open_services
+
+
+def state_dir_of(options: argparse.Namespace) -> Path:
+    """Where the runs are that the command line speaks of."""
+    return Path(options.state_dir).absolute() if options.state_dir else default_state_dir()
+
+
+@contextmanager
+def opened(options: argparse.Namespace, *, read_only: bool = True) -> Iterator[AttachedSession]:
+    """The run that ``options.run`` means (None: the newest). Raises UsageError if it means none, or several."""
+    with (
+        open_services(state_dir_of(options)) as services,
+        closing(services.manager.attach(options.run, read_only=read_only)) as session,
+    ):
+        yield session
+
+
+def gone(run: str) -> str:
+    """What to tell of a run that has no end and nobody who runs it."""
+    return f"the process that ran it is gone: qtui resume {run}"

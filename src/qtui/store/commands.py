@@ -1,0 +1,174 @@
+"""Requests of other processes to the one that runs a run, and its answers: a SQLite file beside the journal.
+
+A file of its own, so that a process that is stopped in the middle of a request can never hold up the journal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from qtui.core.stimuli import Request
+from qtui.store.errors import JournalDamaged
+from qtui.store.journal_rows import connected, storable, told, transaction
+
+VERSION: Final = 1
+_APPLICATION_ID: Final = 0x71747563
+_BUSY_SECONDS: Final = 5.0
+_TABLE: Final = (
+    "CREATE TABLE IF NOT EXISTS command (id INTEGER PRIMARY KEY AUTOINCREMENT, who TEXT NOT NULL, at REAL NOT NULL,"
+    " request TEXT NOT NULL, attempt INTEGER NOT NULL, answer TEXT, answered_at REAL)"
+)
+_ROWS: Final = "SELECT id, who, at, request, attempt, answer, answered_at FROM command"
+_CLASSES: Final[dict[str, Any]] = {cls.__name__: cls for cls in get_args(Request)}
+_TUPLES: Final = frozenset({"units", "scopes"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A request that `who` has made `at` (Unix seconds), and what became of it; None while it has no answer.
+
+    `request` is None if it is one that this version does not know. `attempt` is that of the unit as it was seen then,
+    or 0.
+    """
+
+    id: int
+    who: str
+    at: float
+    request: Request | None
+    attempt: int
+    answer: str | None
+    answered_at: float | None
+
+
+class CommandQueue:
+    """The requests of one run. Any process of the user may ask, and the one that runs it answers.
+
+    To be used by one thread at a time. All methods raise JournalError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._using():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            self._database = connected(path)
+        try:
+            with self._using():
+                self._prepare()
+        except BaseException:
+            self._database.close()
+            raise
+        self._seen = -1
+
+    def ask(self, who: str, request: Request, attempt: int = 0) -> int:
+        """Ask for something; returns the number under which the answer will be."""
+        row = (storable(who), time.time(), encode_request(request), attempt)
+        with self._using(), transaction(self._database):
+            cursor = self._database.execute("INSERT INTO command (who, at, request, attempt) VALUES (?, ?, ?, ?)", row)
+            return int(cursor.lastrowid or 0)
+
+    def pending(self) -> list[Command]:
+        """What has no answer yet, in the order in which it was asked."""
+        return self._commands(f"{_ROWS} WHERE answer IS NULL ORDER BY id")
+
+    def all(self) -> list[Command]:
+        """Every request, in order."""
+        return self._commands(f"{_ROWS} ORDER BY id")
+
+    def answer(self, number: int, text: str) -> None:
+        """Say what became of a request. The first answer stays."""
+        with self._using(), transaction(self._database):
+            self._database.execute(
+                "UPDATE command SET answer = ?, answered_at = ? WHERE id = ? AND answer IS NULL",
+                (storable(text), time.time(), number),
+            )
+
+    def answer_of(self, number: int) -> str | None:
+        """The answer to a request, or None."""
+        with self._using():
+            row = self._database.execute("SELECT answer FROM command WHERE id = ?", (number,)).fetchone()
+        return row[0] if row else None
+
+    def changed(self) -> bool:
+        """Whether another process has written since the last call; true the first time. Costs 2 µs."""
+        with self._using():
+            (version,) = self._database.execute("PRAGMA data_version").fetchone()
+        seen, self._seen = self._seen, int(version)
+        return seen != self._seen
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    def _commands(self, query: str) -> list[Command]:
+        with self._using():
+            rows = self._database.execute(query).fetchall()
+        return [
+            Command(
+                id=number,
+                who=who,
+                at=at,
+                request=decode_request(request),
+                attempt=attempt,
+                answer=answer,
+                answered_at=answered_at,
+            )
+            for number, who, at, request, attempt, answer, answered_at in rows
+        ]
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        with told(self.path, "cannot be used"):
+            yield
+
+    def _prepare(self) -> None:
+        database = self._database
+        (application,) = database.execute("PRAGMA application_id").fetchone()
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if application == _APPLICATION_ID and version == VERSION:
+            return
+        if application or version:
+            raise JournalDamaged(f"{self.path}: made by another program, or a newer version of qtui")
+        _use_wal(database)
+        with transaction(database):
+            database.execute(_TABLE)
+            database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def encode_request(request: Request) -> str:
+    """The request as JSON: the name of its class, and its fields."""
+    return json.dumps({"request": type(request).__name__, **request._asdict()})
+
+
+def decode_request(text: str) -> Request | None:
+    """The request that `encode_request` wrote; None for anything else."""
+    try:
+        values = json.loads(text)
+        cls = _CLASSES[values.pop("request")]
+        for name in values.keys() & _TUPLES:
+            values[name] = tuple(values[name])
+        request: Request = cls(**values)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return request
+
+
+def _use_wal(database: sqlite3.Connection) -> None:
+    """Whoever asks and whoever answers do not wait for each other's reading. Several may come here first at a time."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
