@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from sqlite3 import Error as SqliteError
-from typing import Any, Final, cast
+from typing import Final
 
 from qtui.core.errors import QtuiError
 from qtui.core.events import Event, RunFinished
@@ -30,7 +30,10 @@ from qtui.store.journal import JournalReader
 from qtui.store.rundir import Holder, RunDirectory
 
 POLL_SECONDS: Final = 0.02
-"""How often the journal is asked for news: 2 us, if there are none."""
+"""How often the journal is asked for news. Without any, that takes a percent of a core at most."""
+
+REST_SECONDS: Final = 0.25
+"""The same while nobody runs it: somebody may resume it."""
 
 AROUND_SECONDS: Final = 0.5
 """How often it is looked whether the process that runs the run is still there, and the journal where it was."""
@@ -172,7 +175,7 @@ class AttachedSession:
     def _follow(self) -> None:
         try:
             while not self._closed:
-                self._wake.wait(TROUBLE_SECONDS if self._unreadable else POLL_SECONDS)
+                self._wake.wait(self._pause())
                 self._wake.clear()
                 self._look()
             self._look()
@@ -182,6 +185,11 @@ class AttachedSession:
             self._record.close()
             with self._news:
                 self._news.notify_all()
+
+    def _pause(self) -> float:
+        if self._unreadable:
+            return TROUBLE_SECONDS
+        return POLL_SECONDS if self._holder is not None else REST_SECONDS
 
     def _look(self) -> None:
         """One poll; what cannot be read or written now may be at the next."""
@@ -292,9 +300,9 @@ class _Requests:
         self._lock = threading.Lock()
 
     def add(self, request: Request, attempt: int) -> None:
-        """Have it sent; it says who asks where it would say "by you", as others read it."""
+        """Have it sent."""
         with self._lock:
-            self._answers.append(Answer(_told_by(request, self._who), time.time()))
+            self._answers.append(Answer(request, time.time()))
             self._unsent.append((len(self._answers) - 1, attempt))
 
     def refuse(self, request: Request, why: str) -> None:
@@ -364,10 +372,3 @@ def _file_at(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _told_by(request: Request, who: str) -> Request:
-    cause: str = getattr(request, "cause", "")
-    if not cause.endswith("by you"):
-        return request
-    return cast("Request", cast("Any", request)._replace(cause=cause.removesuffix("you") + who))

@@ -266,7 +266,7 @@ class Workflow:
         report, locate = Report(), _at(self._source)
         resolved, faults = declared_params.resolve(self._params, params or {})
         report.add(locate, ("params",), *faults)
-        options, advice = options_of(self._settings, overrides, locate, report)
+        options = options_of(self._settings, overrides, locate, report)
         over = overrides.env if overrides is not None else EMPTY
         assembly = self._assemble({name: resolved.get(name, REPORTED) for name in self._params}, options, over, report)
         return finish(
@@ -277,8 +277,8 @@ class Workflow:
             shared=self._shared,
             params=resolved,
             notify=self._notify,
-            on_hangup=self._settings.get("on_hangup", "continue"),
-            advice=advice,
+            settings=self._settings,
+            advice=(),
             directory=self._directory,
             source=str(file.resolve()) if (file := Path(self._source.file)).is_file() else None,
             locate=locate,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from terminal import GENEROUS
 from told import Told, command
 
 from qtui.core.events import ConfirmRequested, UnitReady
@@ -29,7 +31,7 @@ def over(state_home: Path) -> RunDirectory:
     told = Told(command("good"), command("bad")).starts("good").ends("good").fails("bad").over(RunState.FAILED, 1)
     directory = told.recorded(state_home)
     directory.logs.mkdir(mode=0o700, exist_ok=True)
-    (directory.logs / "0001-bad.1.log").write_bytes(b"first\n\x1b]0;owned\x07\x1b[31mred\x1b[0m\nlast")
+    (directory.logs / "bad.1.log").write_bytes(b"first\n\x1b]0;owned\x07\x1b[31mred\x1b[0m\nlast")
     return directory
 
 
@@ -37,6 +39,22 @@ def over(state_home: Path) -> RunDirectory:
 def lost(state_home: Path) -> RunDirectory:
     """A run whose process was killed while `cut` ran."""
     return Told(command("cut"), command("later", "cut")).starts("cut").recorded(state_home)
+
+
+@pytest.fixture
+def following(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Begin ``qtui`` with a pipe to read from."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def begin(*arguments: str) -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-m", "qtui", *arguments]
+        begun.append(subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE))
+        return begun[-1]
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
 
 
 @contextmanager
@@ -144,6 +162,61 @@ def test_logs_of_a_unit_that_never_ran_say_so(qtui: Qtui, lost: RunDirectory) ->
 
     assert (result.returncode, result.stdout) == (0, "")
     assert "later has written nothing: it is pending" in result.stderr
+
+
+def test_logs_follow_an_attempt_until_it_ends(following, state_home: Path) -> None:
+    told = Told(command("a"), command("b")).starts("a").starts("b")
+    directory = told.recorded(state_home)
+    directory.logs.mkdir(mode=0o700)
+    with (directory.logs / "a.1.log").open("wb", buffering=0) as log, directory.lock():
+        log.write(b"one\n")
+        process = following("logs", RUN, "a", "--follow")
+        assert process.stdout.readline() == b"one\n"
+        log.write(b"two\n")
+        assert process.stdout.readline() == b"two\n"
+        log.write(b"three")
+        told.ends("a").goes_on(directory)
+
+        assert process.communicate(timeout=GENEROUS)[0] == b"three"
+        assert process.returncode == 0
+
+
+def test_logs_follow_waits_for_a_unit_that_has_not_begun(following, state_home: Path) -> None:
+    told = Told(command("a"))
+    directory = told.recorded(state_home)
+    directory.logs.mkdir(mode=0o700)
+    with directory.lock():
+        process = following("logs", RUN, "a", "-f")
+        (directory.logs / "a.1.log").write_bytes(b"begun\n")
+        told.starts("a").goes_on(directory)
+        assert process.stdout.readline() == b"begun\n"
+        told.ends("a").goes_on(directory)
+        assert process.wait(GENEROUS) == 0
+
+
+def test_logs_of_a_run_that_is_lost_meanwhile_end(following, state_home: Path) -> None:
+    directory = Told(command("a")).starts("a").recorded(state_home)
+    directory.logs.mkdir(mode=0o700)
+    (directory.logs / "a.1.log").write_bytes(b"begun\n")
+    with directory.lock():
+        process = following("logs", RUN, "a", "-f")
+        assert process.stdout.readline() == b"begun\n"
+
+    assert process.communicate(timeout=GENEROUS)[0] == b""
+
+
+def test_status_waits_for_the_end_and_returns_the_code_of_the_run(following, state_home: Path) -> None:
+    told = Told(command("a")).starts("a")
+    directory = told.recorded(state_home)
+    with directory.lock():
+        process = following("status", RUN, "--wait", "--json")
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.0)  # it waits
+        told.ends("a").over(RunState.CANCELED, 130).goes_on(directory)
+        out, _ = process.communicate(timeout=GENEROUS)
+
+    assert process.returncode == 130
+    assert json.loads(out)["state"] == "canceled"
 
 
 # -- cancel, pause, unpause, approve -----------------------------------------------------------------------

@@ -10,6 +10,8 @@ from qtui.core.events import Event, RunFinished, RunStarted, RunStopping, UnitFi
 from qtui.core.model import Argv, ExecutionMode, QuantumUnit, RunOptions, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView, fold
+from qtui.engine.files import RunFiles
+from qtui.engine.logs import LogStore
 from qtui.store.journal import Head, Journal
 from qtui.store.rundir import RunDirectory
 
@@ -21,6 +23,7 @@ class Told:
         self.name, self.plan = name, ExecutionPlan.build(units)
         self.view = RunView.initial(self.plan)
         self.events: list[Event] = []
+        self.written = 0
         self.add(RunStarted(100.0, name, 4))
 
     def add(self, *events: Event) -> Told:
@@ -67,7 +70,18 @@ class Told:
         )
         with closing(Journal.create(directory.journal, head)) as journal:
             journal.append(1, self.events)
+        self.written = len(self.events)
         return directory
+
+    def log(self, directory: RunDirectory, unit: str, attempt: int = 1) -> Path:
+        """Where the output of an attempt is."""
+        return Path(LogStore(RunFiles(directory.path), self.plan).path(self.plan.numbers[unit], attempt))
+
+    def goes_on(self, directory: RunDirectory) -> None:
+        """Write down what was told since."""
+        with closing(Journal.reopen(directory.journal)) as journal:
+            journal.append(self.written + 1, self.events[self.written :])
+        self.written = len(self.events)
 
 
 def command(name: str, *needs: str, **keys: Any) -> QuantumUnit:

@@ -108,30 +108,24 @@ def test_an_unfit_setting_is_told_with_its_place(
     assert "abc" not in str(problem)
 
 
-def test_keys_that_nothing_acts_on_yet_are_advised_of(load: Load) -> None:
+def test_how_a_run_is_kept_and_what_it_does_without_a_terminal_is_part_of_its_definition(load: Load) -> None:
     definition = load(
         """
         [workflow]
+        on_hangup = "cancel"
         concurrency = "refuse"
         durability = "full"
         persist_max = "1M"
         [units.a]
         """
     )
-    assert [(advice.where, advice.key) for advice in definition.advice] == [
-        ("flow.toml:3", "workflow.concurrency"),
-        ("flow.toml:4", "workflow.durability"),
-        ("flow.toml:5", "workflow.persist_max"),
-    ]
-    assert {advice.message for advice in definition.advice} == {"has no effect yet in this version"}
-    assert load("[units.a]").advice == ()
 
-
-def test_what_a_run_does_when_its_terminal_goes_is_part_of_its_definition(load: Load) -> None:
-    definition = load("[workflow]\non_hangup = 'cancel'\n[units.a]")
-
-    assert (definition.on_hangup, definition.advice) == ("cancel", ())
-    assert load("[units.a]").on_hangup == "continue"
+    assert (definition.on_hangup, definition.concurrency) == ("cancel", "refuse")
+    assert (definition.durability, definition.persist_max) == ("full", 1 << 20)
+    assert definition.advice == ()
+    silent = load("[units.a]")
+    assert (silent.on_hangup, silent.concurrency) == ("continue", "allow")
+    assert (silent.durability, silent.persist_max) == ("normal", 256 << 20)
 
 
 def test_the_executor_is_imported_from_beside_the_file(load: Load, tmp_path: Path) -> None:

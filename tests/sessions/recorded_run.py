@@ -77,7 +77,7 @@ class RecordedRun(Run):
         """What an attempt writes."""
         self.directory.logs.mkdir(exist_ok=True)
         name = self.view.plan.table[unit].id
-        (self.directory.logs / f"{unit:04d}-{name}.{attempt}.log").write_bytes(text)
+        (self.directory.logs / f"{name}.{attempt}.log").write_bytes(text)
 
     def leave(self) -> None:
         """The process lets go of the run, finished or not."""

@@ -184,7 +184,7 @@ def test_logs_are_read_where_the_other_process_writes_them(start: Start, attach:
     assert not run.directory.logs.exists(), "looking makes nothing"
     run.log(0, 1, b"hello\n")
     assert session.read_log(0, 1).data == b"hello\n"
-    assert session.log_path(0, 1) == str(run.directory.logs / "0000-a.1.log")
+    assert session.log_path(0, 1) == str(run.directory.logs / "a.1.log")
     assert session.read_log(7, 1).data == b"" and session.log_path(7, 1) is None
 
 
@@ -209,8 +209,7 @@ def test_a_request_reaches_the_other_process_with_the_attempt_that_is_seen(start
     session.request(PauseRequested())
     first, second = eventually(lambda: len(found := run.commands.pending()) == 2 and found, "both are asked")
     assert (first.who, first.attempt, second.attempt) == ("ada@lab (pts/3)", 1, 0)
-    assert first.request == CancelRequested((1,), "canceled by ada@lab (pts/3)")
-    assert second.request == PauseRequested("paused by ada@lab (pts/3)")
+    assert (first.request, second.request) == (CancelRequested((1,)), PauseRequested())
     assert [answer.text for answer in session.answers()] == ["", ""]
     run.commands.answer(second.id, "done")
     run.commands.answer(first.id, "too late: b had ended")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -123,8 +123,15 @@ def test_a_file_in_the_way_is_told_in_words(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(UsageError, match="runs is in the way: it is no directory"):
         RunDirectory.create(tmp_path, RUN)
-    with pytest.raises(UsageError, match="cannot be made: .*--state-dir"):
+    with pytest.raises(UsageError, match=r"cannot be made: .*--state-dir"):
         RunDirectory.create(tmp_path / "runs" / "state", RUN)
+
+
+def test_a_place_where_nothing_can_be_made_is_told_in_words() -> None:
+    with pytest.raises(UsageError, match=rf"{RUN} cannot be made: .*--state-dir"):
+        RunDirectory.create(Path("/proc/nowhere"), RUN)
+    with pytest.raises(UsageError, match=f"there is no run {RUN} in /proc/nowhere"):
+        RunDirectory.open(Path("/proc/nowhere"), RUN)
 
 
 def test_the_network_file_system_of_a_place_is_named(tmp_path: Path) -> None:
@@ -161,12 +168,12 @@ def test_an_id_that_is_the_beginning_of_another_is_found_all_the_same(tmp_path: 
 
 def test_an_unknown_run_and_a_place_without_runs_are_told_in_words(tmp_path: Path) -> None:
     assert list_runs(tmp_path / "nowhere") == []
-    with pytest.raises(UsageError, match="there are no runs in .*nowhere yet"):
+    with pytest.raises(UsageError, match=r"there are no runs in .*nowhere yet"):
         find_run(tmp_path / "nowhere")
     made(tmp_path)
     with pytest.raises(UsageError, match=f'no run .*did you mean "{RUN}"'):
         find_run(tmp_path, RUN.replace("abcd", "abce"))
-    with pytest.raises(UsageError, match="no run '../..' .*qtui history"):
+    with pytest.raises(UsageError, match=r"no run '\.\./\.\.' .*qtui history"):
         find_run(tmp_path, "../..")
 
 
@@ -202,6 +209,14 @@ lock = RunDirectory.open(Path(sys.argv[1]), sys.argv[2]).lock()
 exec(sys.argv[3])
 print("locked", flush=True)
 sys.stdin.read()
+"""
+
+
+FORKING = """
+import os, signal
+if os.fork() == 0:
+    Path(sys.argv[1], "child").write_text(f"{os.getpid()}\\n")
+    signal.pause()
 """
 
 
@@ -252,11 +267,10 @@ def test_a_lock_can_be_taken_again_once_it_was_released(tmp_path: Path) -> None:
 
 def test_a_child_that_a_unit_forked_does_not_keep_the_run_alive(tmp_path: Path) -> None:
     directory = made(tmp_path)
-    code = "import os, signal\nif os.fork() == 0:\n    print(os.getpid(), file=open(sys.argv[1] + '/child', 'w'))\n    signal.pause()"
-    with another_process(tmp_path, code) as process:
+    with another_process(tmp_path, FORKING) as process:
         process.kill()
         process.wait()
-        child = int(wait_for(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip()))
+        child = int(wait_for(lambda: (tmp_path / "child").read_text() if (tmp_path / "child").exists() else ""))
         try:
             assert process_started(child) is not None
             assert directory.holder() is None
@@ -314,7 +328,7 @@ def test_a_holder_on_another_host_counts_until_it_was_silent_for_a_minute(
     directory = made(tmp_path)
     sign(directory, ELSEWHERE, silence)
     if live:
-        with pytest.raises(RunIsLive, match="process 77 on elsewhere drives it, or did so .* try again in"):
+        with pytest.raises(RunIsLive, match=r"process 77 on elsewhere drives it, or did so .* try again in"):
             directory.lock()
         holder = directory.holder()
         assert holder == ELSEWHERE
@@ -365,7 +379,7 @@ def test_a_link_in_the_place_of_the_lock_is_refused_and_its_target_is_left_alone
     (tmp_path / "target").write_text("as it was")
     (directory.path / "lock").symlink_to(tmp_path / "target")
     for call in (directory.lock, directory.holder):
-        with pytest.raises(UsageError, match="lock is a symbolic link.*remove it"):
+        with pytest.raises(UsageError, match=r"lock is a symbolic link.*remove it"):
             call()
     assert (tmp_path / "target").read_text() == "as it was"
 
@@ -404,7 +418,7 @@ def sign(directory: RunDirectory, holder: Holder, silence: float) -> None:
     os.utime(lock, (left, left))
 
 
-def wait_for(condition):  # noqa: ANN001, ANN201
+def wait_for(condition: Callable[[], str]) -> str:
     deadline = time.monotonic() + 20
     while not (value := condition()):
         assert time.monotonic() < deadline

@@ -80,6 +80,21 @@ def recorded(ask: Ask | None, answers: dict[str, str]) -> Ask | None:
     return asked
 
 
+def answered(known: Mapping[str, str], ask: Ask | None) -> Ask | None:
+    """`ask`, but for what is known already."""
+    if not known:
+        return ask
+
+    def asked(spec: ParamSpec) -> str:
+        if spec.name in known:
+            return known[spec.name]
+        if ask is None:
+            raise UsageError(f"-p {spec.name}=VALUE must be given")
+        return ask(spec)
+
+    return asked
+
+
 class Starter:
     """The program that has started this one with ``--detach``, and waits for its run to begin."""
 

@@ -14,7 +14,7 @@ from rich.color import ColorSystem
 from qtui.attached import AttachedSession
 from qtui.cli.naming import unit_named
 from qtui.cli.options import wants_color
-from qtui.cli.reaching import opened
+from qtui.cli.reaching import opened, standard_output
 from qtui.core.errors import EXIT_OK, UsageError
 from qtui.core.model import UnitState
 from qtui.tui.text import clean, parse_line
@@ -40,7 +40,7 @@ def logs(options: argparse.Namespace) -> int:
         if not attempt:
             print(f"qtui: {clean(unit.id)} has written nothing: it {unit.state.told}", file=sys.stderr)
             return EXIT_OK
-        out = sys.stdout
+        out = standard_output()
         shown = _Shown(out, wants_color(options.color, os.environ, is_terminal=True)) if out.isatty() else None
         _copy(session, number, attempt, shown.write if shown is not None else _raw(out), options.follow)
         if shown is not None:

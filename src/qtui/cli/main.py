@@ -37,6 +37,7 @@ _MODULES: Final = {
     "doctor": "doctor",
     "attach": "attach",
     "replay": "replay",
+    "resume": "resume",
 }
 """Where each command's function of that name is."""
 

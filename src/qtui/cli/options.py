@@ -17,7 +17,7 @@ from qtui.definition import values
 
 COMMANDS: Final = (
     "run", "check", "graph", "schema", "init", "status", "logs", "cancel", "pause", "unpause", "approve", "history",
-    "report", "prune", "doctor", "attach", "replay",
+    "report", "prune", "doctor", "attach", "replay", "resume",
 )  # fmt: skip
 EVERY: Final = "*"
 """What ``-f`` and ``--yes`` without a unit stand for."""
@@ -25,7 +25,7 @@ EVERY: Final = "*"
 _WITH_VALUE: Final = {
     "-p", "--param", "-e", "--env", "--env-file", "-C", "--directory", "-t", "--tag", "--exclude", "-j", "--workers",
     "--timeout", "--ui", "--color", "--state-dir", "--format", "--try", "--limit", "--junit", "--md", "--older-than",
-    "--max-size", "--at", "--speed",
+    "--max-size", "--at", "--speed", "--again",
 }  # fmt: skip
 _FORCE: Final = re.compile(r"(-[nkv]*)f|--force")
 MIN_COLUMNS, MIN_ROWS = 40, 10
@@ -67,6 +67,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     # units may stand anywhere behind the workflow, between options too
     options = commands[command].parse_intermixed_args(_spelled_out(words) if command == "run" else words)
     options.command = command
+    options.words, options.cwd = list(arguments), str(Path.cwd())
     return options
 
 
@@ -146,6 +147,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
     init.add_argument("file", metavar="FILE", nargs="?", help="default: qtui.toml, with --python workflow.py")
     init.add_argument("--python", action="store_true", help="a workflow in Python")
     init.add_argument("-C", "--directory", metavar="DIR", help="change to DIR first")
+    _add_resume(commands)
     _add_attach(commands)
     _add_replay(commands)
     add_run_commands(commands)
@@ -221,6 +223,25 @@ def _add_output(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--state-dir", metavar="DIR", help="where logs are kept (default: $XDG_STATE_HOME/qtui or ~/.local/state/qtui)"
     )
+
+
+def _add_resume(commands: Commands) -> None:
+    resume = commands.add_parser(
+        "resume", help="go on with a run whose process has gone, or run again what failed", allow_abbrev=False
+    )
+    resume.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: the newest run")
+    resume.add_argument("-n", "--dry-run", action="store_true", help="only tell what would run, and why")
+    resume.add_argument(
+        "--only-failed", action="store_true", help="leave alone what was canceled, and what was skipped for that"
+    )
+    resume.add_argument(
+        "--stale", action="store_true", help="run completed units again if they, or their inputs, have changed"
+    )
+    resume.add_argument(
+        "--again", metavar="UNIT", action="append", default=[],
+        help="run this unit again without asking, although it is not idempotent and may have done its work",
+    )  # fmt: skip
+    _add_output(resume)
 
 
 def _add_attach(commands: Commands) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from qtui.attached import AttachedSession
+from qtui.core.errors import UsageError
 from qtui.services import default_state_dir, open_services
 
 
@@ -24,6 +27,13 @@ def opened(options: argparse.Namespace, *, read_only: bool = True) -> Iterator[A
         closing(services.manager.attach(options.run, read_only=read_only)) as session,
     ):
         yield session
+
+
+def standard_output() -> TextIO:
+    """Where bytes may be written to. Raises UsageError if the program was started without."""
+    if sys.stdout is None:
+        raise UsageError("standard output is closed")
+    return sys.stdout
 
 
 def gone(run: str) -> str:

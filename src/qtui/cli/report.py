@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from qtui.cli.junit import junit
 from qtui.cli.markdown import markdown
-from qtui.cli.reaching import opened
+from qtui.cli.reaching import opened, standard_output
 from qtui.cli.rundata import failures, run_data
 from qtui.core.errors import EXIT_OK, UsageError
 from qtui.core.session import RunSession
@@ -78,9 +77,10 @@ _FORMATS: Final[dict[str, Callable[[RunSession, RunView, bool], str]]] = {
 def _write(file: str, text: str) -> None:
     data = text.encode("utf-8", "replace")
     if file == STDOUT:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        out = standard_output()
+        out.flush()
+        out.buffer.write(data)
+        out.buffer.flush()
         return
     # whoever waits for the file must not see half of it
     target = Path(file)

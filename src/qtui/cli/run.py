@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -15,15 +15,15 @@ from typing import Protocol, TextIO
 from qtui.cli.adjust import adjusted, environment_of
 from qtui.cli.answers import answering, can_answer
 from qtui.cli.ask import asker
-from qtui.cli.detach import recorded, start_detached, starter
+from qtui.cli.detach import answered, recorded, start_detached, starter
 from qtui.cli.dump import dumped_on_quit
 from qtui.cli.hangup import Outside, drop_terminals
 from qtui.cli.options import choose_ui, params_of, wants_color
-from qtui.core.errors import EXIT_INTERNAL, UsageError
-from qtui.core.model import WorkflowDefinition
+from qtui.core.errors import EXIT_INTERNAL, EXIT_OK, UsageError
+from qtui.core.model import EMPTY, WorkflowDefinition
 from qtui.core.session import RunSession
 from qtui.core.stimuli import InterruptRequested
-from qtui.manager import routed_output
+from qtui.manager import LiveSession, routed_output
 from qtui.services import Services, default_state_dir, open_services
 from qtui.tui.text import clean
 from qtui.workflow import Overrides
@@ -36,8 +36,32 @@ class Follower(Protocol):
         """Write until the run's record is closed."""
 
 
+class Begin(Protocol):
+    """Begins a run of a workflow, or goes on with one; None if there is nothing more to do."""
+
+    def __call__(
+        self, services: Services, definition: WorkflowDefinition, answers: Mapping[str, str]
+    ) -> Callable[[], LiveSession] | None:
+        """What begins it; `answers` are the params that a person has been asked for."""
+
+
 def run(options: argparse.Namespace) -> int:
     """Run a workflow; returns the exit code of the run, the same in every ``--ui``."""
+    origin = {"words": options.words, "cwd": options.cwd}
+
+    def begin(
+        services: Services, definition: WorkflowDefinition, answers: Mapping[str, str]
+    ) -> Callable[[], LiveSession]:
+        return lambda: services.manager.start(definition, {**origin, "answers": dict(answers)})
+
+    return drive(options, begin)
+
+
+def drive(options: argparse.Namespace, begin: Begin, known: Mapping[str, str] = EMPTY) -> int:
+    """Load the workflow that `options` of ``qtui run`` name, and follow the run that `begin` makes of it.
+
+    `known` are values of params that a person has been asked for earlier.
+    """
     ui = choose_ui(options.ui, os.environ)
     if options.detach and options.ui == "tui":
         raise UsageError("--detach runs without a screen; qtui attach shows the run")
@@ -53,8 +77,8 @@ def run(options: argparse.Namespace) -> int:
     # user modules are imported by load: their log handlers must find the routed streams already there
     with routed_output(), open_services(state_dir) as services:
         params = params_of(options.param)
-        answers: dict[str, str] = {}
-        ask = waiting.ask if waiting is not None else recorded(asker(os.environ), answers)
+        answers = dict(known)
+        ask = waiting.ask if waiting is not None else recorded(answered(known, asker(os.environ)), answers)
         loaded = services.manager.load(options.workflow, params, overrides, ask)
         definition = adjusted(loaded, options)
         if options.dry_run:
@@ -66,11 +90,14 @@ def run(options: argparse.Namespace) -> int:
         if detaching:
             services.manager.plan(definition)  # what cannot run is told here, and nothing is started
             return start_detached(answers, out)
+        start = begin(services, definition, answers)
+        if start is None:
+            return EXIT_OK
         if ui == "tui":
-            session = _on_screen(services, definition, options, state_dir / "runs")
+            session: RunSession = _on_screen(start, definition, options, state_dir / "runs")
         else:
             make_follower = _follower(ui, out, definition, options)
-            session = services.manager.start(definition)
+            session = start()
             asking = answering(session) if ui == "plain" else nullcontext()
             directory = state_dir / "runs" / session.run
             if waiting is not None:
@@ -81,13 +108,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _on_screen(
-    services: Services, definition: WorkflowDefinition, options: argparse.Namespace, runs: Path
+    start: Callable[[], LiveSession], definition: WorkflowDefinition, options: argparse.Namespace, runs: Path
 ) -> RunSession:
     # before the run begins: beside busy threads this import takes seconds instead of 0.2
     from qtui.cli.screen import show
 
     return show(
-        lambda: services.manager.start(definition),
+        start,
         title=definition.name,
         ascii=options.ascii,
         on_hangup=definition.on_hangup,
@@ -145,7 +172,11 @@ def write(follower: Follower, out: TextIO) -> None:
 
 def _exit_code(session: RunSession) -> int:
     end = session.view().finished
-    return end.exit_code if end is not None else EXIT_INTERNAL
+    if end is None:
+        return EXIT_INTERNAL
+    if session.trouble and sys.stderr is not None:
+        print(clean(f"qtui: {session.trouble}"), file=sys.stderr)
+    return end.exit_code or (EXIT_INTERNAL if session.trouble else EXIT_OK)
 
 
 @contextmanager

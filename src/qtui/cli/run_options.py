@@ -86,12 +86,19 @@ def _add_report(commands: Commands) -> None:
 
 
 def _add_prune(commands: Commands) -> None:
-    prune = commands.add_parser("prune", help="delete old runs; never one that could go on", allow_abbrev=False)
+    prune = commands.add_parser(
+        "prune",
+        help="delete old runs; by default, as after each run, those of 90 days, and the oldest beyond 5G",
+        allow_abbrev=False,
+    )
     prune.add_argument(
-        "--older-than", metavar="AGE", type=_age, help="delete runs that ended so long ago, for example 30d"
+        "--older-than", metavar="AGE", type=_age, help="delete runs that last changed so long ago, for example 30d"
     )
     prune.add_argument(
         "--max-size", metavar="SIZE", type=_size, help="delete the oldest until the rest takes no more, for example 2G"
+    )
+    prune.add_argument(
+        "--unfinished", action="store_true", help="also runs that were cut, which could go on; never one that goes on"
     )
     prune.add_argument("-n", "--dry-run", action="store_true", help="only tell what would be deleted")
     add_state_dir(prune)

@@ -53,6 +53,8 @@ def status(options: argparse.Namespace) -> int:
         if options.wait:
             session.wait()
         lost, view, now = session.lost, session.view(), session.now()
+        if session.trouble and not lost:
+            print(f"qtui: {clean(session.trouble)}", file=sys.stderr)
         if options.json:
             print(json.dumps(run_data(session.run, view, now, lost=lost), indent=2, default=str))
         else:
@@ -119,5 +121,6 @@ def _row(unit: UnitView, at: float, glyphs: Glyphs, ids: int, lost: bool) -> str
 
 def _needs(unit: UnitView) -> str:
     """What the unit waits for, where that is one other."""
-    needs = unit.view.plan.needs[unit.number]
-    return f"needs {clean(unit.view.plan.table[needs[0]].id)}" if len(needs) == 1 else ""
+    view = unit.view
+    needs = [need for need in view.plan.needs[unit.number] if not view.states[need].ended]
+    return f"needs {clean(view.plan.table[needs[0]].id)}" if len(needs) == 1 else ""

@@ -479,7 +479,9 @@ class WorkflowDefinition:
     `params` are the resolved values; `directory` is where relative paths start and what user modules are imported
     from; `source` the file it came from, if any. Each unit's `env` and `cwd` are already complete. `secrets` are names
     of environment variables whose values nobody is to see. `on_hangup` is what a run does when its terminal goes:
-    ``continue`` or ``cancel``. `advice` is what its author should know, but need not heed.
+    ``continue`` or ``cancel``; `concurrency` what it does while another of the same workflow goes on: ``allow``,
+    ``refuse`` or ``queue``. With `durability` ``full`` its record survives a loss of power; results of more than
+    `persist_max` bytes are not kept in it. `advice` is what its author should know, but need not heed.
     """
 
     name: str
@@ -490,6 +492,9 @@ class WorkflowDefinition:
     secrets: tuple[str, ...] = ()
     notify: Notify | None = None
     on_hangup: str = "continue"
+    concurrency: str = "allow"
+    durability: str = "normal"
+    persist_max: int = 256 << 20
     directory: str | None = None
     source: str | None = None
     advice: tuple[Problem, ...] = ()

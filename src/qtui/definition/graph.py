@@ -23,7 +23,7 @@ from qtui.definition.options import Overrides, build_options
 from qtui.definition.report import Locate, Report, shown_file
 from qtui.definition.unit_keys import reference
 from qtui.definition.values import Fault, Rejected, quoted
-from qtui.definition.workflow_keys import IDLE_KEYS, Pool
+from qtui.definition.workflow_keys import RECORD_KEYS, Pool
 
 _CHUNK = 1024
 """How many units are looked for at a time; a bit of every unit for each of them is held in memory."""
@@ -63,18 +63,13 @@ def _merged(what: str, ours: dict[str, Any], theirs: Mapping[str, Any]) -> Itera
             yield f'both workflows declare the {what} "{name}", and differently'
 
 
-def options_of(
-    settings: Mapping[str, Any], overrides: Overrides | None, locate: Locate, report: Report
-) -> tuple[RunOptions, tuple[Problem, ...]]:
-    """The options of the run, and what to know of settings that nothing acts on."""
-    idle = [name for name in IDLE_KEYS if name in settings]
-    advice = Report()
-    advice.add(locate, ("workflow",), *(Fault("has no effect yet in this version", None, (name,)) for name in idle))
+def options_of(settings: Mapping[str, Any], overrides: Overrides | None, locate: Locate, report: Report) -> RunOptions:
+    """The options of the run; what contradicts itself is reported."""
     try:
-        return build_options(settings, overrides), advice.problems
+        return build_options(settings, overrides)
     except Rejected as rejected:
         report.add(locate, ("workflow",), *rejected.faults)
-        return RunOptions(), advice.problems
+        return RunOptions()
 
 
 def check_secrets(names: Iterable[str], env: Mapping[str, str], locate: Locate, report: Report) -> None:
@@ -108,7 +103,7 @@ def finish(
     shared: Shared,
     params: Mapping[str, Any],
     notify: Notify | None,
-    on_hangup: str,
+    settings: Mapping[str, Any],
     advice: Sequence[Problem],
     directory: str,
     source: str | None,
@@ -118,8 +113,8 @@ def finish(
 ) -> WorkflowDefinition:
     """The definition of what was assembled, or InvalidWorkflow with everything that was reported or is found now.
 
-    `locate` tells where keys of [workflow] are; `find_executor` raises `Rejected` for the name of an executor that is
-    not to be found.
+    `settings` are those of [workflow], and `locate` tells where they are; `find_executor` raises `Rejected` for the
+    name of an executor that is not to be found.
     """
     slots = {**shared.slots, **dict.fromkeys(sorted(assembly.mutexes), 1)}
     check_graph(assembly, options.mode, params, slots, report, source=source)
@@ -144,7 +139,7 @@ def finish(
         params=dict(params),
         secrets=tuple(shared.secrets),
         notify=notify,
-        on_hangup=on_hangup,
+        **{name: settings[name] for name in RECORD_KEYS if name in settings},
         directory=directory,
         source=source,
         advice=tuple(advice),

@@ -7,11 +7,11 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from qtui.core.errors import EXIT_INTERNAL, BrokenResult
 from qtui.core.events import NAMES, Event, RunFinished, RunReopened, UnitFinished, UnitsAdded, Warned
@@ -24,15 +24,21 @@ from qtui.core.model import (
     UnitState,
 )
 from qtui.core.plan import ExecutionPlan
+from qtui.core.resuming import Resumption
 from qtui.core.scheduler import Scheduler
 from qtui.core.session import Feed
 from qtui.core.state import RunView, fold
 from qtui.core.stimuli import (
     CacheChecked,
     CheckCache,
+    Effect,
     GovernorRequested,
+    JournalReported,
+    LaneEffect,
     LateReturned,
     ProgressReported,
+    Request,
+    ResumeRequested,
     RunRequested,
     StartUnit,
     Stimulus,
@@ -48,6 +54,7 @@ from qtui.engine.cache import NO_CACHE, Cache
 from qtui.engine.context import ExecutionContext, ProgressThrottle
 from qtui.engine.files import RunFiles
 from qtui.engine.governing import Governing
+from qtui.engine.journaling import Journaling, Keeper, Sink
 from qtui.engine.logs import LogStore
 from qtui.engine.maskedtexts import TextMasks
 from qtui.engine.outputs import Outputs
@@ -56,11 +63,26 @@ from qtui.engine.record import EventRecord
 from qtui.engine.watch import Watcher
 from qtui.engine.workers.base import Attempt, Lane
 from qtui.engine.workers.executor import ExecutorSource
-from qtui.engine.workers.keepers import Keeper, Keepers
+from qtui.engine.workers.keepers import Keeper as KeeperProcess
+from qtui.engine.workers.keepers import Keepers
 from qtui.engine.workers.registry import make_lane
 
 CLOSE_SECONDS = 5.0
 """How long closing waits for processes to be gone; only one in uninterruptible sleep takes that long."""
+
+
+class _Asked(NamedTuple):
+    """A request in the inbox, and who wants to know whether anything came of it."""
+
+    request: Request
+    answer: Callable[[bool], None]
+
+
+class _Written(NamedTuple):
+    """In the inbox: the journal has the events up to this one."""
+
+    seq: int
+
 
 RECORDER_NAP = 0.003
 """Seconds the recorder lets events gather: long enough to batch hundreds, short enough for a frame."""
@@ -74,6 +96,10 @@ class Engine:
     folded into the view, then handed to feeds and subscribers. `secrets` are masked in logs and record; `workflow` is
     what subscribers know the run's workflow by, if it has an id. Units with mode ``custom`` run in `executor`, or in
     what that makes; without one, UsageError is raised.
+
+    With a `journal`, events are written there before anybody is told of them, with what `keeper` makes of results; a
+    unit that is not idempotent starts when its start has been written. With `resumed` a run goes on, of which the view
+    before is `opening`; `plan` is that of the resumption then.
     """
 
     def __init__(
@@ -90,10 +116,14 @@ class Engine:
         cache: Cache | None = None,
         secrets: Iterable[str] = (),
         executor: ExecutorSource | None = None,
+        journal: tuple[Sink, Keeper] | None = None,
+        resumed: Resumption | None = None,
+        opening: RunView | None = None,
     ) -> None:
         self.options, self.run, self.name = options, run, name
-        self.first_plan = plan
-        self._scheduler = Scheduler(plan, options)
+        self.opening = opening or RunView.initial(plan)
+        self._resumed = resumed
+        self._scheduler = Scheduler(plan, options) if resumed is None else Scheduler.restore(options, resumed.view)
         self.plan = self._scheduler.plan  # which grows with what units add
         self.workflow = workflow
         self.params: Mapping[str, Any] = dict(params or {})
@@ -116,13 +146,16 @@ class Engine:
         self._home = os.getcwd()  # noqa: PTH109
         self._bus = bus or EventBus()
         self._clock_offset = time.time() - time.monotonic()
-        self._inbox: deque[Stimulus] = deque()
+        self._inbox: deque[Stimulus | _Asked | _Written] = deque()
         self._lock = threading.Lock()
         self._broken = False
         self._executor = executor
         self._lanes: dict[ExecutionMode, Lane] = {mode: make_lane(mode, executor) for mode in dict.fromkeys(plan.lanes)}
-        self._record = EventRecord()
-        self._view = RunView.initial(plan)
+        self._record = EventRecord(self.opening.seq)
+        self._view = self.opening
+        self._journaling = None if journal is None else Journaling(*journal, self._report_journal)
+        self._noted = self.opening.seq  # events that were decided, of which the record has most
+        self._held: deque[tuple[int, LaneEffect]] = deque()  # effects that wait for the journal
         self._progress = ProgressThrottle()
         self._closed = False
         self._watcher = Watcher(self) if Watcher.wanted(plan.table, plan.mode) else None
@@ -162,9 +195,33 @@ class Engine:
             self._watcher.start()
         if self.options.adaptive:
             self._governing.start()
-        self.post(RunRequested(self.name))
+        if self._resumed is None:
+            self.post(RunRequested(self.name))
+        else:
+            self._remember(self._resumed.view)
+            self._note(self._resumed.events)
+            self.post(ResumeRequested())
 
-    def post(self, stimulus: Stimulus) -> None:
+    def _remember(self, view: RunView) -> None:
+        """What units that have ended before say when they are asked why they have no value."""
+        for number, last in enumerate(view.last):
+            if isinstance(last, UnitFinished) and last.state is not UnitState.COMPLETED:
+                self._causes[number] = last.cause or str(last.error or "").partition("\n")[0][:300]
+
+    def ask(self, request: Request, answer: Callable[[bool], None]) -> None:
+        """Post a request; `answer` is told, by whoever has the turn, whether anything came of it."""
+        self.post(_Asked(request, answer))
+
+    @property
+    def unsaved(self) -> str:
+        """Why the journal has not all events; empty if it has."""
+        return self._journaling.trouble if self._journaling is not None else ""
+
+    def _report_journal(self, trouble: str) -> None:
+        self._inbox.append(JournalReported(trouble))
+        self._wakes.put(None)
+
+    def post(self, stimulus: Stimulus | _Asked) -> None:
         """Bring news without taking the turn: the timer thread does, at once. For threads that must not wait."""
         if type(stimulus) is GovernorRequested:
             self._governing.start()
@@ -240,10 +297,20 @@ class Engine:
             stimulus = inbox.popleft()
             if self._broken:
                 continue
-            events, effects = handle(stimulus, now())
+            asked = None
+            if type(stimulus) is _Asked:
+                stimulus, asked = stimulus
+            elif type(stimulus) is _Written:
+                self._let_start(stimulus.seq)
+                continue
+            events, effects = handle(stimulus, now())  # type: ignore[arg-type]
             if events:
                 self._note(events)
+            if asked is not None:
+                asked(bool(events))
             for effect in effects:
+                if self._journaling is not None and self._waits_for_journal(effect):
+                    continue
                 if isinstance(effect, StartUnit):
                     if mine is None and lane is not None and effect.lane is lane.mode:
                         mine = effect
@@ -262,6 +329,23 @@ class Engine:
                     lanes[effect.lane].post(effect)
         return mine
 
+    def _waits_for_journal(self, effect: Effect) -> bool:
+        """Hold back the start of a unit that must not run twice, and what is to come behind that."""
+        if isinstance(effect, StartUnit):
+            waits = not self.plan.table[effect.unit].idempotent
+        else:
+            waits = isinstance(effect, LaneEffect) and any(held.unit == effect.unit for _, held in self._held)
+        if waits:
+            assert isinstance(effect, LaneEffect)
+            self._held.append((self._noted, effect))
+        return waits
+
+    def _let_start(self, seq: int) -> None:
+        """The journal has the events up to `seq`."""
+        while self._held and self._held[0][0] <= seq:
+            _, effect = self._held.popleft()
+            self._lanes[effect.lane].post(effect)
+
     def _note(self, events: list[Event]) -> None:
         if self._texts is not None:
             events = list(map(self._texts.event, events))
@@ -279,6 +363,7 @@ class Engine:
             elif self._cache is not None and event.state is UnitState.COMPLETED and not event.cached:
                 self._cache.keep(event.unit)
         self._unrecorded.extend(events)
+        self._noted += len(events)
         if not self._recorded.is_set():
             self._recorded.set()
 
@@ -346,6 +431,8 @@ class Engine:
         if outcome.error is None and not outcome.canceled:
             self._forget(start.unit)
             self.results[start.unit] = value
+            if self._journaling is not None:
+                self._journaling.value(start.unit, attempt.unit.id, start.attempt, value)
             if attempt.context is not None and attempt.context.additions:
                 outcome = outcome._replace(added=attempt.context.additions)
             if self._cache is not None and not outcome.added:  # a result without what was added is not all there is
@@ -357,7 +444,7 @@ class Engine:
         for error in outputs.set_aside():
             self.warn(number, f"left {error.filename} unfinished, and it cannot be renamed: {error.strerror}")
 
-    def keeper(self, given: Sequence[int] = ()) -> Keeper:
+    def keeper(self, given: Sequence[int] = ()) -> KeeperProcess:
         """A new keeper process; see Keepers."""
         with self._keepers_lock:
             if self._keepers is None:
@@ -374,6 +461,8 @@ class Engine:
         except BrokenResult:
             self.results[number] = None
             raise
+        if self._journaling is not None:
+            self._journaling.value(number, self.plan.table[number].id, 0, value)
 
     def _forget(self, number: int) -> None:
         """A unit has a new value: drop the other forms of the old one."""
@@ -476,16 +565,24 @@ class Engine:
     def _keep_record(self) -> None:
         """Fold what happened into the view and hand it on, in batches."""
         while True:
+            journaling = self._journaling
             if not self._closed:
-                self._recorded.wait()
+                self._recorded.wait(journaling.pause if journaling is not None else None)
                 time.sleep(RECORDER_NAP)
             self._recorded.clear()
             count = len(self._unrecorded)
             batch = self._unrecorded[:count]
             del self._unrecorded[:count]
+            if journaling is not None:
+                journaling.write(batch, sync=bool(self._held))
+                if self._held:
+                    self._inbox.append(_Written(journaling.written))
+                    self._wakes.put(None)
             if batch:
                 first = self._view.seq + 1
                 self._view = fold(self._view, batch)
+                if journaling is not None:
+                    journaling.keep(self._view)
                 self._record.extend(batch)
                 self._notices.put(list(enumerate(batch, first)))
             elif self._closed:

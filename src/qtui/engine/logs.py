@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from hashlib import blake2s
 from pathlib import Path
 from typing import Protocol
 
@@ -48,7 +49,7 @@ class LogStore:
         """Told once for each attempt whose output cannot be written: with the unit's number and why."""
 
     def path(self, unit: int, attempt: int) -> str:
-        """The file of an attempt: the unit's number makes it unique, its id readable."""
+        """The file of an attempt. Its name follows from the unit's id alone: numbers change with the plan."""
         return f"{self._files.folder('logs')}/{self._name(unit, attempt)}"
 
     def existing(self, unit: int, attempt: int) -> Path | None:
@@ -77,8 +78,11 @@ class LogStore:
             os.close(fd)
 
     def _name(self, unit: int, attempt: int) -> str:
-        name = _UNSAFE.sub("_", self._plan.table[unit].id).strip("_")[:80]
-        return f"{unit:04d}-{name}.{attempt}.log"
+        unit_id = self._plan.table[unit].id
+        name = _UNSAFE.sub("_", unit_id).strip("_.")[:80]
+        if name != unit_id.lower():  # others may look the same by now, or do on a disk that knows no capitals
+            name = f"{name}-{blake2s(unit_id.encode('utf-8', 'surrogatepass'), digest_size=5).hexdigest()}"
+        return f"{name}.{attempt}.log"
 
 
 def _read(fd: int, half: int, offset: int, limit: int) -> LogChunk:

@@ -13,7 +13,7 @@ from typing import Any, Final, get_type_hints
 
 from pyrsistent import pvector
 
-from qtui.core.events import CLASSES, NAMES, Event
+from qtui.core.events import CLASSES, NAMES, Event, UnitFinished
 from qtui.core.model import ExecutionMode, QuantumUnit, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.portable import MOST_BITS, MOST_DEEP, plain_unit, plain_value, unit_from_plain
@@ -21,6 +21,10 @@ from qtui.core.state import RunView
 from qtui.store.errors import JournalDamaged
 
 PlainUnit = Callable[[QuantumUnit], Mapping[str, Any]]
+
+_SHORT: Final = UnitFinished._fields.index("error")
+_USUAL: Final = tuple(UnitFinished._field_defaults[name] for name in UnitFinished._fields[_SHORT:])
+"""What most ends of units end with, so that it is not worth writing."""
 
 _MARK: Final = '{"float":'
 _ODD: Final = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
@@ -50,13 +54,20 @@ def load(text: str) -> Any:
 
 def encode_events(events: Sequence[Event], plain_unit: PlainUnit = plain_unit) -> str:
     """The events as one JSON array; each is an array of its name and its fields. Units are told by `plain_unit`."""
-    return dump([(NAMES[type(event)], *event) for event in events], plain_unit)
+    plain = [
+        (NAMES[type(event)], *(event[:_SHORT] if type(event) is UnitFinished and event[_SHORT:] == _USUAL else event))
+        for event in events
+    ]
+    return dump(plain, plain_unit)
 
 
 def decode_events(text: str) -> list[Event]:
     """The events that `encode_events` wrote. Raises JournalDamaged for anything else."""
     try:
-        return [_event(plain) for plain in load(text)]
+        found = load(text)
+        if not isinstance(found, list):
+            raise TypeError("it is no list")
+        return [_event(plain) for plain in found]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise JournalDamaged(f"it has something that is no event: {error}") from error
 

@@ -53,6 +53,10 @@ __all__ = [
 HELD_UP_BYTES: Final = 64 << 20
 """From this size on, what could not be moved into the file yet is worth telling of."""
 
+_CHECKPOINT_EVENTS: Final = 50_000
+_CHECKPOINT_GENERATIONS: Final = 8
+"""A checkpoint takes about 5 us for each unit, so it is made once for so many events of each."""
+
 Durability = Literal["normal", "full"]
 
 _PUT_RESULT: Final = (
@@ -77,6 +81,7 @@ class Journal:
         self._place = Place(path)
         self._last = self._stored_last()
         self._in_doubt = False
+        self._checkpoint = self._stored_checkpoint()
 
     @classmethod
     def create(
@@ -169,6 +174,10 @@ class Journal:
                 database.executemany(_PUT_RESULT, kept)
         self._last = last
 
+    def checkpoint_due(self, units: int) -> bool:
+        """Whether so much was written since the last checkpoint that one is worth its costs, in a plan of `units`."""
+        return self._last - self._checkpoint >= max(_CHECKPOINT_EVENTS, _CHECKPOINT_GENERATIONS * units)
+
     def checkpoint(self, view: RunView) -> None:
         """Keep what is known after the last event, so that readers need not begin at the first one."""
         if view.seq != self._last:
@@ -176,6 +185,7 @@ class Journal:
         data = zlib.compress(encode_view(view).encode("ascii"), 1)
         with self._writing() as database:
             database.execute("INSERT OR REPLACE INTO checkpoint (seq, data) VALUES (?, ?)", (view.seq, data))
+        self._checkpoint = view.seq
 
     def add_runner(self, runner: Runner) -> None:
         """This process runs it from now on."""
@@ -249,6 +259,10 @@ class Journal:
     def _stored_last(self) -> int:
         (last,) = self._database.execute("SELECT last FROM batch ORDER BY first DESC LIMIT 1").fetchone() or (0,)
         return int(last)
+
+    def _stored_checkpoint(self) -> int:
+        (seq,) = self._database.execute("SELECT ifnull(max(seq), 0) FROM checkpoint").fetchone()
+        return int(seq)
 
     def _put_back(self) -> None:
         """Write what is still open to where it was, and go on with that."""

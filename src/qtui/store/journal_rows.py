@@ -114,7 +114,7 @@ def batch_row(first: int, count: int, at: float, data: str) -> tuple[int, int, f
 
 def batch_of(first: int, last: int, at: float, crc: int, data: str) -> list[Event]:
     """The events in a row of the table. Raises JournalDamaged."""
-    if crc != _crc_of_batch(first, data):
+    if not isinstance(data, str) or crc != _crc_of_batch(first, data):
         raise JournalDamaged(f"event {first} and those after it have changed since they were written")
     events = decode_events(data)
     if not events or first + len(events) - 1 != last or events[-1].at != at:
@@ -156,6 +156,8 @@ def told(path: Path, what: str) -> Iterator[None]:
         yield
     except sqlite3.IntegrityError as error:
         raise JournalError(f"{path}: another program has written to it") from error
+    except UnicodeDecodeError as error:  # sqlite3's, for a text that is none
+        raise JournalDamaged(f"{path}: the file is damaged ({error.reason}); {HELP}") from error
     except sqlite3.Error as error:
         if primary_code(error) in DAMAGE:
             raise JournalDamaged(f"{path}: the file is damaged ({error}); {HELP}") from error

@@ -21,6 +21,9 @@ _COLUMNS: Final = {
     "runner": "number, host, boot, pid, started, version, at, session, ready",
 }
 
+_HARM: Final = (sqlite3.DatabaseError, UnicodeDecodeError, JournalDamaged)
+"""How sqlite3 and we say that something cannot be read."""
+
 
 def recover(path: Path) -> str:
     """Put what can be read of a damaged journal in its place, and say what that is. Nobody else may be writing.
@@ -77,7 +80,7 @@ def _rescue(path: Path, copy: Path, target: sqlite3.Connection) -> int:
             version_of(source, path)
             head = source.execute("SELECT about, plan, crc FROM head").fetchone()
             head_of(*(head or ("", "", 0)))
-        except (sqlite3.DatabaseError, JournalDamaged) as error:
+        except _HARM as error:
             raise JournalDamaged(
                 f"{path}: nothing can be read of it ({error}); it is kept as {copy.name}; start the run anew"
             ) from error
@@ -96,7 +99,7 @@ def _rescue(path: Path, copy: Path, target: sqlite3.Connection) -> int:
 def _batches(source: sqlite3.Connection) -> Iterator[tuple[tuple[Any, ...], bool]]:
     """The rows up to the first one that is not as it was, and whether each changes the plan."""
     at = 1
-    with suppress(sqlite3.DatabaseError, JournalDamaged):
+    with suppress(*_HARM):
         while True:
             row = source.execute("SELECT first, last, at, crc, data FROM batch WHERE first = ?", (at,)).fetchone()
             if row is None:
@@ -110,7 +113,7 @@ def _copy_table(source: sqlite3.Connection, target: sqlite3.Connection, table: s
     """The rows up to the first one that cannot be read. A result is checked when it is used."""
     columns = _COLUMNS[table]
     places = ", ".join("?" * (columns.count(",") + 1))
-    with suppress(sqlite3.DatabaseError):
+    with suppress(*_HARM):
         for row in source.execute(f"SELECT {columns} FROM {table}"):
             with suppress(sqlite3.IntegrityError):  # of a damaged row
                 target.execute(f"INSERT INTO {table} ({columns}) VALUES ({places})", row)

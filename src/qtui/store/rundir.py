@@ -62,9 +62,9 @@ class RunDirectory:
             with _opened_runs(state_dir, make=make) as runs, _opened(run, runs, path, make=make) as directory:
                 _check_entries(directory, path)
             return cls(run=run, path=path, network=network_of(path))
-        except FileNotFoundError:
-            raise UsageError(f"there is no run {run} in {state_dir}") from None
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and not make:
+                raise UsageError(f"there is no run {run} in {state_dir}") from None
             raise UsageError(_not_usable(path, error, make)) from None
 
     @property

@@ -153,7 +153,8 @@ def find_holder(path: Path, run: str) -> Holder | None:
 def _open(path: Path, flags: int, run: str) -> int:
     """Raises FileNotFoundError if there is none and none is to be made, else UsageError."""
     try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        # O_NONBLOCK: a pipe in its place must not make us wait for somebody at the other end
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     except FileNotFoundError:
         if not flags & os.O_CREAT:
             raise

@@ -89,12 +89,14 @@ def after_output(unit: UnitView, now: float) -> list[Detail]:
         on = f"and is still running, for {short_clock(now - left.at)} now" if left else "and ended by itself later"
         stale = clean(unit.view.stale.get(unit.number, ""))
         texts = {
-            "stale": f"stale, its earlier result is kept: {stale}",
+            "stale": f"stale: {stale}",
             "fallback": "the fallback value was used instead of a result",
             "abandoned": f"the attempt could not be stopped {on}",
             "allowed": "the failure is allowed: what needs this unit runs all the same",
         }
         lines += [Detail(texts[badge], Role.WARNING) for badge in found.split()]
+        if stale:
+            lines.append(Detail("its earlier result is kept; qtui resume --stale runs it again", Role.MUTED))
     return lines
 
 

@@ -40,6 +40,11 @@ class Sampler:
         # a daemon: a sample that hangs must not keep the program from ending
         self._thread = threading.Thread(target=self._run, name="qtui-sampler", daemon=True)
 
+    @property
+    def begun(self) -> bool:
+        """True once it was started: there is or will be a sample, or an error."""
+        return self._thread.ident is not None
+
     def start(self) -> None:
         """Begin to sample."""
         self._thread.start()

@@ -84,6 +84,8 @@ class WorkersPane(Vertical):
         count = lines_for(self.size.height, view, self._decision)
         if sampler.error:
             shown: list[Line] = [(Span(f" cannot measure the machine: {clean(sampler.error)}", QUIET[Role.WARNING]),)]
+        elif not sampler.begun:
+            shown = [(Span(" what the machine did is not on record", DARK[Role.MUTED]),)]
         else:
             width = machine.size.width
             shown = machine_lines(view, self._shown, sampler.history, self._decision, width, count, self._glyphs)

@@ -1,0 +1,104 @@
+"""Does what other processes ask of a run, and gives signs of life, on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from typing import Final
+
+from qtui.core.errors import QtuiError
+from qtui.core.stimuli import CancelRequested, Request
+from qtui.engine.engine import Engine
+from qtui.store.commands import Command, CommandQueue
+from qtui.store.rundir import RunDirectory
+from qtui.store.runlock import HEARTBEAT_SECONDS, RunLock
+
+POLL_SECONDS: Final = 0.05
+"""How often it is looked whether somebody has asked for something; without news that costs 2 µs."""
+
+DONE: Final = "done"
+TOO_LATE: Final = "too late"
+UNKNOWN: Final = "refused: this version of qtui does not know that request"
+
+
+class Steward:
+    """Answers the requests in a run's `commands.db`: ``done``, ``too late`` if nothing came of it, or ``refused``."""
+
+    def __init__(self, directory: RunDirectory, lock: RunLock, engine: Engine) -> None:
+        self._path, self._lock, self._engine = directory.commands, lock, engine
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="qtui-steward", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer what has been asked so far, and end."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5.0)
+
+    def _work(self) -> None:
+        queue: CommandQueue | None = None
+        trouble = ""
+        beaten = 0.0
+        while True:
+            over = self._over.wait(POLL_SECONDS)
+            if time.monotonic() - beaten > HEARTBEAT_SECONDS:
+                beaten = time.monotonic()
+                self._lock.beat()
+            try:
+                queue = queue or CommandQueue(self._path)
+                if queue.changed() or over:
+                    for command in queue.pending():
+                        queue.answer(command.id, self._obey(command))
+                trouble = ""
+            except QtuiError as error:
+                if str(error) != trouble:
+                    trouble = str(error)
+                    self._engine.warn(-1, f"requests from other terminals do not arrive: {trouble}")
+                with suppress(QtuiError):
+                    if queue is not None:
+                        queue.close()
+                queue = None
+                self._over.wait(1.0)
+            if over:
+                if queue is not None:
+                    queue.close()
+                return
+
+    def _obey(self, command: Command) -> str:
+        request = command.request
+        if request is None:
+            return UNKNOWN
+        if self._outdated(request, command.attempt):
+            return TOO_LATE
+        told = threading.Event()
+        came: list[bool] = []
+
+        def answer(anything: bool) -> None:
+            came.append(anything)
+            told.set()
+
+        self._engine.ask(_by(request, command.who), answer)
+        while not told.wait(0.05):
+            if self._over.is_set():
+                return TOO_LATE
+        return DONE if came[0] else TOO_LATE
+
+    def _outdated(self, request: Request, attempt: int) -> bool:
+        """True if the attempt that was seen there is not the one that goes on: another must not be hit for it."""
+        if not attempt or not isinstance(request, CancelRequested) or len(request.units) != 1:
+            return False
+        view, number = self._engine.view(), request.units[0]
+        return number >= len(view.plan) or view.attempts[number] != attempt
+
+
+def _by(request: Request, who: str) -> Request:
+    """The request with who has made it in its cause, instead of "you"."""
+    cause = getattr(request, "cause", None)
+    if cause is None or not cause.endswith(" by you"):
+        return request
+    return request._replace(cause=f"{cause.removesuffix('you')}{who}")  # type: ignore[call-arg]

@@ -1,0 +1,159 @@
+"""What a resume finds out before a run goes on: what has changed since, which results are there, what is left over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from glob import glob
+from pathlib import Path
+from typing import Any, Final
+
+from qtui.core.events import UnitFinished
+from qtui.core.model import Fallback, QuantumUnit, UnitState, WorkflowDefinition
+from qtui.core.plan import ExecutionPlan
+from qtui.core.portable import plain_unit
+from qtui.core.state import RunView
+from qtui.recordkeeping import code_digests
+from qtui.store.journal import JournalReader, StoredResult
+from qtui.store.results import ResultUnusable
+
+_COUNTS: Final[Mapping[str, str]] = {
+    "action": "its command or function changed",
+    "args": "its arguments changed",
+    "env": "its environment changed",
+    "cwd": "its directory changed",
+    "dependencies": "what it needs changed",
+    "matrix": "its matrix values changed",
+    "condition": "its condition changed",
+    "outputs": "its outputs changed",
+}
+"""The parts of a definition that a result depends on, and what is told when one of them is another."""
+
+LEFT_GRACE_SECONDS: Final = 2.0
+"""How long what is left of a run's processes has to end before it is killed."""
+
+
+def changes(view: RunView, definition: WorkflowDefinition, mask: Callable[[str], str] = str) -> dict[str, str]:
+    """Why results of completed units could be others now, by id: their definition or their inputs have changed."""
+    digest = code_digests()
+    found = {}
+    for unit in definition.units:
+        number = view.plan.numbers.get(unit.id)
+        if number is None or view.states[number] is not UnitState.COMPLETED:
+            continue
+        old = plain_unit(view.plan.table[number])
+        new = plain_unit(unit, mask=mask, digest=digest)
+        why = next((words for part, words in _COUNTS.items() if not _alike(old.get(part), new.get(part))), "")
+        last = view.last[number]
+        if not why and isinstance(last, UnitFinished):
+            why = next(_touched(unit, last.at), "")
+        if why:
+            found[unit.id] = why
+    return found
+
+
+def _alike(old: Any, new: Any) -> bool:
+    """Whether two parts are the same; code that cannot be identified is taken for unchanged, its name is not."""
+    calls = isinstance(old, dict) and isinstance(new, dict) and "call" in old and "call" in new
+    if calls and not (old.get("source") and new.get("source")):
+        old, new = {**old, "source": ""}, {**new, "source": ""}
+    return bool(old == new)
+
+
+def _touched(unit: QuantumUnit, ended: float) -> Iterator[str]:
+    """The inputs that were written after the unit had ended, as make would tell, and the outputs that are gone."""
+    where = unit.cwd or "."
+    for pattern in unit.cache.inputs if unit.cache is not None else ():
+        names = _found(pattern, where) or [pattern]
+        for name in names[:1000]:
+            path = Path(where, name)
+            try:
+                if path.stat().st_mtime > ended:
+                    yield f"input {name} changed"
+            except OSError:
+                yield f"input {name} is gone"
+    for name in unit.outputs:
+        if not _found(name, where):
+            yield f"output {name} is gone"
+
+
+def _found(pattern: str, where: str) -> list[str]:
+    """The files that a pattern means: relative to `where`, or absolute."""
+    return sorted(glob(pattern, root_dir=where, recursive=True))  # noqa: PTH207  - patterns may be absolute
+
+
+def same_plan(old: ExecutionPlan, definition: WorkflowDefinition, mask: Callable[[str], str] = str) -> bool:
+    """Whether the workflow is what the record has: then the plan need not be written again."""
+    base = len(old) - len({number for added in old.added.values() for number in added})
+    if base != len(definition.units) or old.mode is not definition.options.mode:
+        return False
+    digest = code_digests()
+    pairs = zip(old.table, definition.units, strict=False)
+    return all(a.id == b.id and plain_unit(a) == plain_unit(b, mask=mask, digest=digest) for a, b in pairs)
+
+
+def results_of(
+    view: RunView, reader: JournalReader, load: Callable[[StoredResult], Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The results of completed units by id, and why others are not there any more."""
+    values: dict[str, Any] = {}
+    missing: dict[str, str] = {}
+    for number, last in enumerate(view.last):
+        if not isinstance(last, UnitFinished) or last.state is not UnitState.COMPLETED:
+            continue
+        unit = view.plan.table[number]
+        if last.fallback:
+            values[unit.id] = unit.fallback.value if isinstance(unit.fallback, Fallback) else None
+            continue
+        stored = reader.result(unit.id)
+        if stored is None:
+            continue  # None needs no row
+        try:
+            values[unit.id] = load(stored)
+        except ResultUnusable as error:
+            missing[unit.id] = f"which is not there: {stored.why or error}"
+    return values, missing
+
+
+def end_leftovers(run: str) -> list[int]:
+    """End the processes that still carry the run's tag, however they got away; returns their pids. Only on Linux."""
+    left = list(_tagged(run))
+    for pid in left:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + LEFT_GRACE_SECONDS
+    going = left
+    while going and time.monotonic() < deadline:
+        time.sleep(0.02)
+        going = [pid for pid in going if pid in set(_tagged(run))]
+    for pid in going:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    return left
+
+
+def _tagged(run: str) -> Iterator[int]:
+    tag, own = f"QTUI_RUN={run}".encode(), set(_ancestors())
+    for entry in Path("/proc").glob("[0-9]*"):
+        pid = int(entry.name)
+        if pid in own:
+            continue
+        try:
+            if tag in (entry / "environ").read_bytes().split(b"\0"):
+                yield pid
+        except OSError:
+            continue  # it has ended, or is somebody else's
+
+
+def _ancestors() -> Iterator[int]:
+    """This process and those that it hangs on: a resume may be asked for from inside of a unit."""
+    pid = os.getpid()
+    while pid > 1:
+        yield pid
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            return
