@@ -29,8 +29,8 @@ def test_runs_are_listed_from_the_newest_on_with_state_and_counts(qtui: Qtui, st
     assert lines[0].split() == ["run", "ago", "took", "state", "workflow", "units"]
     assert [line.split()[0] for line in lines[1:]] == [lost, *reversed(runs)]
     assert [line.split()[2:] for line in lines[1:3]] == [
-        ["1.00s", "lost", "other", "1", "interrupted"],
-        ["10.0s", "completed", "nightly", "2", "completed"],
+        ["1.00s", "lost", "other", "1,", "1", "interrupted"],
+        ["10.0s", "completed", "nightly", "2"],
     ]
     assert max(map(len, lines)) <= 80
 
@@ -55,7 +55,7 @@ def test_what_the_index_knows_is_not_read_from_journals(qtui: Qtui, state_home: 
 
     for words in ((), ("nightly",), ("/flows/nightly.toml",)):
         line = qtui("history", *words).stdout.splitlines()[1]
-        assert line.split()[2:] == ["30.0s", "completed", "nightly", "7", "completed"]
+        assert line.split()[2:] == ["30.0s", "completed", "nightly", "7"]
     assert qtui("history", "/flows/other.toml").stdout == "no runs\n"
 
 
@@ -77,7 +77,7 @@ def test_a_run_that_cannot_be_read_does_not_hide_the_others(qtui: Qtui, state_ho
     result = qtui("history")
 
     assert result.returncode == 0
-    assert [line.split()[-2:] for line in result.stdout.splitlines()[1:]][1] == ["2", "completed"]
+    assert result.stdout.splitlines()[2].split()[-3:] == ["completed", "nightly", "2"]
     assert "unreadable" in result.stdout
 
 

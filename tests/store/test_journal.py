@@ -91,6 +91,22 @@ def test_a_checkpoint_that_cannot_be_read_costs_time_and_nothing_else(path: Path
         assert reader.view() == fold(RunView.initial(reader.head.plan), EVENTS)
 
 
+def test_a_checkpoint_is_due_once_it_is_worth_its_costs(path: Path) -> None:
+    journal = Journal.create(path, head_of(PLAN))
+    events = [UnitReady(0, START)] * 10_000
+    for _ in range(5):
+        assert not journal.checkpoint_due(5)
+        journal.append(journal.last + 1, events)
+    assert journal.checkpoint_due(5) and not journal.checkpoint_due(10_000)
+    journal.checkpoint(fold(RunView.initial(PLAN), events * 5))
+    assert not journal.checkpoint_due(5)
+    journal.close()
+    journal = Journal.reopen(path)
+    journal.append(50_001, events)
+    assert not journal.checkpoint_due(5)
+    journal.close()
+
+
 def test_a_checkpoint_is_of_the_last_event_only(path: Path) -> None:
     journal = Journal.create(path, head_of(PLAN))
     with pytest.raises(ValueError, match="checkpoint of event 1"):

@@ -171,11 +171,15 @@ def test_a_journal_in_such_a_directory_can_be_read_all_the_same(open_to_all: Pat
 def test_a_journal_that_was_removed_under_its_writer_is_told_and_written_again(path: Path, names: list[str]) -> None:
     journal = Journal.create(path, head_of(PLAN))
     journal.append(1, EVENTS[:20])
-    for name in names:
-        path.with_name(name).unlink()
-    with pytest.raises(JournalError, match="somebody has removed the file"):
+    with closing(JournalReader(path)) as reader:
+        for name in names:
+            path.with_name(name).unlink()
+        with pytest.raises(JournalError, match="somebody has removed the file"):
+            journal.append(21, EVENTS[20:30])
+        assert reader.after(0) == EVENTS[:20]
+        reader.changed()
         journal.append(21, EVENTS[20:30])
-    journal.append(21, EVENTS[20:30])
+        assert reader.changed() and reader.after(0) == EVENTS[:30]
     assert check_whole(path) == 30
     journal.append(31, EVENTS[30:])
     journal.close()

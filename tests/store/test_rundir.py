@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -279,24 +280,32 @@ def test_a_child_that_a_unit_forked_does_not_keep_the_run_alive(tmp_path: Path) 
             os.kill(child, signal.SIGKILL)
 
 
-def test_looking_never_makes_taking_fail(tmp_path: Path) -> None:
+def test_who_only_looks_is_waited_for_and_not_taken_for_a_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = made(tmp_path)
-    over = threading.Event()
+    directory.lock().release()
+    looker = os.open(directory.path / "lock", os.O_RDONLY)
+    fcntl.flock(looker, fcntl.LOCK_SH)
+    looked = []
 
-    def look() -> None:
-        while not over.is_set():
-            directory.holder()
+    def end_looking(seconds: float) -> None:
+        looked.append(looker)
+        os.close(looker)
 
-    lookers = [threading.Thread(target=look) for _ in range(2)]
-    for looker in lookers:
-        looker.start()
-    try:
-        for _ in range(200):
-            directory.lock().release()
-    finally:
-        over.set()
-        for looker in lookers:
-            looker.join()
+    monkeypatch.setattr(time, "sleep", end_looking)
+    directory.lock().release()
+    assert looked == [looker]
+
+
+def test_who_looks_for_ever_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = made(tmp_path)
+    directory.lock().release()
+    monkeypatch.setattr("qtui.store.runlock._LOOKERS_SECONDS", 0.0)
+    with (directory.path / "lock").open() as looker:
+        fcntl.flock(looker, fcntl.LOCK_SH)
+        with pytest.raises(UsageError, match="never free, as other processes look at it"):
+            directory.lock()
 
 
 def test_of_many_who_want_the_lock_at_once_one_gets_it(tmp_path: Path) -> None:

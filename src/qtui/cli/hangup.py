@@ -8,7 +8,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
@@ -73,11 +73,17 @@ class Outside:
         return self._counts[how][number] > before
 
 
-def drop_terminals() -> None:
-    """Point standard input, output and error at nothing where they are terminals; files and pipes stay."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        with suppress(OSError):
-            if os.isatty(descriptor):
-                os.dup2(null, descriptor)
-    os.close(null)
+def dropping(*descriptors: int) -> Callable[[], None]:
+    """What points those of `descriptors` at nothing that are terminals now; files and pipes stay.
+
+    To be made beforehand: a terminal that has vanished cannot be told from a file any more.
+    """
+    terminals = [descriptor for descriptor in descriptors if os.isatty(descriptor)]
+
+    def drop() -> None:
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in terminals:
+            os.dup2(null, descriptor, inheritable=os.get_inheritable(descriptor))
+        os.close(null)
+
+    return drop

@@ -22,6 +22,7 @@ from qtui.cli.rundata import counts_of, moment_of, run_state
 from qtui.cli.slower import LEAST_RUNS, Times, slower, times_of
 from qtui.cli.status import NARROWEST, USUAL_WIDTH
 from qtui.core.errors import EXIT_OK, QtuiError
+from qtui.core.model import UnitState
 from qtui.store.history import History, RunSummary
 from qtui.store.journal import JournalReader
 from qtui.store.rundir import RunDirectory, list_runs
@@ -132,14 +133,19 @@ def history_lines(runs: Sequence[PastRun], now: float, times: TimesOf) -> Iterat
         return
     names = min(NAME_CELLS, max(len("workflow"), *(cell_len(clean(run.workflow)) for run in runs)))
     ids = max(len(run.run) for run in runs)
-    yield f"{'run':<{ids}}  {'ago':>5}  {'took':>6}  {'state':<11}  {'workflow':<{names}}  units"
+    states = max(len("state"), *(len(run.state) for run in runs))
+    yield f"{'run':<{ids}}  {'ago':>5}  {'took':>6}  {'state':<{states}}  {'workflow':<{names}}  units"
     for run in runs:
         ago = short_clock(max(0.0, now - run.began)) if run.began is not None else ""
         took = duration(run.seconds) if run.began is not None else ""
-        counts = ", ".join(f"{count} {state}" for state, count in run.counts.items())
+        counts = ", ".join([str(sum(run.counts.values())), *_not_completed(run.counts)]) if run.counts else ""
         name = pad(clean(run.workflow), names)
-        yield f"{run.run:<{ids}}  {ago:>5}  {took:>6}  {run.state:<11}  {name}  {counts}".rstrip()
+        yield f"{run.run:<{ids}}  {ago:>5}  {took:>6}  {run.state:<{states}}  {name}  {counts}".rstrip()
     yield from _slower_lines(runs, times)
+
+
+def _not_completed(counts: Mapping[str, int]) -> Iterator[str]:
+    return (f"{count} {state}" for state, count in counts.items() if state != UnitState.COMPLETED)
 
 
 def _slower_lines(runs: Sequence[PastRun], times: TimesOf) -> Iterator[str]:

@@ -17,7 +17,7 @@ from qtui.cli.answers import answering, can_answer
 from qtui.cli.ask import asker
 from qtui.cli.detach import answered, recorded, start_detached, starter
 from qtui.cli.dump import dumped_on_quit
-from qtui.cli.hangup import Outside, drop_terminals
+from qtui.cli.hangup import Outside, dropping
 from qtui.cli.options import choose_ui, params_of, wants_color
 from qtui.core.errors import EXIT_INTERNAL, EXIT_OK, UsageError
 from qtui.core.model import EMPTY, WorkflowDefinition
@@ -102,7 +102,7 @@ def drive(options: argparse.Namespace, begin: Begin, known: Mapping[str, str] = 
             directory = state_dir / "runs" / session.run
             if waiting is not None:
                 waiting.begun(session.run, directory, out)
-            with steered_by_signals(session, definition.on_hangup, directory), asking:
+            with steered_by_signals(session, definition.on_hangup, directory, out), asking:
                 _follow(session, make_follower(session), out)
         return _exit_code(session)
 
@@ -180,12 +180,13 @@ def _exit_code(session: RunSession) -> int:
 
 
 @contextmanager
-def steered_by_signals(session: RunSession, on_hangup: str, directory: Path) -> Iterator[None]:
+def steered_by_signals(session: RunSession, on_hangup: str, directory: Path, out: TextIO) -> Iterator[None]:
     """While this holds, INT and TERM stop the run (and kill it when they come again) instead of qtui, HUP takes the
-    terminal away from it, and QUIT tells in `directory` what it is doing."""
+    terminal away from it and from `out`, and QUIT tells in `directory` what it is doing."""
+    drop = dropping(0, 1, 2, out.fileno())
 
     def hang_up() -> None:
-        drop_terminals()
+        drop()
         if on_hangup == "cancel":
             session.request(InterruptRequested(signal.SIGHUP))
 

@@ -7,11 +7,12 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from qtui.cli import shepherd
 from qtui.cli.answers import answering
@@ -28,6 +29,10 @@ from qtui.tui.text import clean_lines
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+DEAF_SECONDS: Final = 1.0
+"""How long TERM is not heeded after the terminal of a stopped screen has vanished: bash, which ends with its terminal,
+sends it to what it takes for stopped, right after HUP."""
 
 
 def show(
@@ -72,6 +77,7 @@ class _Showing:
         self._on_hangup, self._directory = on_hangup, directory
         self._front = shepherd.front()
         self._live = session.kind == "live"
+        self._deaf_until = 0.0
         self._outside = Outside(self._interrupt, self._hang_up)
         held.lost = self._outside.gone
 
@@ -96,6 +102,8 @@ class _Showing:
                 finish(self._session, story, alone=self._held.dropped)
 
     def _interrupt(self, number: int) -> None:
+        if number == signal.SIGTERM and time.monotonic() < self._deaf_until:
+            return
         if self._live:
             self._session.request(InterruptRequested(number))
         if self._app.suspended:  # the shell has the terminal, and may keep it
@@ -112,6 +120,8 @@ class _Showing:
         self._outside.gone()
 
     def _hang_up(self) -> None:
+        if self._app.suspended:
+            self._deaf_until = time.monotonic() + DEAF_SECONDS
         self._held.drop(self._log())
         self._app.hang_up()
         run = self._session.run

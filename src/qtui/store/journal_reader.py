@@ -20,7 +20,7 @@ from qtui.store.codec import decode_view
 from qtui.store.errors import JournalDamaged, JournalError
 from qtui.store.journal_rows import HELP, Head, Runner, StoredResult, batch_of, connected, head_of, storable, told
 from qtui.store.migrations import VERSION, version_of
-from qtui.store.place import beside
+from qtui.store.place import NOWHERE, beside, identity
 
 _ROWS: Final = 64
 """Batches that are read in one transaction."""
@@ -40,7 +40,7 @@ class JournalReader:
         with self._reading():
             if not path.is_file():
                 raise JournalError(f"{path}: there is no such journal")
-            self._database = _opened(path)
+            self._database, self._file = _opened(path), identity(path)
         try:
             with self._reading():
                 if version_of(self._database, path) < VERSION:
@@ -92,8 +92,18 @@ class JournalReader:
             return int(first) - 1 + next(n for n, event in enumerate(events) if event.at > at)
 
     def changed(self) -> bool:
-        """Whether anything was written since the last call. Costs 2 µs."""
+        """Whether anything was written since the last call. Costs 5 µs.
+
+        A file that the writer has written anew, because somebody had removed it, is opened in the place of the old one.
+        """
         with self._reading():
+            file = identity(self.path)
+            if file != self._file and file != NOWHERE:
+                opened = _opened(self.path)
+                self._database.close()
+                self._database, self._file = opened, file
+                self._seen = self._version()
+                return True
             seen, self._seen = self._seen, self._version()
             return seen != self._seen
 

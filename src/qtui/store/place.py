@@ -6,8 +6,11 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 from qtui.store.errors import JournalError
+
+NOWHERE: Final = (0, 0)
 
 
 def beside(path: Path) -> tuple[Path, Path]:
@@ -21,25 +24,25 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self._path, self._wal = path, beside(path)[0]
-        self._file, self._wal_file = _identity(path), _identity(self._wal)
+        self._file, self._wal_file = identity(path), identity(self._wal)
         self.lost = False
         self.waiting = 0
         """Bytes that are not in the database file yet, as `check` has found."""
 
     def check(self) -> None:
         """Raise JournalError if a file is not there any more. Costs two looks at the directory, 2 µs."""
-        wal = _identity(self._wal)
-        if _identity(self._path)[:2] != self._file[:2] or wal[:2] != self._wal_file[:2]:
+        *wal, size = _look(self._wal)
+        if identity(self._path) != self._file or tuple(wal) != self._wal_file:
             self.lost = True
             raise JournalError(f"{self._path}: somebody has removed the file, or put another one in its place")
-        self.waiting = wal[2]
+        self.waiting = size
 
     def put_back(self, database: sqlite3.Connection) -> None:
         """Write all that the open database has to a new file there. Raises JournalError, OSError and sqlite3.Error.
 
         What is there is never overwritten.
         """
-        if self._path.exists() and _identity(self._path)[:2] != self._file[:2]:
+        if self._path.exists() and identity(self._path) != self._file:
             raise JournalError(f"{self._path}: another file is in its place; it is not overwritten")
         new = self._path.with_name(f"{self._path.name}.back")
         new.unlink(missing_ok=True)
@@ -58,10 +61,15 @@ class Place:
                 name.unlink(missing_ok=True)
 
 
-def _identity(path: Path) -> tuple[int, int, int]:
-    """Which file that is, and its size; zeros if there is none."""
+def identity(path: Path) -> tuple[int, int]:
+    """Which file has that name; NOWHERE if there is none. Raises OSError."""
+    return _look(path)[:2]
+
+
+def _look(path: Path) -> tuple[int, int, int]:
+    """Which file that is, and its size."""
     try:
         found = path.stat(follow_symlinks=False)
     except FileNotFoundError:
-        return 0, 0, 0
+        return *NOWHERE, 0
     return found.st_dev, found.st_ino, found.st_size
