@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Final
 
 from qtui.core.errors import QtuiError
+from qtui.core.events import UnitCanceling
 from qtui.core.stimuli import CancelRequested, Request
 from qtui.engine.engine import Engine
 from qtui.store.commands import Command, CommandQueue
@@ -18,6 +19,9 @@ POLL_SECONDS: Final = 0.05
 """How often it is looked whether somebody has asked for something; without news that costs 2 µs."""
 
 DONE: Final = "done"
+SAME_MOMENT: Final = 0.5
+"""Who asks for a cancel within so many seconds of another has not seen that one on the screen yet."""
+
 TOO_LATE: Final = "too late"
 UNKNOWN: Final = "refused: this version of qtui does not know that request"
 
@@ -31,7 +35,10 @@ class Steward:
         self._thread = threading.Thread(target=self._work, name="qtui-steward", daemon=True)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Begin to answer. What was asked of a process before this one came too late."""
+        with suppress(QtuiError), closing(CommandQueue(self._path)) as queue:
+            for command in queue.pending():
+                queue.answer(command.id, TOO_LATE)
         self._thread.start()
 
     def close(self) -> None:
@@ -73,7 +80,7 @@ class Steward:
         request = command.request
         if request is None:
             return UNKNOWN
-        if self._outdated(request, command.attempt):
+        if self._outdated(request, command):
             return TOO_LATE
         told = threading.Event()
         came: list[bool] = []
@@ -88,12 +95,16 @@ class Steward:
                 return TOO_LATE
         return DONE if came[0] else TOO_LATE
 
-    def _outdated(self, request: Request, attempt: int) -> bool:
-        """True if the attempt that was seen there is not the one that goes on: another must not be hit for it."""
-        if not attempt or not isinstance(request, CancelRequested) or len(request.units) != 1:
+    def _outdated(self, request: Request, command: Command) -> bool:
+        """True if what goes on now is not what was seen there, and must not be hit for it: another attempt, or one that
+        somebody else had asked to stop a moment before, which would be killed for being asked twice."""
+        if not isinstance(request, CancelRequested) or len(request.units) != 1:
             return False
         view, number = self._engine.view(), request.units[0]
-        return number >= len(view.plan) or view.attempts[number] != attempt
+        if number >= len(view.plan) or (command.attempt and view.attempts[number] != command.attempt):
+            return True
+        last = view.last[number]
+        return isinstance(last, UnitCanceling) and command.at < last.at + SAME_MOMENT
 
 
 def _by(request: Request, who: str) -> Request:

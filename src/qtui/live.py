@@ -123,6 +123,8 @@ class LiveSession:
 
     def begin(self) -> None:
         """Let the run begin."""
+        if self._record is not None:
+            self._record.mark_ready()  # now, as the journal is the engine's from its begin to its end
         self._engine.begin()
         if self._record is not None:
             self._record.serve(self._engine)

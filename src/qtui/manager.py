@@ -138,8 +138,9 @@ class WorkflowManager:
                 only_failed=only_failed,
                 again=again,
             )
+            now = max(time.time(), view.updated_at)  # a clock may have been set back since
             replan = not same_plan(view.plan, definition, record.mask)
-            resumption = resume(view, definition.units, definition.options, wishes, time.time(), replan=replan)
+            resumption = resume(view, definition.units, definition.options, wishes, now, replan=replan)
         except BaseException:
             if record is not None:
                 record.abandon()

@@ -141,11 +141,14 @@ class RunRecord:
         value = self._results.load(stored)
         return Packed(*value) if isinstance(value, Verified) else value
 
+    def mark_ready(self) -> None:
+        """Note that this process is about to begin. Raises QtuiError."""
+        self._journal.mark_ready()
+
     def serve(self, engine: Engine) -> None:
         """The engine has begun: answer those who ask for something."""
         self._steward = Steward(self.directory, self._lock, engine)
         self._steward.start()
-        self._journal.mark_ready()
 
     def abandon(self) -> None:
         """Nothing has begun: let go of the run as it was."""

@@ -38,6 +38,7 @@ _MODULES: Final = {
     "attach": "attach",
     "replay": "replay",
     "resume": "resume",
+    "picker": "picker",
 }
 """Where each command's function of that name is."""
 
@@ -68,13 +69,13 @@ def main(arguments: Sequence[str] | None = None, *, before: Callable[[Namespace]
     """
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
-        if options.command is None:
+        if options.command is None and choose_ui("auto", os.environ) != "tui":
             parse(["--help"])
         if before is not None:
             before(options)
         if getattr(options, "directory", None):
             _change_directory(options.directory)
-        return _command(options.command)(options)
+        return _command(options.command or "picker")(options)
     except InvalidWorkflow as error:
         count = len(error.problems)
         _complain(str(error), f"{count} problems, nothing was run" if count > 1 else "nothing was run")

@@ -16,6 +16,7 @@ from qtui.cli.plain import counted
 from qtui.cli.reaching import gone, opened
 from qtui.cli.rundata import CUT, counts_of, moment_of, run_data, run_state, unit_state
 from qtui.core.errors import EXIT_INTERNAL, EXIT_OK
+from qtui.core.events import ConfirmRequested
 from qtui.core.model import UnitState
 from qtui.core.state import RunView, UnitView
 from qtui.tui.format import ASCII, UNICODE, Glyphs, Look, cause_of, clock, look_of, prefers_ascii, short_clock
@@ -109,6 +110,8 @@ def _row(unit: UnitView, at: float, glyphs: Glyphs, ids: int, lost: bool) -> str
     cause = cause_of(unit, at)
     if unit_state(unit, lost) == CUT:
         sign, word, cause = glyphs.sign(Look.CANC), "cut", "ran when its process was lost"
+    elif isinstance(last := unit.view.last[unit.number], ConfirmRequested):
+        cause = clean(last.question)
     elif unit.number in unit.view.stale:
         cause = f"stale: {clean(unit.view.stale[unit.number])}"
     elif unit.state is UnitState.PENDING and not cause:

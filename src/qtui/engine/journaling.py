@@ -13,9 +13,6 @@ from qtui.core.state import RunView
 RETRY_SECONDS: Final = 2.0
 """How often a journal is tried again that cannot be written."""
 
-CHECKPOINT_EVENTS: Final = 50_000
-"""Readers fold at most about so many events, which takes a tenth of a second."""
-
 
 class Sink(Protocol):
     """A journal. Its methods raise QtuiError, and then nothing of what was to be written is there."""
@@ -26,6 +23,9 @@ class Sink(Protocol):
 
     def append(self, first: int, events: Sequence[Event], results: Iterable[Any] = (), *, sync: bool = False) -> None:
         """Write events, numbered on from `first`, and results, all or nothing; with `sync`, onto the disk itself."""
+
+    def checkpoint_due(self, units: int) -> bool:
+        """Whether it is time for a checkpoint of a run of so many units."""
 
     def checkpoint(self, view: RunView) -> None:
         """Keep what is known after the last event."""
@@ -50,7 +50,6 @@ class Journaling:
         self._waiting: list[Event] = []
         self._values: dict[int, Any] = {}
         self._results: list[Any] = []
-        self._checked = sink.last
         self.trouble = ""
 
     @property
@@ -89,9 +88,8 @@ class Journaling:
 
     def keep(self, view: RunView) -> None:
         """Note a checkpoint if it is time for one; `view` is what is known after the events written last."""
-        if view.seq - self._checked < CHECKPOINT_EVENTS or view.seq != self._sink.last:
+        if view.seq != self._sink.last or not self._sink.checkpoint_due(len(view.plan)):
             return
-        self._checked = view.seq
         try:
             self._sink.checkpoint(view)
         except QtuiError:
