@@ -24,6 +24,7 @@ class LiveSession:
 
     kind: Final = "live"
     read_only: Final = False
+    lost: Final = False
 
     def __init__(self, engine: Engine, notifier: Notifier | None = None, record: RunRecord | None = None) -> None:
         self._engine, self._notifier, self._record = engine, notifier, record

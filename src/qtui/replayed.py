@@ -51,6 +51,7 @@ class ReplaySession:
 
     kind: Final = "replay"
     read_only: Final = True
+    lost: Final = False
 
     def __init__(self, directory: RunDirectory, clock: Callable[[], float] = time.monotonic) -> None:
         self.run, self._clock = directory.run, clock

@@ -37,12 +37,15 @@ LEFT_GRACE_SECONDS: Final = 2.0
 
 
 def changes(view: RunView, definition: WorkflowDefinition, mask: Callable[[str], str] = str) -> dict[str, str]:
-    """Why results of completed units could be others now, by id: their definition or their inputs have changed."""
+    """Why results of completed units could be others now, by id: their definition or their inputs have changed.
+
+    What an earlier resume has found and left as it was counts, too: since then the record has the new definition.
+    """
     digest = code_digests()
-    found = {}
+    found = {view.plan.table[number].id: why for number, why in view.stale.items()}
     for unit in definition.units:
         number = view.plan.numbers.get(unit.id)
-        if number is None or view.states[number] is not UnitState.COMPLETED:
+        if number is None or view.states[number] is not UnitState.COMPLETED or unit.id in found:
             continue
         old = plain_unit(view.plan.table[number])
         new = plain_unit(unit, mask=mask, digest=digest)

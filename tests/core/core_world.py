@@ -99,6 +99,7 @@ def random_unit(rng: Random, name: str, needs: tuple[str, ...]) -> QuantumUnit:
         cache=CachePolicy() if rng.randrange(5) == 0 else None,
         confirm="Really?" if rng.randrange(6) == 0 else "",
         batch=rng.choice((None, None, None, 2, "auto")),
+        estimate=rng.choice((None, None, 0.3, 1.0, 7.0)),
     )
 
 

@@ -55,6 +55,7 @@ class ScriptedSession:
     kind: Literal["live", "attached", "replay"] = "live"
     read_only = False
     trouble = ""
+    lost = False
 
     def __init__(self, units: Iterable[QuantumUnit], options: RunOptions | None = None, *, start: bool = True) -> None:
         self.options = options or RunOptions()

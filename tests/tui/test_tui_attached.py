@@ -258,7 +258,7 @@ async def test_a_run_whose_process_has_gone_is_no_traceback(
     async with staged(session, SMALL) as stage:
         await stage.shows("RUNNING")
         run.leave()
-        await stage.shows(f"! the process that ran it is gone: qtui resume {session.run}")
+        await stage.shows(f"! the process that ran it is gone: qtui resume {session.run}", "attached  LOST")
         await stage.press("x", "y")
         await stage.shows("nobody runs it")
         await stage.press("q")

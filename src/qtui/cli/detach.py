@@ -25,17 +25,18 @@ _VARIABLE: Final = "QTUI_DETACHED"
 _MOST_SHOWN: Final = 1 << 20
 
 
-def start_detached(answers: Mapping[str, str], out: TextIO) -> int:
+def start_detached(answers: Mapping[str, str], out: TextIO, directory: str) -> int:
     """Start this program again, with the same arguments, and return when its run has begun; prints its id to `out`.
 
-    `answers` are the values of params that a person has been asked for. If the program ends before its run has begun,
-    its output is shown, and its exit code returned.
+    `directory` is where this program was started, and `answers` are the values of params that a person has been asked
+    for. If the new program ends before its run has begun, its output is shown, and its exit code returned.
     """
     ours, theirs = socket.socketpair()
     with ours, tempfile.TemporaryFile() as output:
         with theirs:
             child = subprocess.Popen(
                 [sys.executable, "-P", "-m", "qtui", *sys.argv[1:]],
+                cwd=directory,
                 env={**os.environ, _VARIABLE: str(theirs.fileno())},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -122,11 +123,6 @@ class Starter:
         os.close(log)
         with suppress(OSError), self._link:  # nobody may wait any more: the run is worth more
             self._link.sendall(f"{run}\n".encode())
-
-
-def is_detached() -> bool:
-    """Whether ``--detach`` has started this program; before anybody has called `starter`."""
-    return _VARIABLE in os.environ
 
 
 def starter() -> Starter | None:

@@ -106,10 +106,6 @@ def _stand_by(options: Namespace) -> None:
 
 
 def _change_directory(directory: str) -> None:
-    from qtui.cli.detach import is_detached
-
-    if is_detached():  # who has started this program is there already
-        return
     try:
         os.chdir(directory)
     except (OSError, ValueError) as error:  # a NUL is a ValueError

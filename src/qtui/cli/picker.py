@@ -100,7 +100,7 @@ def _workflow_entry(here: Path, path: Path, latest: dict[str, KnownRun], now: fl
     about = ""
     if known is not None:
         word, _ = _state_of(known)
-        about = f"last run {word} {_when(known, now)}"
+        about = f"last run {word}, {ago(now - (known.summary.ended or known.summary.began))}"
     return Entry(Choice(RUN, f"./{name}" if name.startswith("-") else name), name, about=about)
 
 

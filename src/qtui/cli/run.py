@@ -78,8 +78,8 @@ def drive(options: argparse.Namespace, begin: Begin, known: Mapping[str, str] = 
     with routed_output(), open_services(state_dir) as services:
         params = params_of(options.param)
         answers = dict(known)
-        ask = waiting.ask if waiting is not None else recorded(answered(known, asker(os.environ)), answers)
-        loaded = services.manager.load(options.workflow, params, overrides, ask)
+        ask = waiting.ask if waiting is not None else answered(known, asker(os.environ))
+        loaded = services.manager.load(options.workflow, params, overrides, recorded(ask, answers))
         definition = adjusted(loaded, options)
         if options.dry_run:
             from qtui.cli.inspect import dry_run
@@ -89,7 +89,7 @@ def drive(options: argparse.Namespace, begin: Begin, known: Mapping[str, str] = 
             print(clean(str(problem)), file=sys.stderr)
         if detaching:
             services.manager.plan(definition)  # what cannot run is told here, and nothing is started
-            return start_detached(answers, out)
+            return start_detached(answers, out, options.cwd)
         start = begin(services, definition, answers)
         if start is None:
             return EXIT_OK

@@ -34,8 +34,8 @@ class LogChunk(NamedTuple):
 class Answer(NamedTuple):
     """What became of something that was asked for.
 
-    `text` is empty until there is an answer: ``done``, ``too late`` or ``refused``, the last two followed by a colon and
-    why where that is known. `asked_at` and `answered_at` are Unix seconds, the latter 0 until then.
+    `text` is empty until there is an answer: ``done``, ``too late`` or ``refused``, the last two followed by a
+    colon and why where that is known. `asked_at` and `answered_at` are Unix seconds, the latter 0 until then.
     """
 
     request: Request
@@ -87,6 +87,10 @@ class RunSession(Protocol):
     @property
     def options(self) -> RunOptions:
         """How the run is driven."""
+
+    @property
+    def lost(self) -> bool:
+        """True if the run has not finished, and nobody runs it."""
 
     @property
     def trouble(self) -> str:

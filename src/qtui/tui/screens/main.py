@@ -119,13 +119,13 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._note = ""
         self._note_until = 0.0
         self._second = -1
-        self._ended = False
+        self._ended = self._lost = False
         self._heard = 0  # how many requests have been answered, from the first on
 
     def compose(self) -> ComposeResult:
         """Textual's hook: the parts of the screen."""
         glyphs, bridge = self._glyphs, self.bridge
-        yield Header(self._run_title, bridge, glyphs, kind=kind_word(self._session))
+        yield Header(self._session, self._run_title, bridge, glyphs)
         yield Banner()
         with Container(id="panes") if self._player is None else ReplayPanes(self._player):
             yield UnitTree(bridge.layout, bridge, glyphs, clock=self._session.now, id=Pane.UNITS)
@@ -179,7 +179,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self._watch_selected()
         now = self._session.now()
         second, self._second = self._second, int(now)
-        changed = bool(change.records) or second != self._second
+        lost, self._lost = self._lost, self._session.lost
+        changed = bool(change.records) or second != self._second or lost is not self._lost
         if changed:
             self.query_one(Header).update_run(now)
             self.tree_pane.update_rows(exposure=change.exposure)
@@ -447,12 +448,3 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def action_adapt_workers(self) -> None:
         """Let the number of workers follow the machine."""
         self.carry_out(steering.adapt_workers(self._session.view()))
-
-
-def kind_word(session: RunSession) -> str:
-    """How one looks at the run, if it is not in this process."""
-    if session.kind == "replay":
-        return "replay"
-    if session.kind == "attached":
-        return "read-only" if session.read_only else "attached"
-    return ""

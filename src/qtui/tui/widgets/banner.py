@@ -50,8 +50,6 @@ def banner_lines(text: str, width: int) -> list[Line]:
 
 def alarm(session: RunSession, view: RunView) -> str:
     """What is wrong with the run as a whole; empty for nothing."""
-    if session.trouble:
-        return session.trouble
-    if view.unsaved:
+    if view.unsaved and not view.state.ended and not session.lost:
         return f"the record cannot be written: {view.unsaved} - nothing new starts"
-    return ""
+    return session.trouble

@@ -7,6 +7,7 @@ from typing import Final
 from rich.cells import cell_len
 
 from qtui.core.model import UnitState
+from qtui.core.session import RunSession
 from qtui.core.state import RunView
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, Role, clock, look_of_state, run_word
@@ -21,10 +22,10 @@ _LEAST_BAR: Final = 10
 class Header(Lines):
     """Shows the run as a whole."""
 
-    def __init__(self, title: str, bridge: Bridge, glyphs: Glyphs, *, kind: str = "") -> None:
+    def __init__(self, session: RunSession, title: str, bridge: Bridge, glyphs: Glyphs) -> None:
         super().__init__(id="header")
+        self._session = session
         self._title = clean(title)
-        self._kind = kind
         self._bridge = bridge
         self._glyphs = glyphs
 
@@ -35,12 +36,22 @@ class Header(Lines):
             view = self._bridge.view
             cached = len(self._bridge.cached)
             counts = look_counts(view, cached=cached)
+            state, kind = ("LOST", Role.WARNING) if self._session.lost else run_word(view), kind_word(self._session)
             self.show(
                 [
-                    progress_line(view, now, self._title, width, self._glyphs, cached=cached, kind=self._kind),
+                    progress_line(view, now, self._title, width, self._glyphs, cached=cached, kind=kind, state=state),
                     counts_line(counts, len(self._bridge.fallbacks), width, self._glyphs, stale=len(view.stale)),
                 ]
             )
+
+
+def kind_word(session: RunSession) -> str:
+    """How one looks at the run, if it is not in this process."""
+    if session.kind == "replay":
+        return "replay"
+    if session.kind == "attached":
+        return "read-only" if session.read_only else "attached"
+    return ""
 
 
 def look_counts(view: RunView, *, cached: int = 0) -> dict[Look, int]:
@@ -57,10 +68,21 @@ def look_counts(view: RunView, *, cached: int = 0) -> dict[Look, int]:
 
 
 def progress_line(
-    view: RunView, now: float, title: str, width: int, glyphs: Glyphs, *, cached: int = 0, kind: str = ""
+    view: RunView,
+    now: float,
+    title: str,
+    width: int,
+    glyphs: Glyphs,
+    *,
+    cached: int = 0,
+    kind: str = "",
+    state: tuple[str, Role] | None = None,
 ) -> Line:
-    """Name, state of the run, bar, ended units of all, elapsed time; `kind` is a word on how one looks at the run."""
-    word, role = run_word(view)
+    """Name, state of the run, bar, ended units of all, elapsed time.
+
+    `kind` says how one looks at the run; `state` is told instead of what the view says.
+    """
+    word, role = state or run_word(view)
     tail = f" {view.ended}/{len(view.plan)}  {clock(view.elapsed(now))} "
     filled = max(len(word), _WORD)
     room = width - filled - cell_len(tail) - 4
