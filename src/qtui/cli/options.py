@@ -9,11 +9,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn
 
 from qtui.cli.run_options import RUN_HELP, Commands, add_run_commands, add_state_dir
 from qtui.core.errors import UsageError, did_you_mean
-from qtui.definition import values
+from qtui.definition import machine, values
+from qtui.definition.workflow_keys import MOST_WORKERS
 
 COMMANDS: Final = (
     "run", "check", "graph", "schema", "init", "status", "logs", "cancel", "pause", "unpause", "approve", "history",
@@ -24,6 +25,7 @@ EVERY: Final = "*"
 
 _WITH_VALUE: Final = {
     "-p", "--param", "-e", "--env", "--env-file", "-C", "--directory", "-t", "--tag", "--exclude", "-j", "--workers",
+    "--min-workers", "--max-workers",
     "--timeout", "--ui", "--color", "--state-dir", "--format", "--try", "--limit", "--junit", "--md", "--older-than",
     "--max-size", "--at", "--speed", "--again",
 }  # fmt: skip
@@ -193,7 +195,12 @@ def _add_selection(run: argparse.ArgumentParser) -> None:
 
 
 def _add_steering(run: argparse.ArgumentParser) -> None:
-    run.add_argument("-j", "--workers", metavar="N", type=_workers, help="units that may run at a time, or auto")
+    run.add_argument(
+        "-j", "--workers", metavar="N", type=_workers,
+        help="units that may run at a time: a number, a part of the cores such as 75%%, or auto to adapt",
+    )  # fmt: skip
+    run.add_argument("--min-workers", metavar="N", type=_bound, help="the least that auto goes down to")
+    run.add_argument("--max-workers", metavar="N", type=_bound, help="the most that auto goes up to")
     going = run.add_mutually_exclusive_group()
     going.add_argument(
         "-k", "--keep-going", dest="keep_going", action="store_true", default=None,
@@ -264,17 +271,29 @@ def _add_replay(commands: Commands) -> None:
     add_state_dir(replay)
 
 
-def _workers(text: str) -> int | None:
-    """A positive number, or None for ``auto``."""
+def _workers(text: str) -> int | Literal["auto"]:
+    """A number of workers, or ``auto``; a percentage is of the cores that this process may use, rounded down."""
     if text == "auto":
-        return None
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'"{text}" is neither auto nor a number from 1 on')
+        return "auto"
+    if part := re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)%", text, re.ASCII):
+        return min(max(1, int(float(part[1]) * machine.cores() / 100)), MOST_WORKERS)
+    number = _number(text)
+    if number is None:
+        raise argparse.ArgumentTypeError(f'"{text}" is no number from 1 to {MOST_WORKERS}, no percentage, and not auto')
     return number
+
+
+def _bound(text: str) -> int:
+    """A number of workers."""
+    number = _number(text)
+    if number is None:
+        raise argparse.ArgumentTypeError(f'"{text}" is no number from 1 to {MOST_WORKERS}')
+    return number
+
+
+def _number(text: str) -> int | None:
+    number = int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
+    return number if 1 <= number <= MOST_WORKERS else None
 
 
 def _duration(text: str) -> float:

@@ -395,10 +395,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def carry_out(self, answer: Answer) -> None:
         """Do what a key asked for, after a question if there is one."""
         match answer:
-            case Note(text):
-                self.note(text)
             case _ if self._session.read_only:
                 self.note(_REFUSED if self._player is None else _REPLAYED)
+            case Note(text):
+                self.note(text)
             case Do(request):
                 self._session.request(request)
             case Ask():
