@@ -26,8 +26,8 @@ from qtui.definition.keys import Table, read_table
 from qtui.definition.options import Overrides, build_options, default_workers
 from qtui.definition.report import Report
 from qtui.definition.unit_keys import FUNCTION_KEYS
-from qtui.definition.values import Rejected, label, quoted
-from qtui.definition.workflow_keys import MOST_WORKERS, STRATEGIES, WORKFLOW_KEYS, pool
+from qtui.definition.values import MOST_WORKERS, Rejected, label, quoted
+from qtui.definition.workflow_keys import STRATEGIES, WORKFLOW_KEYS, pool
 from qtui.engine.bus import EventBus
 from qtui.engine.cache import ResultCache
 from qtui.engine.memorycache import KeptResult, MemoryCache

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from qtui.commanded import Steward
-from qtui.core.errors import QtuiError
+from qtui.core.errors import Canceled, QtuiError
 from qtui.core.events import RunFinished, UnitFinished
 from qtui.core.masking import TextMasker, masks_of
 from qtui.core.model import Call, UnitState, WorkflowDefinition
@@ -30,6 +30,12 @@ from qtui.store.resultkey import load_key
 from qtui.store.results import ResultStore, Verified
 from qtui.store.rundir import RunDirectory
 from qtui.store.runlock import RunLock
+
+ON_NETWORK: Final = (
+    "the record is on a network file system ({}): it is written more slowly, those who look at it and who writes it "
+    "wait for each other, and that no other host runs the same run depends on its locks (--state-dir takes a local disk)"
+)
+"""Warns of where the record is."""
 
 MOST_DURATIONS: Final = 20
 """Durations of a family that one run adds to the history."""
@@ -149,6 +155,8 @@ class RunRecord:
         """The engine has begun: answer those who ask for something."""
         self._steward = Steward(self.directory, self._lock, engine)
         self._steward.start()
+        if self.directory.network:
+            engine.warn(-1, ON_NETWORK.format(self.directory.network))
 
     def abandon(self) -> None:
         """Nothing has begun: let go of the run as it was."""
@@ -184,7 +192,10 @@ class _Keeper:
     def encode(self, number: int, unit_id: str, attempt: int, value: Any) -> StoredResult:
         """What is to be kept of the unit's value. Never raises."""
         encode = self._results.encode_packed if isinstance(value, Packed) else self._results.encode
-        return encode(number, unit_id, attempt, value)
+        try:
+            return encode(number, unit_id, attempt, value)
+        except Canceled:  # a class of the user's looks into the context while it is pickled
+            return StoredResult(number, unit_id, attempt, "none", why="the unit was asked to stop while it was kept")
 
 
 def durations_of(view: RunView) -> dict[str, list[float]]:

@@ -14,7 +14,6 @@ from typing import Final, Literal, NoReturn
 from qtui.cli.run_options import RUN_HELP, Commands, add_run_commands, add_state_dir
 from qtui.core.errors import UsageError, did_you_mean
 from qtui.definition import machine, values
-from qtui.definition.workflow_keys import MOST_WORKERS
 
 COMMANDS: Final = (
     "run", "check", "graph", "schema", "init", "status", "logs", "cancel", "pause", "unpause", "approve", "history",
@@ -276,24 +275,25 @@ def _workers(text: str) -> int | Literal["auto"]:
     if text == "auto":
         return "auto"
     if part := re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)%", text, re.ASCII):
-        return min(max(1, int(float(part[1]) * machine.cores() / 100)), MOST_WORKERS)
-    number = _number(text)
-    if number is None:
-        raise argparse.ArgumentTypeError(f'"{text}" is no number from 1 to {MOST_WORKERS}, no percentage, and not auto')
+        number = max(1, int(float(part[1]) * machine.cores() / 100)) if float(part[1]) else 0
+    else:
+        number = _number(text)
+    if not 1 <= number <= values.MOST_WORKERS:
+        known = f"auto, nor a number from 1 to {values.MOST_WORKERS}, nor a part of the cores such as 75%"
+        raise argparse.ArgumentTypeError(f'"{text}" is neither {known}')
     return number
 
 
 def _bound(text: str) -> int:
     """A number of workers."""
     number = _number(text)
-    if number is None:
-        raise argparse.ArgumentTypeError(f'"{text}" is no number from 1 to {MOST_WORKERS}')
+    if not 1 <= number <= values.MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number from 1 to {values.MOST_WORKERS}')
     return number
 
 
-def _number(text: str) -> int | None:
-    number = int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
-    return number if 1 <= number <= MOST_WORKERS else None
+def _number(text: str) -> int:
+    return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
 
 
 def _duration(text: str) -> float:

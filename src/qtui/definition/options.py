@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 
 from qtui.core.model import ExecutionMode, RunOptions
 from qtui.definition import machine
-from qtui.definition.values import Fault, Rejected
-from qtui.definition.workflow_keys import MOST_WORKERS, Percent
+from qtui.definition.values import MOST_WORKERS, Fault, Rejected
+from qtui.definition.workflow_keys import Percent
 
 MEMORY_SHARE: Final = 0.75
 """The part of the memory that an adaptive run leaves to nobody else, unless the workflow has a `memory_limit`."""

@@ -28,11 +28,10 @@ from qtui.definition.fragments import (
 from qtui.definition.keys import Templates, read_closed, row, table, table_schema
 from qtui.definition.matrix import Matrix
 from qtui.definition.unit_keys import DEFAULT_KEYS, MATRIX_SCHEMA, MODES, MOST_SLOTS, UNIT_KEYS, slots
-from qtui.definition.values import Fault, Rejected, expected
+from qtui.definition.values import MOST_WORKERS, Fault, Rejected, expected
 
 VERSION: Final = 1
 STRATEGIES: Final = ("priority", "resource_balanced", "adaptive")
-MOST_WORKERS: Final = 1024
 NOTIFY_EVENTS: Final = ("failure", "end", "confirm", "pause", "stall")
 
 _PERCENT: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)\s*%", re.ASCII)

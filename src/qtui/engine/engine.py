@@ -33,8 +33,9 @@ from qtui.core.stimuli import (
     CheckCache,
     Effect,
     GovernorRequested,
+    InterruptUnit,
     JournalReported,
-    LaneEffect,
+    KillUnit,
     LateReturned,
     ProgressReported,
     Request,
@@ -54,7 +55,7 @@ from qtui.engine.cache import NO_CACHE, Cache
 from qtui.engine.context import ExecutionContext, ProgressThrottle
 from qtui.engine.files import RunFiles
 from qtui.engine.governing import Governing
-from qtui.engine.journaling import Journaling, Keeper, Sink
+from qtui.engine.journaling import HeldStarts, Journaling, Keeper, Sink
 from qtui.engine.logs import LogStore
 from qtui.engine.maskedtexts import TextMasks
 from qtui.engine.outputs import Outputs
@@ -69,6 +70,10 @@ from qtui.engine.workers.registry import make_lane
 
 CLOSE_SECONDS = 5.0
 """How long closing waits for processes to be gone; only one in uninterruptible sleep takes that long."""
+
+
+RECORD_SECONDS = 30.0
+"""How long closing waits for the last events to be written: another program may hold the journal for some seconds."""
 
 
 class _Asked(NamedTuple):
@@ -145,7 +150,8 @@ class Engine:
         self._attempts: dict[int, Attempt] = {}
         self._home = os.getcwd()  # noqa: PTH109
         self._bus = bus or EventBus()
-        self._clock_offset = time.time() - time.monotonic()
+        # a wall clock that was set back since the run began must not turn back that of the run
+        self._clock_offset = max(time.time(), self._begins_after()) - time.monotonic()
         self._inbox: deque[Stimulus | _Asked | _Written] = deque()
         self._lock = threading.Lock()
         self._broken = False
@@ -155,7 +161,7 @@ class Engine:
         self._view = self.opening
         self._journaling = None if journal is None else Journaling(*journal, self._report_journal)
         self._noted = self.opening.seq  # events that were decided, of which the record has most
-        self._held: deque[tuple[int, LaneEffect]] = deque()  # effects that wait for the journal
+        self._held = HeldStarts()
         self._progress = ProgressThrottle()
         self._closed = False
         self._watcher = Watcher(self) if Watcher.wanted(plan.table, plan.mode) else None
@@ -201,6 +207,10 @@ class Engine:
             self._remember(self._resumed.view)
             self._note(self._resumed.events)
             self.post(ResumeRequested())
+
+    def _begins_after(self) -> float:
+        """When the latest event was that is known from an earlier process; 0 in a new run."""
+        return self._resumed.view.updated_at if self._resumed is not None else self.opening.updated_at
 
     def _remember(self, view: RunView) -> None:
         """What units that have ended before say when they are asked why they have no value."""
@@ -268,7 +278,7 @@ class Engine:
         self._recorded.set()
         for thread in self._threads:
             if thread.is_alive() and thread is not threading.current_thread():
-                thread.join(timeout=2.0)
+                thread.join(RECORD_SECONDS if thread.name == "qtui-recorder" else 2.0)
         with self._finished:
             self._told_all = True
             self._finished.notify_all()
@@ -304,13 +314,14 @@ class Engine:
                 self._let_start(stimulus.seq)
                 continue
             events, effects = handle(stimulus, now())  # type: ignore[arg-type]
+            if effects and self._journaling is not None:
+                # before anybody hears of the events: the recorder looks whether something waits for those that it writes
+                effects = self._hold_back(effects, self._noted + len(events))
             if events:
                 self._note(events)
             if asked is not None:
                 asked(bool(events))
             for effect in effects:
-                if self._journaling is not None and self._waits_for_journal(effect):
-                    continue
                 if isinstance(effect, StartUnit):
                     if mine is None and lane is not None and effect.lane is lane.mode:
                         mine = effect
@@ -329,22 +340,27 @@ class Engine:
                     lanes[effect.lane].post(effect)
         return mine
 
-    def _waits_for_journal(self, effect: Effect) -> bool:
-        """Hold back the start of a unit that must not run twice, and what is to come behind that."""
-        if isinstance(effect, StartUnit):
-            waits = not self.plan.table[effect.unit].idempotent
-        else:
-            waits = isinstance(effect, LaneEffect) and any(held.unit == effect.unit for _, held in self._held)
-        if waits:
-            assert isinstance(effect, LaneEffect)
-            self._held.append((self._noted, effect))
-        return waits
+    def _hold_back(self, effects: list[Effect], seq: int) -> list[Effect]:
+        """Without the starts of units that must not run twice, which wait until the journal has the events up to `seq`.
+
+        One that is stopped meanwhile is not started at all.
+        """
+        table = self.plan.table
+        passed = []
+        for effect in effects:
+            if type(effect) is StartUnit and not table[effect.unit].idempotent:
+                self._held.hold(effect, seq)
+            elif self._held and isinstance(effect, InterruptUnit | KillUnit) and self._held.drop(effect):
+                self._inbox.append(UnitReturned(effect.unit, effect.attempt, Outcome(canceled=True)))
+            else:
+                passed.append(effect)
+        return passed
 
     def _let_start(self, seq: int) -> None:
         """The journal has the events up to `seq`."""
-        while self._held and self._held[0][0] <= seq:
-            _, effect = self._held.popleft()
-            self._lanes[effect.lane].post(effect)
+        if not self._closed:
+            for start in self._held.release(seq):
+                self._lanes[start.lane].post(start)
 
     def _note(self, events: list[Event]) -> None:
         if self._texts is not None:
@@ -574,7 +590,9 @@ class Engine:
             batch = self._unrecorded[:count]
             del self._unrecorded[:count]
             if journaling is not None:
-                journaling.write(batch, sync=bool(self._held))
+                journaling.write(batch, sync=bool(self._held), last=self._closed)
+                if self._closed and not journaling.trouble:
+                    self._turn()  # should that be news, nobody else would note it any more
                 if self._held:
                     self._inbox.append(_Written(journaling.written))
                     self._wakes.put(None)
@@ -585,7 +603,7 @@ class Engine:
                     journaling.keep(self._view)
                 self._record.extend(batch)
                 self._notices.put(list(enumerate(batch, first)))
-            elif self._closed:
+            elif self._closed and not self._unrecorded:
                 self._notices.put(None)
                 return
 
