@@ -6,7 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,8 +31,11 @@ from qtui.managed import CLOSED, CREATED, ManagedExecution, ManagedWorkflow
 from qtui.projections import Follower, add_projections
 from qtui.recordkeeping import RunRecord
 from qtui.resumption import changes, end_leftovers, results_of, same_plan
+from qtui.store.history import History
 from qtui.store.journal import Head, JournalReader
-from qtui.store.rundir import RunDirectory, find_run
+from qtui.store.rundir import RunDirectory, RunIsLive, find_run
+from qtui.store.turns import Turn, take_turn
+from qtui.tidying import Tidying
 from qtui.workflow import Overrides
 
 if TYPE_CHECKING:
@@ -74,6 +78,7 @@ class WorkflowManager:
         self, *, bus: EventBus, state_dir: Path | None = None, state_projector: StateProjector | None = None
     ) -> None:
         self._bus, self._state_dir = bus, state_dir
+        self._tidying = Tidying(state_dir) if state_dir is not None else None
         self._sessions: dict[str, LiveSession] = {}
         self.state_projector = state_projector or StateProjector({"tasks": {}, "workflows": {}})
         add_projections(self.state_projector)
@@ -95,16 +100,43 @@ class WorkflowManager:
         return load_definition(target, params or {}, overrides, ask)
 
     def plan(self, definition: WorkflowDefinition) -> ExecutionPlan:
-        """The definition's plan. Raises InvalidWorkflow."""
-        return ExecutionPlan.build(definition.units, default_mode=definition.options.mode)
+        """The definition's plan; units without an estimate count for what they took before. Raises InvalidWorkflow."""
+        durations = EMPTY
+        if definition.source is not None and self._state_dir is not None:
+            durations = History(self._state_dir).durations(definition.source)
+        return ExecutionPlan.build(definition.units, default_mode=definition.options.mode, durations=durations)
 
-    def start(self, definition: WorkflowDefinition, origin: Mapping[str, Any] = EMPTY) -> LiveSession:
+    def take_turn(
+        self, definition: WorkflowDefinition, tell: Callable[[str], None] | None = None, run: str = ""
+    ) -> Turn | None:
+        """Wait until the workflow may run, as its `concurrency` wants it; for a `start`, or the resume of `run`.
+
+        `tell` hears who is waited for. None without a state directory: runs do not know of each other then. Raises
+        UsageError if another run goes on and this one is refused, and RunIsLive if that is `run` itself.
+        """
+        if self._state_dir is None:
+            return None
+        if run and (holder := self._directory_of(run).holder()) is not None:
+            raise RunIsLive(run, holder)
+        return self._turn(definition, run or new_run_id, tell)
+
+    def start(
+        self, definition: WorkflowDefinition, origin: Mapping[str, Any] = EMPTY, turn: Turn | None = None
+    ) -> LiveSession:
         """Begin a run in the background; `origin` (plain data) is kept for whoever resumes it.
 
-        Raises InvalidWorkflow, or UsageError if its record cannot be begun.
+        Without a `turn` it takes one first, so this waits if the workflow's `concurrency` is ``queue``. The turn ends
+        when the session is closed. Raises InvalidWorkflow, or UsageError if its record cannot be begun or its turn is
+        refused.
         """
-        session = self._open(definition, new_run_id(), origin=origin)
-        session.begin()
+        turn = turn or self.take_turn(definition)
+        try:
+            session = self._open(definition, turn.run if turn is not None else new_run_id(), origin=origin, turn=turn)
+            session.begin()
+        except BaseException:
+            if turn is not None:
+                turn.release()
+            raise
         return session
 
     def resume(
@@ -115,21 +147,25 @@ class WorkflowManager:
         only_failed: bool = False,
         redo_stale: bool = False,
         again: Collection[str] = (),
+        turn: Turn | None = None,
     ) -> PreparedResume:
         """Get ready to go on with a run that no process runs any more, with `definition` for its workflow as it is now.
 
         What has completed is kept, see `qtui.core.resuming`. `again` names units that may run again although they are
-        not idempotent. Nothing has happened before the result's `begin`. Raises RunIsLive if a process does run it,
-        InvalidWorkflow, and UsageError if the record cannot be read or written.
+        not idempotent. Nothing has happened before the result's `begin`, which takes a turn as `start` does if there is
+        none. Raises RunIsLive if a process does run it, InvalidWorkflow, and UsageError if the record cannot be read or
+        written.
         """
-        directory = self._directory_of(run)
-        assert self._state_dir is not None
-        lock = directory.lock()
-        record: RunRecord | None = None
-        try:
+        with ExitStack() as undo:
+            if turn is not None:
+                undo.callback(turn.release)
+            directory = self._directory_of(run)
+            assert self._state_dir is not None
+            lock = undo.enter_context(directory.lock())
             with closing(JournalReader(directory.journal)) as reader:
                 view = reader.view()
                 record = RunRecord.reopen(self._state_dir, directory, lock, definition, sorted(_secrets(definition)))
+                undo.callback(record.abandon)
                 values, missing = results_of(view, reader, record.load)
             wishes = Wishes(
                 changed=changes(view, definition, record.mask),
@@ -141,17 +177,23 @@ class WorkflowManager:
             now = max(time.time(), view.updated_at)  # a clock may have been set back since
             replan = not same_plan(view.plan, definition, record.mask)
             resumption = resume(view, definition.units, definition.options, wishes, now, replan=replan)
-        except BaseException:
-            if record is not None:
-                record.abandon()
-            lock.release()
-            raise
+            if turn is not None:
+                record.afterwards(turn.release)
+            undo.pop_all()
         going_on = _GoingOn(view, resumption, values)
-        return PreparedResume(resumption, lambda: self._go_on(definition, record, going_on), record.abandon)
+        taken = turn is not None
+        return PreparedResume(resumption, lambda: self._go_on(definition, record, going_on, taken), record.abandon)
 
-    def _go_on(self, definition: WorkflowDefinition, record: RunRecord, going_on: _GoingOn) -> LiveSession:
-        end_leftovers(record.directory.run)
-        session = self._open(definition, record.directory.run, record=record, going_on=going_on)
+    def _go_on(self, definition: WorkflowDefinition, record: RunRecord, going_on: _GoingOn, taken: bool) -> LiveSession:
+        run = record.directory.run
+        if not taken:
+            try:
+                record.afterwards(self._turn(definition, run).release)
+            except BaseException:
+                record.abandon()
+                raise
+        end_leftovers(run)
+        session = self._open(definition, run, record=record, going_on=going_on)
         session.begin()
         return session
 
@@ -208,6 +250,8 @@ class WorkflowManager:
                 execution.over.wait()
             if self._follower is not None:
                 self._follower.close()
+            if self._tidying is not None:
+                self._tidying.close()
 
     # -- workflows made task by task -----------------------------------------------------------------------
 
@@ -349,12 +393,15 @@ class WorkflowManager:
         origin: Mapping[str, Any] = EMPTY,
         record: RunRecord | None = None,
         going_on: _GoingOn | None = None,
+        turn: Turn | None = None,
     ) -> LiveSession:
         """The session of a run that is still to begin, or to go on."""
         plan = self.plan(definition) if going_on is None else going_on.resumption.view.plan
         secrets = _secrets(definition)
         if record is None and self._state_dir is not None:
             record = RunRecord.begin(self._state_dir, run, definition, plan, origin, sorted(secrets))
+            if turn is not None:
+                record.afterwards(turn.release)
         try:
             engine = Engine(
                 plan,
@@ -380,8 +427,27 @@ class WorkflowManager:
             number = plan.numbers.get(unit_id)
             if number is not None and engine.state_of(number) is UnitState.COMPLETED:
                 engine.results[number] = value
+        if record is not None and self._tidying is not None:
+            record.afterwards(partial(self._tidying.begin, run))
         session = self._sessions[run] = LiveSession(engine, self._notifier(definition, engine), record)
         return session
+
+    def _turn(
+        self,
+        definition: WorkflowDefinition,
+        run: str | Callable[[], str],
+        tell: Callable[[str], None] | None = None,
+    ) -> Turn:
+        assert self._state_dir is not None
+        return take_turn(
+            self._state_dir,
+            definition.source or definition.name,
+            definition.directory or "",
+            definition.concurrency,
+            run,
+            tell=tell,
+            inside=os.environ.get("QTUI_RUN", ""),
+        )
 
     def _directory_of(self, run: str | None) -> RunDirectory:
         if self._state_dir is None:

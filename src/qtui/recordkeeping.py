@@ -32,8 +32,8 @@ from qtui.store.rundir import RunDirectory
 from qtui.store.runlock import RunLock
 
 ON_NETWORK: Final = (
-    "the record is on a network file system ({}): it is written more slowly, those who look at it and who writes it "
-    "wait for each other, and that no other host runs the same run depends on its locks (--state-dir takes a local disk)"
+    "the record is on a network file system ({}): writing it takes longer and waits for those who read it, and only "
+    "the locks of that system keep other hosts from the run (--state-dir puts records elsewhere)"
 )
 """Warns of where the record is."""
 
@@ -58,6 +58,7 @@ class RunRecord:
         """Hides the run's secrets in a text."""
         self._history = History(state_dir)
         self._steward: Steward | None = None
+        self._afterwards: list[Callable[[], object]] = []
 
     @classmethod
     def begin(
@@ -158,11 +159,15 @@ class RunRecord:
         if self.directory.network:
             engine.warn(-1, ON_NETWORK.format(self.directory.network))
 
+    def afterwards(self, call: Callable[[], object]) -> None:
+        """Have this called when the record is closed, or abandoned, and before anybody else can have the run."""
+        self._afterwards.append(call)
+
     def abandon(self) -> None:
         """Nothing has begun: let go of the run as it was."""
         with suppress(QtuiError):
             self._journal.close()
-        self._lock.release()
+        self._let_go()
 
     def close(self, view: RunView) -> str:
         """The engine is closed, and this is the last view; returns what went wrong with the end of the record."""
@@ -175,8 +180,13 @@ class RunRecord:
             trouble = str(error)
         if view.finished is not None:
             self._note_end(view, view.finished)
-        self._lock.release()
+        self._let_go()
         return trouble
+
+    def _let_go(self) -> None:
+        while self._afterwards:
+            self._afterwards.pop(0)()
+        self._lock.release()
 
     def _note_end(self, view: RunView, end: RunFinished) -> None:
         counts = {str(state): count for state, count in view.counts.items() if count}

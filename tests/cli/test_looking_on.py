@@ -14,9 +14,15 @@ Qtui = Callable[..., subprocess.CompletedProcess[str]]
 Open = Callable[..., Terminal]
 Write = Callable[..., Path]
 
-FAILS = (
-    '[workflow]\nname = "nightly"\n[units.fetch]\nrun = "echo rows"\n[units.bad]\nneeds = ["fetch"]\nrun = "exit 3"\n'
-)
+FAILS = """
+[workflow]
+name = "nightly"
+[units.fetch]
+run = "echo rows"
+[units.bad]
+needs = ["fetch"]
+run = "exit 3"
+"""
 WAITS = """
 [workflow]
 name = "nightly"
@@ -123,7 +129,7 @@ def test_qtui_alone_offers_runs_and_does_what_was_picked(terminal: Open, tmp_pat
     screen.wait_for("Runs  1")
     screen.press("j", "\r")
     screen.wait_for("replay  ")
-    screen.wait_for("playing x1")
+    screen.wait_for("1 failed: f next")
     screen.press("q")
     assert screen.exit_code() == 0
 

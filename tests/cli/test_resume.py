@@ -423,3 +423,68 @@ def test_json(runs: Runs) -> None:
     assert events[0]["event"] == "run_resumed"
     assert [event["seq"] for event in events] == list(range(events[0]["seq"], events[0]["seq"] + len(events)))
     assert events[-1]["event"] == "run_finished"
+
+
+# -- as if nothing had happened ----------------------------------------------------------------------------
+
+ARITHMETIC = """
+import time
+def step(context, needs, add, bad):
+    time.sleep(0.02)
+    values = [context[need] or 0 for need in needs]
+    if bad:
+        raise ValueError("always")
+    total = add + sum(value["sum"] if isinstance(value, dict) else value for value in values)
+    return {"sum": total, "pair": (add, needs)}
+"""
+
+
+def random_workflow(rng: Random) -> str:
+    """Functions in threads and processes that add up what they need; some always fail, some of those have fallbacks."""
+    text = "[workflow]\nworkers = 3\n"
+    for number in range(14):
+        needs = [f"u{n}" for n in range(number) if rng.randrange(4) == 0]
+        bad = rng.randrange(5) == 0
+        text += f'[units.u{number}]\ncall = "arithmetic:step"\nneeds = {json.dumps(needs)}\n'
+        text += f'mode = "{rng.choice(("thread", "thread", "process"))}"\n'
+        text += f"args = {{ needs = {json.dumps(needs)}, add = {number}, bad = {json.dumps(bad)} }}\n"
+        text += rng.choice(("", "fallback = 5\n", "allow_failure = true\n", "retries = { max = 1, delay = 0 }\n"))
+        text += rng.choice(("", "", "", 'when = "always"\n', 'when = "failure"\n'))
+    return text
+
+
+def ends(runs: Runs) -> dict[str, tuple[str, bool, object]]:
+    """How each unit ended, whether by its fallback, and its result as it is kept."""
+    reader = JournalReader(runs.record.journal)
+    try:
+        found = {}
+        for unit in reader.view().units:
+            stored = reader.result(unit.id) if str(unit.state) == "completed" else None
+            fallback = unit.finished is not None and unit.finished.fallback
+            found[unit.id] = (str(unit.state), fallback, stored and not fallback and (stored.kind, stored.data))
+        return found
+    finally:
+        reader.close()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_run_with_crashes_has_the_ends_and_results_of_one_without(tmp_path: Path, seed: int) -> None:
+    rng = Random(seed)
+    text = random_workflow(rng)
+    whole, cut = Runs(tmp_path / "whole"), Runs(tmp_path / "cut")
+    for runs in (whole, cut):
+        runs.directory.mkdir()
+        runs.write(text)
+        (runs.directory / "arithmetic.py").write_text(ARITHMETIC)
+    code = whole("run", "flow.toml").returncode
+
+    program = cut.begin("run", "flow.toml")
+    for _ in range(2):
+        until(lambda: cut.state.exists() and list_runs(cut.state), "it has a journal")
+        time.sleep(rng.uniform(0.0, 0.3))  # a moment nobody chose
+        cut.kill(program)
+        program = cut.begin("resume")
+    out, _ = program.communicate(timeout=CAP)
+
+    assert program.returncode == code, out
+    assert ends(cut) == ends(whole)

@@ -190,9 +190,13 @@ def test_killing_the_stopped_job_interrupts_the_run(shell, workflow, tmp_path: P
     bash.press("\x1a")
     bash.wait_for("Stopped")
 
-    type_line(bash, "kill %1; wait %1; echo code=$?")
+    (front,) = psutil.Process(bash.pid).children()
 
-    bash.wait_for("code=143")
+    type_line(bash, "kill %1")
+
+    until(lambda: not front.is_running(), "both processes end")
+    type_line(bash, "")
+    bash.wait_for("Exit 143")
     modes = termios.tcgetattr(bash._process.child_fd)
     assert modes[3] & termios.ISIG
     assert not (tmp_path / "done").exists()

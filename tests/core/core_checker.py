@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core_resting import Watch, require
+from core_rules import Rules
 
 from qtui.core.events import (
     UNIT_EVENTS,
@@ -24,6 +25,7 @@ from qtui.core.events import (
     UnitFinished,
     UnitProgress,
     UnitReady,
+    UnitRedefined,
     UnitReset,
     UnitRetrying,
     UnitsAdded,
@@ -46,6 +48,7 @@ from qtui.core.stimuli import (
     InterruptUnit,
     KillUnit,
     LateReturned,
+    RedefineRequested,
     ReleaseRequested,
     RetryRequested,
     StartUnit,
@@ -97,6 +100,8 @@ class Checker(Watch):
         self._effects(decision, held_before)
         require(fold(before, decision.events) == self.view, "folding a batch differs from folding one by one")
         self.check_rest(scheduler)
+        given_up = [e for e in decision.events if isinstance(e, Warned) and e.message.startswith("can never start")]
+        require(not given_up, f"the run stood still: {given_up}")
         self._wishes(before)
         self._halts(before, decision)
         if isinstance(stimulus, WorkersRequested):
@@ -125,7 +130,7 @@ class Checker(Watch):
                 require(approved == asked, f"{stimulus} approved {approved} instead of {asked}")
             case ReleaseRequested(scopes=scopes):
                 self.brakes.release(scopes or self.options.brakes, self._now)
-            case RetryRequested():
+            case RetryRequested() | RedefineRequested():
                 self._retried(decision)
             case _:
                 pass
@@ -135,7 +140,8 @@ class Checker(Watch):
         wanted = {event.unit for event in decision.events if isinstance(event, UnitReset)}
         if decision.events and isinstance(decision.events[0], RunReopened):
             wanted |= {number for number, state in enumerate(self.view.states) if not state.ended}
-        scopes = {scope for number in wanted for scope in self.rules.scopes[number]}
+        rules = Rules(fold(self.view, decision.events).plan, self.options)  # by what units are from now on
+        scopes = {scope for number in wanted for scope in rules.scopes[number]}
         self.brakes.release([scope for scope in scopes if self.brakes.states[scope] == "stopped"], self._now)
 
     def _cache_answered(self, stimulus: CacheChecked, decision: Decision) -> None:
@@ -229,6 +235,8 @@ class Checker(Watch):
                 require(self.view.peaks == self.rules.peaks, f"{event}: expected are {self.view.peaks}")
             case UnitsAdded():
                 self._grown(event, before)
+            case UnitRedefined():
+                self._redefined(event, before)
             case RunReopened():
                 require(before.state.ended, "a run that goes on was reopened")
                 self._waited = 0.0
@@ -266,6 +274,18 @@ class Checker(Watch):
         self.plan = plan
         self.rules.know(plan)
         self._said |= {number: set() for number in range(len(old), len(plan))}
+
+    def _redefined(self, event: UnitRedefined, before: RunView) -> None:
+        """One unit is another, and nothing else is."""
+        old, plan = before.plan, self.view.plan
+        number, unit = event.unit, event.definition
+        require(before.states[number] is PENDING, f"{event} of a unit that is {before.states[number]}")
+        require(plan.table[number] is unit and list(plan.needs) == list(old.needs), f"{event} is not in the plan")
+        require(unit.dependencies == old.table[number].dependencies, f"{event} changes the graph")
+        others = [n for n in range(len(plan)) if n != number and plan.table[n] is not old.table[n]]
+        require(not others, f"{event} changes {others}")
+        self.plan = plan
+        self.rules.know(plan)
 
     def _run_event(self, event: Event, before: RunView) -> None:
         match event:
@@ -329,7 +349,8 @@ class Checker(Watch):
         number, view = event.unit, self.view
         require(self.rules.met(view, number), f"{event} before its needs have ended well")
         if isinstance(last, UnitRetrying):
-            by_person = isinstance(self._stimulus, RetryRequested) and number in self._stimulus.units
+            wish = self._stimulus.retry if isinstance(self._stimulus, RedefineRequested) else self._stimulus
+            by_person = isinstance(wish, RetryRequested) and number in wish.units
             require(by_person or self._now >= last.at + last.delay, f"{event} before the back-off of {last} is over")
             return
         require(self.rules.holds(view, number), f"{event} though its condition is false")
@@ -352,6 +373,7 @@ class Checker(Watch):
         tries = event.attempt - view.bases[number]
         require(tries <= unit.retry.max + 1, f"{event} is try {tries}")
         require(not self._haunted(number), f"{event} beside an abandoned attempt")
+        require(not self.rules.held_back(view, number), f"{event} though it may have to be added again")
         said = self._said[number]
         require("approved" in said or not self.rules.wants_answer(number), f"{event} though nobody has said yes")
         require("cachemissed" in said or unit.cache is None, f"{event} before the cache was asked")

@@ -34,7 +34,7 @@ class Watch:
     """
 
     def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
-        self.plan, self.options = plan, options
+        self.plan, self.first, self.options = plan, plan, options
         self.rules = Rules(plan, options)
         self.view = RunView.initial(plan)
         self.held: dict[int, StartUnit] = {}
@@ -63,7 +63,7 @@ class Watch:
     def _arrays(self, scheduler: Scheduler) -> None:
         view = self.view
         require(list(view.states) == scheduler._state, f"states: {list(view.states)} and {scheduler._state}")
-        if view.plan.added:
+        if view.plan is not self.first:
             require(view.plan.thawed() == scheduler.plan, "plans differ")
         require(list(view.attempts) == scheduler._attempt, "attempts differ")
         require(list(view.bases) == scheduler._base, "attempts before this generation differ")
@@ -93,11 +93,13 @@ class Watch:
         elif state is PENDING:
             require(not self.rules.bad_need(view, number), f"{story} though a need ended badly")
             interrupted = view.stopping is not None and view.stopping.how == "interrupt"
-            if view.state is RunState.RUNNING and not interrupted and not self._haunted(number):
+            held = self._haunted(number) or self.rules.held_back(view, number)
+            if view.state is RunState.RUNNING and not interrupted and not held:
                 open_ = self.plan.table[number].when == "failure" and self.rules.blamed(view, number) is None
                 require(open_ or not self.rules.met(view, number), f"{story} though its needs have ended well")
         elif state is RETRYING or (state is READY and number not in self.held):
             require(self.rules.met(view, number), f"{story} though a need has not ended well")
+            require(not self.rules.held_back(view, number), f"{story} though it may have to be added again")
 
     def _timers(self) -> None:
         if self.view.state is not RunState.RUNNING:

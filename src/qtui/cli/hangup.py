@@ -16,17 +16,21 @@ _INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Outside:
-    """Calls `interrupt` with the number for each INT and TERM, and `hang_up` once, when the terminal has gone.
+    """Takes INT, TERM, HUP and the word that the terminal has gone, and tells of them once there is a run to tell.
 
     All calls are made on a thread of its own: handlers of signals interrupt whatever the main thread is doing.
     """
 
-    def __init__(self, interrupt: Callable[[int], None], hang_up: Callable[[], None]) -> None:
-        self._interrupt, self._hang_up = interrupt, hang_up
+    def __init__(self) -> None:
         # its put may be called by a handler that has interrupted another put
         self._come: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
         self._counts = {"got": Counter[int](), "passed": Counter[int]()}
-        self._thread = threading.Thread(target=self._work, name="qtui-signals", daemon=True)
+
+    def tell(self, interrupt: Callable[[int], None], hang_up: Callable[[], None]) -> None:
+        """From now on, and for what has come already, call `interrupt` with the number for each INT and TERM, and
+        `hang_up` once, when the terminal has gone."""
+        thread = threading.Thread(target=self._work, args=(interrupt, hang_up), name="qtui-signals", daemon=True)
+        thread.start()
 
     def passed_on(self, number: int) -> None:
         """The process in front of this one got a signal. What both got counts once: it was sent to the group."""
@@ -38,8 +42,8 @@ class Outside:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """While this holds, INT, TERM and HUP do not end the process. Enter it on the main thread."""
-        self._thread.start()
+        """While this holds, INT, TERM and HUP do not end the process. Enter it on the main thread, and before the run
+        begins: one that came in between would kill what has just been started."""
         for number in (*_INTERRUPTS, signal.SIGHUP):
             signal.signal(number, self._got)
         try:
@@ -49,12 +53,11 @@ class Outside:
             for number in (*_INTERRUPTS, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
             self._come.put(("over", 0))
-            self._thread.join()
 
     def _got(self, number: int, _frame: FrameType | None) -> None:
         self._come.put(("got", number))
 
-    def _work(self) -> None:
+    def _work(self, interrupt: Callable[[int], None], hang_up: Callable[[], None]) -> None:
         hung_up = False
         while True:
             what, number = self._come.get()
@@ -63,9 +66,9 @@ class Outside:
             if what == "gone" or number == signal.SIGHUP:
                 if not hung_up:  # shell and kernel each send one, some twice
                     hung_up = True
-                    self._hang_up()
+                    hang_up()
             elif self._is_new(what, number):
-                self._interrupt(number)
+                interrupt(number)
 
     def _is_new(self, how: str, number: int) -> bool:
         before = max(counts[number] for counts in self._counts.values())

@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import Final, TextIO
 
 from qtui.cli.answers import NOBODY, questions
-from qtui.core.events import PlanReplaced, UnitsAdded, to_plain
+from qtui.core.events import PlanReplaced, UnitRedefined, UnitsAdded, to_plain
 from qtui.core.growth import grow, replaced
+from qtui.core.redefining import redefine
 from qtui.core.session import RunSession
 
 REMIND: Final = 60.0
@@ -34,9 +35,12 @@ class JsonLines:
         while not feed.closed:
             records = feed.take(timeout=0.5)
             for record in records:
-                if isinstance(record.event, UnitsAdded):
+                if isinstance(record.event, UnitsAdded | UnitRedefined):
                     plan = plan.thawed() if isinstance(plan.table, tuple) else plan
+                if isinstance(record.event, UnitsAdded):
                     grow(plan, record.event.unit, record.event.units)
+                elif isinstance(record.event, UnitRedefined):
+                    redefine(plan, record.event.unit, record.event.definition)
                 elif isinstance(record.event, PlanReplaced):
                     plan = replaced(plan, record.event.units, record.event.mode)
                 line = {"seq": record.seq, "run": self._session.run, **to_plain(record.event, plan)}

@@ -22,6 +22,7 @@ from qtui.core.events import (
     RunUnpaused,
     UnitApproved,
     UnitFinished,
+    UnitRedefined,
     UnitReset,
     UnitRetrying,
     UnitsAdded,
@@ -141,6 +142,8 @@ class PlainLines:
                 self._block(event.unit, self._view.attempts[event.unit])
             case UnitStale():
                 self._unit_line("stale", event.unit, f"  {event.cause}; its result is kept", event.at)
+            case UnitRedefined():
+                self._unit_line("anew", event.unit, "  runs as its file says now from here on", event.at)
             case JournalChanged():
                 what = f"not written any more, nothing new starts: {event.cause}" if event.cause else "written again"
                 self._line("warn" if event.cause else "run", f"the record is {what}", event.at)

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from qtui.attached import AttachedSession
 from qtui.core.errors import UsageError
-from qtui.services import default_state_dir, open_services
+from qtui.store.rundir import default_state_dir, find_run
 
 
 def state_dir_of(options: argparse.Namespace) -> Path:
@@ -22,10 +22,8 @@ def state_dir_of(options: argparse.Namespace) -> Path:
 @contextmanager
 def opened(options: argparse.Namespace, *, read_only: bool = True) -> Iterator[AttachedSession]:
     """The run that ``options.run`` means (None: the newest). Raises UsageError if it means none, or several."""
-    with (
-        open_services(state_dir_of(options)) as services,
-        closing(services.manager.attach(options.run, read_only=read_only)) as session,
-    ):
+    # not by a manager: who only looks, or asks for something, needs no engine
+    with closing(AttachedSession(find_run(state_dir_of(options), options.run), read_only)) as session:
         yield session
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from qtui.cli.options import parse
-from qtui.cli.run import drive
+from qtui.cli.run import drive, tell
 from qtui.core.errors import UsageError
 from qtui.core.model import UnitState, WorkflowDefinition
 from qtui.core.resuming import NOT_RUN, Resumption
 from qtui.manager import LiveSession
-from qtui.services import Services, default_state_dir, open_services
+from qtui.services import Services, open_services
+from qtui.store.rundir import default_state_dir
 from qtui.tui.text import clean
 
 MASKED: Final = "***"
@@ -52,12 +53,14 @@ def resume(options: argparse.Namespace) -> int:
         definition: WorkflowDefinition,
         answers: Mapping[str, str],  # noqa: ARG001
     ) -> Callable[[], LiveSession] | None:
+        turn = services.manager.take_turn(definition, tell, head.run) if not options.dry_run else None
         prepared = services.manager.resume(
             head.run,
             definition,
             only_failed=options.only_failed,
             redo_stale=options.stale,
             again=options.again,
+            turn=turn,
         )
         for line in told(prepared.resumption):
             print(clean(line), file=sys.stdout if options.dry_run else sys.stderr)

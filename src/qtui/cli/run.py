@@ -7,15 +7,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol, TextIO
 
 from qtui.cli.adjust import adjusted, environment_of
 from qtui.cli.answers import answering, can_answer
 from qtui.cli.ask import asker
-from qtui.cli.detach import answered, recorded, start_detached, starter
+from qtui.cli.detach import Starter, answered, recorded, start_detached, starter
 from qtui.cli.dump import dumped_on_quit
 from qtui.cli.hangup import Outside, dropping
 from qtui.cli.options import choose_ui, params_of, wants_color
@@ -24,7 +24,8 @@ from qtui.core.model import EMPTY, WorkflowDefinition
 from qtui.core.session import RunSession
 from qtui.core.stimuli import InterruptRequested
 from qtui.manager import LiveSession, routed_output
-from qtui.services import Services, default_state_dir, open_services
+from qtui.services import Services, open_services
+from qtui.store.rundir import default_state_dir
 from qtui.tui.text import clean
 from qtui.workflow import Overrides
 
@@ -52,9 +53,16 @@ def run(options: argparse.Namespace) -> int:
     def begin(
         services: Services, definition: WorkflowDefinition, answers: Mapping[str, str]
     ) -> Callable[[], LiveSession]:
-        return lambda: services.manager.start(definition, {**origin, "answers": dict(answers)})
+        turn = services.manager.take_turn(definition, tell)
+        return lambda: services.manager.start(definition, {**origin, "answers": dict(answers)}, turn)
 
     return drive(options, begin)
+
+
+def tell(text: str) -> None:
+    """Say something that is no output of the run."""
+    if sys.stderr is not None:
+        print(clean(f"qtui: {text}"), file=sys.stderr, flush=True)
 
 
 def drive(options: argparse.Namespace, begin: Begin, known: Mapping[str, str] = EMPTY) -> int:
@@ -96,14 +104,7 @@ def drive(options: argparse.Namespace, begin: Begin, known: Mapping[str, str] = 
         if ui == "tui":
             session: RunSession = _on_screen(start, definition, options, state_dir / "runs")
         else:
-            make_follower = _follower(ui, out, definition, options)
-            session = start()
-            asking = answering(session) if ui == "plain" else nullcontext()
-            directory = state_dir / "runs" / session.run
-            if waiting is not None:
-                waiting.begun(session.run, directory, out)
-            with steered_by_signals(session, definition.on_hangup, directory, out), asking:
-                _follow(session, make_follower(session), out)
+            session = _in_lines(ui, start, definition, options, waiting, state_dir / "runs", out)
         return _exit_code(session)
 
 
@@ -120,6 +121,42 @@ def _on_screen(
         on_hangup=definition.on_hangup,
         runs=runs,
     )
+
+
+def _in_lines(
+    ui: str,
+    start: Callable[[], LiveSession],
+    definition: WorkflowDefinition,
+    options: argparse.Namespace,
+    waiting: Starter | None,
+    runs: Path,
+    out: TextIO,
+) -> RunSession:
+    """Follow the run that `start` begins without a screen. INT and TERM stop it (and kill it when they come again), HUP
+    takes the terminal away from it."""
+    make_follower = _follower(ui, out, definition, options)
+    drop = dropping(0, 1, 2, out.fileno())
+    outside = Outside()
+    with outside.heard():
+        session = start()
+        directory = runs / session.run
+        if waiting is not None:
+            waiting.begun(session.run, directory, out)
+
+        def hang_up() -> None:
+            drop()
+            if definition.on_hangup == "cancel":
+                session.request(InterruptRequested(signal.SIGHUP))
+
+        outside.tell(lambda number: session.request(InterruptRequested(number)), hang_up)
+        asking = answering(session) if ui == "plain" else nullcontext()
+        with dumped_on_quit(session, directory, _say), asking:
+            _follow(session, make_follower(session), out)
+    return session
+
+
+def _say(text: str) -> None:
+    print(clean(f"qtui: {text}"), file=sys.stderr, flush=True)
 
 
 def _reserved_stdout() -> TextIO:
@@ -177,22 +214,3 @@ def _exit_code(session: RunSession) -> int:
     if session.trouble and sys.stderr is not None:
         print(clean(f"qtui: {session.trouble}"), file=sys.stderr)
     return end.exit_code or (EXIT_INTERNAL if session.trouble else EXIT_OK)
-
-
-@contextmanager
-def steered_by_signals(session: RunSession, on_hangup: str, directory: Path, out: TextIO) -> Iterator[None]:
-    """While this holds, INT and TERM stop the run (and kill it when they come again) instead of qtui, HUP takes the
-    terminal away from it and from `out`, and QUIT tells in `directory` what it is doing."""
-    drop = dropping(0, 1, 2, out.fileno())
-
-    def hang_up() -> None:
-        drop()
-        if on_hangup == "cancel":
-            session.request(InterruptRequested(signal.SIGHUP))
-
-    def say(text: str) -> None:
-        print(clean(f"qtui: {text}"), file=sys.stderr, flush=True)
-
-    outside = Outside(lambda number: session.request(InterruptRequested(number)), hang_up)
-    with outside.heard(), dumped_on_quit(session, directory, say):
-        yield

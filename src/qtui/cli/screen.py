@@ -50,8 +50,10 @@ def show(
     the directories of runs, and `player` moves through a replay. `on_hangup` says what a live run does when the
     terminal goes: ``continue`` or ``cancel``.
     """
-    with ExitStack() as terminal:
+    with ExitStack() as hearing, ExitStack() as terminal:
         held = terminal.enter_context(cleared_terminal())
+        outside = Outside()
+        hearing.enter_context(outside.heard())
         session = begin()
         directory = runs / session.run if runs is not None else None
         front = shepherd.front()
@@ -63,7 +65,7 @@ def show(
             stop=front.stop if front is not None else None,
             detachable=front is not None and session.kind == "live",
         )
-        _Showing(session, app, held, on_hangup, directory).follow(terminal)
+        _Showing(session, app, held, outside, on_hangup, directory).follow(terminal)
     return session
 
 
@@ -71,19 +73,25 @@ class _Showing:
     """A screen on a session, and what ends it: the person, the run, signals, a terminal that vanishes."""
 
     def __init__(
-        self, session: RunSession, app: Dashboard, held: HeldTerminal, on_hangup: str, directory: Path | None
+        self,
+        session: RunSession,
+        app: Dashboard,
+        held: HeldTerminal,
+        outside: Outside,
+        on_hangup: str,
+        directory: Path | None,
     ) -> None:
-        self._session, self._app, self._held = session, app, held
+        self._session, self._app, self._held, self._outside = session, app, held, outside
         self._on_hangup, self._directory = on_hangup, directory
         self._front = shepherd.front()
         self._live = session.kind == "live"
         self._deaf_until = 0.0
-        self._outside = Outside(self._interrupt, self._hang_up)
-        held.lost = self._outside.gone
+        held.lost = outside.gone
 
     def follow(self, terminal: ExitStack) -> None:
         """Draw, give the terminal back by closing `terminal`, and wait for the end of a live run."""
-        with self._outside.heard(), dumped_on_quit(self._session, self._directory, self._app.tell):
+        self._outside.tell(self._interrupt, self._hang_up)
+        with dumped_on_quit(self._session, self._directory, self._app.tell):
             if self._front is not None:
                 self._front.serve(
                     self._session.run,

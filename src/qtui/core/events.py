@@ -197,6 +197,15 @@ class UnitStale(NamedTuple):
     at: float
 
 
+class UnitRedefined(NamedTuple):
+    """The unit runs as `definition` from its next attempt on: a person had it run again with what its file says now."""
+
+    unit: int
+    definition: QuantumUnit
+    cause: str
+    at: float
+
+
 class UnitProgress(NamedTuple):
     """How far the attempt says it is; `total` 0 means unknown."""
 
@@ -317,6 +326,7 @@ Event = (
     | LateResult
     | UnitReset
     | UnitStale
+    | UnitRedefined
     | UnitProgress
     | UnitFinished
     | UnitsAdded
@@ -342,6 +352,9 @@ UNIT_EVENTS = (
     | UnitFinished
 )
 
+CHANGES_PLAN = PlanReplaced | UnitsAdded | UnitRedefined
+"""What leads from one plan to another; all others leave it as it is."""
+
 NAMES: Mapping[type[Event], str] = {
     RunStarted: "run_started",
     RunPaused: "run_paused",
@@ -363,6 +376,7 @@ NAMES: Mapping[type[Event], str] = {
     LateResult: "late_result",
     UnitReset: "unit_reset",
     UnitStale: "unit_stale",
+    UnitRedefined: "unit_redefined",
     UnitProgress: "unit_progress",
     UnitFinished: "unit_finished",
     UnitsAdded: "units_added",
@@ -391,7 +405,9 @@ def to_plain(event: Event, plan: ExecutionPlan) -> dict[str, Any]:
             data[key] = dict(value)
         else:
             data[key] = value
-    if isinstance(event, UnitRetrying):
+    if isinstance(event, UnitRedefined):
+        data["definition"] = _plain_unit(plan, event.unit)
+    elif isinstance(event, UnitRetrying):
         data["cause"] = str(event.error)
     elif isinstance(event, UnitFinished):
         data["allowed"] = event.state in FAILURES and plan.table[event.unit].allow_failure
@@ -440,4 +456,6 @@ def from_plain(data: Mapping[str, Any], number: Callable[[str], int]) -> Event:
         values["state"] = UnitState(values["state"])
     elif cls in (UnitsAdded, PlanReplaced):
         values["units"] = tuple(map(_unit_from_plain, values["units"]))
+    elif cls is UnitRedefined:
+        values["definition"] = _unit_from_plain(values["definition"])
     return cls(**values)

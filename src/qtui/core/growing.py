@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from qtui.core.events import UnitsAdded
+from qtui.core.events import UnitRedefined, UnitsAdded, Warned
 from qtui.core.growth import Growth, grow, problems_of
 from qtui.core.machine import CANCELED, COMPLETED, FAILED, HANDLER_TIMER, PENDING, SKIPPED, goes_straight
 from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, UnitError
+from qtui.core.redefining import redefine
 from qtui.core.settling import SettlingMachine
 
 
@@ -62,7 +63,8 @@ class GrowingMachine(SettlingMachine):
                 self._reset(star, f"{self._plan.table[by].id} runs again", now)
                 self._revive(star, now)
         self._welcome(growth.numbers, now)
-        self._let_lanes_join({self._lanes[number] for number in growth.numbers}, by, now)
+        lanes = {self._lanes[number] for number in growth.numbers}
+        self._let_lanes_join(lanes, f"{self._plan.table[by].id} added units", now)
 
     def _revive(self, number: int, now: float) -> None:
         """Reset the units below that were skipped for a reason that is gone, and the handlers there."""
@@ -70,13 +72,17 @@ class GrowingMachine(SettlingMachine):
         while stack:
             for fed in self._feeds[stack.pop()]:
                 skipped = self._state[fed] is SKIPPED and self._bad_need(fed) is None
-                if self._added_runs(fed) is None and (skipped or (self._handler[fed] and self._state[fed].ended)):
-                    self._reset(fed, f"{self._plan.table[number].id} runs again", now)
+                if self._added_runs(fed) is not None:
+                    continue
+                if skipped or (self._handler[fed] and self._state[fed].ended):
+                    cause = f"{self._plan.table[number].id} runs again"
+                    self._reset(fed, cause, now)
+                    self._redefine(fed, cause, now)
                     stack.append(fed)
 
-    def _let_lanes_join(self, lanes: Collection[ExecutionMode], by: int, now: float) -> None:
+    def _let_lanes_join(self, lanes: Collection[ExecutionMode], cause: str, now: float) -> None:
         """Units of other lanes than before may run, too."""
-        cause, together = f"{self._plan.table[by].id} added units", self._targets.together
+        together = self._targets.together
         new = self._targets.join(lanes)
         if new:
             self._renew_limits()
@@ -84,6 +90,23 @@ class GrowingMachine(SettlingMachine):
             self._note_workers(f"{self._targets.of_lane[lane]}: {cause}", now, lane)
         if not new and self._targets.together != together:
             self._note_workers(cause, now)
+
+    def _redefine(self, number: int, cause: str, now: float) -> None:
+        """Take up the other definition of a unit that a person has run again, if it has one; it waits to be decided."""
+        if number in self._refused:
+            self._events.append(Warned(number, f"runs as it was: {self._refused[number]}", now))
+        unit = self._redefined.pop(number, None)
+        if unit is None:
+            return
+        lane = self._lanes[number]
+        redefine(self._plan, number, unit)
+        self._limits.learn((number,))
+        self._straight[number] = goes_straight(unit)
+        self._batched = self._batched or unit.batch is not None
+        self._events.append(UnitRedefined(number, unit, cause, now))
+        if self._lanes[number] is not lane:
+            self._targets.keep(self._lanes)
+            self._let_lanes_join({self._lanes[number]}, f"{unit.id} is another unit now", now)
 
     def _make_room(self, growth: Growth) -> None:
         """Let every column have a place for each new unit, and know the others anew."""

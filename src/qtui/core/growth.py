@@ -42,10 +42,7 @@ def problems_of(plan: ExecutionPlan, by: int, units: Sequence[QuantumUnit], opti
             where = f"first used at {taken.source}; " if taken.source else ""
             problems.append(problem_of(unit, "this name is already taken", f"{where}give every unit its own"))
         seen.setdefault(unit.id, unit)
-        problems += _limit_problems(unit, options)
-        custom = unit.lane(plan.mode) is ExecutionMode.CUSTOM
-        if custom and not options.executor and ExecutionMode.CUSTOM not in plan.lanes:
-            problems.append(problem_of(unit, 'mode = "custom" needs a workflow with an executor'))
+        problems += limit_problems(plan, unit, options)
         for name in unit.dependencies:
             if name == STAR:
                 hint = "name the units that it needs"
@@ -164,7 +161,11 @@ class _Names:
         return None
 
 
-def _limit_problems(unit: QuantumUnit, options: RunOptions) -> Iterator[Problem]:
+def limit_problems(plan: ExecutionPlan, unit: QuantumUnit, options: RunOptions) -> Iterator[Problem]:
+    """What a unit that comes to a run that goes on asks for, and the run does not have."""
+    custom = unit.lane(plan.mode) is ExecutionMode.CUSTOM
+    if custom and not options.executor and ExecutionMode.CUSTOM not in plan.lanes:
+        yield problem_of(unit, 'mode = "custom" needs a workflow with an executor')
     for pool, slots in unit.pools.items():
         if pool not in options.pools:
             yield problem_of(unit, f'there is no pool "{pool}"', did_you_mean(pool, options.pools))
@@ -258,7 +259,8 @@ def _rank(plan: ExecutionPlan, numbers: list[int]) -> None:
     free = [number for number in numbers if not waiting[number]]
     for number in free:  # grows while it is read
         longest = max((ranks[fed] for fed in plan.feeds[number]), default=0)
-        ranks[number] = weight(plan.table[number], plan.typical) + longest
+        unit = plan.table[number]
+        ranks[number] = weight(unit, unit.estimate, plan.typical) + longest
         for need in plan.needs[number]:
             if need in new:
                 waiting[need] -= 1

@@ -124,10 +124,18 @@ class Limits:
             unit, lane = self._plan.table[number], self._plan.lanes[number]
             scopes = scopes_of(unit, self._options)
             own = self._terms(unit, lane, scopes)
-            key = (-unit.priority, -self._plan.ranks[number], number)
+            key = self._key(number)
             place = slice(number, number + 1)  # which may be the end
             self.scopes[place], self._own[place], self._keys[place] = [scopes], [own], [key]
             self.straight[place] = [(key, own)]
+
+    def _key(self, number: int) -> Key:
+        priority, item = -self._plan.table[number].priority, self._plan.item_of[number]
+        if item < 0:
+            return priority, -self._plan.ranks[number], number
+        _, rank, place = self._begun_keys[number]
+        self._begun_keys[number] = (priority, rank, place)
+        return priority, rank, number
 
     def learn_peak(self, number: int, peak: int) -> list[int]:
         """Expect `peak` bytes of units of this one's family; returns the units for which that makes a difference."""

@@ -103,6 +103,8 @@ class RunMachine:
         self._milestones: list[int] = []
         self._ended: list[int] = []  # units whose end the others have not been told of
         self._undecided: set[int] = set()
+        self._redefined: dict[int, QuantumUnit] = {}  # during a retry: what units are from now on
+        self._refused: dict[int, str] = {}  # and why others cannot be what they are to be
         self._events: list[Event] = []
         self._effects: list[Effect] = []
 

@@ -32,6 +32,7 @@ from qtui.core.events import (
     UnitFinished,
     UnitProgress,
     UnitReady,
+    UnitRedefined,
     UnitReset,
     UnitRetrying,
     UnitsAdded,
@@ -45,6 +46,7 @@ from qtui.core.growth import grow
 from qtui.core.limits import learned_peak
 from qtui.core.model import LOST_LOOP, STEPS, ExecutionMode, QuantumUnit, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
+from qtui.core.redefining import redefine
 
 # The columns are indexed by unit number; a PVector's C evolver sets an item in about 0.03 µs.
 Column = PVector[Any]
@@ -349,6 +351,9 @@ class _Folding:
                 self._grow(event)
             case PlanReplaced():
                 _Folding.__init__(self, carried(self.result(), event))  # a plan is where everything begins
+            case UnitRedefined():
+                self._thaw()
+                redefine(self._plan, event.unit, event.definition)
             case UnitStale():
                 self._changes["stale"] = {**self._stale(), event.unit: event.cause}
             case UnitReset():
@@ -380,9 +385,13 @@ class _Folding:
             durations = self._changes.get("durations", self._view.durations)
             self._changes["durations"] = with_duration(durations, unit, event.duration)
 
-    def _grow(self, event: UnitsAdded) -> None:
+    def _thaw(self) -> None:
+        """Have a plan of our own that can be changed; one for all events of a batch."""
         if self._plan is self._view.plan:
             self._plan = self._plan.thawed()
+
+    def _grow(self, event: UnitsAdded) -> None:
+        self._thaw()
         before = len(self._plan)
         grow(self._plan, event.unit, event.units)
         new = len(self._plan) - before

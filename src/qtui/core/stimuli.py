@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from qtui.core.events import Event
-from qtui.core.model import ExecutionMode, Outcome
+from qtui.core.model import ExecutionMode, Outcome, QuantumUnit
 
 
 class RunRequested(NamedTuple):
@@ -101,11 +101,23 @@ class InterruptRequested(NamedTuple):
 
 
 class RetryRequested(NamedTuple):
-    """Run these units again; scope `dependents` also resets everything below them that has ended."""
+    """Run these units again; scope `dependents` also resets everything below them that has ended. With `fresh` whoever
+    runs the run takes their definitions from the disk first, and then posts a `RedefineRequested`."""
 
     units: tuple[int, ...]
     scope: Literal["unit", "dependents"] = "unit"
     cause: str = "retried by you"
+    fresh: bool = False
+
+
+class RedefineRequested(NamedTuple):
+    """A retry for which some units have other definitions now: each that runs again does so with its new one.
+
+    A unit that would change the graph by that is not run again. (No `Request`, as functions do not travel.)
+    """
+
+    units: tuple[QuantumUnit, ...]
+    retry: RetryRequested
 
 
 class ApproveRequested(NamedTuple):
@@ -185,6 +197,7 @@ Stimulus = (
     | CacheChecked
     | TimerFired
     | ResumeRequested
+    | RedefineRequested
     | JournalReported
     | WarningRaised
     | LaneWorkersRequested

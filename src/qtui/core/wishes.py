@@ -17,6 +17,7 @@ from qtui.core.events import (
 from qtui.core.growing import GrowingMachine
 from qtui.core.machine import CANCELED, CANCELING, HANDLER_TIMER, PENDING, RETRYING, RUN_TIMER
 from qtui.core.model import ExecutionMode, RunState
+from qtui.core.redefining import obstacle
 from qtui.core.stimuli import (
     ApproveRequested,
     CancelRequested,
@@ -27,6 +28,7 @@ from qtui.core.stimuli import (
     JournalReported,
     LaneWorkersRequested,
     PauseRequested,
+    RedefineRequested,
     ReleaseRequested,
     ResumeRequested,
     RetryRequested,
@@ -103,6 +105,18 @@ class WishingMachine(GrowingMachine):
         again = self._note_stopping(RunStopping(now, "interrupt", "interrupted", stimulus.signal))
         self._stop_all("interrupt", "interrupted by a signal", now, kill=again, handlers=True)
 
+    def _on_redefine(self, stimulus: RedefineRequested, now: float) -> None:
+        for unit in stimulus.units:
+            number = self._plan.numbers[unit.id]
+            why = obstacle(self._plan, number, unit, self._options)
+            if why:
+                self._refused[number] = f"{why} in its file, and only a resume of the run (qtui resume) takes that up"
+            else:
+                self._redefined[number] = unit
+        self._on_retry(stimulus.retry, now)
+        self._redefined.clear()
+        self._refused.clear()
+
     def _on_retry(self, stimulus: RetryRequested, now: float) -> None:
         if self._stopping is not None and self._run is RunState.RUNNING:
             self._events.append(Warned(-1, "the run is ending; units can be retried when it has", now))
@@ -135,9 +149,13 @@ class WishingMachine(GrowingMachine):
     def _retry(self, number: int, cause: str, now: float, *, forced: bool) -> None:
         """Open the unit's next generation, if it has ended and its needs allow it."""
         state = self._state[number]
-        if state is RETRYING:
+        anew = number in self._redefined
+        if state is RETRYING and not anew:
             self._make_ready(number, now)  # a person does not want to wait for the back-off
-        if not state.ended:
+        if not (state.ended or (state is RETRYING and anew)):
+            return
+        if number in self._refused:
+            self._events.append(Warned(number, f"not run again: {self._refused[number]}", now))
             return
         if number in self._plan.dropped:
             self._events.append(Warned(number, "not run again: nothing adds it any more", now))
@@ -153,6 +171,7 @@ class WishingMachine(GrowingMachine):
             self._events.append(Warned(number, message, now))
             return
         self._reset(number, cause, now, forced=forced)
+        self._redefine(number, cause, now)
         self._revive(number, now)
         if self._haunted(number):
             message = "waits until its abandoned attempt has ended: that could not be stopped, and goes on"

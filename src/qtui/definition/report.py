@@ -64,16 +64,20 @@ class Report:
         for problem in problems:
             self._problems.setdefault(problem)
 
-    def raise_if_any(self) -> None:
-        """Raise InvalidWorkflow with all of them, if there are some: file by file, from top to bottom."""
-        if not self._problems:
-            return
+    @property
+    def told(self) -> tuple[Problem, ...]:
+        """What was found so far, as people are told: file by file, from top to bottom, secrets masked."""
         places = {problem: _place(problem) for problem in self._problems}
         files = list(dict.fromkeys(file for file, *_ in places.values()))
         problems = sorted(places, key=lambda each: (files.index(places[each][0]), *places[each][1:]))
         if (mask := self.mask) is not None:
             problems = [_masked(each, mask) for each in problems]
-        raise InvalidWorkflow(dict.fromkeys(problems))
+        return tuple(dict.fromkeys(problems))
+
+    def raise_if_any(self) -> None:
+        """Raise InvalidWorkflow with all that is to be told, if there is something."""
+        if self._problems:
+            raise InvalidWorkflow(self.told)
 
 
 def _masked(problem: Problem, mask: Callable[[str], str]) -> Problem:

@@ -14,11 +14,21 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from qtui.core.errors import EXIT_INTERNAL, BrokenResult
-from qtui.core.events import NAMES, Event, RunFinished, RunReopened, UnitFinished, UnitsAdded, Warned
+from qtui.core.events import (
+    NAMES,
+    Event,
+    RunFinished,
+    RunReopened,
+    UnitFinished,
+    UnitRedefined,
+    UnitsAdded,
+    Warned,
+)
 from qtui.core.masking import masks_of
 from qtui.core.model import (
     ExecutionMode,
     Outcome,
+    QuantumUnit,
     RunOptions,
     RunState,
     UnitState,
@@ -38,8 +48,10 @@ from qtui.core.stimuli import (
     KillUnit,
     LateReturned,
     ProgressReported,
+    RedefineRequested,
     Request,
     ResumeRequested,
+    RetryRequested,
     RunRequested,
     StartUnit,
     Stimulus,
@@ -66,6 +78,7 @@ from qtui.engine.workers.base import Attempt, Lane
 from qtui.engine.workers.executor import ExecutorSource
 from qtui.engine.workers.keepers import Keeper as KeeperProcess
 from qtui.engine.workers.keepers import Keepers
+from qtui.engine.workers.process import ProcessLane
 from qtui.engine.workers.registry import make_lane
 
 CLOSE_SECONDS = 5.0
@@ -79,7 +92,7 @@ RECORD_SECONDS = 30.0
 class _Asked(NamedTuple):
     """A request in the inbox, and who wants to know whether anything came of it."""
 
-    request: Request
+    request: Request | RedefineRequested
     answer: Callable[[bool], None]
 
 
@@ -218,7 +231,7 @@ class Engine:
             if isinstance(last, UnitFinished) and last.state is not UnitState.COMPLETED:
                 self._causes[number] = last.cause or str(last.error or "").partition("\n")[0][:300]
 
-    def ask(self, request: Request, answer: Callable[[bool], None]) -> None:
+    def ask(self, request: Request | RedefineRequested, answer: Callable[[bool], None]) -> None:
         """Post a request; `answer` is told, by whoever has the turn, whether anything came of it."""
         self.post(_Asked(request, answer))
 
@@ -233,8 +246,13 @@ class Engine:
 
     def post(self, stimulus: Stimulus | _Asked) -> None:
         """Bring news without taking the turn: the timer thread does, at once. For threads that must not wait."""
-        if type(stimulus) is GovernorRequested:
+        wish = stimulus.request if type(stimulus) is _Asked else stimulus
+        if type(wish) is GovernorRequested:
             self._governing.start()
+        elif type(wish) in (RetryRequested, RedefineRequested):
+            processes = self._lanes.get(ExecutionMode.PROCESS)
+            if isinstance(processes, ProcessLane):
+                processes.doubt()
         self._inbox.append(stimulus)
         self._wakes.put(None)
 
@@ -315,7 +333,7 @@ class Engine:
                 continue
             events, effects = handle(stimulus, now())  # type: ignore[arg-type]
             if effects and self._journaling is not None:
-                # before anybody hears of the events: the recorder looks whether something waits for those that it writes
+                # before the recorder hears of the events: it looks whether something waits for those that it writes
                 effects = self._hold_back(effects, self._noted + len(events))
             if events:
                 self._note(events)
@@ -367,7 +385,9 @@ class Engine:
             events = list(map(self._texts.event, events))
         for event in events:
             if type(event) is UnitsAdded:
-                self._grow(event)
+                self._welcome(event.units)
+            elif type(event) is UnitRedefined:
+                self._welcome((event.definition,))
             if type(event) is not UnitFinished:
                 continue
             if event.state is not UnitState.COMPLETED:
@@ -383,15 +403,15 @@ class Engine:
         if not self._recorded.is_set():
             self._recorded.set()
 
-    def _grow(self, event: UnitsAdded) -> None:
-        """The plan has grown: before a lane hears of the new units, there is a place for their results."""
+    def _welcome(self, units: Sequence[QuantumUnit]) -> None:
+        """The plan has new units, or others: there is a lane, and a place for their results, before a lane hears of it."""
         self.results += [None] * (len(self.plan) - len(self.results))
-        for unit in event.units:
+        for unit in units:
             mode = self.plan.lanes[self.plan.numbers[unit.id]]
             if mode not in self._lanes:
                 lane = self._lanes[mode] = make_lane(mode, self._executor)
                 lane.open(self)
-        if self._watcher is None and Watcher.wanted(event.units, self.plan.mode):
+        if self._watcher is None and Watcher.wanted(units, self.plan.mode):
             self._watcher = Watcher(self)
             self._watcher.start()
 

@@ -13,7 +13,7 @@ from qtui.core.state import RunView
 from qtui.core.stimuli import LaneEffect, StartUnit
 
 RETRY_SECONDS: Final = 2.0
-"""How often a journal is tried again that cannot be written."""
+"""How long what could not be written waits until it is tried again."""
 
 
 class Sink(Protocol):
@@ -44,14 +44,12 @@ class Journaling:
     """Writes a run's events to its journal, in order and in batches; the recorder thread calls `write`.
 
     While the journal cannot be written, `report` is told why, once, and the events wait: nothing new starts then, so
-    they are not many. They are tried again every `retry` seconds, and with success `report` is told an empty text.
+    they are not many. They are tried again every `RETRY_SECONDS`, and with success `report` is told an empty text.
     `trouble` is that text.
     """
 
-    def __init__(
-        self, sink: Sink, keeper: Keeper, report: Callable[[str], None], *, retry: float = RETRY_SECONDS
-    ) -> None:
-        self._sink, self._keeper, self._report, self._retry = sink, keeper, report, retry
+    def __init__(self, sink: Sink, keeper: Keeper, report: Callable[[str], None]) -> None:
+        self._sink, self._keeper, self._report = sink, keeper, report
         self._waiting: list[Event] = []
         self._values: dict[int, Any] = {}
         self._results: list[Any] = []
@@ -113,10 +111,10 @@ class Journaling:
         try:
             self._sink.checkpoint(view)
         except Exception:  # noqa: BLE001  - readers do without; and if events cannot be written either, the next ones tell
-            self._checkpoint_again = time.monotonic() + self._retry
+            self._checkpoint_again = time.monotonic() + RETRY_SECONDS
 
     def _put_off(self, trouble: str) -> None:
-        self._again = time.monotonic() + self._retry
+        self._again = time.monotonic() + RETRY_SECONDS
         self._tell(trouble)
 
     def _tell(self, trouble: str) -> None:

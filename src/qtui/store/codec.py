@@ -130,6 +130,7 @@ _READERS: Final[Mapping[Any, Callable[[Any], Any]]] = {
     **{words: {str(word): word for word in words}.__getitem__ for words in (ExecutionMode, UnitState, RunState)},
     UnitError: _error,
     UnitError | None: _error,
+    QuantumUnit: unit_from_plain,
     tuple[QuantumUnit, ...]: lambda plain: tuple(map(unit_from_plain, plain)),
 }
 """How fields of a type are made of what JSON has for them; all others are the same in JSON."""

@@ -24,6 +24,9 @@ from qtui.store.mounts import network_of
 LAST: Final = 20
 """Durations that count for a family, and the most that are kept of one run."""
 
+MOST_ROWS: Final = 10_000
+"""Of a workflow of so many families only the last run counts, so that no start waits for this."""
+
 BUSY_SECONDS: Final = 5.0
 """How long to wait for another process that is writing."""
 
@@ -40,6 +43,7 @@ CREATE TABLE duration (
     PRIMARY KEY (run, family)
 );
 CREATE INDEX duration_family ON duration (source, family, at);
+CREATE INDEX duration_at ON duration (source, at);
 CREATE TABLE size (run TEXT PRIMARY KEY, changed INTEGER NOT NULL, bytes INTEGER NOT NULL);
 CREATE TABLE complete (at REAL NOT NULL);
 """
@@ -117,12 +121,15 @@ class History:
         return [_summary(row) for row in rows or ()]
 
     def durations(self, source: str) -> dict[str, float]:
-        """How long a unit takes, by family: the median of the last `LAST` that completed, in seconds."""
+        """How long a unit takes, by family: the median of the last `LAST` that completed, in seconds.
+
+        Runs count from the last one on until their families are `MOST_ROWS`.
+        """
         taken: dict[str, list[float]] = {}
-        for family, seconds in self._durations_of(source):
+        for family, seconds in self._durations_of(source, MOST_ROWS):
             known = taken.setdefault(family, [])
             known.extend(seconds[len(known) - LAST :] if len(known) < LAST else ())
-        return {family: median(seconds) for family, seconds in taken.items()}
+        return {family: median(seconds) if seconds[1:] else seconds[0] for family, seconds in taken.items()}
 
     def medians(self, source: str) -> dict[str, list[float]]:
         """How long a unit took in each of the last runs in which one completed, by family, newest run first."""
@@ -171,10 +178,22 @@ class History:
 
     # -- the file ----------------------------------------------------------------------------------------
 
-    def _durations_of(self, source: str) -> list[tuple[str, list[float]]]:
-        query = "SELECT family, seconds FROM duration WHERE source = ? ORDER BY at DESC, rowid DESC"
-        rows = self._ask(lambda database: database.execute(query, (_text(source),)).fetchall())
-        return [(family, json.loads(seconds)) for family, seconds in rows or ()]
+    def _durations_of(self, source: str, most: int | None = None) -> list[tuple[str, list[float]]]:
+        query = "SELECT run, family, seconds FROM duration WHERE source = ? ORDER BY at DESC, rowid DESC"
+
+        def ask(database: sqlite3.Connection) -> list[tuple[str, list[float]]]:
+            families: list[str] = []
+            texts: list[str] = []
+            latest = ""
+            for run, family, seconds in database.execute(query, (_text(source),)):
+                if most is not None and len(families) >= most and run != latest:
+                    break
+                latest = run
+                families.append(family)
+                texts.append(seconds)
+            return list(zip(families, json.loads(f"[{','.join(texts)}]"), strict=True))
+
+        return self._ask(ask) or []
 
     def _ask(self, question: Callable[[sqlite3.Connection], Any]) -> Any:
         """The answer; None if there is none."""
@@ -290,17 +309,17 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 def _keep_durations(database: sqlite3.Connection, run: str, source: str, at: float, durations: Durations) -> None:
     database.execute("DELETE FROM duration WHERE run = ?", (run,))  # a run that went on tells all again
-    for family, seconds in durations.items():
-        if not seconds:
-            continue
-        kept = json.dumps([round(each, 6) for each in seconds[-LAST:]])
-        key = (source, _text(family))
-        database.execute("INSERT INTO duration VALUES (?, ?, ?, ?, ?)", (*key, at, run, kept))
-        database.execute(
-            "DELETE FROM duration WHERE source = ? AND family = ? AND rowid NOT IN (SELECT rowid FROM duration"
-            " WHERE source = ? AND family = ? ORDER BY at DESC, rowid DESC LIMIT ?)",
-            (*key, *key, LAST),
-        )
+    rows = [
+        (source, _text(family), at, run, json.dumps([round(each, 6) for each in seconds[-LAST:]]))
+        for family, seconds in durations.items()
+        if seconds
+    ]
+    database.executemany("INSERT INTO duration VALUES (?, ?, ?, ?, ?)", rows)
+    database.execute(
+        "DELETE FROM duration WHERE rowid IN (SELECT rowid FROM (SELECT rowid, row_number() OVER"
+        " (PARTITION BY family ORDER BY at DESC, rowid DESC) AS place FROM duration WHERE source = ?) WHERE place > ?)",
+        (source, LAST),
+    )
 
 
 def _forget(database: sqlite3.Connection, run: str) -> None:

@@ -6,6 +6,7 @@ lets go of the interpreter, and beside threads that compute it would wait to hav
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import zlib
@@ -16,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from qtui.core.events import Event, PlanReplaced, UnitsAdded
+from qtui.core.events import CHANGES_PLAN, Event
 from qtui.core.portable import Digest, Mask, plain_unit
 from qtui.core.state import RunView
 from qtui.store.codec import encode_events, encode_view
@@ -96,10 +97,15 @@ class Journal:
     ) -> Journal:
         """A new journal, for the user alone. `masks` hides secrets in texts of the definitions, `digest` identifies
         the code of calls. `wal` False is for network file systems: readers and the writer wait for each other then."""
+        new = path.with_name(f".new-{path.name}")  # it has its name once it is whole, however this process ends
         with told(path, "cannot be made"):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            for name in (new, *beside(new)):
+                name.unlink(missing_ok=True)
             try:
-                with closing(connected(path)) as database:
+                os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+                with closing(connected(new)) as database:
                     database.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
                     with transaction(database):
                         for statement in SCHEMA:
@@ -108,10 +114,10 @@ class Journal:
                         database.execute("INSERT INTO head (one, about, plan, crc) VALUES (1, ?, ?, ?)", row)
                         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                         database.execute(f"PRAGMA user_version = {VERSION}")
-            except BaseException:
-                for name in (path, *beside(path)):
+                new.rename(path)
+            finally:
+                for name in (new, *beside(new)):
                     name.unlink(missing_ok=True)
-                raise
         return cls._of(path, durability, masks, digest)
 
     @classmethod
@@ -158,14 +164,12 @@ class Journal:
         loss of power, with all that was written before. What is there already is not written again.
         """
         last = first + len(events) - 1
-        if not self._in_doubt and first != self._last + 1:
+        if first != self._last + 1:
             raise ValueError(f"event {first} cannot follow event {self._last}")
-        rows, growth = self._rows(first, events)
+        if self._in_doubt:
+            events = self._missing(first, events)
+        rows, growth = self._rows(last - len(events) + 1, events)
         with self._writing(sync=sync) as database:
-            if self._in_doubt and (stored := self._stored_last()) != first - 1:
-                if stored != last:
-                    raise JournalError(f"{self.path}: another program has written to it")
-                return
             database.executemany("INSERT INTO batch (first, last, at, crc, data) VALUES (?, ?, ?, ?, ?)", rows)
             if growth:
                 database.executemany("INSERT INTO growth (seq) VALUES (?)", growth)
@@ -216,7 +220,7 @@ class Journal:
         cuts = [0]
         growth = []
         for at, event in enumerate(events):
-            if isinstance(event, UnitsAdded | PlanReplaced):
+            if isinstance(event, CHANGES_PLAN):
                 growth.append((first + at,))
                 cuts += [at, at + 1]
         rows = []
@@ -255,6 +259,14 @@ class Journal:
             database.close()
             raise
         return database
+
+    def _missing(self, first: int, events: Sequence[Event]) -> Sequence[Event]:
+        """Those of `events`, numbered on from `first`, that are not there: an earlier try may have been done."""
+        with told(self.path, "cannot be read"):
+            there = self._stored_last() - first + 1
+        if not 0 <= there <= len(events):
+            raise JournalError(f"{self.path}: another program has written to it")
+        return events[there:]
 
     def _stored_last(self) -> int:
         (last,) = self._database.execute("SELECT last FROM batch ORDER BY first DESC LIMIT 1").fetchone() or (0,)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from qtui.core.events import Event, PlanReplaced, UnitsAdded
+from qtui.core.events import Event, PlanReplaced, UnitRedefined, UnitsAdded
 from qtui.core.growth import grow, replaced
 from qtui.core.plan import ExecutionPlan
+from qtui.core.redefining import redefine
 from qtui.core.state import RunView, fold
 from qtui.store.codec import decode_view
 from qtui.store.errors import JournalDamaged, JournalError
@@ -215,6 +216,8 @@ class JournalReader:
                     grow(plan, event.unit, event.units)
                 case PlanReplaced():
                     plan = replaced(plan, event.units, event.mode).thawed()
+                case UnitRedefined():
+                    redefine(plan, event.unit, event.definition)
         return plan
 
 

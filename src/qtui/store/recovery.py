@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from qtui.core.events import PlanReplaced, UnitsAdded
+from qtui.core.events import CHANGES_PLAN
 from qtui.store.errors import JournalDamaged
 from qtui.store.journal_rows import batch_of, connected, head_of, told, transaction
 from qtui.store.migrations import APPLICATION_ID, SCHEMA, VERSION, version_of
@@ -105,7 +105,7 @@ def _batches(source: sqlite3.Connection) -> Iterator[tuple[tuple[Any, ...], bool
             if row is None:
                 return
             events = batch_of(*row)
-            yield row, isinstance(events[0], UnitsAdded | PlanReplaced)
+            yield row, isinstance(events[0], CHANGES_PLAN)
             at += len(events)
 
 

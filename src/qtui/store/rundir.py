@@ -16,7 +16,17 @@ from qtui.core.errors import UsageError, did_you_mean
 from qtui.store.mounts import network_of
 from qtui.store.runlock import Holder, RunIsLive, RunLock, find_holder, here, take_lock
 
-__all__ = ["Holder", "RunDirectory", "RunIsLive", "RunLock", "find_run", "here", "list_runs", "run_directories"]
+__all__ = [
+    "Holder",
+    "RunDirectory",
+    "RunIsLive",
+    "RunLock",
+    "default_state_dir",
+    "find_run",
+    "here",
+    "list_runs",
+    "run_directories",
+]
 
 JOURNAL: Final = "journal.db"
 _ENTRIES: Final = (JOURNAL, "commands.db", "lock", "logs", "results")
@@ -97,6 +107,14 @@ class RunDirectory:
     def holder(self) -> Holder | None:
         """Who drives the run right now, or None. Raises UsageError if the lock is not ours or cannot be looked at."""
         return find_holder(self.path / "lock", self.run)
+
+
+def default_state_dir() -> Path:
+    """``$XDG_STATE_HOME/qtui``, by default ``~/.local/state/qtui``."""
+    home = os.environ.get("XDG_STATE_HOME") or ""
+    # the specification says that a relative path is to be ignored
+    base = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
+    return base / "qtui"
 
 
 def list_runs(state_dir: Path) -> list[str]:

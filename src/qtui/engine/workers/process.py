@@ -9,21 +9,21 @@ import socket
 import sys
 import time
 from collections import deque
-from dataclasses import dataclass, fields
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtui.core.model import Call, ExecutionMode, FromUnit, Outcome, QuantumUnit, UnitError, UnitState
+from qtui.core.model import Call, ExecutionMode, Outcome, UnitError
 from qtui.engine import packing
 from qtui.engine.addedunits import with_additions
+from qtui.engine.codefiles import latest_change
 from qtui.engine.context import ExecutionContext
-from qtui.engine.failure import describe_exception
 from qtui.engine.logpage import LogPage
 from qtui.engine.probe import total_memory, usable_cores
 from qtui.engine.wire import FrameReader, frame
-from qtui.engine.workers.base import Attempt
-from qtui.engine.workers.slots import SlotLane, Unstartable, describe_exit, keeper_lost
+from qtui.engine.workers.base import Attempt, Host
+from qtui.engine.workers.sending import Sender
+from qtui.engine.workers.slots import SlotLane, describe_exit, keeper_lost
 
 _SOURCES = str(Path(__file__).resolve().parents[3])
 _BOOT = (
@@ -35,13 +35,6 @@ hide modules of Python."""
 
 _BUFFER = 1 << 18
 
-_DEFAULTS = {
-    field.name: getattr(QuantumUnit(id="default"), field.name)
-    for field in fields(QuantumUnit)
-    if field.name not in ("action", "args", "fallback")
-}
-"""What of a unit's definition travels to a worker, if it is not the default."""
-
 
 class ProcessLane(SlotLane):
     """Each unit runs in a process that can be killed, and that never runs another unit after a stop was sent to it."""
@@ -52,15 +45,22 @@ class ProcessLane(SlotLane):
         """Slots without an attempt; their workers may still be starting."""
         self.shared: set[_Slot] = set()
         """Slots for which units of batches may queue."""
-        self._functions: dict[int, tuple[Any, packing.Packed]] = {}
         self._init: bytes = b""
-        self.file_numbers = count(1)
+        self._doubted = False
         self.buffer = memoryview(bytearray(_BUFFER))
         """What slots receive into, one after another: making one for each message costs more than the message."""
         self.cwd = os.getcwd()  # noqa: PTH109
 
+    def open(self, host: Host) -> None:
+        """Start the thread; workers are started when there is work."""
+        self.sender = Sender(host, "sent")
+        super().open(host)
+
     def begin(self, attempt: Attempt) -> None:
         """Send the unit to a worker that is idle, to one that others of its batch queue for, or to a new one."""
+        if self._doubted:
+            self._doubted = False
+            self._recycle()
         begun = False
         while not begun:
             slot = attempt.kept = self._slot_for(attempt.start.batch)
@@ -74,6 +74,21 @@ class ProcessLane(SlotLane):
             if least is not None and least.queued() < batch:
                 return least
         return _Slot(self)
+
+    def doubt(self) -> None:
+        """Look, before the next unit begins, whether workers may have imported code that has changed since: those end,
+        busy ones after the units that are there. Any thread may ask for that."""
+        self._doubted = True
+
+    def _recycle(self) -> None:
+        plan = self.host.plan
+        actions = [unit.action for unit, lane in zip(plan.table, plan.lanes, strict=False) if lane is self.mode]
+        changed = latest_change({action.function for action in actions if isinstance(action, Call)})
+        busy = [attempt.kept for attempt in self.attempts.values() if attempt.kept is not None]
+        for slot in {*self.idle, *busy}:
+            if slot.made_at < changed:
+                slot.wear_out()
+        self.sender.forget_functions()  # their names may lead to others now
 
     def interrupt(self, attempt: Attempt) -> None:
         """TERM to the worker and everything below it."""
@@ -97,23 +112,10 @@ class ProcessLane(SlotLane):
     def init_frame(self) -> bytes:
         """What a worker is told first; the same for all of a run. Raises Unstartable if the params cannot be sent."""
         if not self._init:
-            packing.note_modules()
-            try:
-                params = packing.pack(dict(self.host.params), lambda: self.host.value_path("params"))
-            except Exception as error:
-                raise cannot_send("the params of the run", error) from error
             limit = total_memory() // (2 * usable_cores())
-            self._init = frame(("init", list(sys.path), tuple(params), limit, self.host.value_path("")))
+            params = tuple(self.sender.params())
+            self._init = frame(("init", list(sys.path), params, limit, self.host.value_path("")))
         return self._init
-
-    def function(self, action: Call) -> tuple[int, packing.Packed]:
-        """A number for the function of a unit, and the function packed, once. Raises what pickling raises."""
-        key = id(action.function)
-        if key not in self._functions:
-            packing.note_module(getattr(action.function, "__module__", None) or "__main__")
-            packed = packing.pack(action.function, lambda: self.host.value_path(f"function{key}"))
-            self._functions[key] = (action.function, packed)  # keeps it alive, so its id, too
-        return key, self._functions[key][1]
 
 
 @dataclass(slots=True)
@@ -134,6 +136,7 @@ class _Slot:
 
     def __init__(self, lane: ProcessLane) -> None:
         self._lane = lane
+        self.made_at = time.time()
         init = lane.init_frame()  # it may raise; from here on there is something to give back
         ours, theirs = socket.socketpair()
         page = LogPage.create()
@@ -236,6 +239,14 @@ class _Slot:
         else:
             self._keeper.signal(signal.SIGTERM)
 
+    def wear_out(self) -> None:
+        """Take no more units; the worker ends when those that are here have."""
+        if self._jobs:
+            self._worn = True
+            self._lane.shared.discard(self)
+        else:
+            self.let_go()
+
     def let_go(self) -> None:
         """End the worker."""
         self._lane.forget(self)
@@ -259,56 +270,12 @@ class _Slot:
             self._lane.host.began(job.attempt.start, self._pid)
 
     def _make_job(self, attempt: Attempt, context: ExecutionContext) -> bytes:
-        unit, number, tried = attempt.unit, attempt.start.unit, attempt.start.attempt
-        action, host = attempt.unit.action, self._lane.host
-        assert isinstance(action, Call)
-        try:
-            key, function = self._lane.function(action)
-        except Exception as error:
-            raise cannot_send("the function", error) from error
-        head: packing.Packed | None = None
-        sees = action.wants_context or any(type(value) is FromUnit for value in unit.args.values())
-        if action.wants_context or unit.args:
-            try:
-                name = f"arguments.{next(self._lane.file_numbers)}"
-                head = packing.pack((definition_of(unit), dict(unit.args)), lambda: host.value_path(name))
-            except Exception as error:
-                raise cannot_send(culprit(unit), error) from error
-        known = key in self._known
-        message = frame(
-            (
-                "job",
-                number,
-                tried,
-                key,
-                None if known else tuple(function),
-                action.wants_context,
-                None if head is None else tuple(head),
-                [tuple(need) for need in host.plan.declared[number]] if sees else (),
-                [self._need(need) for need in host.plan.needs[number]] if sees else (),
-                [self._need(added) for added in host.added_to(number)] if action.wants_context else (),
-                {**host.variables_of(number), "QTUI_ATTEMPT": str(tried)},
-                unit.cwd,
-                context.log_writer.path,
-                unit.log_max,
-                context.deadline,
-            )
-        )
+        sender, log, deadline = self._lane.sender, context.log_writer.path, context.deadline
+        key, function = sender.function(attempt.unit)
+        sent = None if key in self._known else function
+        message = frame(("job", *sender.job(attempt, key, sent, made=self._stays, log=log, deadline=deadline)))
         self._known.add(key)
         return message
-
-    def _need(self, number: int) -> tuple[Any, ...]:
-        host = self._lane.host
-        name, state = host.plan.table[number].id, host.state_of(number)
-        if state is not UnitState.COMPLETED:
-            return number, name, str(state), host.cause_of(number), None
-        try:
-            packed = host.packed_of(number)
-        except Exception as error:
-            raise cannot_send(f"the result of {name}", error) from error
-        if packed is self._stays:  # the worker has just made it
-            return number, name, str(state), "", True
-        return number, name, str(state), "", tuple(packed)
 
     # -- the worker's socket -----------------------------------------------------------------------------
 
@@ -484,25 +451,3 @@ class _Slot:
 def _outcome(usage: tuple[float, float, int], metrics: dict[str, Any]) -> Outcome:
     seconds, cpu_seconds, peak_memory = usage
     return Outcome(seconds=seconds, metrics=metrics, peak_memory=peak_memory, cpu_seconds=cpu_seconds)
-
-
-def definition_of(unit: QuantumUnit) -> dict[str, Any]:
-    """The fields of a unit that differ from their defaults, without action, arguments and fallback."""
-    return {name: value for name, default in _DEFAULTS.items() if (value := getattr(unit, name)) != default}
-
-
-def cannot_send(what: str, error: BaseException) -> Unstartable:
-    """The end of an attempt of which something cannot be pickled."""
-    cause = describe_exception(error)
-    message = f'{what} cannot be sent to a process: {cause.type}: {cause.message} (mode = "thread" needs no sending)'
-    return Unstartable(UnitError("NotSendable", message))
-
-
-def culprit(unit: QuantumUnit) -> str:
-    """Which part of a unit cannot be pickled, in words."""
-    for name, value in unit.args.items():
-        try:
-            packing.dumps(value)
-        except Exception:  # noqa: BLE001  - the one that fails is the one we look for
-            return f"the argument {name}"
-    return "its definition"

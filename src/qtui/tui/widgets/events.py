@@ -32,6 +32,7 @@ from qtui.core.events import (
     UnitFinished,
     UnitProgress,
     UnitReady,
+    UnitRedefined,
     UnitReset,
     UnitRetrying,
     UnitStale,
@@ -179,6 +180,8 @@ def event_text(event: Event) -> str:
             return "its abandoned attempt has ended by itself"
         case UnitReset() | RunReopened():
             return clean(event.cause)
+        case UnitRedefined():
+            return "runs as its file says now from here on"
         case UnitStale():
             return f"stale: {clean(event.cause)}"
         case RunResumed():
