@@ -1,14 +1,16 @@
 """``python -m benchmarks.attached``: how soon a second process sees what happens in a run, and what looking back costs.
 
-Prints the time from an event to the feed of a session that has attached, its CPU while nothing happens, and how long a
-record of a million events takes to open and to show at another moment. The goals: 200 ms for 95 of 100 events, 2 s to
-open, 1 s for any moment.
+Prints the time from an event to the feed of a session that has attached, and to the screen of ``qtui attach``; its CPU
+while nothing happens; and how long a record of a million events takes to open and to show at another moment. The goals:
+200 ms for 95 of 100 events, on the screen, too; 2 s to open, 1 s for any moment.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,14 +25,15 @@ from qtui.core.model import Argv, ExecutionMode, QuantumUnit, RunOptions, UnitSt
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView, fold
 from qtui.replayed import ReplaySession
-from qtui.store.journal import Head, Journal
-from qtui.store.rundir import RunDirectory
+from qtui.store.journal import Head, Journal, JournalReader
+from qtui.store.rundir import RunDirectory, list_runs
 
 RUN = "20260102-030405-abcd"
 UNITS = 10_000
 BATCH, CHECKPOINT = 300, 50_000
 EVENTS_HEARD = 400
 IDLE_SECONDS = 5.0
+UNITS_SEEN = 100
 
 
 def main() -> int:
@@ -44,8 +47,62 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="qtui-bench-") as place:
         _hear(Path(place))
     with tempfile.TemporaryDirectory(prefix="qtui-bench-") as place:
+        _watch(Path(place))
+    with tempfile.TemporaryDirectory(prefix="qtui-bench-") as place:
         _look_back(Path(place), given.events)
     return 0
+
+
+# -- how soon it is on the screen ----------------------------------------------------------------------------
+
+
+def _watch(place: Path) -> None:
+    """A real run, and a real dashboard on it in another process; its header counts the units that have ended."""
+    flow = "[workflow]\nworkers = 1\n" + "".join(
+        f'[units.u{number}]\nrun = "sleep {0.08 + number % 7 / 50:.2f}"\n' for number in range(UNITS_SEEN)
+    )
+    (place / "flow.toml").write_text(flow)
+    state = place / "state"
+    command = [sys.executable, "-m", "qtui"]
+    given = ["--state-dir", str(state)]
+    runner = subprocess.Popen(
+        [*command, "run", str(place / "flow.toml"), "--ui", "plain", *given], stdout=subprocess.DEVNULL
+    )
+    while not (state / "runs").is_dir() or not list_runs(state):
+        time.sleep(0.05)
+    seen = _counts_seen([*command, "attach", *given])
+    runner.wait()
+    reader = JournalReader(RunDirectory.open(state, list_runs(state)[-1]).journal)
+    ends = [event.at for event in reader.after(0) if isinstance(event, UnitFinished)]
+    reader.close()
+    delays = [seen[number] - at for number, at in enumerate(ends, 1) if number in seen]
+    _print_delays("event to screen", delays[5:])  # the first are from before the screen was there
+
+
+def _counts_seen(command: list[str]) -> dict[int, float]:
+    """When the dashboard of `command`, in a terminal, showed how many units had ended; by that number."""
+    import pexpect
+    import pyte
+
+    screen = pyte.Screen(120, 40)
+    stream = pyte.ByteStream(screen)
+    dashboard = pexpect.spawn(
+        command[0], command[1:], dimensions=(40, 120), timeout=60, env={**os.environ, "TERM": "xterm-256color"}
+    )
+    seen: dict[int, float] = {}
+    while UNITS_SEEN not in seen:
+        try:
+            stream.feed(dashboard.read_nonblocking(1 << 16, timeout=1))
+        except pexpect.TIMEOUT:
+            continue
+        except pexpect.EOF:
+            raise RuntimeError("the dashboard ended early:\n" + "\n".join(screen.display).rstrip()) from None
+        now = time.time()
+        if found := re.search(rf"(\d+)/{UNITS_SEEN}\b", screen.display[0]):
+            seen.setdefault(int(found[1]), now)
+    dashboard.send("q")
+    dashboard.expect(pexpect.EOF)
+    return seen
 
 
 # -- how soon ----------------------------------------------------------------------------------------------
@@ -86,9 +143,13 @@ def _hear(state: Path) -> None:
         time.sleep(IDLE_SECONDS)
         idle = (time.process_time() - began) / IDLE_SECONDS
         session.close()
-    cuts = quantiles(late, n=20)
-    print(f"event to feed     p50 {1e3 * cuts[9]:.0f} ms  p95 {1e3 * cuts[18]:.0f} ms  max {1e3 * max(late):.0f} ms")
+    _print_delays("event to feed", late)
     print(f"idle              {100 * idle:.1f} % of a core")
+
+
+def _print_delays(what: str, late: list[float]) -> None:
+    cuts = quantiles(late, n=20)
+    print(f"{what:<17} p50 {1e3 * cuts[9]:.0f} ms  p95 {1e3 * cuts[18]:.0f} ms  max {1e3 * max(late):.0f} ms")
 
 
 # -- looking back ------------------------------------------------------------------------------------------

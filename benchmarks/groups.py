@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import chain
 
-from benchmarks import adaptive, commands, cpu, handover, journal, makespan, noops
+from benchmarks import adaptive, commands, cpu, handover, journal, makespan, noops, recording
 from benchmarks.model import Group
 
 GROUPS: Mapping[str, Group] = {
@@ -18,5 +18,6 @@ GROUPS: Mapping[str, Group] = {
         commands.groups(),
         adaptive.groups(),
         journal.groups(),
+        recording.groups(),
     )
 }

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from qtui.core.errors import Canceled, CircularDependencyError, InvalidWorkflow, NoResult, QtuiError, WorkflowFailed
     from qtui.core.model import ExecutionMode, FromUnit, QuantumUnit, RetryPolicy, UnitState
     from qtui.core.plan import ExecutionPlan
-    from qtui.core.projector import StateProjector
+    from qtui.core.projector import StateProjector, frozen
     from qtui.engine.bus import Event, EventBus, EventType
     from qtui.engine.context import ExecutionContext
     from qtui.manager import WorkflowManager
@@ -51,6 +51,7 @@ _HOMES = {
     "WorkflowFailed": "qtui.core.errors",
     "WorkflowManager": "qtui.manager",
     "execute_quantum_plan": "qtui.quantumplan",
+    "frozen": "qtui.core.projector",
     "open_services": "qtui.services",
     "select_execution_strategy": "qtui.quantumplan",
     "select_optimal_workers": "qtui.quantumplan",
@@ -81,6 +82,7 @@ __all__ = [
     "WorkflowFailed",
     "WorkflowManager",
     "execute_quantum_plan",
+    "frozen",
     "open_services",
     "select_execution_strategy",
     "select_optimal_workers",

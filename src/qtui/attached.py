@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 import os
 import threading
 import time
@@ -73,7 +74,9 @@ class AttachedSession:
         self._file = _file_at(directory.journal)
         self._reader = JournalReader(directory.journal)
         try:
-            self.options = self._reader.head.options
+            head = self._reader.head
+            self.options = head.options
+            self._source, self._started_in = (str(head.origin.get(name, "")) for name in ("source", "cwd"))
             self.opening, events = read_latest(self._reader, self._reader.last_seq())
         except BaseException:
             self._reader.close()
@@ -127,6 +130,15 @@ class AttachedSession:
         attempt = view.attempts[units[0]] if len(units) == 1 and units[0] < len(view.plan) else 0
         self._requests.add(request, attempt)
         self._wake.set()
+
+    def edited(self, unit: int) -> str:
+        """That the workflow's file was written since the process that runs it began; what that means for the unit, only
+        that process can find out, for it may have to run code of the workflow."""
+        holder, source = self._holder, self._view.plan.table[unit].source
+        files = {self._source, str(Path(self._started_in, source.file)) if source is not None else ""} - {""}
+        since = holder.since if holder is not None else math.inf
+        written = sorted(file for file in files if _written(file) > since)
+        return f"{written[0]} was written after the run had begun" if written else ""
 
     def answers(self) -> list[Answer]:
         """What became of the requests made here, in order."""
@@ -364,6 +376,14 @@ def _terminal() -> str:
         except OSError:
             continue
     return ""
+
+
+def _written(file: str) -> float:
+    """When a file was last written, in Unix seconds; 0 if that cannot be told."""
+    try:
+        return Path(file).stat().st_mtime
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _file_at(path: Path) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Final
 
@@ -25,12 +26,15 @@ SAME_MOMENT: Final = 0.5
 TOO_LATE: Final = "too late"
 UNKNOWN: Final = "refused: this version of qtui does not know that request"
 
+Ask = Callable[[Request, Callable[[bool], None]], None]
+"""Posts a request; whoever works it off tells whether anything came of it."""
+
 
 class Steward:
     """Answers the requests in a run's `commands.db`: ``done``, ``too late`` if nothing came of it, or ``refused``."""
 
-    def __init__(self, directory: RunDirectory, lock: RunLock, engine: Engine) -> None:
-        self._path, self._lock, self._engine = directory.commands, lock, engine
+    def __init__(self, directory: RunDirectory, lock: RunLock, engine: Engine, ask: Ask) -> None:
+        self._path, self._lock, self._engine, self._ask = directory.commands, lock, engine, ask
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="qtui-steward", daemon=True)
 
@@ -89,7 +93,7 @@ class Steward:
             came.append(anything)
             told.set()
 
-        self._engine.ask(_by(request, command.who), answer)
+        self._ask(_by(request, command.who), answer)
         while not told.wait(0.05):
             if self._over.is_set():
                 return TOO_LATE

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 from qtui.core.errors import QtuiError
+from qtui.core.state import RunView
 from qtui.recordkeeping import durations_of
 from qtui.store.history import Durations, History, RunSummary
 from qtui.store.journal import JournalReader
@@ -15,11 +18,12 @@ from qtui.store.rundir import Holder, RunDirectory, list_runs
 
 class KnownRun(NamedTuple):
     """A run with a record. `holder` is the process that runs it, or None; `fault` says why its record cannot be read,
-    and then little else is known."""
+    and then little else is known. It has taken so many `seconds`, as far as it is known."""
 
     summary: RunSummary
     holder: Holder | None = None
     fault: str = ""
+    seconds: float = 0.0
 
     @property
     def lost(self) -> bool:
@@ -27,8 +31,12 @@ class KnownRun(NamedTuple):
         return self.summary.ended is None and self.holder is None and not self.fault
 
 
-def known_runs(state_dir: Path, source: str | None = None, limit: int = 50) -> list[KnownRun]:
-    """The latest runs, of one workflow's file or of all, newest first. Raises UsageError if the place is not safe."""
+def known_runs(state_dir: Path, workflow: str | None = None, limit: int = 50) -> list[KnownRun]:
+    """The latest runs, of all workflows or of the one with that name or file, newest first.
+
+    The index knows those that have ended; of the others their journals tell. Raises UsageError if the place is not
+    safe.
+    """
     names = list_runs(state_dir)
     if not names:
         return []
@@ -41,16 +49,22 @@ def known_runs(state_dir: Path, source: str | None = None, limit: int = 50) -> l
         if len(found) == limit:
             break
         summary = summaries.get(name)
-        if source is not None and summary is not None and summary.source != source:
+        if summary is not None and not _is_of(summary, workflow):
             continue
         known = _known(state_dir, name, summary)
-        if source is None or known.summary.source == source:
+        if _is_of(known.summary, workflow):
             found.append(known)
     return found
 
 
-def summarized(directory: RunDirectory) -> tuple[RunSummary, Durations]:
-    """What a journal says in short. Raises JournalError."""
+def _is_of(run: RunSummary, workflow: str | None) -> bool:
+    if workflow is None or workflow in (run.name, run.source):
+        return True
+    return bool(run.source) and os.path.realpath(workflow) == os.path.realpath(run.source)
+
+
+def _read(directory: RunDirectory) -> tuple[RunSummary, RunView]:
+    """What a journal says in short, and in full. Raises JournalError."""
     with closing(JournalReader(directory.journal)) as reader:
         head, view = reader.head, reader.view()
     end = view.finished
@@ -63,28 +77,30 @@ def summarized(directory: RunDirectory) -> tuple[RunSummary, Durations]:
         ended=end.at if end is not None else None,
         state=str(view.state),
         exit_code=end.exit_code if end is not None else None,
-        counts={state: count for state, count in end.counts.items() if count} if end is not None else {},
+        counts={str(state): count for state, count in view.counts.items() if count},
     )
-    return summary, durations_of(view)
+    return summary, view
 
 
 def _known(state_dir: Path, name: str, summary: RunSummary | None) -> KnownRun:
     try:
         directory = RunDirectory.open(state_dir, name)
         holder = directory.holder()
-        if summary is None or (summary.ended is None and holder is None):
-            summary, _ = summarized(directory)  # its end may not have reached the index
-        return KnownRun(summary, holder)
+        if summary is not None and summary.ended is not None:
+            return KnownRun(summary, holder, seconds=max(0.0, summary.ended - summary.began))
+        summary, view = _read(directory)  # its end may not have reached the index
+        return KnownRun(summary, holder, seconds=view.elapsed(time.time() if holder is not None else view.updated_at))
     except QtuiError as error:
         unknown = RunSummary(run=name, name="", source="", directory="", began=0.0)
         return KnownRun(summary or unknown, fault=str(error))
 
 
 def _all_summaries(state_dir: Path, names: list[str]) -> list[tuple[RunSummary, Durations]]:
-    found = []
+    found: list[tuple[RunSummary, Durations]] = []
     for name in names:
         try:
-            found.append(summarized(RunDirectory.open(state_dir, name)))
+            summary, view = _read(RunDirectory.open(state_dir, name))
         except QtuiError:
             continue  # `known_runs` tells of it
+        found.append((summary, durations_of(view)))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from qtui.core.errors import UsageError
@@ -12,10 +13,11 @@ from qtui.core.plan import ExecutionPlan
 from qtui.core.samples import LoadSample
 from qtui.core.session import Answer, Feed, LogChunk
 from qtui.core.state import RunView
-from qtui.core.stimuli import Request
+from qtui.core.stimuli import Request, RetryRequested
 from qtui.engine.engine import Engine
 from qtui.engine.notify import Notifier
 from qtui.engine.probe import Probe, place_of
+from qtui.ondisk import OnDisk, Reload
 from qtui.recordkeeping import RunRecord
 
 
@@ -26,8 +28,14 @@ class LiveSession:
     read_only: Final = False
     lost: Final = False
 
-    def __init__(self, engine: Engine, notifier: Notifier | None = None, record: RunRecord | None = None) -> None:
-        self._engine, self._notifier, self._record = engine, notifier, record
+    def __init__(
+        self,
+        engine: Engine,
+        notifier: Notifier | None = None,
+        record: RunRecord | None = None,
+        disk: OnDisk | None = None,
+    ) -> None:
+        self._engine, self._notifier, self._record, self._disk = engine, notifier, record, disk
         self._unclosed = ""
         self._probe: Probe | None = None
         self._probe_lock = threading.Lock()
@@ -68,7 +76,19 @@ class LiveSession:
 
     def request(self, request: Request) -> None:
         """Post the request; the timer thread takes the turn, so the caller never waits."""
-        self._engine.post(request)
+        if isinstance(request, RetryRequested) and self._disk is not None:
+            self._disk.retry(request)
+        else:
+            self._engine.post(request)
+
+    def follow_disk(self, reload: Reload) -> None:
+        """Let retries run what is on the disk: `reload` loads the workflow once more as it was loaded for this run."""
+        if self._disk is not None:
+            self._disk.follow(reload)
+
+    def edited(self, unit: int) -> str:
+        """How the unit differs on the disk from what it is in the run; may take a second if the file has changed."""
+        return self._disk.edited(unit) if self._disk is not None else ""
 
     def answers(self) -> list[Answer]:
         """None: the engine here takes every request, and what comes of it is in the record."""
@@ -128,4 +148,11 @@ class LiveSession:
             self._record.mark_ready()  # now, as the journal is the engine's from its begin to its end
         self._engine.begin()
         if self._record is not None:
-            self._record.serve(self._engine)
+            self._record.serve(self._engine, self._ask)
+
+    def _ask(self, request: Request, answer: Callable[[bool], None]) -> None:
+        """Post what another process asks for."""
+        if isinstance(request, RetryRequested) and self._disk is not None:
+            self._disk.retry(request, answer)
+        else:
+            self._engine.ask(request, answer)

@@ -28,6 +28,7 @@ from qtui.live import LiveSession
 from qtui.loaders.executors import executor_of
 from qtui.loaders.load import Ask, load_definition
 from qtui.managed import CLOSED, CREATED, ManagedExecution, ManagedWorkflow
+from qtui.ondisk import OnDisk
 from qtui.projections import Follower, add_projections
 from qtui.recordkeeping import RunRecord
 from qtui.resumption import changes, end_leftovers, results_of, same_plan
@@ -209,14 +210,14 @@ class WorkflowManager:
         except KeyError:
             raise UsageError(f"there is no run {run} here") from None
 
-    def runs(self, source: str | None = None, limit: int = 50) -> list[KnownRun]:
-        """The latest runs of this user, of one workflow's file or of all, newest first.
+    def runs(self, workflow: str | None = None, limit: int = 50) -> list[KnownRun]:
+        """The latest runs of this user, of all workflows or of the one with that name or file, newest first.
 
         Raises UsageError if the place where they are is not safe.
         """
         from qtui.listing import known_runs  # here, because a start of a run does not need it
 
-        return known_runs(self._state_dir, source, limit) if self._state_dir is not None else []
+        return known_runs(self._state_dir, workflow, limit) if self._state_dir is not None else []
 
     def attach(self, run: str | None = None, read_only: bool = False) -> AttachedSession:
         """Follow and steer a run of whatever process; `run` may be part of its id, and the newest is meant without one.
@@ -429,7 +430,8 @@ class WorkflowManager:
                 engine.results[number] = value
         if record is not None and self._tidying is not None:
             record.afterwards(partial(self._tidying.begin, run))
-        session = self._sessions[run] = LiveSession(engine, self._notifier(definition, engine), record)
+        disk = OnDisk(engine, definition, _secrets)
+        session = self._sessions[run] = LiveSession(engine, self._notifier(definition, engine), record, disk)
         return session
 
     def _turn(

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from qtui.commanded import Steward
+from qtui.commanded import Ask, Steward
 from qtui.core.errors import Canceled, QtuiError
 from qtui.core.events import RunFinished, UnitFinished
 from qtui.core.masking import TextMasker, masks_of
@@ -152,9 +152,9 @@ class RunRecord:
         """Note that this process is about to begin. Raises QtuiError."""
         self._journal.mark_ready()
 
-    def serve(self, engine: Engine) -> None:
-        """The engine has begun: answer those who ask for something."""
-        self._steward = Steward(self.directory, self._lock, engine)
+    def serve(self, engine: Engine, ask: Ask) -> None:
+        """The engine has begun: answer those who ask for something, with what comes of it."""
+        self._steward = Steward(self.directory, self._lock, engine, ask)
         self._steward.start()
         if self.directory.network:
             engine.warn(-1, ON_NETWORK.format(self.directory.network))

@@ -16,6 +16,7 @@ from qtui.core.model import Fallback, QuantumUnit, UnitState, WorkflowDefinition
 from qtui.core.plan import ExecutionPlan
 from qtui.core.portable import plain_unit
 from qtui.core.state import RunView
+from qtui.ondisk import alike
 from qtui.recordkeeping import code_digests
 from qtui.store.journal import JournalReader, StoredResult
 from qtui.store.results import ResultUnusable
@@ -49,21 +50,13 @@ def changes(view: RunView, definition: WorkflowDefinition, mask: Callable[[str],
             continue
         old = plain_unit(view.plan.table[number])
         new = plain_unit(unit, mask=mask, digest=digest)
-        why = next((words for part, words in _COUNTS.items() if not _alike(old.get(part), new.get(part))), "")
+        why = next((words for part, words in _COUNTS.items() if not alike(old.get(part), new.get(part))), "")
         last = view.last[number]
         if not why and isinstance(last, UnitFinished):
             why = next(_touched(unit, last.at), "")
         if why:
             found[unit.id] = why
     return found
-
-
-def _alike(old: Any, new: Any) -> bool:
-    """Whether two parts are the same; code that cannot be identified is taken for unchanged, its name is not."""
-    calls = isinstance(old, dict) and isinstance(new, dict) and "call" in old and "call" in new
-    if calls and not (old.get("source") and new.get("source")):
-        old, new = {**old, "source": ""}, {**new, "source": ""}
-    return bool(old == new)
 
 
 def _touched(unit: QuantumUnit, ended: float) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from qtui.core.errors import InvalidWorkflow, Problem
 from qtui.core.model import EMPTY, CachePolicy, Call, ExecutionMode, Fallback, QuantumUnit, Source
 from qtui.definition.assemble import Assembler
-from qtui.definition.drafts import Draft, Surroundings, name_fault
+from qtui.definition.drafts import Draft, Surroundings, function_fault, name_fault
 from qtui.definition.keys import Table
 from qtui.definition.report import Locate, Report, shown_file
 from qtui.definition.unit_keys import FUNCTION_KEYS
@@ -79,6 +79,9 @@ def tidied(unit: QuantumUnit) -> QuantumUnit:
     action: Any = unit.action
     if callable(action) and not isinstance(action, Call):
         action = Call.of(action, unit.args)
+    fault = function_fault(action.function) if isinstance(action, Call) else None
+    if fault is not None:
+        raise InvalidWorkflow([Problem(message=fault.message, key=f"units.{unit.id}", hint=fault.hint)])
     return replace(unit, action=action, dependencies=tuple(ids(unit.dependencies)), tags=frozenset(unit.tags))
 
 

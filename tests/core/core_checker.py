@@ -256,7 +256,8 @@ class Checker(Watch):
         ids = [unit.id for unit in event.units]
         require(len(set(ids)) == len(ids) and len(plan.numbers) == len(plan.table), f"{event}: ids are not unique")
         require(len(plan.order) == len(plan), f"{event}: units need each other")
-        gone = {old.table[n].id for n in old.added.get(event.unit, ())} - set(ids)
+        left = {n for n in old.added.get(event.unit, ()) if old.table[n].id not in ids}
+        gone = {old.table[n].id for n in self.rules.with_additions(left)}
         require({plan.table[n].id for n in plan.dropped} >= gone, f"{event}: {gone} are still there")
         for unit in event.units:
             number = plan.numbers[unit.id]
@@ -269,8 +270,12 @@ class Checker(Watch):
             require(added or number in plan.stars or needs == plan.needs[number], f"{event} changed unit {number}")
         for star in plan.stars:
             below = {star, *plan.below(star), *plan.stars, *plan.dropped}
+            begun = before.unit(star).submitted or before.states[star] in (RUNNING, CANCELING)
             missing = set(range(len(plan))) - below - set(plan.needs[star])
-            require(not missing, f"{event}: {missing} are not needed by {star}")
+            passed = self._passed.setdefault(star, set())  # what came too late for it
+            passed |= missing if begun else set()
+            require(missing <= passed, f"{event}: {missing} are not needed by {star}")
+            require(not begun or set(plan.needs[star]) <= set(old.needs[star]), f"{star} has begun before {event}")
         self.plan = plan
         self.rules.know(plan)
         self._said |= {number: set() for number in range(len(old), len(plan))}
@@ -418,8 +423,8 @@ class Checker(Watch):
         batch = int(1 / self.rules.share(event.unit))
         self.held[event.unit] = StartUnit(event.unit, event.attempt, event.lane, event.worker, batch)
         most = self.view.workers - self.view.stuck
-        others = sum(self.rules.share(number) for number in self.held if number != event.unit)
-        require(others < most, f"{others} and one more for {most} workers")
+        load = sum(map(self.rules.share, self.held))
+        require(load <= most, f"{event}: {load} of {most} workers")
         takes = set(self.rules.holdings(event.unit))
         if (item := self.plan.item_of[event.unit]) >= 0 and item not in self._items:
             self._items.add(item)

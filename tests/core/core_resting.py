@@ -43,6 +43,7 @@ class Watch:
         self.brakes = BrakeModel(self.rules)
         self._now = 0.0
         self._stimulus: Stimulus = TimerFired()
+        self._passed: dict[int, set[int]] = {}  # of units that need everything, what came when they had begun
         self._items: set[int] = set()  # items of groups that have begun and not ended
         self._said: dict[int, set[str]] = {n: set() for n in range(len(plan))}  # of each unit in this generation
         self._waited, self._only_waits, self._waited_before = 0.0, False, False
@@ -155,11 +156,10 @@ class Watch:
         late = view.stuck > 0 or any(self._haunted(number) for number in range(len(self.plan)))
         by_itself = bool(self.held or self._checking() or late) or RETRYING in view.states
         require(by_itself or bool(self.asked() or (held and waiting)), f"deadlock: {list(view.states)}")
-        if (view.stopping is not None or not view.paused) and sum(
-            map(self.rules.share, self.held)
-        ) + view.stuck < view.workers:
-            idle = self._startable()
-            require(not idle, f"a worker idles beside {idle}")
+        if view.stopping is not None or not view.paused:
+            idle = self._startable()[:1]
+            load = sum(map(self.rules.share, (*self.held, *idle)))
+            require(not idle or load > view.workers - view.stuck, f"a worker idles beside {idle}")
 
     def _startable(self) -> list[int]:
         return self.rules.startable(self._waiting(), self.held, self._items, self.brakes.shut())

@@ -147,7 +147,7 @@ class Rules:
         own = {self.units[number].id for number in self.plan.added.get(adder, ())}
         others = {unit.id for unit in self.units} - own
         families = {unit.family for unit in self.units}
-        dropped = self._with_additions({self.plan.numbers[name] for name in own.difference(ids)})
+        dropped = self.with_additions({self.plan.numbers[name] for name in own.difference(ids)})
         waits = {unit.id: set(unit.dependencies) - families for unit in units}
         for number in {*self.everyone}.difference(dropped, self.plan.stars):  # what a star needs gives way
             waits.setdefault(self.units[number].id, {self.units[need].id for need in self.needs[number]})
@@ -165,11 +165,11 @@ class Rules:
             )
         )
 
-    def _with_additions(self, numbers: set[int]) -> set[int]:
+    def with_additions(self, numbers: set[int]) -> set[int]:
         """These units and all that they have added."""
         found = set(numbers)
         for number in numbers:
-            found |= self._with_additions(set(self.plan.added.get(number, ())))
+            found |= self.with_additions(set(self.plan.added.get(number, ())))
         return found
 
     def share(self, number: int) -> Fraction:
@@ -189,7 +189,7 @@ class Rules:
 
     def ended_well(self, event: UnitFinished) -> None:
         """How long units of a family take tells how many of them share a worker."""
-        if event.state is COMPLETED and not event.cached:
+        if event.state is COMPLETED and not event.cached and self.units[event.unit].batch == "auto":
             self.took.setdefault(self.units[event.unit].name, []).append(event.duration)
 
     def used_up(self, number: int, memory: int) -> None:

@@ -61,7 +61,7 @@ LANES = ("thread", "thread", "command", "command", "async", "sequential", "miles
 GOVERNED_LANES = (ExecutionMode.THREAD, ExecutionMode.COMMAND, ExecutionMode.PROCESS)
 PEAKS = (0, 0, 60 << 20, 90 << 20, 130 << 20, 300 << 20)
 ADDED = ("n0", "n1", "n2", "n3", "n4", "n5")
-MOST_UNITS, ADDING = 16, 4
+MOST_UNITS, ADDING = 16, (5, 5, 2)
 FREE_STEPS, LAST_STEPS, WISHES = 60, 400, 6
 
 LOST = Outcome(error=UnitError("lost", "the worker died"))
@@ -223,7 +223,7 @@ class World:
         self._checker = Checker(self._plan, self._options)
         self._past: list[StartUnit] = []
         self._now = 100.0
-        self._wishes = WISHES
+        self._wishes, self._adding = WISHES, rng.choice(ADDING)
         self.story: list[str] = []
 
     @property
@@ -342,7 +342,7 @@ class World:
             outcome.error is None
             and not outcome.canceled
             and len(self.view.plan) < MOST_UNITS
-            and self._rng.randrange(2 if start.unit in self.view.plan.added else ADDING) == 0
+            and self._rng.randrange(2 if start.unit in self.view.plan.added else self._adding) == 0
         ):
             outcome = outcome._replace(added=self._additions(start.unit))
         return UnitReturned(start.unit, start.attempt, outcome)
@@ -384,6 +384,9 @@ class World:
 
     def _wish(self) -> Stimulus:
         some = tuple(sorted({self._rng.randrange(len(self.view.plan)) for _ in range(self._rng.randint(1, 2))}))
+        if self.view.plan.added and self._rng.randrange(3) == 0:
+            adder = self._rng.choice(sorted(self.view.plan.added))
+            return RetryRequested((adder,), self._rng.choice(("unit", "unit", "dependents")))
         if self.view.state.ended and self._rng.randrange(2) == 0:
             return RetryRequested(some) if self._rng.randrange(3) else self._redefinition(some)
         if self._rng.randrange(5) == 0:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cache_runs import CachedRuns, call
 from engine_waiting import GENEROUS, Start
 from process_units import error_of, process, run, value
 
 from qtui.core.errors import InvalidWorkflow
-from qtui.core.events import UnitsAdded
+from qtui.core.events import UnitsAdded, Warned
 from qtui.core.model import ExecutionMode, QuantumUnit, RetryPolicy, UnitState
 from qtui.core.stimuli import RetryRequested
 from qtui.engine.context import ExecutionContext
@@ -195,3 +197,12 @@ def test_ten_thousand_units_added_by_one_unit_run(start: Start) -> None:
 def test_a_thousand_units_added_by_a_process_run_in_processes(start: Start) -> None:
     engine = run(start, process("split", split), params={"parts": 1000}, workers=2)
     assert value(engine, "total") == sum(n * n for n in range(1000))
+
+
+def test_of_a_unit_with_a_cache_that_adds_units_it_is_said_that_its_result_is_not_kept(tmp_path: Path) -> None:
+    runs = CachedRuns(tmp_path)
+    engine = runs.begin(call(lambda context: context.add_command("added", "true") and None))
+    assert engine.wait(GENEROUS) is not None
+    warned = [record.event.message for record in engine.feed().take(0) if isinstance(record.event, Warned)]
+    runs.close()
+    assert warned == ["the result of unit is not kept for the next run: it has added units"]

@@ -293,7 +293,7 @@ def test_a_commit_that_fails_and_was_done_all_the_same_is_not_done_twice(
 def test_a_unit_that_is_not_idempotent_finds_its_own_start_in_the_journal(begin: Begin, tmp_path: Path) -> None:
     found = []
 
-    def look(context: ExecutionContext, number: int) -> None:
+    def look(number: int) -> None:
         with closing(JournalReader(tmp_path / "journal0.db")) as reader:
             found.append((number, reader.view().states[number]))
 

@@ -66,6 +66,7 @@ class ScriptedSession:
         self.records: list[Record] = []
         self.requests: list[Request] = []
         self.answered: list[Answer] = []
+        self.on_disk: dict[int, str] = {}  # how units differ there
         self.logs: dict[tuple[int, int], bytes] = {}
         self.interrupted: list[int] = []
         self.killed: list[int] = []
@@ -88,6 +89,9 @@ class ScriptedSession:
     def request(self, request: Request) -> None:
         self.requests.append(request)
         self.post(request)
+
+    def edited(self, unit: int) -> str:
+        return self.on_disk.get(unit, "")
 
     def answers(self) -> list[Answer]:
         return self.answered

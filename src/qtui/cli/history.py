@@ -9,8 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -18,14 +16,14 @@ from rich.cells import cell_len
 
 from qtui.cli.plain import duration
 from qtui.cli.reaching import state_dir_of
-from qtui.cli.rundata import counts_of, moment_of, run_state
+from qtui.cli.rundata import CUT, HELD, LOST
 from qtui.cli.slower import LEAST_RUNS, Times, slower, times_of
 from qtui.cli.status import NARROWEST, USUAL_WIDTH
 from qtui.core.errors import EXIT_OK, QtuiError
 from qtui.core.model import UnitState
-from qtui.store.history import History, RunSummary
+from qtui.listing import KnownRun, known_runs
 from qtui.store.journal import JournalReader
-from qtui.store.rundir import RunDirectory, list_runs
+from qtui.store.rundir import RunDirectory
 from qtui.tui.format import ASCII, UNICODE, prefers_ascii, short_clock
 from qtui.tui.text import clean, cut_end, pad
 
@@ -34,28 +32,14 @@ MOST_SLOWER: Final = 5
 DAMAGED: Final = "unreadable"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PastRun:
-    """A run as a line of a list. `began` is Unix seconds, None before that."""
-
-    run: str
-    workflow: str = ""
-    source: str = ""
-    state: str = DAMAGED
-    ended: bool = False
-    began: float | None = None
-    seconds: float = 0.0
-    counts: Mapping[str, int] = field(default_factory=dict)
-
-
-TimesOf = Callable[[PastRun], Times]
+TimesOf = Callable[[KnownRun], Times]
 """How long the units of a run took."""
 
 
 def history(options: argparse.Namespace) -> int:
     """List the newest runs, the newest first, and for each workflow what its latest run took longer for."""
     state_dir = state_dir_of(options)
-    runs = list(islice(past_runs(state_dir, options.workflow), options.limit))
+    runs = known_runs(state_dir, options.workflow, options.limit)
     width = shutil.get_terminal_size((USUAL_WIDTH, 24)).columns if sys.stdout.isatty() else USUAL_WIDTH
     ellipsis = (ASCII if prefers_ascii(os.environ, sys.stdout.encoding) else UNICODE).ellipsis
     for line in history_lines(runs, time.time(), lambda run: _times(state_dir, run)):
@@ -63,84 +47,42 @@ def history(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def past_runs(state_dir: Path, workflow: str | None = None) -> Iterator[PastRun]:
-    """The runs there are, newest first; only those of `workflow`, the name or the file of one, if that is given.
-
-    The index knows those that have ended; what it does not know is in their journals. A run whose journal cannot be
-    read is among them. Raises UsageError if the place is not safe.
-    """
-    runs = list_runs(state_dir)
-    known = {each.run: each for each in History(state_dir).runs(limit=len(runs))} if runs else {}
-    for run in reversed(runs):
-        summary = known.get(run)
-        if summary is not None and summary.ended is not None:
-            found = _indexed(summary, summary.ended)
-        else:
-            found = _journaled(state_dir, run)
-        if workflow is None or workflow == found.workflow or (found.source and _same_file(workflow, found.source)):
-            yield found
+def _state(run: KnownRun) -> str:
+    return DAMAGED if run.fault else LOST if run.lost else run.summary.state
 
 
-def _indexed(summary: RunSummary, ended: float) -> PastRun:
-    return PastRun(
-        run=summary.run,
-        workflow=summary.name,
-        source=summary.source,
-        state=summary.state,
-        ended=True,
-        began=summary.began,
-        seconds=max(0.0, ended - summary.began),
-        counts={state: count for state, count in summary.counts.items() if count},
-    )
+def _counts(run: KnownRun) -> Mapping[str, int]:
+    """How many units are in each state. What ran in a lost run runs no more."""
+    counts = dict(run.summary.counts)
+    if run.lost and (cut := sum(counts.pop(state, 0) for state in HELD)):
+        counts[CUT] = cut
+    return counts
 
 
-def _journaled(state_dir: Path, run: str) -> PastRun:
+def _times(state_dir: Path, run: KnownRun) -> Times:
     try:
-        directory = RunDirectory.open(state_dir, run)
-        with closing(JournalReader(directory.journal)) as reader:
-            head, view = reader.head, reader.view()
-        lost = view.finished is None and directory.holder() is None
-    except QtuiError:  # doctor says why; the others are still worth a list
-        return PastRun(run=run)
-    return PastRun(
-        run=run,
-        workflow=head.name,
-        source=str(head.origin.get("source") or ""),
-        state=run_state(view, lost),
-        ended=view.finished is not None,
-        began=view.started_at,
-        seconds=view.elapsed(moment_of(view, time.time(), lost)),
-        counts=counts_of(view, lost),
-    )
-
-
-def _times(state_dir: Path, run: PastRun) -> Times:
-    try:
-        with closing(JournalReader(RunDirectory.open(state_dir, run.run).journal)) as reader:
+        with closing(JournalReader(RunDirectory.open(state_dir, run.summary.run).journal)) as reader:
             return times_of(reader.view())
     except QtuiError:
         return {}
 
 
-def _same_file(given: str, source: str) -> bool:
-    return os.path.realpath(given) == os.path.realpath(source)
-
-
-def history_lines(runs: Sequence[PastRun], now: float, times: TimesOf) -> Iterator[str]:
+def history_lines(runs: Sequence[KnownRun], now: float, times: TimesOf) -> Iterator[str]:
     """The list as lines; some may be longer than a terminal is wide."""
     if not runs:
         yield "no runs"
         return
-    names = min(NAME_CELLS, max(len("workflow"), *(cell_len(clean(run.workflow)) for run in runs)))
-    ids = max(len(run.run) for run in runs)
-    states = max(len("state"), *(len(run.state) for run in runs))
+    names = min(NAME_CELLS, max(len("workflow"), *(cell_len(clean(run.summary.name)) for run in runs)))
+    ids = max(len(run.summary.run) for run in runs)
+    states = max(len("state"), *(len(_state(run)) for run in runs))
     yield f"{'run':<{ids}}  {'ago':>5}  {'took':>6}  {'state':<{states}}  {'workflow':<{names}}  units"
     for run in runs:
-        ago = short_clock(max(0.0, now - run.began)) if run.began is not None else ""
-        took = duration(run.seconds) if run.began is not None else ""
-        counts = ", ".join([str(sum(run.counts.values())), *_not_completed(run.counts)]) if run.counts else ""
-        name = pad(clean(run.workflow), names)
-        yield f"{run.run:<{ids}}  {ago:>5}  {took:>6}  {run.state:<{states}}  {name}  {counts}".rstrip()
+        ago = short_clock(max(0.0, now - run.summary.began)) if not run.fault else ""
+        took = duration(run.seconds) if not run.fault else ""
+        found = _counts(run)
+        counts = ", ".join([str(sum(found.values())), *_not_completed(found)]) if found else ""
+        name = pad(clean(run.summary.name), names)
+        yield f"{run.summary.run:<{ids}}  {ago:>5}  {took:>6}  {_state(run):<{states}}  {name}  {counts}".rstrip()
     yield from _slower_lines(runs, times)
 
 
@@ -148,11 +90,11 @@ def _not_completed(counts: Mapping[str, int]) -> Iterator[str]:
     return (f"{count} {state}" for state, count in counts.items() if state != UnitState.COMPLETED)
 
 
-def _slower_lines(runs: Sequence[PastRun], times: TimesOf) -> Iterator[str]:
-    by_workflow: dict[tuple[str, str], list[PastRun]] = {}
+def _slower_lines(runs: Sequence[KnownRun], times: TimesOf) -> Iterator[str]:
+    by_workflow: dict[tuple[str, str], list[KnownRun]] = {}
     for run in runs:
-        if run.ended:
-            by_workflow.setdefault((run.source, run.workflow), []).append(run)
+        if run.summary.ended is not None:
+            by_workflow.setdefault((run.summary.source, run.summary.name), []).append(run)
     for (_, workflow), (latest, *before) in by_workflow.items():
         if len(before) < LEAST_RUNS:
             continue

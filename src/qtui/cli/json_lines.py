@@ -38,7 +38,7 @@ class JsonLines:
                 if isinstance(record.event, UnitsAdded | UnitRedefined):
                     plan = plan.thawed() if isinstance(plan.table, tuple) else plan
                 if isinstance(record.event, UnitsAdded):
-                    grow(plan, record.event.unit, record.event.units)
+                    grow(plan, record.event.unit, record.event.units, record.event.begun)
                 elif isinstance(record.event, UnitRedefined):
                     redefine(plan, record.event.unit, record.event.definition)
                 elif isinstance(record.event, PlanReplaced):

@@ -356,7 +356,8 @@ def summary(session: RunSession) -> list[str]:
         counts.append(f"{view.abandoned} abandoned, which end with qtui")
     state = str(end.state) if end is not None else "unfinished"
     why = f": {clean(view.timed_out)}" if view.timed_out and view.state is RunState.FAILED else ""
-    if end is not None and end.exit_code:
+    left = len(view.plan) - len(view.plan.dropped) - view.counts[UnitState.COMPLETED]
+    if end is not None and end.exit_code and left > 0 and not session.trouble:
         lines += ["", f"qtui resume {session.run} goes on with what has not completed"]
     took = duration(view.elapsed(session.now()))
     lines += ["", f"{clean(view.name)}: {state} in {took}{why} ({', '.join(counts)})"]

@@ -101,11 +101,28 @@ def drive(options: argparse.Namespace, begin: Begin, known: Mapping[str, str] = 
         start = begin(services, definition, answers)
         if start is None:
             return EXIT_OK
+
+        def reload() -> WorkflowDefinition:
+            ask = answered(answers, None)
+            return adjusted(services.manager.load(options.workflow, params, overrides, ask), options)
+
+        start = following(start, reload)
         if ui == "tui":
             session: RunSession = _on_screen(start, definition, options, state_dir / "runs")
         else:
             session = _in_lines(ui, start, definition, options, waiting, state_dir / "runs", out)
         return _exit_code(session)
+
+
+def following(start: Callable[[], LiveSession], reload: Callable[[], WorkflowDefinition]) -> Callable[[], LiveSession]:
+    """`start`, with retries that can run what is on the disk."""
+
+    def started() -> LiveSession:
+        session = start()
+        session.follow_disk(reload)
+        return session
+
+    return started
 
 
 def _on_screen(

@@ -15,7 +15,8 @@ LOST: Final = "lost"
 CUT: Final = "interrupted"
 """The state of a unit that ran when its run was lost."""
 
-_HELD: Final = frozenset({UnitState.RUNNING, UnitState.CANCELING})
+HELD: Final = frozenset({UnitState.RUNNING, UnitState.CANCELING})
+"""The states of a unit that has a worker."""
 
 
 def run_state(view: RunView, lost: bool) -> str:
@@ -25,14 +26,14 @@ def run_state(view: RunView, lost: bool) -> str:
 
 def unit_state(unit: UnitView, lost: bool) -> str:
     """The state of the unit in one word. What ran in a lost run runs no more, although nobody could write that down."""
-    return CUT if lost and unit.state in _HELD else str(unit.state)
+    return CUT if lost and unit.state in HELD else str(unit.state)
 
 
 def counts_of(view: RunView, lost: bool) -> dict[str, int]:
     """How many units are in each state that any is in."""
     counts = {str(state): view.counts[state] for state in UnitState}
     if lost:
-        counts[CUT] = sum(counts.pop(state) for state in _HELD)
+        counts[CUT] = sum(counts.pop(state) for state in HELD)
     return {state: count for state, count in counts.items() if count}
 
 

@@ -243,12 +243,15 @@ class UnitFinished(NamedTuple):
 class UnitsAdded(NamedTuple):
     """The plan has grown: `unit` has added `units`, which are numbered on from the last one in their order.
 
-    One whose id `unit` has added before takes the place of that; what it had added before and adds no more is dropped.
+    One whose id `unit` has added before takes the place of that; what it had added before and adds no more is dropped,
+    with all that those units had added. Units that need everything come to need the new ones, but for those that have
+    `begun`.
     """
 
     unit: int
     units: tuple[QuantumUnit, ...]
     at: float
+    begun: tuple[int, ...] = ()
 
 
 class BrakeChanged(NamedTuple):
@@ -399,6 +402,8 @@ def to_plain(event: Event, plan: ExecutionPlan) -> dict[str, Any]:
     for key, value in event._asdict().items():
         if key in ("unit", "because"):
             data[key] = plan.table[value].id if value >= 0 else None
+        elif key == "begun":
+            data[key] = [plan.table[number].id for number in value]
         elif isinstance(value, UnitError):
             data[key] = {**value._asdict(), "bases": list(value.bases)}
         elif isinstance(value, Mapping):
@@ -445,6 +450,8 @@ def from_plain(data: Mapping[str, Any], number: Callable[[str], int]) -> Event:
     for key in ("unit", "because"):
         if key in values:
             values[key] = -1 if values[key] is None else number(values[key])
+    if "begun" in values:
+        values["begun"] = tuple(map(number, values["begun"]))
     if values.get("error"):
         values["error"] = UnitError(**{**values["error"], "bases": tuple(values["error"]["bases"])})
     for key in ("lane", "mode"):

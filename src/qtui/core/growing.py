@@ -6,7 +6,17 @@ from collections.abc import Collection, Sequence
 
 from qtui.core.events import UnitRedefined, UnitsAdded, Warned
 from qtui.core.growth import Growth, grow, problems_of
-from qtui.core.machine import CANCELED, COMPLETED, FAILED, HANDLER_TIMER, PENDING, SKIPPED, goes_straight
+from qtui.core.machine import (
+    CANCELED,
+    COMPLETED,
+    FAILED,
+    HANDLER_TIMER,
+    PENDING,
+    READY,
+    RETRYING,
+    SKIPPED,
+    goes_straight,
+)
 from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, UnitError
 from qtui.core.redefining import redefine
 from qtui.core.settling import SettlingMachine
@@ -18,7 +28,9 @@ class GrowingMachine(SettlingMachine):
     def _complete(self, number: int, outcome: Outcome, now: float) -> None:
         """An attempt has succeeded; if it adds units that cannot be, that is its failure."""
         if outcome.added or number in self._plan.added:
-            problems = problems_of(self._plan, number, outcome.added, self._options)
+            stars = self._plan.stars
+            begun = [star for star in stars if self._slot[star] or self._state[star].ended]
+            problems = problems_of(self._plan, number, outcome.added, self._options, begun)
             if problems:
                 text = "\n".join(map(str, problems))
                 self._failed(
@@ -41,12 +53,14 @@ class GrowingMachine(SettlingMachine):
         return None
 
     def _add(self, by: int, units: Sequence[QuantumUnit], now: float) -> None:
-        self._events.append(UnitsAdded(by, tuple(units), now))
-        growth = grow(self._plan, by, units)
+        begun = tuple(star for star in self._plan.stars if self._slot[star])
+        self._events.append(UnitsAdded(by, tuple(units), now, begun))
+        growth = grow(self._plan, by, units, begun)
         self._make_room(growth)
+        self._adder.update(dict.fromkeys(growth.numbers, by))
         self._drop_timers(HANDLER_TIMER)  # its time counts from the end of the last unit that is no handler
         for number in growth.dropped:
-            self._drop(by, number, now)
+            self._drop(number, now)
         again = [number for number in growth.numbers if number < growth.first]
         for number in again:
             if self._state[number] is not PENDING:
@@ -58,13 +72,22 @@ class GrowingMachine(SettlingMachine):
                 self._left[star] = sum(not self._met(star, need) for need in self._needs[star])
         for number in again:
             self._revive(number, now)
-        for star in growth.stars if growth.dropped else ():
-            if self._skipped_for_need(star) and self._bad_need(star) is None:
-                self._reset(star, f"{self._plan.table[by].id} runs again", now)
-                self._revive(star, now)
-        self._welcome(growth.numbers, now)
+        for star in growth.stars:
+            self._look_at_star(star, by, now)
+        self._welcome((*growth.numbers, *(star for star in growth.stars if self._state[star] is PENDING)), now)
         lanes = {self._lanes[number] for number in growth.numbers}
         self._let_lanes_join(lanes, f"{self._plan.table[by].id} added units", now)
+
+    def _look_at_star(self, star: int, by: int, now: float) -> None:
+        """What needs everything needs other units than before: it may have to wait for them, or to wait no more."""
+        cause = f"{self._plan.table[by].id} has added units"
+        if self._left[star] and self._state[star] in (READY, RETRYING) and not self._slot[star]:
+            self._reset(star, cause, now)
+        elif self._skipped_for_need(star) and self._bad_need(star) is None and self._added_runs(star) is None:
+            self._reset(star, cause, now)
+            self._revive(star, now)
+        if not self._left[star] and self._state[star] is PENDING:
+            self._undecided.add(star)  # until the end that is told in this decision
 
     def _revive(self, number: int, now: float) -> None:
         """Reset the units below that were skipped for a reason that is gone, and the handlers there."""
@@ -135,17 +158,15 @@ class GrowingMachine(SettlingMachine):
             for star in growth.stars if number >= growth.first else ():
                 self._left[star] += star in self._feeds[number]
 
-    def _drop(self, by: int, number: int, now: float) -> None:
-        """A unit that was added earlier, and what it has added itself, is part of the plan no more."""
-        cause = f"{self._plan.table[by].id} no longer adds it"
-        if self._plan.added.get(number):
-            self._add(number, (), now)
+    def _drop(self, number: int, now: float) -> None:
+        """A unit that was added earlier is part of the plan no more."""
+        cause = f"{self._plan.table[self._adder[number]].id} no longer adds it"
         if self._state[number].ended:
             self._reset(number, cause, now)
         self._end_waiting(number, SKIPPED, cause, now)
 
     def _welcome(self, numbers: Sequence[int], now: float) -> None:
-        """Whether units that are new may ever run: not if the run comes to its end, or what they need has failed."""
+        """Whether units that now wait may ever run: not if the run comes to its end, or what they need has failed."""
         stopping, fails_fast = self._stopping, not self._options.keep_going
         failure = self._first_failure() if fails_fast else None
         for number in numbers:

@@ -65,7 +65,7 @@ class Holders:
         _, terms = self._limits.of(number, item_begun=item in view.open_items)
         for limit, amount in terms.holds:
             used = sum(each for _, each in self._held.get(limit, ()))
-            capacity = self._capacity[limit]
+            capacity = self._capacity.get(limit, 1)  # a mutex that came with a unit
             if used + amount > capacity:
                 if limit in self._lane_limits:
                     workers = (-(-used // WORKER), capacity // WORKER)

@@ -144,10 +144,10 @@ class RetryPolicy:
 class CachePolicy:
     """When a unit's last result may be used again instead of running it.
 
-    It depends on the files that `inputs` name (paths or globs, from the unit's directory), the variables in `env`, the
-    params, and the command text or function source; a call also on the results it receives, and with `keys` on only
-    these entries of its context. A result older than `ttl` seconds is not used. `force` runs the unit all the same,
-    and keeps the new result.
+    It depends on the command, or the function with its code and arguments, the files that `inputs` name (paths or
+    globs, from the unit's directory), the variables in `env`, the params, and the results that the unit receives; with
+    `keys` only on these params and results, and those in its arguments. A result older than `ttl` seconds is not used.
+    `force` runs the unit all the same, and keeps the new result.
     """
 
     inputs: tuple[str, ...] = ()
@@ -311,13 +311,13 @@ class Fallback(NamedTuple):
 class QuantumUnit:
     """The definition of one unit of work; it never holds state or results.
 
-    `action` None makes a milestone. `dependencies` are ids, family names (all items of a matrix), or globs;
-    `ExecutionPlan.build` resolves them. `timeout` and `grace` are seconds (None: no limit; the run's grace).
-    `stop_signal` is a signal's name without SIG; `leftovers` says what becomes of a command's background children;
-    `log_max` is the most bytes of output kept of an attempt, half from its beginning and half from its end; `pty` gives
-    a command a pseudo-terminal. `family` is the name before expansion (``embed`` of ``embed[shard=3]``), `matrix` that
-    item's values. A unit of a group has the group's name and the label of its item (``[id=s1]``): inside, needs are
-    item by item. `workflow` is the prefix of the included workflow that it is from.
+    `action` None makes a milestone; `QuantumPartitioner` takes a plain function, too. `dependencies` are ids, family
+    names (all items of a matrix), or globs; `ExecutionPlan.build` resolves them. `timeout` and `grace` are seconds
+    (None: no limit; the run's grace). `stop_signal` is a signal's name without SIG; `leftovers` says what becomes of a
+    command's background children; `log_max` is the most bytes of output kept of an attempt, half from its beginning and
+    half from its end; `pty` gives a command a pseudo-terminal. `family` is the name before expansion (``embed`` of
+    ``embed[shard=3]``), `matrix` that item's values. A unit of a group has the group's name and the label of its item
+    (``[id=s1]``): inside, needs are item by item. `workflow` is the prefix of the included workflow that it is from.
 
     `when` says which ends of its needs let it run, `condition` is asked once they do. An end that `allow_failure`
     covers is good enough for dependents and for the run; `success_exit_codes` are no failure at all. `pools` are the
@@ -329,7 +329,7 @@ class QuantumUnit:
     """
 
     id: str
-    action: Action | None = None
+    action: Action | Callable[..., Any] | None = None
     args: Mapping[str, Any] = field(default_factory=dict)
     dependencies: tuple[str, ...] = ()
     mode: ExecutionMode = ExecutionMode.AUTO

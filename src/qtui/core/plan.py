@@ -95,7 +95,7 @@ class ExecutionPlan:
         feeds = _reverse(needs)
         order = _topological(needs, feeds)
         if len(order) < len(table):
-            cycles = _find_cycles(needs, set(range(len(table))) - set(order))
+            cycles = find_cycles(needs, set(range(len(table))) - set(order))
             problems += [_cycle_problem(table, cycle) for cycle in cycles]
             if len(problems) == len(cycles):
                 raise CircularDependencyError(problems, tuple(table[number].id for number in cycles[0]))
@@ -152,7 +152,7 @@ class ExecutionPlan:
     @cached_property
     def below_stars(self) -> Mapping[int, set[int]]:
         """The units below each of the units that need everything."""
-        return {star: set(self.below(star)) for star in self.stars}
+        return {star: reached(self.feeds, star) for star in self.stars}
 
     @cached_property
     def order(self) -> tuple[int, ...]:
@@ -425,7 +425,19 @@ def _items(table: Sequence[QuantumUnit]) -> tuple[tuple[tuple[int, ...], ...], t
     return tuple(map(tuple, items.values())), tuple(item_of)
 
 
-def _find_cycles(needs: Sequence[Sequence[int]], stuck: set[int]) -> list[list[int]]:
+def reached(feeds: Sequence[Sequence[int]], number: int) -> set[int]:
+    """All units that depend on `number`, directly or not; without itself, also in a cycle."""
+    found = {number}
+    stack = [number]
+    while stack:
+        further = [fed for fed in feeds[stack.pop()] if fed not in found]
+        found.update(further)
+        stack += further
+    found.discard(number)
+    return found
+
+
+def find_cycles(needs: Sequence[Iterable[int]] | Mapping[int, Iterable[int]], stuck: set[int]) -> list[list[int]]:
     """Cycles among the units that no topological order could place, one for each knot of them.
 
     Each begins and ends with its smallest unit. Walks needs inside `stuck` until a unit comes again; no recursion.

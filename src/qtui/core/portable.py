@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
+from operator import attrgetter
 from reprlib import Repr
 from typing import Any, Final, NoReturn
 
@@ -150,13 +151,18 @@ class _Writer:
 
     def __init__(self, mask: Mask, digest: Digest | None) -> None:
         self._mask, self._digest = mask, digest
+        self._coroutines: dict[int, bool] = {}  # by the id of a function: to look into one takes as long as all else
 
     def changed(self, thing: Any) -> dict[str, Any]:
         """The fields of a dataclass that differ from their defaults."""
         plain = {}
-        for name, default in _DEFAULTS[type(thing)].items():
-            value = getattr(thing, name)
-            if value is not default and not _same(value, default):
+        for (name, default), value in zip(_DEFAULTS[type(thing)].items(), _VALUES[type(thing)](thing), strict=True):
+            if value is default:
+                continue
+            if type(value) in _ATOMS and name not in _TEXTS:
+                if type(value) is not type(default) or value != default:
+                    plain[name] = plain_value(value)
+            elif not _same(value, default):
                 plain[name] = self._field(name, value)
         return plain
 
@@ -191,7 +197,10 @@ class _Writer:
             source = function.source
         else:
             source = self._digest(action) if self._digest is not None else ""
-        plain = {"call": _shown(self._mask(str(action))), "async": action.is_async, "source": source}
+        is_async = self._coroutines.get(id(function))
+        if is_async is None:
+            is_async = self._coroutines[id(function)] = action.is_async
+        plain = {"call": _shown(self._mask(str(action))), "async": is_async, "source": source}
         return plain if action.wants_context else {**plain, "context": False}
 
     def _tree(self, node: Any) -> list[Any]:
@@ -203,6 +212,8 @@ class _Writer:
             return [name, [self._tree(part) for part in node.parts]]
         return [name, *(self._tree(part) if isinstance(part, tuple) else part for part in node)]
 
+
+_ATOMS: Final = frozenset([str, int, float, bool])
 
 _TEXTS: Final = frozenset(
     ["args", "confirm", "cwd", "description", "env", "file", "inputs", "matrix", "metadata", "outputs", "progress"]
@@ -219,12 +230,14 @@ _DEFAULTS: Final = {
     cls: {each.name: _default(each) for each in fields(cls)}
     for cls in (QuantumUnit, RetryPolicy, CachePolicy, Source, RunOptions, Brake)
 }
+_VALUES: Final = {cls: attrgetter(*defaults) for cls, defaults in _DEFAULTS.items()}
+"""The values of all fields, in the same order."""
 
 
 def _same(value: Any, default: Any) -> bool:
     """Whether a value is the default; the equality of strangers (arrays) may be no boolean, and they are no default."""
-    if isinstance(default, Mapping):
-        return isinstance(value, Mapping) and not value
+    if isinstance(default, dict):
+        return isinstance(value, dict | Mapping) and not value
     return type(value) is type(default) and bool(value == default)
 
 

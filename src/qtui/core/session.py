@@ -105,6 +105,12 @@ class RunSession(Protocol):
     def request(self, request: Request) -> None:
         """Ask for something; what comes of it is seen in the view, the feed and `answers`. Never raises."""
 
+    def edited(self, unit: int) -> str:
+        """How the unit differs on the disk from what it is in the run, in a few lines; empty if it does not, or nobody
+        can tell. A `RetryRequested` may be `fresh` then. Quick while the workflow's file is as it was; else it may take
+        a second.
+        """
+
     def answers(self) -> list[Answer]:
         """What became of the requests made here, in order; nothing of those that an engine in this process took."""
 

@@ -66,6 +66,7 @@ class RunView:
     an answer. While the run is `governed`, `lane_workers` has the targets of
     lanes; before it begins nobody has said whether it is. `peaks` are the bytes of memory that are expected of units by
     family, where the workflow does not say, and `durations` tell how long units took whose batches depend on that.
+    `started_at` (Unix seconds) is later than the run's beginning by the time in which the run did not go on.
     `stale` has the completed units whose results could be others now, and why; `unsaved` says why the record cannot be
     written, and is empty while it can.
     """
@@ -393,7 +394,7 @@ class _Folding:
     def _grow(self, event: UnitsAdded) -> None:
         self._thaw()
         before = len(self._plan)
-        grow(self._plan, event.unit, event.units)
+        grow(self._plan, event.unit, event.units, event.begun)
         new = len(self._plan) - before
         self._states.extend([UnitState.PENDING] * new)
         self._counts[UnitState.PENDING] += new
@@ -444,9 +445,7 @@ class _Folding:
             case RunUnpaused():
                 change["paused"] = False
             case RunReopened():
-                self._running = True
-                self._waited = 0.0
-                change.update(state=RunState.RUNNING, finished=None, stopping=None, opened_at=event.at)
+                self._reopen(event)
             case RunResumed():
                 self._resume(event)
             case JournalChanged():
@@ -469,6 +468,15 @@ class _Folding:
                 pass
             case _:
                 assert_never(event)
+
+    def _reopen(self, event: RunReopened) -> None:
+        """The run goes on; the time since it had finished does not count."""
+        before = {**{name: getattr(self._view, name) for name in ("started_at", "finished")}, **self._changes}
+        self._running = True
+        self._waited = 0.0
+        if before["started_at"] is not None and before["finished"] is not None:
+            self._changes["started_at"] = before["started_at"] + (event.at - before["finished"].at)
+        self._changes.update(state=RunState.RUNNING, finished=None, stopping=None, opened_at=event.at)
 
     def _resume(self, event: RunResumed) -> None:
         """The run goes on; the time in which nobody ran it does not count."""

@@ -133,6 +133,7 @@ class WishingMachine(GrowingMachine):
         again = any(not self._state[number].ended for number in ordered)
         if self._run.ended and (again or any(isinstance(event, UnitReset) for event in self._events)):
             self._run, self._stopping, self._opened_at = RunState.RUNNING, None, now
+            self._started_at += now - self._finished_at  # what was between does not count
             self._waited, self._waiting_since = 0.0, None
             # the reopening comes first in the record: nobody sees a finished run with pending units
             self._events.insert(0, RunReopened(now, stimulus.cause))

@@ -17,6 +17,7 @@ from qtui.core.model import (
     WorkflowDefinition,
 )
 from qtui.core.plan import ExecutionPlan
+from qtui.core.questions import wrong_questions
 from qtui.definition.assemble import Assembly
 from qtui.definition.deadlocks import deadlocks
 from qtui.definition.options import Overrides, build_options
@@ -24,9 +25,6 @@ from qtui.definition.report import Locate, Report, shown_file
 from qtui.definition.unit_keys import reference
 from qtui.definition.values import Fault, Rejected, quoted
 from qtui.definition.workflow_keys import RECORD_KEYS, Pool
-
-_CHUNK = 1024
-"""How many units are looked for at a time; a bit of every unit for each of them is held in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,22 +258,9 @@ def _check_executor(
 
 
 def _check_conditions(plan: ExecutionPlan, assembly: Assembly, report: Report) -> None:
-    """Units that a condition asks about must be above its own, or their ends would not be known in time."""
-    further: dict[int, list[tuple[int, str]]] = {}
-    for number, unit in enumerate(plan.table):
-        if unit.condition is None:
-            continue
-        needs = set(plan.needs[number])
-        for name in unit.condition.units:
-            asked = plan.named(number, name)
-            if not asked:
-                hint = did_you_mean(name, {plan.table[need].name for need in needs})
-                _tell(assembly, unit, name, "which is not a unit", hint, report)
-            for other in asked:
-                if other not in needs:
-                    further.setdefault(other, []).append((number, name))
-    for number, name in _not_above(plan, further):
-        _tell(assembly, plan.table[number], name, "which it does not need", "add it to needs", report)
+    """Report what conditions ask in vain."""
+    for number, name, wrong, hint in wrong_questions(plan):
+        _tell(assembly, plan.table[number], name, wrong, hint, report)
 
 
 def _tell(assembly: Assembly, unit: QuantumUnit, name: str, wrong: str, hint: str | None, report: Report) -> None:
@@ -289,18 +274,3 @@ def _tell(assembly: Assembly, unit: QuantumUnit, name: str, wrong: str, hint: st
     at = max(text.find(f"units.{name}"), text.find(f'units."{name}"'))
     fault = Fault(f"asks about {quoted(name)}, {wrong}", hint, (), text[at:] if at >= 0 else "")
     report.add(draft.locate, path, fault)
-
-
-def _not_above(plan: ExecutionPlan, asked: Mapping[int, Sequence[tuple[int, str]]]) -> Iterator[tuple[int, str]]:
-    """Of units and the names by which others ask about them, those askers that do not need them in the end."""
-    targets = list(asked)
-    for start in range(0, len(targets), _CHUNK):
-        bits = {target: 1 << place for place, target in enumerate(targets[start : start + _CHUNK])}
-        above = [0] * len(plan)
-        for number in plan.order:
-            found = 0
-            for need in plan.needs[number]:
-                found |= above[need] | bits.get(need, 0)
-            above[number] = found
-        for target, bit in bits.items():
-            yield from (pair for pair in asked[target] if not above[pair[0]] & bit)

@@ -6,16 +6,17 @@ from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from qtui.core.errors import did_you_mean
+from qtui.core.limits import MUTEX
 from qtui.definition.drafts import Surroundings
 from qtui.definition.values import Fault, quoted, shown_size
 
 
-def slots_of(fields: Mapping[str, Any], declared: Container[str]) -> tuple[dict[str, int], set[str]]:
+def slots_of(fields: Mapping[str, Any], declared: Container[str] | None) -> tuple[dict[str, int], set[str]]:
     """The slots that a unit takes, those of its mutexes among them, and the pools that these mutexes are.
 
-    A mutex is the pool of its name, unless a declared pool has that name.
+    A mutex is the pool of its name, unless a declared pool has that name, or may have it: if `declared` is None.
     """
-    mutexes = [f"mutex {name}" if name in declared else name for name in fields.get("mutex", ())]
+    mutexes = [f"{MUTEX}{name}" if declared is None or name in declared else name for name in fields.get("mutex", ())]
     return {**fields.get("pools", {}), **dict.fromkeys(mutexes, 1)}, set(mutexes)
 
 

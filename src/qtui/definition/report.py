@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 
 from qtui.core.errors import InvalidWorkflow, Problem
 from qtui.core.masking import TextMasker, masks_of
-from qtui.core.model import Source
+from qtui.core.model import QuantumUnit, Source
 from qtui.definition.values import Fault, Path
 
 _PLACE: Final = re.compile(r"(.*?)(?::(\d+))?(?::(\d+))?", re.DOTALL | re.ASCII)
@@ -99,9 +99,13 @@ def reject(source: Source, path: Path, *faults: Fault) -> NoReturn:
     raise InvalidWorkflow(report.problems)
 
 
-def given_keys(dependencies: Iterable[str], keys: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys that a call has set, needs among them: None is a value only for a fallback."""
-    listed = dependencies if isinstance(dependencies, str) else list(dependencies)
+def given_keys(dependencies: Iterable[str | QuantumUnit] | QuantumUnit, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that a call has set, needs among them, by id: None is a value only for a fallback."""
+    listed: Any = dependencies
+    if isinstance(dependencies, QuantumUnit):
+        listed = [dependencies.id]
+    elif not isinstance(dependencies, str):
+        listed = [each.id if isinstance(each, QuantumUnit) else each for each in dependencies]
     return set_keys({**keys, **({"dependencies": listed} if listed else {})})
 
 

@@ -262,7 +262,11 @@ class ExecutionContext(Mapping[str, Any]):
     # -- growing the plan --------------------------------------------------------------------------------
 
     def add_unit(
-        self, function: Callable[..., Any], dependencies: Iterable[str] = (), name: str | None = None, **keys: Any
+        self,
+        function: Callable[..., Any],
+        dependencies: Iterable[str | QuantumUnit] = (),
+        name: str | None = None,
+        **keys: Any,
     ) -> QuantumUnit:
         """Add a unit that calls `function`, named like it unless `name` is given; `keys` are those of a unit.
 
@@ -278,7 +282,7 @@ class ExecutionContext(Mapping[str, Any]):
         name: str,
         run: str | Iterable[str] | None = None,
         argv: Iterable[str] | None = None,
-        dependencies: Iterable[str] = (),
+        dependencies: Iterable[str | QuantumUnit] = (),
         **keys: Any,
     ) -> QuantumUnit:
         """Add a unit that runs shell text (`run`) or a program without a shell (`argv`); see `add_unit`."""
@@ -289,7 +293,7 @@ class ExecutionContext(Mapping[str, Any]):
         function: Callable[..., Any],
         items: Iterable[Any],
         name: str,
-        dependencies: Iterable[str] = (),
+        dependencies: Iterable[str | QuantumUnit] = (),
         **keys: Any,
     ) -> list[QuantumUnit]:
         """Add a unit for each item, called ``name[0]`` and so on, and `name` together; see `add_unit`."""

@@ -62,6 +62,7 @@ from qtui.core.stimuli import (
     WarningRaised,
 )
 from qtui.engine import variables
+from qtui.engine.adoption import Adoption
 from qtui.engine.bus import EventBus, Origin
 from qtui.engine.cache import NO_CACHE, Cache
 from qtui.engine.context import ExecutionContext, ProgressThrottle
@@ -118,6 +119,8 @@ class Engine:
     With a `journal`, events are written there before anybody is told of them, with what `keeper` makes of results; a
     unit that is not idempotent starts when its start has been written. With `resumed` a run goes on, of which the view
     before is `opening`; `plan` is that of the resumption then.
+
+    In the run of a `library` user, units may have any names, and nobody answers questions.
     """
 
     def __init__(
@@ -137,6 +140,7 @@ class Engine:
         journal: tuple[Sink, Keeper] | None = None,
         resumed: Resumption | None = None,
         opening: RunView | None = None,
+        library: bool = False,
     ) -> None:
         self.options, self.run, self.name = options, run, name
         self.opening = opening or RunView.initial(plan)
@@ -148,6 +152,7 @@ class Engine:
         self._files, self._cache = files, cache
         self._masks = masks_of(secrets)
         self._texts = TextMasks(self._masks) if self._masks else None
+        self._adoption = Adoption(options, self._texts, library=library)
         self.logs = LogStore(files, self.plan, self._masks)
         self.logs.on_error = self._warn_of_log
         self._environment: Mapping[str, str] = variables.of_run(os.environ, run, self.params)
@@ -397,14 +402,20 @@ class Engine:
                 self._forget(event.unit)
                 self.results[event.unit] = fallback.value if fallback is not None else None
             elif self._cache is not None and event.state is UnitState.COMPLETED and not event.cached:
-                self._cache.keep(event.unit)
+                self._keep(event.unit)
         self._unrecorded.extend(events)
         self._noted += len(events)
         if not self._recorded.is_set():
             self._recorded.set()
 
+    def _keep(self, number: int) -> None:
+        """Let the result of a unit be found again, unless that has added units: then it is not all there is."""
+        assert self._cache is not None
+        if all(added in self.plan.dropped for added in self.plan.added.get(number, ())):
+            self._cache.keep(number)
+
     def _welcome(self, units: Sequence[QuantumUnit]) -> None:
-        """The plan has new units, or others: there is a lane, and a place for their results, before a lane hears of it."""
+        """The plan has new units, or others: they have a lane, and a place for results, before any lane hears of it."""
         self.results += [None] * (len(self.plan) - len(self.results))
         for unit in units:
             mode = self.plan.lanes[self.plan.numbers[unit.id]]
@@ -462,6 +473,10 @@ class Engine:
             outcome = attempt.outputs.checked(outcome)
             if outcome.error is not None or outcome.canceled:
                 self._set_aside(attempt.outputs, start.unit)
+        if attempt.context is not None and attempt.context.additions:
+            outcome = outcome._replace(added=attempt.context.additions)
+        if outcome.added and outcome.error is None and not outcome.canceled:
+            outcome = self._adoption.adopted(outcome)
         if self._texts is not None:
             outcome = self._texts.outcome(outcome)  # already here, for brakes compare errors with what was recorded
         if outcome.error is None and not outcome.canceled:
@@ -469,10 +484,10 @@ class Engine:
             self.results[start.unit] = value
             if self._journaling is not None:
                 self._journaling.value(start.unit, attempt.unit.id, start.attempt, value)
-            if attempt.context is not None and attempt.context.additions:
-                outcome = outcome._replace(added=attempt.context.additions)
             if self._cache is not None and not outcome.added:  # a result without what was added is not all there is
                 self._cache.prepare(start.unit)
+            elif attempt.unit.cache is not None and outcome.added:
+                self.warn(start.unit, f"the result of {attempt.unit.id} is not kept for the next run: it has added units")
         self._inbox.append(UnitReturned(start.unit, start.attempt, outcome))
         return self._turn(lane)
 
@@ -629,10 +644,16 @@ class Engine:
 
     def _dispatch(self) -> None:
         """Tell subscribers, then those who wait for the end."""
+        broken = False
         while (batch := self._notices.get()) is not None:
             origin = Origin(self.run, self.workflow or self.run, self.plan)
-            for who, raised, event in self._bus.deliver(origin, batch, self.value_of):
-                self._warn_of(who, raised, event)
+            try:
+                for who, raised, event in self._bus.deliver(origin, batch, self.value_of):
+                    self._warn_of(who, raised, event)
+            except BaseException as error:  # noqa: BLE001  - whatever the bus does, the end of the run must be told
+                if not broken:
+                    self.warn(-1, f"subscribers miss events, the bus raised {type(error).__name__}: {error}")
+                broken = True
             for _, event in batch:
                 if isinstance(event, RunFinished):
                     self._tell(event)

@@ -132,6 +132,7 @@ _READERS: Final[Mapping[Any, Callable[[Any], Any]]] = {
     UnitError | None: _error,
     QuantumUnit: unit_from_plain,
     tuple[QuantumUnit, ...]: lambda plain: tuple(map(unit_from_plain, plain)),
+    tuple[int, ...]: tuple,
 }
 """How fields of a type are made of what JSON has for them; all others are the same in JSON."""
 

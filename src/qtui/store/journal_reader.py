@@ -213,7 +213,7 @@ class JournalReader:
             (event,) = batch_of(*row)
             match event:
                 case UnitsAdded():
-                    grow(plan, event.unit, event.units)
+                    grow(plan, event.unit, event.units, event.begun)
                 case PlanReplaced():
                     plan = replaced(plan, event.units, event.mode).thawed()
                 case UnitRedefined():

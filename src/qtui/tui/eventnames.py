@@ -29,7 +29,7 @@ class EventNames:
             case PlanReplaced():
                 plan = self._plan.thawed() if self._growth else self._plan
                 for growth in self._growth:
-                    grow(plan, growth.unit, growth.units)
+                    grow(plan, growth.unit, growth.units, growth.begun)
                 self._begin(replaced(plan, event.units, event.mode))
         number = getattr(event, "unit", -1)
         return self._names[number] if 0 <= number < len(self._names) else ""

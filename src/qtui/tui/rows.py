@@ -188,11 +188,15 @@ _BUNDLE_LOOKS: Final = (
     (UnitState.READY, Look.QUEUE),
     (UnitState.FAILED, Look.FAIL),
     (UnitState.TIMEOUT, Look.TIME),
+    (UnitState.CANCELED, Look.CANC),
 )
 
 
 def bundle_look(counts: Mapping[UnitState, int], view: RunView) -> Look:
-    """One look for a whole bundle: what goes on in it, else what went wrong, else what most of it is."""
+    """One look for a whole bundle: what goes on in it, else the worst that happened, else what most of it is.
+
+    Units that were skipped may well be all right, so they count only where they are most.
+    """
     for state, look in _BUNDLE_LOOKS:
         if counts.get(state):
             return look_of_state(state, view) if look is Look.QUEUE else look

@@ -52,7 +52,7 @@ class Option(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A question. There is always one more answer: back, on ``n``, escape and enter.
+    """A question. There is always one more answer: back, on escape and enter, and on ``n`` unless that is an option.
 
     `moot_when_ended` says that there is nothing to ask any more once the run has finished.
     """
@@ -68,17 +68,25 @@ Answer = Note | Do | Ask
 _RERUN: Final = FAILURES | {UnitState.CANCELED}
 
 
-def retry_unit(view: RunView, number: int) -> Answer:
-    """Run a unit again; asks for the scope when units below it have results of their own."""
+def as_ever(_number: int) -> str:
+    """Of units that are on the disk as they are in the run."""
+    return ""
+
+
+def retry_unit(view: RunView, number: int, edited: Callable[[int], str] = as_ever) -> Answer:
+    """Run a unit again; asks for the scope when units below it have results of their own, and whether it is to be what
+    it was if it is not what is on the disk. `edited` tells how it differs there."""
     unit = view.unit(number)
     name = clean(unit.id)
     again = RetryRequested((number,))
-    if unit.state is UnitState.RETRYING:
-        return Do(again)  # without the rest of the wait
-    if not unit.state.ended:
+    if not unit.state.ended and unit.state is not UnitState.RETRYING:
         return Note(f"{name} has not ended; x stops it")
     below = [fed for fed in view.plan.below(number) if view.states[fed].ended]
     redone = [fed for fed in below if view.states[fed] is not UnitState.SKIPPED]
+    if difference := edited(number):
+        return _retry_edited(view, number, counted(len(redone), "dependent") if redone else "", difference)
+    if unit.state is UnitState.RETRYING:
+        return Do(again)  # without the rest of the wait
     if unit.state is not UnitState.COMPLETED and not redone:
         return Do(again)
     options = [Option("u", "this unit only", Do(again))]
@@ -88,8 +96,27 @@ def retry_unit(view: RunView, number: int) -> Answer:
     return Ask("Run again", f"{name} is {unit.state.value}. Run it again?", tuple(options))
 
 
-def retry_units(view: RunView, numbers: Iterable[int], what: str) -> Answer:
-    """Run again all failed, timed-out and canceled units among `numbers`; `what` names where they are from."""
+def _retry_edited(view: RunView, number: int, redone: str, difference: str) -> Ask:
+    """Run a unit again that is another on the disk; `redone` counts what is below it and ran."""
+    again, unit = RetryRequested((number,)), view.unit(number)
+    options = _new_or_old(again, "its new definition", "as it was")
+    if redone:
+        below = _new_or_old(again._replace(scope="dependents"), "new definitions", "as it was")
+        options += [Option(each.key.upper(), f"{each.label}, and {redone} that ran", each.action) for each in below]
+    text = f"{clean(unit.id)} is {unit.state.value}. On the disk it has changed:\n{difference}\nRun it again?"
+    return Ask("Run again", text, tuple(options))
+
+
+def _new_or_old(again: RetryRequested, new: str, old: str) -> list[Option]:
+    return [
+        Option("n", new, Do(again._replace(fresh=True, cause="retried with what is on the disk by you"))),
+        Option("o", old, Do(again._replace(cause="retried as it was by you"))),
+    ]
+
+
+def retry_units(view: RunView, numbers: Iterable[int], what: str, edited: Callable[[int], str] = as_ever) -> Answer:
+    """Run again all failed, timed-out and canceled units among `numbers`; `what` names where they are from. Asks
+    whether they are to be what they were if some are not what is on the disk."""
     numbers = tuple(numbers)
     bad = tuple(number for number in numbers if view.states[number] in _RERUN)
     if not bad:
@@ -97,7 +124,11 @@ def retry_units(view: RunView, numbers: Iterable[int], what: str) -> Answer:
     skipped = len(_reached(view, bad, lambda unit: view.states[unit] is UnitState.SKIPPED))
     too = f", and {skipped:,} skipped because of {'it' if len(bad) == 1 else 'them'}" if skipped else ""
     text = f"Run again what failed, timed out or was canceled in {what}: {counted(len(bad), 'unit')}{too}?"
-    return Ask("Run again", text, (Option("y", "run again", Do(RetryRequested(bad))),))
+    others = sum(bool(edited(number)) for number in bad)
+    if not others:
+        return Ask("Run again", text, (Option("y", "run again", Do(RetryRequested(bad))),))
+    text += f"\nOn the disk {others:,} of them {'has' if others == 1 else 'have'} changed."
+    return Ask("Run again", text, tuple(_new_or_old(RetryRequested(bad), "new definitions", "as they were")))
 
 
 def _nothing_to_rerun(view: RunView, numbers: Iterable[int], what: str) -> str:

@@ -14,6 +14,7 @@ from qtui.core.errors import Canceled
 from qtui.core.model import Outcome, UnitError
 from qtui.engine.context import current_context
 from qtui.engine.failure import describe_exception
+from qtui.engine.returned import settled
 from qtui.engine.shipped import LIVE, Shipped, arrived
 from qtui.engine.workers.base import Attempt, Host
 from qtui.engine.workers.sending import Sender, sees_run
@@ -117,7 +118,6 @@ class LiveJob:
                 run=host.run,
                 params=tuple(sender.params()) if sees_run(unit) else None,
                 values=host.value_path(""),
-                timeout=unit.timeout,
                 job=sender.job(self.attempt, *sender.function(unit)),
             )
         except Unstartable as error:
@@ -135,7 +135,7 @@ class LiveJob:
         error, canceled = None, False
         token = current_context.set(context)
         try:
-            value = call(attempt, context)
+            value = settled(call(attempt, context))
         except Canceled:
             canceled = True
         except BaseException as raised:  # noqa: BLE001  - SystemExit must not end a thread of the executor

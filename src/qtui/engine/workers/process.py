@@ -83,7 +83,9 @@ class ProcessLane(SlotLane):
     def _recycle(self) -> None:
         plan = self.host.plan
         actions = [unit.action for unit, lane in zip(plan.table, plan.lanes, strict=False) if lane is self.mode]
-        changed = latest_change({action.function for action in actions if isinstance(action, Call)})
+        changed = latest_change(
+            {id(call.function): call.function for call in actions if isinstance(call, Call)}.values()
+        )
         busy = [attempt.kept for attempt in self.attempts.values() if attempt.kept is not None]
         for slot in {*self.idle, *busy}:
             if slot.made_at < changed:
@@ -270,10 +272,10 @@ class _Slot:
             self._lane.host.began(job.attempt.start, self._pid)
 
     def _make_job(self, attempt: Attempt, context: ExecutionContext) -> bytes:
-        sender, log, deadline = self._lane.sender, context.log_writer.path, context.deadline
+        sender, log = self._lane.sender, context.log_writer.path
         key, function = sender.function(attempt.unit)
         sent = None if key in self._known else function
-        message = frame(("job", *sender.job(attempt, key, sent, made=self._stays, log=log, deadline=deadline)))
+        message = frame(("job", *sender.job(attempt, key, sent, made=self._stays, log=log)))
         self._known.add(key)
         return message
 
@@ -342,10 +344,7 @@ class _Slot:
                 self._keeper.finish(min(grace, 1.0))
             return
         self._jobs.popleft()
-        if worn:
-            self._worn = True
-            self._lane.shared.discard(self)
-        if self._page.halted and not (self._jobs and self._page.entered >= self._jobs[0].number > 0):
+        if worn or (self._page.halted and not (self._jobs and self._page.entered >= self._jobs[0].number > 0)):
             self._retire()
         elif self._jobs:  # the next one runs, unless it has seen that it may not
             self._begin_first()

@@ -73,7 +73,6 @@ class Sender:
         *,
         made: packing.Packed | None = None,
         log: str = "",
-        deadline: float | None = None,
     ) -> tuple[Any, ...]:
         """The fields of the `Job` that the attempt is over there.
 
@@ -94,12 +93,12 @@ class Sender:
             None if head is None else tuple(head),
             [tuple(need) for need in host.plan.declared[number]] if sees else (),
             [self._need(need, made) for need in host.plan.needs[number]] if sees else (),
-            [self._need(added, made) for added in host.added_to(number)] if wants_context else (),
+            [self._addition(added, made) for added in host.added_to(number)] if wants_context else (),
             {**host.variables_of(number), "QTUI_ATTEMPT": str(attempt.start.attempt)},
             unit.cwd,
             log,
             unit.log_max,
-            deadline,
+            unit.timeout,
         )
 
     def _need(self, number: int, made: packing.Packed | None) -> tuple[Any, ...]:
@@ -112,6 +111,14 @@ class Sender:
         except Exception as error:
             raise _cannot_send(f"the result of {name}", error) from error
         return number, name, str(state), "", True if packed is made else tuple(packed)
+
+    def _addition(self, number: int, made: packing.Packed | None) -> tuple[Any, ...]:
+        """The same of a unit that a need has added. That it cannot be sent concerns only those who ask for it."""
+        try:
+            return self._need(number, made)
+        except Unstartable as error:
+            name, reason = self._host.plan.table[number].id, error.unit_error.message
+            return number, name, str(UnitState.COMPLETED), reason, None
 
     def _pack(self, value: Any, what: Callable[[], str]) -> packing.Packed:
         try:

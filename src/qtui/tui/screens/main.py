@@ -412,14 +412,17 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Run the selected unit or bundle again."""
         tree, view = self.tree_pane, self._session.view()
         if tree.unit is not None:
-            self.carry_out(steering.retry_unit(view, tree.unit))
+            self.carry_out(steering.retry_unit(view, tree.unit, self._edited))
         else:
-            self.carry_out(steering.retry_units(view, tree.units, tree.label))
+            self.carry_out(steering.retry_units(view, tree.units, tree.label, self._edited))
+
+    def _edited(self, number: int) -> str:
+        return "" if self._session.read_only else self._session.edited(number)
 
     def action_retry_all(self) -> None:
         """Run all that ended badly again."""
         view = self._session.view()
-        self.carry_out(steering.retry_units(view, range(len(view.plan)), clean(self._run_title)))
+        self.carry_out(steering.retry_units(view, range(len(view.plan)), clean(self._run_title), self._edited))
 
     def action_cancel(self) -> None:
         """Stop the selected unit or bundle."""

@@ -50,15 +50,14 @@ class Question(ModalScreen[Do | Detach | None], inherit_bindings=False):
         """
         if not self.is_active:
             return  # keys that were typed fast are all on their way here before the first has closed the question
-        if event.key in _BACK:
-            event.stop()
-            self.dismiss(None)
-            return
         for option in self._ask.options:
             if event.character == option.key:
                 event.stop()
                 self.dismiss(option.action)
                 return
+        if event.key in _BACK:
+            event.stop()
+            self.dismiss(None)
 
     def _draw(self) -> None:
         if not self.query("#question"):
@@ -66,13 +65,15 @@ class Question(ModalScreen[Do | Detach | None], inherit_bindings=False):
         width = max(20, min(_WIDTH, self.app.size.width - 4))
         inside = width - 4
         lines: list[Line] = [()]
-        lines += [(Span(f" {line}", PLAIN),) for line in textwrap.wrap(clean(self._ask.text), inside)]
+        for paragraph in self._ask.text.splitlines():
+            lines += [(Span(f" {line}", PLAIN),) for line in textwrap.wrap(clean(paragraph), inside)]
         lines.append(())
         for option in self._ask.options:
             label = textwrap.wrap(option.label, inside - 4) or [""]
             lines.append((Span(f" {option.key} ", DARK[Role.KEY]), Span(f" {label[0]}", PLAIN)))
             lines += [(Span(f"    {rest}", PLAIN),) for rest in label[1:]]
-        back = " n  back (also enter, esc)"
+        taken = any(option.key == "n" for option in self._ask.options)
+        back = " esc  back (also enter)" if taken else " n  back (also enter, esc)"
         fill = " " * max(0, inside - cell_len(back))
         lines.append((Span(f"{back}{fill}", selected(focused=True, colour=not self.app.no_color)),))
         box = self.query_one("#question", Lines)
