@@ -301,8 +301,25 @@ class RevivesNothing(Scheduler):
 
 
 class DropsNothing(Scheduler):
-    def _drop(self, by: int, number: int, now: float) -> None:
+    def _drop(self, number: int, now: float) -> None:
         pass
+
+
+class HoldsNothingBack(Scheduler):
+    def _adding_above(self, number: int) -> int | None:
+        return None
+
+
+class LeavesWhatNeedsEverythingReady(Scheduler):
+    def _look_at_star(self, star: int, by: int, now: float) -> None:
+        if self._state[star] is not UnitState.READY:
+            super()._look_at_star(star, by, now)
+
+
+class StrandsWhatNeedsEverything(Scheduler):
+    def _look_at_star(self, star: int, by: int, now: float) -> None:
+        if self._state[star] is not UnitState.PENDING:
+            super()._look_at_star(star, by, now)
 
 
 class WelcomesEverybody(Scheduler):

@@ -126,6 +126,35 @@ def test_a_running_unit_is_not_run_again() -> None:
     assert isinstance(steering.retry_unit(diamond().view(), 0), Note)
 
 
+def test_a_unit_that_is_another_on_the_disk_asks_which_it_is_to_be() -> None:
+    session = failed()
+    number = session.number("features")
+    answer = steering.retry_unit(session.view(), number, {number: "timeout: 5 -> 50"}.get)
+    assert "timeout: 5 -> 50" in asked(answer).text
+    new, old = chosen(answer, "n"), chosen(answer, "o")
+    assert isinstance(new, RetryRequested) and new.units == (number,) and new.fresh
+    assert isinstance(old, RetryRequested) and old.units == (number,) and not old.fresh
+    assert "as it was" in old.cause
+
+
+def test_one_with_results_below_it_asks_for_those_too() -> None:
+    session = finished()
+    number = session.number("clean")
+    answer = steering.retry_unit(session.view(), number, lambda _: "timeout: 5 -> 50")
+    assert [option.key for option in asked(answer).options] == ["n", "o", "N", "O"]
+    below = chosen(answer, "N")
+    assert isinstance(below, RetryRequested) and below.scope == "dependents" and below.fresh
+
+
+def test_running_everything_again_counts_what_has_changed_on_the_disk() -> None:
+    session = failed()
+    number = session.number("features")
+    answer = steering.retry_units(session.view(), range(5), "nightly.toml", lambda n: "changed" if n == number else "")
+    assert asked(answer).text.endswith("On the disk 1 of them has changed.")
+    new = chosen(answer, "n")
+    assert isinstance(new, RetryRequested) and new.fresh
+
+
 def test_running_everything_again_counts_what_ended_badly() -> None:
     session = failed()
     answer = steering.retry_units(session.view(), range(5), "nightly.toml")

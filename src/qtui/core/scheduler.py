@@ -43,8 +43,8 @@ from qtui.core.machine import (
 )
 from qtui.core.model import RunOptions, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
-from qtui.core.state import RunView, stalled_by
 from qtui.core.settling import NEVER
+from qtui.core.state import RunView, stalled_by
 from qtui.core.stimuli import (
     ApproveRequested,
     CacheChecked,
@@ -251,7 +251,17 @@ class Scheduler(WishingMachine):
         if asks or self._paused or self._unsaved or self._stopping is not None or RETRYING in self._state:
             return False
         ready = [number for number, state in enumerate(self._state) if state is READY]
-        return not any(self._brakes.state(scope) != OPEN for number in ready for scope in self._limits.scopes[number])
+        if any(self._brakes.state(scope) != OPEN for number in ready for scope in self._limits.scopes[number]):
+            return False
+        return not any(state is PENDING and self._is_due(number) for number, state in enumerate(self._state))
+
+    def _is_due(self, number: int) -> bool:
+        """True for a pending unit that may be decided about, as in a run that has not been resumed yet."""
+        if self._bad_need(number) is not None:
+            return True
+        if self._left[number] or number in self._held_back:
+            return False
+        return number not in self._undecided or self._failure_above(number) is not None
 
     def _give_up_one(self, now: float) -> None:
         """End one unit that can never start, a ready one if there is one; others may be able to start then.
