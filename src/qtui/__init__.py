@@ -9,7 +9,15 @@ TYPE_CHECKING = False  # importing typing would take a third of the start of the
 if TYPE_CHECKING:
     from typing import Any
 
-    from qtui.core.errors import Canceled, CircularDependencyError, InvalidWorkflow, NoResult, QtuiError, WorkflowFailed
+    from qtui.core.errors import (
+        Canceled,
+        CircularDependencyError,
+        InvalidWorkflow,
+        NoResult,
+        QtuiError,
+        UsageError,
+        WorkflowFailed,
+    )
     from qtui.core.model import ExecutionMode, FromUnit, QuantumUnit, RetryPolicy, UnitState
     from qtui.core.plan import ExecutionPlan
     from qtui.core.projector import StateProjector, frozen
@@ -47,6 +55,7 @@ _HOMES = {
     "Services": "qtui.services",
     "StateProjector": "qtui.core.projector",
     "UnitState": "qtui.core.model",
+    "UsageError": "qtui.core.errors",
     "Workflow": "qtui.workflow",
     "WorkflowFailed": "qtui.core.errors",
     "WorkflowManager": "qtui.manager",
@@ -78,6 +87,7 @@ __all__ = [
     "Services",
     "StateProjector",
     "UnitState",
+    "UsageError",
     "Workflow",
     "WorkflowFailed",
     "WorkflowManager",

@@ -72,7 +72,16 @@ class Execution:
         if executor is not None:  # units that are added may run there, also if no other does
             options = replace(options, executor=type(executor).__name__)
         self._engine: Engine | None = Engine(
-            plan, options, run=run, name=name, files=files, params=inputs, bus=bus, cache=cache, executor=executor
+            plan,
+            options,
+            run=run,
+            name=name,
+            files=files,
+            params=inputs,
+            bus=bus,
+            cache=cache,
+            executor=executor,
+            library=True,
         )
 
     # -- what is known -------------------------------------------------------------------------------------

@@ -85,6 +85,7 @@ class WorkflowManager:
         add_projections(self.state_projector)
         self._follower: Follower | None = None
         self._workflows: dict[str, ManagedWorkflow] = {}
+        self._closed = False
         self._lock = threading.Lock()
 
     def load(
@@ -238,6 +239,7 @@ class WorkflowManager:
     def close(self) -> None:
         """Close every session; what still runs is killed, but executions of workflows are canceled first."""
         with self._lock:
+            self._closed = True
             executions = [workflow.last for workflow in self._workflows.values() if workflow.last is not None]
         try:
             for execution in executions:
@@ -295,12 +297,15 @@ class WorkflowManager:
         """Begin to execute a workflow in the background; returns the id of this execution.
 
         Tasks find what is in `context` in theirs, and ``workflow_id`` and ``execution_id``. Several workflows may be
-        executed at a time, one of them again when its last execution has ended. Raises UsageError if it has not, and
-        InvalidWorkflow if the tasks make no plan or one is called like a key of `context`; then nothing was begun.
+        executed at a time, one of them again when its last execution has ended. Raises UsageError if it has not or the
+        manager was closed, and InvalidWorkflow if the tasks make no plan or one is called like a key of `context`; then
+        nothing was begun.
         """
         run = new_run_id()
         with self._lock:
             workflow = self._workflow(workflow_id)
+            if self._closed:
+                raise UsageError(f'workflow "{workflow.name}" cannot be executed: {CLOSED}')
             again = workflow.last is not None
             definition = workflow.definition({**(context or {}), "workflow_id": workflow_id, "execution_id": run})
             session = self._open(definition, run, workflow_id)
@@ -413,6 +418,7 @@ class WorkflowManager:
                 params=definition.params,
                 bus=self._bus,
                 workflow=workflow,
+                library=bool(workflow),
                 cache=self._cache(definition),
                 secrets=secrets,
                 executor=executor_of(definition),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from qtui.core.errors import InvalidWorkflow, Problem, UsageError
+from qtui.core.growth import limit_problems
 from qtui.core.model import (
     FAILURES,
     ExecutionMode,
@@ -20,7 +21,8 @@ from qtui.core.model import (
     UnitState,
     WorkflowDefinition,
 )
-from qtui.core.plan import ExecutionPlan
+from qtui.core.plan import ExecutionPlan, problem_of
+from qtui.core.questions import wrong_questions
 from qtui.definition import machine
 from qtui.definition.keys import Table, read_table
 from qtui.definition.options import Overrides, build_options, default_workers
@@ -71,10 +73,14 @@ class QuantumPartitioner:
         pools: Mapping[str, int] | None = None,
         **settings: Any,
     ) -> None:
+        if bus is not None and not isinstance(bus, EventBus):
+            raise TypeError(f"bus is an EventBus, not {type(bus).__name__}")
         self._source = caller()
         self.name = name or Path(self._source.file).stem
-        self.max_workers = _workers(max_workers)
-        self.default_execution_mode = _mode(default_execution_mode)
+        try:
+            self.max_workers, self.default_execution_mode = _workers(max_workers), _mode(default_execution_mode)
+        except UsageError as error:
+            raise InvalidWorkflow([Problem(message=str(error), where=str(self._source))]) from None
         self.bus = EventBus() if bus is None else bus
         self.units: dict[str, QuantumUnit] = {}
         """The units by id; remove one with ``del``."""
@@ -86,8 +92,9 @@ class QuantumPartitioner:
         self.cache_hits = self.cache_misses = 0
         self._state_dir = Path(state_dir).absolute() if state_dir is not None else None
         self._settings, self._pools = self._read(settings, pools or {})
+        self._budgets = self._read_budgets()
         self._last: Execution | None = None
-        self._counting = threading.Lock()
+        self._counting, self._adding = threading.Lock(), threading.RLock()
 
     def _read(self, settings: Mapping[str, Any], pools: Mapping[str, int]) -> tuple[dict[str, Any], dict[str, int]]:
         report, locate = Report(), at(self._source)
@@ -101,6 +108,16 @@ class QuantumPartitioner:
                 report.add(locate, ("pools", str(name)), *rejected.faults)
         report.raise_if_any()
         return parsed, slots
+
+    def _read_budgets(self) -> tuple[float | None, int | None]:
+        """The cores and the bytes that units may declare; None where there is no limit."""
+        try:
+            options = build_options(self._settings, None)
+        except Rejected as rejected:
+            report = Report()
+            report.add(at(self._source), (), *rejected.faults)
+            raise InvalidWorkflow(report.problems) from None
+        return options.cpus, options.memory
 
     # -- units ---------------------------------------------------------------------------------------------
 
@@ -124,22 +141,26 @@ class QuantumPartitioner:
         Raises InvalidWorkflow, naming the caller's line.
         """
         source = caller()
-        if isinstance(fn, QuantumUnit):
-            if dependencies or name or timeout or retries or priority or tags or metadata or keys:
-                raise problem(fn.id, "is a unit already, so it takes no other keys", source, "use dataclasses.replace")
-            unit = tidied(fn)
-            if unit.confirm:
-                raise problem(unit.id, "asks a question, and in the library there is nobody to answer it", source)
-        else:
+        if not isinstance(fn, QuantumUnit):
             given = {"timeout": timeout, "retries": retries, "priority": priority, "tags": tags, **keys}
             given["dependencies"] = [dependencies] if isinstance(dependencies, QuantumUnit) else dependencies
-            name = self._free_name() if name is None else name
-            unit = make_unit(fn, name, given, metadata or {}, source, self._pools)
+            with self._adding:
+                name = self._free_name() if name is None else name
+                unit = make_unit(fn, name, given, metadata or {}, source, self._pools, *self._budgets)
+                return self._add(unit, source)
+        if dependencies or name or timeout or retries or priority or tags or metadata or keys:
+            raise problem(fn.id, "is a unit already, so it takes no other keys", source, "use dataclasses.replace")
+        unit = tidied(fn)
+        if unit.confirm:
+            raise problem(unit.id, "asks a question, and in the library there is nobody to answer it", source)
+        with self._adding:
+            return self._add(unit, source)
+
+    def _add(self, unit: QuantumUnit, source: Source) -> QuantumUnit:
         if unit.id in self.units:
             first = self.units[unit.id].source
             raise problem(unit.id, "this name is already taken", source, f"first used at {first}" if first else None)
-        unit = with_metadata(unit)
-        self.units[unit.id] = unit
+        unit = self.units[unit.id] = with_metadata(unit)
         return unit
 
     def _free_name(self) -> str:
@@ -160,7 +181,14 @@ class QuantumPartitioner:
             raise InvalidWorkflow([Problem(message="there is no unit to run", hint="add one with add_unit")])
         if strategy == "resource_balanced":
             units = [balanced(unit) for unit in units]
-        return ExecutionPlan.build(units, default_mode=mode)
+        plan = ExecutionPlan.build(units, default_mode=mode)
+        asked = [
+            problem_of(plan.table[number], f"its condition asks about {quoted(name)}, {wrong}", hint)
+            for number, name, wrong, hint in wrong_questions(plan)
+        ]
+        if asked:
+            raise InvalidWorkflow(asked)
+        return plan
 
     def visualize_plan(self) -> str:
         """The plan in DOT, coloured by the states of the last run."""
@@ -294,7 +322,12 @@ class QuantumPartitioner:
         except Rejected as rejected:
             raise UsageError("; ".join(fault.message for fault in rejected.faults)) from None
         mutexes = {name: 1 for unit in plan.table for name in unit.pools if name not in self._pools}
-        return replace(options, mode=mode, pools={**self._pools, **mutexes})
+        options = replace(options, mode=mode, pools={**self._pools, **mutexes})
+        # of units that were made by hand nobody has looked at it yet
+        over = [each for unit in plan.table for each in limit_problems(plan, unit, options)]
+        if over:
+            raise InvalidWorkflow(over)
+        return options
 
     def _check_names(self, plan: ExecutionPlan, inputs: Mapping[str, Any]) -> None:
         problems = [_taken(name, plan.table[plan.numbers[name]].source) for name in inputs if name in plan.numbers]

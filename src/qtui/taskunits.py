@@ -11,11 +11,10 @@ from typing import Any, Final
 from qtui.core.errors import InvalidWorkflow, Problem
 from qtui.core.model import EMPTY, CachePolicy, Call, ExecutionMode, Fallback, QuantumUnit, Source
 from qtui.definition.assemble import Assembler
-from qtui.definition.drafts import Draft, Surroundings, function_fault, name_fault
+from qtui.definition.drafts import Draft, Surroundings, free_name_fault, function_fault
 from qtui.definition.keys import Table
 from qtui.definition.report import Locate, Report, shown_file
 from qtui.definition.unit_keys import FUNCTION_KEYS
-from qtui.definition.values import Rejected, label
 
 # ``matrix`` and ``group`` need a workflow around them, and in the library there is nobody to answer ``confirm``
 _KEYS: Final[Table] = {name: key for name, key in FUNCTION_KEYS.items() if name not in ("matrix", "group", "confirm")}
@@ -31,34 +30,38 @@ def make_unit(
     metadata: Mapping[str, Any],
     source: Source,
     pools: Mapping[str, int] = EMPTY,
+    cpus: float | None = None,
+    memory: int | None = None,
 ) -> QuantumUnit:
-    """The unit that calls `function`, with the keys of a unit in a workflow file; `pools` are those it may use.
+    """The unit that calls `function`, with the keys of a unit in a workflow file.
 
-    Raises InvalidWorkflow, naming `source`.
+    It may use `pools`, and of `cpus` and `memory` (bytes) so much, None meaning no limit. Raises InvalidWorkflow,
+    naming `source`.
     """
-    try:
-        label(name)
-    except Rejected as rejected:
-        raise problem(str(name), rejected.faults[0].message, source) from None
-    if name == "*":
-        raise problem(name, "as a dependency this means every other unit, so it cannot be a name", source)
+    fault = free_name_fault(name)
+    if fault is not None:
+        raise problem(str(name), fault.message, source)
+    if not isinstance(metadata, Mapping):
+        raise problem(name, f"metadata is a mapping from names to anything, not {type(metadata).__name__}", source)
     if not callable(function):
         raise problem(name, f"a unit needs a function, not a value of type {type(function).__name__}", source)
     report = Report()
     draft = Draft(
-        name=name if name_fault(name) is None else "unit",
+        name=name,
         keys=_given(keys),
         source=source,
         locate=at(source),
         table=_KEYS,
         function=function,
+        freely_named=True,
     )
-    surroundings = Surroundings(params={}, env={}, directory=os.getcwd(), pools=pools)  # noqa: PTH109
+    directory = os.getcwd()  # noqa: PTH109
+    surroundings = Surroundings(params={}, env={}, directory=directory, pools=pools, cpus=cpus, memory=memory)
     made = Assembler(surroundings, report).assemble([draft])
     report.raise_if_any()
     # as other functions of the program they run where it runs, unless they are told otherwise
     cwd = made.units[0].cwd if keys.get("cwd") is not None else None
-    return replace(made.units[0], id=name, cwd=cwd, metadata=dict(metadata))
+    return replace(made.units[0], cwd=cwd, metadata=dict(metadata))
 
 
 def _given(keys: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,7 +119,11 @@ class Terminal:
         return termios.tcgetattr(self._process.child_fd)
 
     def close(self) -> None:
-        """End the program, by force if need be."""
+        """End the program, by force if need be, and what would go on without it."""
+        with suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(self.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
         with suppress(OSError):  # the terminal may have vanished
             self._process.close(force=True)
 

@@ -216,3 +216,21 @@ def test_the_record_of_a_run_that_lost_its_terminal_is_whole(terminal, qtui, wor
     told = json.loads(status.stdout)
     assert told["state"] == "completed"
     assert {unit["id"]: unit["state"] for unit in told["units"]} == {"waits": "completed", "writes": "completed"}
+
+
+def test_a_terminal_that_vanishes_after_the_screen_was_left_takes_nothing_else_with_it(tmp_path: Path) -> None:
+    script = """
+import os
+from qtui.cli.screen import cleared_terminal
+with cleared_terminal() as held:
+    pass
+others = [os.open(f"other{number}", os.O_CREAT | os.O_RDWR) for number in range(8)]  # the numbers that came free
+held.drop("rest")
+print("said")
+assert [os.readlink(f"/proc/self/fd/{each}")[-6:] for each in others] == [f"other{number}" for number in range(8)]
+assert os.readlink("/proc/self/fd/0") == os.devnull
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "rest").read_text() == "said\n"

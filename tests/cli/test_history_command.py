@@ -30,7 +30,7 @@ def test_runs_are_listed_from_the_newest_on_with_state_and_counts(qtui: Qtui, st
     assert [line.split()[0] for line in lines[1:]] == [lost, *reversed(runs)]
     assert [line.split()[2:] for line in lines[1:3]] == [
         ["1.00s", "lost", "other", "1,", "1", "interrupted"],
-        ["10.0s", "completed", "nightly", "2"],
+        ["11.0s", "completed", "nightly", "2"],
     ]
     assert max(map(len, lines)) <= 80
 

@@ -29,6 +29,7 @@ plain = st.recursive(
 errors = st.builds(
     UnitError, texts, texts, texts, st.none() | st.integers(0, 255), st.lists(texts, max_size=2).map(tuple), texts
 )
+units = st.builds(QuantumUnit, id=texts, action=st.builds(Shell, st.tuples(texts)), priority=numbers)
 FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     int: numbers,
     float: st.floats(allow_nan=False),
@@ -39,9 +40,8 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     RunState: st.sampled_from(RunState),
     UnitError: errors,
     UnitError | None: st.none() | errors,
-    tuple[QuantumUnit, ...]: st.lists(
-        st.builds(QuantumUnit, id=texts, action=st.builds(Shell, st.tuples(texts)), priority=numbers), max_size=2
-    ).map(tuple),
+    QuantumUnit: units,
+    tuple[QuantumUnit, ...]: st.lists(units, max_size=2).map(tuple),
 }
 
 

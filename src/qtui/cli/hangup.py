@@ -6,6 +6,7 @@ import os
 import queue
 import signal
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,12 +64,15 @@ class Outside:
             what, number = self._come.get()
             if what == "over":
                 return
-            if what == "gone" or number == signal.SIGHUP:
-                if not hung_up:  # shell and kernel each send one, some twice
-                    hung_up = True
-                    hang_up()
-            elif self._is_new(what, number):
-                interrupt(number)
+            try:
+                if what == "gone" or number == signal.SIGHUP:
+                    if not hung_up:  # shell and kernel each send one, some twice
+                        hung_up = True
+                        hang_up()
+                elif self._is_new(what, number):
+                    interrupt(number)
+            except Exception:  # noqa: BLE001  - whatever it is, the next signal must still stop the run
+                traceback.print_exc()
 
     def _is_new(self, how: str, number: int) -> bool:
         before = max(counts[number] for counts in self._counts.values())

@@ -53,7 +53,7 @@ def _state(run: KnownRun) -> str:
 
 def _counts(run: KnownRun) -> Mapping[str, int]:
     """How many units are in each state. What ran in a lost run runs no more."""
-    counts = dict(run.summary.counts)
+    counts = {state: count for state, count in run.summary.counts.items() if count}
     if run.lost and (cut := sum(counts.pop(state, 0) for state in HELD)):
         counts[CUT] = cut
     return counts

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -180,10 +181,12 @@ def finish(session: RunSession, story: str | None, *, alone: bool = False) -> No
 
 
 class HeldTerminal:
-    """The descriptors that lead to the terminal while the dashboard has it."""
+    """The descriptors that lead to the terminal while the dashboard has it. Any thread may call these."""
 
     def __init__(self, drawn: _Drawn, kept: Mapping[int, int]) -> None:
         self._drawn, self._kept = drawn, kept
+        self._lock = threading.Lock()
+        self._given_back = False
         self.dropped = False
 
     @property
@@ -197,26 +200,40 @@ class HeldTerminal:
 
     def restore(self) -> None:
         """Switch off on the terminal what the dashboard has switched on."""
-        if not self.dropped:
-            shepherd.restore_screen(self._drawn.fileno())
+        with self._lock:
+            if not self.dropped and not self._given_back:
+                shepherd.restore_screen(self._drawn.fileno())
 
     def drop(self, log: str) -> None:
-        """Let go of the terminal: nothing is drawn on it or read from it any more, and what this program writes from
-        now on goes to the file `log`."""
-        if self.dropped:
-            return
-        self.dropped = True
-        null = os.open(os.devnull, os.O_RDWR)
-        try:
-            rest = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-        except OSError:  # the run is worth more than what would stand there
-            rest = os.dup(null)
-        os.dup2(null, 0)
-        os.dup2(null, self._drawn.fileno(), inheritable=False)
-        for descriptor in self._kept.values():
-            os.dup2(rest, descriptor, inheritable=False)
-        os.close(null)
-        os.close(rest)
+        """Let go of the terminal, also of one that was given back: nothing is drawn on it or read from it any more, and
+        what this program writes from now on goes to the file `log`."""
+        with self._lock:
+            if self.dropped:
+                return
+            self.dropped = True
+            null = os.open(os.devnull, os.O_RDWR)
+            try:
+                rest = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+            except OSError:  # the run is worth more than what would stand there
+                rest = os.dup(null)
+            os.dup2(null, 0)
+            if self._given_back:
+                os.dup2(rest, 1)
+                os.dup2(rest, 2)
+            else:
+                os.dup2(null, self._drawn.fileno(), inheritable=False)
+                for descriptor in self._kept.values():
+                    os.dup2(rest, descriptor, inheritable=False)
+            os.close(null)
+            os.close(rest)
+
+    def give_back(self) -> None:
+        """Standard output and error are what they were before."""
+        with self._lock:
+            self._given_back = True
+            for descriptor, original in self._kept.items():
+                os.dup2(original, descriptor)
+                os.close(original)
 
 
 @contextmanager
@@ -251,13 +268,12 @@ def _quiet_descriptors() -> Iterator[HeldTerminal]:
         for descriptor in kept:
             os.dup2(stray.fileno(), descriptor)
         sys.__stdout__ = sys.__stderr__ = drawn  # type: ignore[misc]
+        held = HeldTerminal(raw, kept)
         try:
-            yield HeldTerminal(raw, kept)
+            yield held
         finally:
             sys.__stdout__, sys.__stderr__ = standard  # type: ignore[misc]
-            for descriptor, original in kept.items():
-                os.dup2(original, descriptor)
-                os.close(original)
+            held.give_back()
             stray.seek(0)
             if text := stray.read(1 << 16):
                 sys.stderr.write(_printable(text))

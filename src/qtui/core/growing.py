@@ -44,12 +44,14 @@ class GrowingMachine(SettlingMachine):
 
     def _added_runs(self, number: int) -> int | None:
         """A unit that holds a worker and was added by this one, or by what that has added; None if there is none."""
-        stack = list(self._plan.added.get(number, ()))
-        while stack:
-            added = stack.pop()
-            if self._slot[added]:
-                return added
-            stack += self._plan.added.get(added, ())
+        if not self._active or number not in self._plan.added:
+            return None
+        for running in self._holding():
+            adder = self._adder.get(running)
+            while adder is not None:
+                if adder == number:
+                    return running
+                adder = self._adder.get(adder)
         return None
 
     def _add(self, by: int, units: Sequence[QuantumUnit], now: float) -> None:

@@ -224,21 +224,22 @@ class _Names:
         if not self._sorted:
             there = {unit: number for unit, number in self.plan.numbers.items() if not self._gone(number)}
             self._sorted = sorted({**there, **self.numbers}.items())
-        begin, _, _ = name.replace("?", "*").partition("*")
+        parts = name.replace("?", "*").split("*")
+        begin, end = parts[0], parts[-1]  # cheaper than to match
         # brackets are part of an item's name, so they do not open a character class here
         matches = re.compile(translate(name.replace("[", "[[]"))).match
         found = []
         for unit, number in islice(self._sorted, bisect_left(self._sorted, (begin,)), None):
             if not unit.startswith(begin):
                 break
-            if matches(unit):
+            if unit.endswith(end) and matches(unit):
                 found.append(number)
         return tuple(sorted(found))
 
 
 def limit_problems(plan: ExecutionPlan, unit: QuantumUnit, options: RunOptions) -> Iterator[Problem]:
     """What a unit that comes to a run that goes on asks for, and the run does not have."""
-    custom = unit.lane(plan.mode) is ExecutionMode.CUSTOM
+    custom = ExecutionMode.CUSTOM in (unit.mode, plan.mode) and unit.lane(plan.mode) is ExecutionMode.CUSTOM
     if custom and not options.executor and ExecutionMode.CUSTOM not in plan.lanes:
         yield problem_of(unit, 'mode = "custom" needs a workflow with an executor')
     for pool, slots in unit.pools.items():

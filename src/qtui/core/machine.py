@@ -101,7 +101,7 @@ class RunMachine:
         self._stopping: RunStopping | None = None
         self._timers: list[tuple[float, int, int, int]] = []
         self._milestones: list[int] = []
-        self._ended: list[int] = []  # units whose end the others have not been told of
+        self._ended: dict[int, None] = {}  # units whose end the others have not been told of, in order
         self._undecided: set[int] = set()
         self._adder = {number: adder for adder, added in plan.added.items() for number in added}
         self._adding: set[int] = set()  # units that have added others and run again: those are held back

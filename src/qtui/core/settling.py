@@ -67,7 +67,7 @@ class SettlingMachine(RunMachine):
         while self._milestones or self._ended:
             while self._milestones:
                 self._finish(self._milestones.pop(), COMPLETED, now)
-            ended, self._ended = self._ended, []
+            ended, self._ended = self._ended, {}
             for number in ended:
                 self._tell_dependents(number, now)
             if self._undecided and ended:
@@ -294,7 +294,7 @@ class SettlingMachine(RunMachine):
                 outcome.cpu_seconds,
             )
         )
-        self._ended.append(number)
+        self._ended[number] = None
         if self._batched and state is COMPLETED and not cached and wants_durations(self._plan.table[number]):
             self._durations = with_duration(self._durations, self._plan.table[number], outcome.seconds)
             self._count_anew(self._limits.learn_durations(number, self._durations))
@@ -346,7 +346,7 @@ class SettlingMachine(RunMachine):
         state = self._state[number]
         told = state.ended
         if number in self._ended:  # nobody has counted on it yet
-            self._ended.remove(number)
+            del self._ended[number]
             told = False
         if state.ended:
             if number in self._plan.added:

@@ -17,8 +17,8 @@ from qtui.engine.maskedtexts import TextMasks
 class Adoption:
     """Lets units that are added into a run, as those that it began with are let in.
 
-    Names must not tell secrets, and other texts are masked. In the run of a program (`library`) units have any names,
-    but nobody is there to answer their questions. A mutex that the run has is that one.
+    Names must not tell secrets, and other texts are masked. In the run of a `library` user nobody is there to answer
+    questions. A mutex that the run has is that one.
     """
 
     def __init__(self, options: RunOptions, masks: TextMasks | None, *, library: bool) -> None:
@@ -33,15 +33,8 @@ class Adoption:
         return outcome._replace(added=tuple(map(self._tidied, outcome.added)))
 
     def _problems(self, unit: QuantumUnit) -> Iterator[Problem]:
-        if self._library:
-            if unit.confirm:
-                yield problem_of(unit, "asks a question, and in the library there is nobody to answer it")
-        else:
-            from qtui.definition.drafts import name_fault  # few units add any, and it takes some ten ms
-
-            fault = name_fault(unit.name)
-            if fault is not None:
-                yield problem_of(unit, fault.message, fault.hint)
+        if self._library and unit.confirm:
+            yield problem_of(unit, "asks a question, and in the library there is nobody to answer it")
         if self._masks is not None:
             names = (unit.id, unit.family, unit.group, *unit.tags, *unit.pools)
             if any(self._masks.text(name) != name for name in names):

@@ -252,8 +252,11 @@ class EventBus:
         return raised
 
     def tell(self, event_type: EventType, data: Mapping[str, Any], source: str) -> list[tuple[str, BaseException]]:
-        """Publish for the library, which no subscriber may keep from its work; returns who raised what."""
-        return self._tell(Event(type=event_type, data=data, source=source), Exception)
+        """Publish for the library, which no subscriber may keep from its work; returns who raised what.
+
+        Only a KeyboardInterrupt goes on: that is no subscriber's.
+        """
+        return self._tell(Event(type=event_type, data=data, source=source), (Exception, SystemExit))
 
     # -- inside ------------------------------------------------------------------------------------------
 
@@ -270,7 +273,9 @@ class EventBus:
         event_type = EventType.TASK_PENDING if isinstance(fact, UnitsAdded) else _type_of(fact)
         return event_type is not None and bool(self._signals[event_type].receivers)
 
-    def _tell(self, event: Event[Any], caught: type[BaseException]) -> list[tuple[str, BaseException]]:
+    def _tell(
+        self, event: Event[Any], caught: type[BaseException] | tuple[type[BaseException], ...]
+    ) -> list[tuple[str, BaseException]]:
         """Hand an event on, to the middleware and then to subscribers; returns who raised what."""
         raised: list[tuple[str, BaseException]] = []
         for middleware in self._middleware:

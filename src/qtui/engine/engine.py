@@ -120,7 +120,7 @@ class Engine:
     unit that is not idempotent starts when its start has been written. With `resumed` a run goes on, of which the view
     before is `opening`; `plan` is that of the resumption then.
 
-    In the run of a `library` user, units may have any names, and nobody answers questions.
+    In the run of a `library` user nobody answers questions.
     """
 
     def __init__(
