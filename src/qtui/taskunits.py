@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from qtui.definition.unit_keys import FUNCTION_KEYS
 
 # ``matrix`` and ``group`` need a workflow around them, and in the library there is nobody to answer ``confirm``
 _KEYS: Final[Table] = {name: key for name, key in FUNCTION_KEYS.items() if name not in ("matrix", "group", "confirm")}
+_RESOURCE_TYPES: Final = ("cpu", "io", "async")
 _OWN_MODULES: Final = frozenset(
     {"qtui.taskunits", "qtui.partitioner", "qtui.quantumplan", "qtui.managed", "qtui.manager"}
 )
@@ -89,8 +90,11 @@ def tidied(unit: QuantumUnit) -> QuantumUnit:
 
 
 def with_metadata(unit: QuantumUnit) -> QuantumUnit:
-    """What the metadata of a unit says, unless its keys say it."""
+    """What the metadata of a unit says, unless its keys say it. Raises InvalidWorkflow for what means nothing."""
     metadata, found = unit.metadata, {}
+    for entry, message in _metadata_faults(metadata):
+        where = str(unit.source) if unit.source is not None else None
+        raise InvalidWorkflow([Problem(message=message, where=where, key=f"units.{unit.id}.metadata.{entry}")])
     kind = metadata.get("resource_type")
     if unit.kind is None and kind in ("cpu", "io"):
         found["kind"] = kind
@@ -100,6 +104,18 @@ def with_metadata(unit: QuantumUnit) -> QuantumUnit:
         keys = metadata.get("cache_keys")
         found["cache"] = CachePolicy(keys=tuple(keys) if keys else None)
     return replace(unit, **found) if found else unit
+
+
+def _metadata_faults(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The entries that have a meaning, but not with these values."""
+    kind, cacheable, keys = (metadata.get(name) for name in ("resource_type", "cacheable", "cache_keys"))
+    if kind not in (None, *_RESOURCE_TYPES):
+        yield "resource_type", f"expected one of {', '.join(_RESOURCE_TYPES)}, not {kind!r}"
+    if cacheable is not None and not isinstance(cacheable, bool):
+        yield "cacheable", f"expected True or False, not {cacheable!r}"
+    named = isinstance(keys, Iterable) and not isinstance(keys, str) and all(isinstance(key, str) for key in keys)
+    if keys is not None and not named:
+        yield "cache_keys", f"expected a list of names, not {keys!r}"
 
 
 def balanced(unit: QuantumUnit) -> QuantumUnit:

@@ -207,6 +207,18 @@ def test_failed_units_run_again_and_finished_ones_do_not(runs: Runs) -> None:
     assert runs.attempts() == {"good": 1, "bad": 2, "below": 1}
 
 
+def test_a_resume_in_the_background_returns_when_it_goes_on(runs: Runs) -> None:
+    begun_and_killed(runs)
+
+    result = runs.ask("resume", "--detach")
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == runs.run
+    until(lambda: trace(runs)["held"] == 2, "it goes on")
+    assert runs.ask("cancel", runs.run).returncode == 0
+    assert runs.ask("status", "--wait").returncode == 130
+
+
 def test_what_is_not_idempotent_asks_and_can_be_told_to_run(runs: Runs) -> None:
     once = WAITS.replace("[units.last]", "idempotent = false\n[units.last]")
     begun_and_killed(runs, once)

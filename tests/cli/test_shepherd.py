@@ -84,6 +84,31 @@ def test_d_lets_a_run_go_on_without_the_terminal(terminal, workflow, tmp_path: P
     assert log.stat().st_mode & 0o777 == 0o600
 
 
+def test_where_logind_ends_everything_at_logout_d_says_so_and_what_helps(terminal, workflow, tmp_path: Path) -> None:
+    stubs = tmp_path / "bin"
+    stubs.mkdir()
+    unit = "/org/freedesktop/systemd1/unit/session_2d3_2escope"
+    bus = f"""case "$*" in
+*GetUnitByPID*) echo 'o "{unit}"' ;;
+*) printf 'b true\\nas 0\\nas 1 "nobody-else"\\n' ;;
+esac"""
+    for name, body in (("busctl", bus), ("loginctl", "echo Linger=no")):
+        (stubs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (stubs / name).chmod(0o755)
+    screen = terminal(workflow(LONG), PATH=f"{stubs}:{os.environ['PATH']}")
+    until((tmp_path / "begun").exists, "the unit runs")
+    screen.wait_for("waits")
+
+    screen.press("D")
+
+    assert screen.exit_code() == 0
+    said = b" ".join(bytes(screen.raw).split())
+    assert b"logind ends what was started in this session when you log out" in said
+    assert b"`loginctl enable-linger`" in said
+    (tmp_path / "go").touch()
+    until((tmp_path / "done").exists, "the run goes on")
+
+
 def test_the_question_before_leaving_offers_to_let_the_run_go_on(terminal, workflow, tmp_path: Path) -> None:
     screen = terminal(workflow(LONG))
     until((tmp_path / "begun").exists, "the unit runs")

@@ -74,7 +74,7 @@ EVENTS: list[Event] = [
     UnitCanceling(0, 3, "timeout", "timed out after 2 s", True, 5.5),
     UnitAbandoned(0, 3, 2, 5.5),
     LateResult(0, 3, 2, 5.75),
-    UnitsAdded(0, (QuantumUnit(id="b", dependencies=("a",), mode=ExecutionMode.COMMAND),), 7.8),
+    UnitsAdded(0, (QuantumUnit(id="b", dependencies=("a",), mode=ExecutionMode.COMMAND),), 7.8, (0,)),
     UnitReset(1, 2, "retried by you", 6.0, True),
     UnitStale(0, "input a.csv changed", 6.2),
     UnitRedefined(1, QuantumUnit(id="b", dependencies=("a",), mode=ExecutionMode.COMMAND), "retried by you", 6.3),

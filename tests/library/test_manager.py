@@ -514,6 +514,29 @@ def test_subscribers_that_raise_keep_the_manager_from_nothing(
     assert services.state_projector.project("task_status") == {"a": "COMPLETED"}
 
 
+def test_a_subscriber_that_exits_does_not_lose_the_id_of_a_new_workflow(services: Services) -> None:
+    def leave(_event: Event[Any]) -> None:
+        raise SystemExit("enough")
+
+    services.bus.subscribe(EventType.WORKFLOW_CREATED, leave)
+    workflow = services.manager.create_workflow("w", tasks=[task("a", lambda: 1)])
+    services.manager.execute_workflow(workflow)
+    assert ended(services.manager, workflow)["status"] == "COMPLETED"
+
+
+def test_nothing_is_executed_by_a_manager_that_was_closed() -> None:
+    with open_services() as services:
+        workflow = services.manager.create_workflow("w", tasks=[task("a", lambda: 1)])
+    with pytest.raises(UsageError, match='"w" cannot be executed: the manager was closed'):
+        services.manager.execute_workflow(workflow)
+    assert services.manager.get_workflow_status(workflow)["status"] == "CREATED"
+
+
+def test_a_workflow_takes_no_bus_of_its_own(manager: WorkflowManager) -> None:
+    with pytest.raises(InvalidWorkflow, match=r"test_manager\.py:\d+: a workflow has the bus of its manager"):
+        manager.create_workflow("w", bus=EventBus())
+
+
 def test_a_manager_uses_the_state_it_is_given() -> None:
     projector = StateProjector({"mine": 1})
     manager = WorkflowManager(bus=EventBus(), state_projector=projector)

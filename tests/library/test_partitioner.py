@@ -141,8 +141,9 @@ def test_a_number_of_workers_that_cannot_be_is_refused(workers: Any):
 
 def test_resource_balanced_sends_what_computes_to_processes():
     partitioner = QuantumPartitioner()
-    for kind in ("cpu", "io", "async", "other"):
+    for kind in ("cpu", "io", "async"):
         partitioner.add_unit(os.getpid, name=kind, metadata={"resource_type": kind})
+    partitioner.add_unit(os.getpid, name="other")
     results = partitioner.execute_with_strategy({}, "resource_balanced")
     assert results["cpu"] != os.getpid()
     assert {results["io"], results["async"], results["other"]} == {os.getpid()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,7 +144,7 @@ def refused(workflow: Workflow) -> list[str]:
         ({"mutex": "${{ env.TOKEN }}"}, "units.a.mutex"),
     ],
 )
-def test_a_secret_cannot_become_part_of_a_name_in_python(keys: dict[str, object], place: str) -> None:
+def test_a_secret_cannot_become_part_of_a_name_in_python(keys: dict[str, Any], place: str) -> None:
     workflow = Workflow("flow", secrets=["TOKEN"], env={"E": "x${{ env.TOKEN }}"})
     workflow.command("a", run="x", **keys)
     (problem,) = refused(workflow)

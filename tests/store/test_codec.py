@@ -29,7 +29,7 @@ plain = st.recursive(
 errors = st.builds(
     UnitError, texts, texts, texts, st.none() | st.integers(0, 255), st.lists(texts, max_size=2).map(tuple), texts
 )
-units = st.builds(QuantumUnit, id=texts, action=st.builds(Shell, st.tuples(texts)), priority=numbers)
+definitions = st.builds(QuantumUnit, id=texts, action=st.builds(Shell, st.tuples(texts)), priority=numbers)
 FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     int: numbers,
     float: st.floats(allow_nan=False),
@@ -40,8 +40,9 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     RunState: st.sampled_from(RunState),
     UnitError: errors,
     UnitError | None: st.none() | errors,
-    QuantumUnit: units,
-    tuple[QuantumUnit, ...]: st.lists(units, max_size=2).map(tuple),
+    QuantumUnit: definitions,
+    tuple[QuantumUnit, ...]: st.lists(definitions, max_size=2).map(tuple),
+    tuple[int, ...]: st.lists(numbers, max_size=3).map(tuple),
 }
 
 
@@ -136,7 +137,7 @@ def _odd_events() -> list[Event]:
     ["unit_finished",0,3,3,"canceled",5.0,1.0,["Canceled","no","",null,["X"],""],"c",false,false,true,{},-1,99000000,1.5],
     ["unit_finished",1,3,3,"completed",5.0,1.0,null,"",false,false,false,{"m":1},-1,99000000,1.5],
     ["unit_stale",1,"code changed",5.0],["journal_changed","disk full",6.0],["run_stopping",6.0,"stop","by you",2],
-    ["units_added",2,[{"id":"more"}],7.0],["run_finished","canceled",{"canceled":1},6.0,130,8.0]]"""
+    ["units_added",2,[{"id":"more"}],7.0,[1]],["run_finished","canceled",{"canceled":1},6.0,130,8.0]]"""
     return decode_events(texts)
 
 

@@ -247,6 +247,9 @@ def _add_resume(commands: Commands) -> None:
         "--again", metavar="UNIT", action="append", default=[],
         help="run this unit again without asking, although it is not idempotent and may have done its work",
     )  # fmt: skip
+    resume.add_argument(
+        "--detach", action="store_true", help="go on in the background: return, with the run's id, once it does"
+    )
     _add_output(resume)
 
 

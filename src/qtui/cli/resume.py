@@ -46,7 +46,8 @@ def resume(options: argparse.Namespace) -> int:
         _go_to(given.directory, head.run)
     for name in ("ui", "verbose", "color", "ascii"):
         setattr(given, name, getattr(options, name))
-    given.state_dir, given.detach, given.dry_run = str(state_dir), False, False
+    given.state_dir, given.detach, given.dry_run = str(state_dir), options.detach, False
+    given.cwd = options.cwd
 
     def begin(
         services: Services,

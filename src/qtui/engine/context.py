@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from qtui.core.errors import Canceled, NoResult, did_you_mean
+from qtui.core.errors import Canceled, NoResult, UsageError, did_you_mean
 from qtui.core.model import FromUnit, QuantumUnit, UnitState
-from qtui.core.plan import Need, meanings
+from qtui.core.plan import ExecutionPlan, Need, meanings
 
 if TYPE_CHECKING:
     from qtui.definition.additions import Additions
@@ -100,6 +100,7 @@ class ExecutionContext(Mapping[str, Any]):
     __slots__ = (
         "_added",
         "_canceled",
+        "_ended",
         "_environment",
         "_facts",
         "_number",
@@ -120,7 +121,7 @@ class ExecutionContext(Mapping[str, Any]):
     ) -> None:
         self._facts, self._number = facts, number
         self._canceled: threading.Event | None = None
-        self._stopped = False
+        self._stopped = self._ended = False
         self.attempt = attempt
         self._environment: Mapping[str, str] | None = None
         self._added: Additions | None = None
@@ -166,10 +167,15 @@ class ExecutionContext(Mapping[str, Any]):
             return self._facts.params
         if key in self._facts.params:
             return self._facts.params[key]
+        raise NoResult(self._unknown(key))
+
+    def _unknown(self, key: str) -> str:
+        """Why there is nothing called `key`; in other processes nobody knows what other units there are."""
+        unit, plan = self.unit.id, self._facts.plan
+        if isinstance(plan, ExecutionPlan) and any(name in plan.numbers for name in meanings(unit, key)):
+            return f'{unit} does not need "{key}", so it cannot see its result'
         hint = did_you_mean(key, self)
-        raise NoResult(
-            f'{self.unit.id} does not need "{key}", so it cannot see its result' + (f" ({hint})" if hint else "")
-        )
+        return f'there is no input, and no need of {unit}, called "{key}"' + (f" ({hint})" if hint else "")
 
     def __iter__(self) -> Iterator[str]:
         names = [need.name for need in self._facts.plan.declared[self._number]]
@@ -273,7 +279,8 @@ class ExecutionContext(Mapping[str, Any]):
         What is added joins the run when this attempt completes; one that fails adds nothing. Added units need this one,
         and what `dependencies` name: units of the run, and others that are added. Nothing that was there comes to need
         them, but for what needs ``*``. Returns the unit. Raises InvalidWorkflow for what cannot be right by itself; a
-        name that is taken or not there, or units that need each other, are the failure of this attempt.
+        name that is taken or not there, or units that need each other, are the failure of this attempt. Raises
+        UsageError when the attempt has ended.
         """
         return self._adding().function(function, name, dependencies, keys)
 
@@ -304,12 +311,19 @@ class ExecutionContext(Mapping[str, Any]):
         """What this attempt has added so far."""
         return () if self._added is None else tuple(self._added.units.values())
 
-    def _adding(self) -> Additions:
-        if self._added is None:
-            from qtui.definition.additions import Additions  # few units add any, and it takes some ten ms
+    def end(self) -> None:
+        """The attempt has ended: it adds no more units."""
+        self._ended = True
 
-            self._added = Additions(self.unit, self.params, __file__)
-        return self._added
+    def _adding(self) -> Additions:
+        with _adding_lock:
+            if self._ended:
+                raise UsageError(f"attempt {self.attempt} of {self.unit.id} has ended, so it can add no more units")
+            if self._added is None:
+                from qtui.definition.additions import Additions  # few units add any, and it takes some ten ms
+
+                self._added = Additions(self.unit, self.params, __file__)
+            return self._added
 
     # -- telling -----------------------------------------------------------------------------------------
 
@@ -342,6 +356,7 @@ class ExecutionContext(Mapping[str, Any]):
 
 
 _event_lock = threading.Lock()
+_adding_lock = threading.Lock()
 
 current_context: ContextVar[ExecutionContext | None] = ContextVar("qtui_context", default=None)
 """The context of the unit that runs in this thread or task."""

@@ -473,8 +473,10 @@ class Engine:
             outcome = attempt.outputs.checked(outcome)
             if outcome.error is not None or outcome.canceled:
                 self._set_aside(attempt.outputs, start.unit)
-        if attempt.context is not None and attempt.context.additions:
-            outcome = outcome._replace(added=attempt.context.additions)
+        if attempt.context is not None:
+            attempt.context.end()
+            if attempt.context.additions:
+                outcome = outcome._replace(added=attempt.context.additions)
         if outcome.added and outcome.error is None and not outcome.canceled:
             outcome = self._adoption.adopted(outcome)
         if self._texts is not None:
@@ -486,7 +488,7 @@ class Engine:
                 self._journaling.value(start.unit, attempt.unit.id, start.attempt, value)
             if self._cache is not None and not outcome.added:  # a result without what was added is not all there is
                 self._cache.prepare(start.unit)
-            elif attempt.unit.cache is not None and outcome.added:
+            elif self._cache is not None and attempt.unit.cache is not None:
                 self.warn(start.unit, f"the result of {attempt.unit.id} is not kept for the next run: it has added units")
         self._inbox.append(UnitReturned(start.unit, start.attempt, outcome))
         return self._turn(lane)
