@@ -191,8 +191,18 @@ class QuantumPartitioner:
         return plan
 
     def visualize_plan(self) -> str:
-        """The plan in DOT, coloured by the states of the last run."""
-        return self.build_execution_plan().visualize(self._last.states if self._last is not None else None)
+        """The plan in DOT, coloured by the states of the last run, with what units have added in it.
+
+        What was added is left out once the partitioner has other units than that run.
+        """
+        plan = self.build_execution_plan()
+        if self._last is None:
+            return plan.visualize()
+        grown = self._last.plan
+        added = {number for numbers in grown.added.values() for number in numbers}
+        ran = {unit.id: unit.dependencies for number, unit in enumerate(grown.table) if number not in added}
+        same = ran == {unit.id: unit.dependencies for unit in plan.table}
+        return (grown if same else plan).visualize(self._last.states)
 
     def definition(
         self, params: Mapping[str, Any] | None = None, overrides: Overrides | None = None
@@ -226,7 +236,7 @@ class QuantumPartitioner:
 
         `context` is what all units see, beside the results of what they depend on. `execution_mode` is for units that
         have no mode of their own; coroutine functions always run on an event loop, and with ``async`` all others in
-        threads. ``custom`` runs units in `custom_executor`, which
+        threads, or in processes if they have a timeout or are of kind cpu. ``custom`` runs units in `custom_executor`, which
         stays open, or in what it makes if it is a function. What units print in other processes is
         printed here when they end.
 
@@ -238,8 +248,10 @@ class QuantumPartitioner:
             mode = ExecutionMode.CUSTOM if custom_executor is not None else self.default_execution_mode
         else:
             mode = _mode(execution_mode)
-        if (mode is ExecutionMode.CUSTOM) != (custom_executor is not None):
-            raise UsageError('an executor is for mode "custom", and that needs one: give custom_executor')
+        if mode is ExecutionMode.CUSTOM and custom_executor is None:
+            raise UsageError('mode "custom" needs an executor: give custom_executor')
+        if mode is not ExecutionMode.CUSTOM and custom_executor is not None:
+            raise UsageError(f'mode "{mode}" uses no custom_executor: leave one of them out')
         return self._execute(context, self._plan(mode), mode, max_workers, "priority", custom_executor)
 
     def execute_with_strategy(

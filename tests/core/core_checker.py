@@ -270,7 +270,7 @@ class Checker(Watch):
             require(added or number in plan.stars or needs == plan.needs[number], f"{event} changed unit {number}")
         for star in plan.stars:
             below = {star, *plan.below(star), *plan.stars, *plan.dropped}
-            begun = before.unit(star).submitted or before.states[star] in (RUNNING, CANCELING)
+            begun = star != event.unit and star in self.held
             missing = set(range(len(plan))) - below - set(plan.needs[star])
             passed = self._passed.setdefault(star, set())  # what came too late for it
             passed |= missing if begun else set()

@@ -144,14 +144,6 @@ class RestoresNobodyUndecided(Scheduler):
         return scheduler
 
 
-class RestoresNobodyHeldBack(Scheduler):
-    @classmethod
-    def restore(cls, *args: Any) -> Scheduler:
-        scheduler = super().restore(*args)
-        scheduler._held_back = set()
-        return scheduler
-
-
 class RestoresNoFlags(Scheduler):
     @classmethod
     def restore(cls, *args: Any) -> Scheduler:

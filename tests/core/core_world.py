@@ -223,7 +223,8 @@ class World:
         self._checker = Checker(self._plan, self._options)
         self._past: list[StartUnit] = []
         self._now = 100.0
-        self._wishes, self._adding = WISHES, rng.choice(ADDING)
+        self._adding = rng.choice(ADDING)
+        self._wishes = WISHES if self._adding > min(ADDING) else 3 * WISHES
         self.story: list[str] = []
 
     @property
@@ -384,8 +385,10 @@ class World:
 
     def _wish(self) -> Stimulus:
         some = tuple(sorted({self._rng.randrange(len(self.view.plan)) for _ in range(self._rng.randint(1, 2))}))
-        if self.view.plan.added and self._rng.randrange(3) == 0:
-            adder = self._rng.choice(sorted(self.view.plan.added))
+        added = self.view.plan.added
+        if added and self._rng.randrange(3) == 0:
+            above = [adder for adder in added if not added.keys().isdisjoint(added[adder])]
+            adder = self._rng.choice(sorted(above or added))
             return RetryRequested((adder,), self._rng.choice(("unit", "unit", "dependents")))
         if self.view.state.ended and self._rng.randrange(2) == 0:
             return RetryRequested(some) if self._rng.randrange(3) else self._redefinition(some)

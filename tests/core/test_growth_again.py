@@ -102,8 +102,9 @@ def test_a_restored_run_goes_on_holding_back() -> None:
     run.fail("u")
     run.retry("a")
     run.scheduler = Scheduler.restore(run.options, run.view)
-    add(run, "a", unit("v"))
-    add(run, "v", unit("u"))
+    run.send(WorkersRequested(5))
+    assert run.running == {"a"}
+    run.fail("a")
     assert run.running == {"u"}
 
 

@@ -48,7 +48,9 @@ def test_of_a_unit_that_there_is_it_is_said_that_it_is_not_needed() -> None:
 
 @pytest.mark.parametrize("mode", ["thread", "process"])
 @pytest.mark.parametrize("function", [look, add_what_cannot_be])
-def test_the_traceback_of_what_qtui_refuses_ends_at_the_line_that_asked(function: Callable[..., Any], mode: str) -> None:
+def test_the_traceback_of_what_qtui_refuses_ends_at_the_line_that_asked(
+    function: Callable[..., Any], mode: str
+) -> None:
     shown = error_of(function, mode).traceback
     assert f"in {function.__name__}" in shown
     assert "qtui/engine" not in shown and "qtui/definition" not in shown

@@ -390,6 +390,15 @@ async def test_p_plus_and_minus_steer_the_run() -> None:
         await stage.shows("one worker is the least")
 
 
+async def test_plus_says_why_there_are_no_more_workers_and_the_next_key_takes_that_away() -> None:
+    session = ScriptedSession([unit("a"), unit("b"), unit("c")], RunOptions(workers=2, max_workers=2))
+    async with staged(session) as stage:
+        await stage.press("plus")
+        await stage.shows("no more workers: 2 is max_workers")
+        await stage.press("j")
+        await stage.hides(" no more workers")
+
+
 async def test_help_lists_the_keys_and_closes() -> None:
     async with staged(diamond(), MEDIUM) as stage:
         await stage.press("question_mark")

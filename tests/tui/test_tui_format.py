@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,17 @@ from rich.cells import cell_len
 from scenes import diamond, nightly, unit
 from scripted import ScriptedSession
 
-from qtui.core.model import Argv, Brake, CachePolicy, ExecutionMode, Outcome, RetryPolicy, RunOptions, UnitError
+from qtui.core.model import (
+    Argv,
+    Brake,
+    CachePolicy,
+    ExecutionMode,
+    Outcome,
+    RetryPolicy,
+    RunOptions,
+    UnitError,
+    UnitState,
+)
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
     CacheChecked,
@@ -36,6 +48,7 @@ from qtui.tui.format import (
 )
 from qtui.tui.layout import lay_out
 from qtui.tui.panes import Arrangement, Pane, arrangement_for, panes_shown
+from qtui.tui.rows import bundle_look
 from qtui.tui.widgets.header import counts_line, look_counts, progress_line
 from qtui.tui.widgets.lines import Line
 from qtui.tui.widgets.status import situation
@@ -149,6 +162,15 @@ def test_a_running_unit_says_how_far_it_is_and_which_try_it_is() -> None:
     session.after(60)
     session.progresses("a", 60, 120)
     assert seen(session, "a") == (Look.RUN, "50% 2/3")
+
+
+def test_a_folded_row_is_never_better_than_its_worst_end() -> None:
+    view = mixed()
+    ends = Counter({UnitState.COMPLETED: 17, UnitState.CANCELED: 7, UnitState.SKIPPED: 2})
+    assert bundle_look(ends, view) is Look.CANC
+    assert bundle_look(ends + Counter({UnitState.TIMEOUT: 1}), view) is Look.TIME
+    assert bundle_look(ends + Counter({UnitState.TIMEOUT: 1, UnitState.FAILED: 1}), view) is Look.FAIL
+    assert bundle_look(Counter({UnitState.COMPLETED: 17, UnitState.SKIPPED: 2}), view) is Look.OK
 
 
 def test_a_retrying_unit_counts_down() -> None:

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from qtui.cli.adjust import adjusted, environment_of
+from qtui.cli.adjust import adjusted, environment_of, overrides_of
 from qtui.cli.answers import answering, can_answer
 from qtui.cli.ask import asker
 from qtui.cli.detach import Starter, answered, recorded, start_detached, starter
@@ -27,7 +27,6 @@ from qtui.manager import LiveSession, routed_output
 from qtui.services import Services, open_services
 from qtui.store.rundir import default_state_dir
 from qtui.tui.text import clean
-from qtui.workflow import Overrides
 
 
 class Follower(Protocol):
@@ -77,7 +76,7 @@ def drive(options: argparse.Namespace, begin: Begin, known: Mapping[str, str] = 
     detaching = options.detach and waiting is None
     env = environment_of(options)
     os.environ.update(env)  # as if they had been set outside; over the workflow's own, they are an override
-    overrides = Overrides(workers=options.workers, keep_going=options.keep_going, env=env)
+    overrides = overrides_of(options, env)
     state_dir = Path(options.state_dir).absolute() if options.state_dir else default_state_dir()
     if sys.stdout is None:
         raise UsageError("standard output is closed; send it to /dev/null to run without output")

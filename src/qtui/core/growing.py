@@ -77,6 +77,8 @@ class GrowingMachine(SettlingMachine):
         for star in growth.stars:
             self._look_at_star(star, by, now)
         self._welcome((*growth.numbers, *(star for star in growth.stars if self._state[star] is PENDING)), now)
+        if again:
+            self._targets.keep(self._lanes)
         lanes = {self._lanes[number] for number in growth.numbers}
         self._let_lanes_join(lanes, f"{self._plan.table[by].id} added units", now)
 

@@ -117,12 +117,14 @@ def grow(plan: ExecutionPlan, by: int, units: Sequence[QuantumUnit], begun: Coll
             fed[need].append(number)
     for need, more in fed.items():
         feeds[need] += tuple(more)
-    if plan.stars:
-        if dropped or again:
-            _give_way(plan)
-        _join_stars(plan, numbers, begun)
-    _rank(plan, numbers)
     _note_added(plan, by, numbers, dropped)
+    joining = numbers
+    if plan.stars and (dropped or again):
+        _give_way(plan)
+        # what was below one that needs everything may be so no more
+        joining = [each for added in plan.added.values() for each in added if each not in plan.dropped]
+    _join_stars(plan, joining, begun)
+    _rank(plan, numbers)
     return Growth(numbers, first, dropped, plan.stars)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Final, Literal, NamedTuple
 
@@ -374,6 +374,12 @@ class QuantumUnit:
     def name(self) -> str:
         """The name without the item: ``embed`` of ``embed[shard=3]``."""
         return self.family or self.id
+
+    def __repr__(self) -> str:
+        """Only what differs from a unit that says nothing."""
+        silent = QuantumUnit(id=self.id)
+        shown = [field.name for field in fields(self) if getattr(self, field.name) != getattr(silent, field.name)]
+        return f"QuantumUnit({', '.join(f'{name}={getattr(self, name)!r}' for name in ('id', *shown))})"
 
     @property
     def is_handler(self) -> bool:

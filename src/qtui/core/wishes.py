@@ -177,8 +177,7 @@ class WishingMachine(GrowingMachine):
         if self._haunted(number):
             message = "waits until its abandoned attempt has ended: that could not be stopped, and goes on"
             self._events.append(Warned(number, message, now))
-        else:
-            self._decide_if_met(number, now)
+        self._decide_if_met(number, now)
 
     def _on_approve(self, stimulus: ApproveRequested, now: float) -> None:
         if self._run.ended:
@@ -219,6 +218,14 @@ class WishingMachine(GrowingMachine):
         self._take_over(stimulus.cause, now)
         if self._targets.set(stimulus.target):
             self._note_workers(stimulus.cause, now)
+        elif stimulus.target > self._targets.together:
+            sequential = self._options.mode is ExecutionMode.SEQUENTIAL
+            why = (
+                "in mode sequential units run one at a time"
+                if sequential
+                else f"{self._targets.together} is max_workers"
+            )
+            self._events.append(Warned(-1, f"no more workers: {why}", now))
 
     def _on_workers_step(self, stimulus: WorkersStepRequested, now: float) -> None:
         self._on_workers(WorkersRequested(self._targets.decided + stimulus.step, stimulus.cause), now)

@@ -102,7 +102,7 @@ class Assembler:
     def _repeat(self, draft: Draft) -> Repeat | None:
         """What the draft is made once for each of; None if that cannot be told."""
         group, matrix, sound = None, None, True
-        if not self._preview:
+        if not self._preview and "group" in draft.table:
             try:
                 group = group_of(draft, self._groups)
             except Rejected as rejected:
@@ -206,7 +206,7 @@ class Assembler:
             self._mutexes |= mutexes
         if "resources" in fields:
             derived["cpus"], derived["memory"] = fields["resources"]
-        self._place(draft, faults, *over_limits(fields, self._around))
+        self._place(draft, faults, *over_limits(fields, self._around, in_python=draft.in_python))
         cache = fields.get("cache", CachePolicy())
         if cache is not None and ("cache" in fields or "cache_keys" in fields):
             env = tuple(dict.fromkeys((*cache.env, *_own_variables(draft))))

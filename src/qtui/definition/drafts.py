@@ -37,6 +37,11 @@ class Draft:
     freely_named: bool = False
 
     @property
+    def in_python(self) -> bool:
+        """Whether it was written in Python, so that its keys are arguments; else it is in a file."""
+        return self.table is not UNIT_KEYS
+
+    @property
     def path(self) -> tuple[str, str]:
         """The key path of the unit's table."""
         return ("units", self.name)

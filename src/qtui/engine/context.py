@@ -131,6 +131,9 @@ class ExecutionContext(Mapping[str, Any]):
         """When the attempt times out (Unix seconds), or None."""
         self.log_writer = log_writer
 
+    def __repr__(self) -> str:
+        return f"<ExecutionContext of {self.unit.id}, attempt {self.attempt}: {', '.join(self)}>"
+
     @property
     def unit(self) -> QuantumUnit:
         """The definition of the unit that runs."""

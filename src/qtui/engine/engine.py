@@ -15,10 +15,8 @@ from typing import Any, NamedTuple
 
 from qtui.core.errors import EXIT_INTERNAL, BrokenResult
 from qtui.core.events import (
-    NAMES,
     Event,
     RunFinished,
-    RunReopened,
     UnitFinished,
     UnitRedefined,
     UnitsAdded,
@@ -66,6 +64,7 @@ from qtui.engine.adoption import Adoption
 from qtui.engine.bus import EventBus, Origin
 from qtui.engine.cache import NO_CACHE, Cache
 from qtui.engine.context import ExecutionContext, ProgressThrottle
+from qtui.engine.dispatcher import Dispatcher
 from qtui.engine.files import RunFiles
 from qtui.engine.governing import Governing
 from qtui.engine.journaling import HeldStarts, Journaling, Keeper, Sink
@@ -167,7 +166,6 @@ class Engine:
         self._causes: dict[int, str] = {}
         self._attempts: dict[int, Attempt] = {}
         self._home = os.getcwd()  # noqa: PTH109
-        self._bus = bus or EventBus()
         # a wall clock that was set back since the run began must not turn back that of the run
         self._clock_offset = max(time.time(), self._begins_after()) - time.monotonic()
         self._inbox: deque[Stimulus | _Asked | _Written] = deque()
@@ -191,18 +189,16 @@ class Engine:
         self._due: float | None = None
         # a SimpleQueue, not an Event: its put may be called again by a signal handler that interrupts it
         self._wakes: SimpleQueue[None] = SimpleQueue()
-        # dispatcher
-        self._notices: SimpleQueue[list[tuple[int, Event]] | None] = SimpleQueue()
-        self._finished = threading.Condition()
-        self._told: RunFinished | None = None
-        self._told_all = False
+        self._dispatcher = Dispatcher(
+            bus or EventBus(),
+            lambda: Origin(self.run, self.workflow or self.run, self.plan),
+            self.value_of,
+            lambda message: self.warn(-1, message),
+        )
         self._threads = [
-            threading.Thread(target=target, name=f"qtui-{name}", daemon=True)
-            for name, target in (
-                ("timer", self._keep_time),
-                ("recorder", self._keep_record),
-                ("dispatcher", self._dispatch),
-            )
+            threading.Thread(target=self._keep_time, name="qtui-timer", daemon=True),
+            threading.Thread(target=self._keep_record, name="qtui-recorder", daemon=True),
+            self._dispatcher.thread,
         ]
 
     # -- the outside -------------------------------------------------------------------------------------
@@ -278,9 +274,7 @@ class Engine:
 
         None if `timeout` seconds pass first, or the engine is closed.
         """
-        with self._finished:
-            self._finished.wait_for(lambda: self._told is not None or self._told_all, timeout)
-            return self._told
+        return self._dispatcher.wait(timeout)
 
     def close(self) -> None:
         """Kill what still runs, record what came of it, and end the threads."""
@@ -302,9 +296,7 @@ class Engine:
         for thread in self._threads:
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(RECORD_SECONDS if thread.name == "qtui-recorder" else 2.0)
-        with self._finished:
-            self._told_all = True
-            self._finished.notify_all()
+        self._dispatcher.close()
         self._record.close()
         self._files.close()
 
@@ -489,7 +481,9 @@ class Engine:
             if self._cache is not None and not outcome.added:  # a result without what was added is not all there is
                 self._cache.prepare(start.unit)
             elif self._cache is not None and attempt.unit.cache is not None:
-                self.warn(start.unit, f"the result of {attempt.unit.id} is not kept for the next run: it has added units")
+                self.warn(
+                    start.unit, f"the result of {attempt.unit.id} is not kept for the next run: it has added units"
+                )
         self._inbox.append(UnitReturned(start.unit, start.attempt, outcome))
         return self._turn(lane)
 
@@ -639,40 +633,12 @@ class Engine:
                 if journaling is not None:
                     journaling.keep(self._view)
                 self._record.extend(batch)
-                self._notices.put(list(enumerate(batch, first)))
+                self._dispatcher.put(list(enumerate(batch, first)))
             elif self._closed and not self._unrecorded:
-                self._notices.put(None)
+                self._dispatcher.put(None)
                 return
-
-    def _dispatch(self) -> None:
-        """Tell subscribers, then those who wait for the end."""
-        broken = False
-        while (batch := self._notices.get()) is not None:
-            origin = Origin(self.run, self.workflow or self.run, self.plan)
-            try:
-                for who, raised, event in self._bus.deliver(origin, batch, self.value_of):
-                    self._warn_of(who, raised, event)
-            except BaseException as error:  # noqa: BLE001  - whatever the bus does, the end of the run must be told
-                if not broken:
-                    self.warn(-1, f"subscribers miss events, the bus raised {type(error).__name__}: {error}")
-                broken = True
-            for _, event in batch:
-                if isinstance(event, RunFinished):
-                    self._tell(event)
-                elif isinstance(event, RunReopened):
-                    self._tell(None)
 
     def _warn_of_log(self, number: int, error: OSError) -> None:
         self.post(
             WarningRaised(f"its output is lost from here on, the log cannot be written: {error.strerror}", number)
         )
-
-    def _warn_of(self, who: str, raised: BaseException, event: Event) -> None:
-        if isinstance(event, Warned):
-            return  # a subscriber that fails on warnings would be warned about for ever
-        self.post(WarningRaised(f"{who} raised {type(raised).__name__} at {NAMES[type(event)]}: {raised}"))
-
-    def _tell(self, end: RunFinished | None) -> None:
-        with self._finished:
-            self._told = end
-            self._finished.notify_all()

@@ -12,6 +12,7 @@ from qtui.core.model import FAILURES, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.session import Record, RunSession
 from qtui.core.state import RunView
+from qtui.tui.format import Look, look_of
 from qtui.tui.layout import TreeLayout, add_names, lay_out
 
 TROUBLED = frozenset({UnitState.FAILED, UnitState.TIMEOUT, UnitState.RETRYING, UnitState.CANCELING})
@@ -130,10 +131,23 @@ class Bridge:
         view = self.view
         if view.states[number] is not UnitState.READY or number in self.holding:
             return ""
-        if self._held_at != view.seq:  # counted once for all rows of a frame
-            self._held_at = view.seq
-            self._holders.update(view, self.holding)
-        return waits_for(view, self._session.options, self._holders, number)
+        return waits_for(view, self._session.options, self._count_holders(), number)
+
+    @property
+    def busy(self) -> int:
+        """How many workers have units; those that share one count as one."""
+        return self._count_holders().busy
+
+    def look_of(self, number: int) -> Look:
+        """How a unit is shown."""
+        return look_of(self.view.unit(number), self.waits_for(number))
+
+    def _count_holders(self) -> Holders:
+        """Who holds what, counted once for all that is drawn in a frame."""
+        if self._held_at != self.view.seq:
+            self._held_at = self.view.seq
+            self._holders.update(self.view, self.holding)
+        return self._holders
 
     def _follow(self, units: Iterable[int]) -> bool:
         """Bring the indexes up to date for `units`; True if the exposed units changed."""

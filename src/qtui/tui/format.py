@@ -180,14 +180,17 @@ def prefers_ascii(environ: Mapping[str, str], encoding: str | None) -> bool:
 
 
 def look_of_state(state: UnitState, view: RunView) -> Look:
-    """How units in `state` are shown while the run is as in `view`."""
-    if state is UnitState.READY and (view.paused or _busy(view) >= view.workers):
+    """How units in `state` are shown while the run is as in `view`.
+
+    A unit that could start is started at once: those that are ready for longer wait for what others hold.
+    """
+    if state is UnitState.READY and (view.paused or view.active or view.stuck):
         return Look.QUEUE
     return _LOOKS[state]
 
 
-def look_of(unit: UnitView, waits_for: str = "") -> Look:
-    """How this unit is shown; `waits_for` as for `cause_of`."""
+def look_of(unit: UnitView, waits_for: str | None = None) -> Look:
+    """How this unit is shown; `waits_for` as for `cause_of`, None if that is not known."""
     state = unit.state
     if state is UnitState.COMPLETED and (end := unit.finished) is not None and end.cached:
         return Look.HIT
@@ -195,8 +198,8 @@ def look_of(unit: UnitView, waits_for: str = "") -> Look:
         return Look.QUEUE
     if isinstance(unit.view.last[unit.number], ConfirmRequested):
         return Look.ASK
-    if state is UnitState.READY and waits_for:
-        return Look.QUEUE
+    if state is UnitState.READY and waits_for is not None:
+        return Look.QUEUE if waits_for else Look.READY
     return look_of_state(state, unit.view)
 
 
@@ -246,9 +249,9 @@ def size_of(count: float) -> str:
 
 
 def most_active(view: RunView) -> int:
-    """How many units may run at a time; while lanes have targets of their own, the sum of those, to which coroutines
-    add nothing that the machine would feel."""
-    return sum(view.lane_workers.values()) or view.workers
+    """How many units may run at a time; while lanes have targets of their own, the sum of those if that is less:
+    coroutines add nothing to it that the machine would feel."""
+    return min(sum(view.lane_workers.values()) or view.workers, view.workers)
 
 
 def sparkline(values: Sequence[float], most: float, width: int, glyphs: Glyphs) -> str:
@@ -331,10 +334,6 @@ def waits_for_itself(unit: UnitView) -> str:
         return ""
     attempts = sorted(attempt for number, attempt in unit.view.left_behind if number == unit.number)
     return f"waits for attempt {', '.join(map(str, attempts))}, which could not be stopped" if attempts else ""
-
-
-def _busy(view: RunView) -> int:
-    return view.active + view.stuck
 
 
 def _progress(unit: UnitView) -> str:

@@ -22,7 +22,7 @@ class Moment(NamedTuple):
 
     cpu: float
     memory: float
-    active: int
+    busy: int
 
 
 class Sampler:
@@ -34,6 +34,8 @@ class Sampler:
     def __init__(self, session: RunSession) -> None:
         self._session = session
         self._stopped = threading.Event()
+        self.busy = 0
+        """How many workers have units: for the history, and set by who counts them."""
         self.latest: LoadSample | None = None
         self.history: tuple[Moment, ...] = ()
         self.error = ""
@@ -55,10 +57,10 @@ class Sampler:
 
     def take(self) -> None:
         """Take a sample now. Raises what the session raises."""
-        sample, view = self._session.sample(), self._session.view()
+        sample = self._session.sample()
         memory = 100 * sample.memory_used / max(1, sample.memory_total)
         # a new tuple each time, as the screen reads it from its own thread
-        self.history = (*self.history, Moment(sample.cpu, memory, view.active))[-KEPT:]
+        self.history = (*self.history, Moment(sample.cpu, memory, self.busy))[-KEPT:]
         self.latest = sample
 
     def _run(self) -> None:

@@ -16,7 +16,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from qtui.core.events import UnitFinished
+from qtui.core.events import UnitFinished, Warned
 from qtui.core.model import FAILURES
 from qtui.core.session import RunSession
 from qtui.tui import steering
@@ -143,6 +143,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._arrange()
         self.set_focus(self.tree_pane)
         if self._player is None:  # of the machine as it was nothing is known
+            self._sampler.busy = self.bridge.busy
             self._sampler.start()
         self._watch_selected()
         self.set_interval(_REMOTE_FRAME_SECONDS if "SSH_CONNECTION" in os.environ else _FRAME_SECONDS, self.draw_frame)
@@ -167,6 +168,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def draw_frame(self) -> None:
         """Take what is new and repaint what it touches."""
         change = self.bridge.advance()
+        self._sampler.busy = self.bridge.busy
         if change.replaced:
             self.tree_pane.replace(self.bridge.layout)
         if change.replaced or change.jumped:
@@ -201,6 +203,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if change.jumped:
             pane.begin_anew(self._session.plan)
         pane.add(change.records)
+        warned = [event for _, event in change.records if isinstance(event, Warned) and event.unit < 0]
+        if warned and self._player is None:
+            self.note(warned[-1].message)
 
     def _say(self) -> None:
         """Bring the status line and the banner up to date."""
@@ -213,8 +218,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
             text, role = situation(view, allowed=len(self.bridge.allowed), steerable=not self._session.read_only)
             if not text and self.tree_pane.filter:
                 text, role = f"filter: {self.tree_pane.filter}; n N next, esc clears", Role.ACCENT
-        right = "" if self.query_one(WorkersPane).display else short_machine(view, self._sampler.latest)
-        self.query_one(StatusLine).say(text, role, right)
+        machine = short_machine(view, self._sampler.latest, self.bridge.busy)
+        self.query_one(StatusLine).say(text, role, "" if self.query_one(WorkersPane).display else machine)
 
     def _hear(self) -> None:
         """Say what became of requests that others carry out, but for those that were done: that is seen."""
@@ -226,8 +231,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
             if answer.text != DONE:
                 self.note(answer.text)
 
+    def on_key(self) -> None:
+        """Textual's hook, before what the key does: what was said is read, and may not be true any more."""
+        self._note_until = 0.0
+
     def note(self, text: str) -> None:
-        """Say something for a few seconds."""
+        """Say something for a few seconds, or until the next key."""
         self._note, self._note_until = text, time.monotonic() + NOTE_SECONDS
 
     def _finish(self) -> None:
