@@ -236,9 +236,9 @@ class QuantumPartitioner:
 
         `context` is what all units see, beside the results of what they depend on. `execution_mode` is for units that
         have no mode of their own; coroutine functions always run on an event loop, and with ``async`` all others in
-        threads, or in processes if they have a timeout or are of kind cpu. ``custom`` runs units in `custom_executor`, which
-        stays open, or in what it makes if it is a function. What units print in other processes is
-        printed here when they end.
+        threads, or in processes if they have a timeout or are of kind cpu. ``custom`` runs units in `custom_executor`,
+        which stays open, or in what it makes if it is a function. What units print in other processes is printed here
+        when they end.
 
         Raises WorkflowFailed if not everything is done; it has the results of what is, and says why of the rest.
         Raises InvalidWorkflow for a plan that cannot run, UsageError for arguments that make no sense, and goes on

@@ -86,7 +86,7 @@ def test_a_generator_that_is_returned_is_a_value_like_others() -> None:
 def test_a_generator_function_is_refused_where_it_is_added(function: Callable[..., Any]) -> None:
     for add in (Workflow("w").add_unit, QuantumPartitioner().add_unit):
         with pytest.raises(
-            InvalidWorkflow, match="test_returned.py.*a generator function runs nothing of it .return a"
+            InvalidWorkflow, match=r"test_returned.py.*a generator function runs nothing of it .return a"
         ):
             add(function, name="a")
 

@@ -91,7 +91,7 @@ def test_an_added_unit_may_have_any_printable_name(mode: str) -> None:
 def test_a_name_that_cannot_be_is_told_at_the_line_that_adds_it(name: str) -> None:
     def add(context: ExecutionContext) -> str:
         try:
-            context.add_unit(int, name=name) if name else context.add_unit(int, name=" ")
+            context.add_unit(int, name=name)
         except InvalidWorkflow as invalid:
             return str(invalid)
         return "taken"

@@ -87,6 +87,13 @@ def test_a_ready_unit_is_queued_while_all_workers_are_busy() -> None:
     assert seen(session, "b") == (Look.QUEUE, "1 of 1 workers busy")
 
 
+def test_what_a_budget_holds_up_is_counted_as_its_row_says_although_workers_are_free() -> None:
+    session = ScriptedSession([unit(f"heavy[{n}]", cpus=2) for n in range(5)], RunOptions(workers=8, cpus=4))
+    assert seen(session, "heavy[4]") == (Look.QUEUE, "cpus: wants 2, 0 of 4 free, held by heavy[0], heavy[1]")
+    counts = look_counts(session.view())
+    assert (counts[Look.RUN], counts[Look.QUEUE], counts[Look.READY]) == (2, 3, 0)
+
+
 def test_a_ready_unit_is_queued_while_the_run_is_paused() -> None:
     session = diamond()
     session.post(PauseRequested())

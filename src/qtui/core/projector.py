@@ -21,8 +21,8 @@ class StateProjector:
     """Holds a state, a persistent map, that only pure functions change; any thread may use it.
 
     An updater gets the state and returns the next one, made with ``state.set(...)`` or as a new dict
-    ``{**state, ...}``. Nothing that it did not replace is copied or looked at. Plain dicts, lists and sets in a dict that
-    it returns are frozen; what it puts into a persistent map by that map's own methods stays as it is, unless the
+    ``{**state, ...}``. Nothing that it did not replace is copied or looked at. Plain dicts, lists and sets in a dict
+    that it returns are frozen; what it puts into a persistent map by that map's own methods stays as it is, unless the
     updater freezes it: ``state.set("seen", qtui.frozen([1, 2]))``.
     """
 

@@ -54,9 +54,9 @@ class Additions:
         source = caller(*self._inside)
         if not callable(function):
             reject(source, (), Fault(f"a unit needs a function, not a value of type {type(function).__name__}"))
-        name = getattr(function, "__name__", "") if name is None else name
+        own = getattr(function, "__name__", "") if name is None else name
         with self._adding:
-            name = self._free_name() if name in _UNNAMED else name
+            name = self._free_name() if name is None and own in _UNNAMED else own
             draft = self._draft(name, dependencies, keys, FUNCTION_KEYS, source)
             return self._add(replace(draft, function=function))[0]
 

@@ -80,6 +80,7 @@ _REPLAY: Final = (
 HINTS: Final = (
     Key("?", "help"),
     Key("q", "quit"),
+    Key("D", "detach"),
     Key("enter", "log"),
     Key("x", "cancel"),
     Key("r", "retry"),
@@ -89,7 +90,6 @@ HINTS: Final = (
     Key("a", "answer"),
     Key("tab", "pane"),
     Key("X", "cancel run"),
-    Key("D", "detach"),
     Key("R", "retry failed"),
     Key("z", "zoom"),
     Key("+-A", "workers"),

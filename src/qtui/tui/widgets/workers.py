@@ -125,12 +125,12 @@ def pane_title(view: RunView, lanes: Counter[ExecutionMode], width: int) -> str:
         return f"Workers {busy}/{most_active(view)} auto"
     limit = f"/{view.workers}" if view.workers < sum(view.lane_workers.values()) else ""
     title = f"Workers {busy}{limit} auto"
-    governed = [f"  {lane} {lanes[ExecutionMode(lane)]}/{target}" for lane, target in sorted(view.lane_workers.items())]
-    others = [f"  {lane} {count}" for lane, count in sorted(lanes.items()) if lane not in view.lane_workers]
-    at_work = [
-        part for lane, part in zip(sorted(view.lane_workers), governed, strict=True) if lanes[ExecutionMode(lane)]
-    ]
-    for parts in (governed + others, at_work + others, governed):
+    governed = {
+        lane: f"  {lane} {lanes[ExecutionMode(lane)]}/{most}" for lane, most in sorted(view.lane_workers.items())
+    }
+    others = [f"  {lane} {count}" for lane, count in sorted(lanes.items()) if lane not in governed]
+    at_work = [part for lane, part in governed.items() if lanes[ExecutionMode(lane)]]
+    for parts in ([*governed.values(), *others], at_work + others):
         if len(title) + sum(map(len, parts)) + 4 <= width:
             return title + "".join(parts)
     return title
