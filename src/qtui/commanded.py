@@ -12,7 +12,8 @@ from qtui.core.errors import QtuiError
 from qtui.core.events import UnitCanceling
 from qtui.core.stimuli import CancelRequested, Request
 from qtui.engine.engine import Engine
-from qtui.store.commands import Command, CommandQueue
+from qtui.store.commands import Command, CommandQueue, put_aside
+from qtui.store.errors import JournalDamaged
 from qtui.store.rundir import RunDirectory
 from qtui.store.runlock import HEARTBEAT_SECONDS, RunLock
 
@@ -25,16 +26,23 @@ SAME_MOMENT: Final = 0.5
 
 TOO_LATE: Final = "too late"
 UNKNOWN: Final = "refused: this version of qtui does not know that request"
+NO_UNIT: Final = "refused: the run has no unit {}"
 
 Ask = Callable[[Request, Callable[[bool], None]], None]
 """Posts a request; whoever works it off tells whether anything came of it."""
 
 
 class Steward:
-    """Answers the requests in a run's `commands.db`: ``done``, ``too late`` if nothing came of it, or ``refused``."""
+    """Answers the requests in a run's `commands.db`: ``done``, ``too late`` if nothing came of it, or ``refused``.
+
+    Any process of the user may write to that file: nothing in it ends this thread. One that is damaged is put aside.
+    """
 
     def __init__(self, directory: RunDirectory, lock: RunLock, engine: Engine, ask: Ask) -> None:
         self._path, self._lock, self._engine, self._ask = directory.commands, lock, engine, ask
+        self._queue: CommandQueue | None = None
+        self._answers: dict[int, str] = {}  # by number: a request is done once, even if its answer cannot be written
+        self._trouble = ""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="qtui-steward", daemon=True)
 
@@ -52,8 +60,6 @@ class Steward:
             self._thread.join(timeout=5.0)
 
     def _work(self) -> None:
-        queue: CommandQueue | None = None
-        trouble = ""
         beaten = 0.0
         while True:
             over = self._over.wait(POLL_SECONDS)
@@ -61,29 +67,64 @@ class Steward:
                 beaten = time.monotonic()
                 self._lock.beat()
             try:
-                queue = queue or CommandQueue(self._path)
-                if queue.changed() or over:
-                    for command in queue.pending():
-                        queue.answer(command.id, self._obey(command))
-                trouble = ""
-            except QtuiError as error:
-                if str(error) != trouble:
-                    trouble = str(error)
-                    self._engine.warn(-1, f"requests from other terminals do not arrive: {trouble}")
-                with suppress(QtuiError):
-                    if queue is not None:
-                        queue.close()
-                queue = None
+                self._answer_all(over)
+                self._trouble = ""
+            except Exception as error:  # noqa: BLE001  - the run still lives, and must be able to show it
+                self._let_go()
+                self._tell(error)
                 self._over.wait(1.0)
             if over:
-                if queue is not None:
-                    queue.close()
+                self._let_go()
                 return
+
+    def _answer_all(self, over: bool) -> None:
+        self._queue = self._queue or CommandQueue(self._path)
+        if not (self._queue.changed() or over):
+            return
+        for command in self._queue.pending():
+            if command.id not in self._answers:
+                self._answers[command.id] = self._answer(command)
+            self._queue.answer(command.id, self._answers[command.id])
+        self._answers.clear()
+
+    def _let_go(self) -> None:
+        queue, self._queue = self._queue, None
+        with suppress(Exception):  # what is wrong with it has been told
+            if queue is not None:
+                queue.close()
+
+    def _tell(self, error: Exception) -> None:
+        """Warn of trouble with the file, once, and put a damaged one aside."""
+        trouble = str(error) if isinstance(error, QtuiError) else f"{type(error).__name__}: {error}"
+        if isinstance(error, JournalDamaged):
+            try:
+                aside = put_aside(self._path)
+                self._answers.clear()
+                self._engine.warn(-1, f"requests of other terminals were lost: {trouble} (now {aside.name}; made anew)")
+                return
+            except QtuiError as failed:
+                trouble = str(failed)
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._engine.warn(-1, f"requests from other terminals do not arrive: {trouble}")
+
+    def _answer(self, command: Command) -> str:
+        try:
+            return self._obey(command)
+        except Exception as error:  # noqa: BLE001  - whatever it is, somebody waits for the answer
+            told = f"{type(error).__name__}: {error}"
+            self._engine.warn(-1, f"a request of {command.who} failed: {told}")
+            return f"refused: {told}"
 
     def _obey(self, command: Command) -> str:
         request = command.request
         if request is None:
             return UNKNOWN
+        units: tuple[int, ...] = getattr(request, "units", ())
+        size = len(self._engine.view().plan)
+        missing = next((number for number in units if not 0 <= number < size), None)
+        if missing is not None:
+            return NO_UNIT.format(missing)
         if self._outdated(request, command):
             return TOO_LATE
         told = threading.Event()
@@ -105,7 +146,7 @@ class Steward:
         if not isinstance(request, CancelRequested) or len(request.units) != 1:
             return False
         view, number = self._engine.view(), request.units[0]
-        if number >= len(view.plan) or (command.attempt and view.attempts[number] != command.attempt):
+        if command.attempt and view.attempts[number] != command.attempt:
             return True
         last = view.last[number]
         # the run's clock never steps; the wall clock, by which those who ask note the time, may have

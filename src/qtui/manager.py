@@ -411,7 +411,7 @@ class WorkflowManager:
         try:
             engine = Engine(
                 plan,
-                definition.options,
+                definition.options if going_on is None else going_on.resumption.options,
                 run=run,
                 name=definition.name,
                 files=RunFiles(record.directory.path if record is not None else None),

@@ -77,11 +77,11 @@ class RunRecord:
         directory = RunDirectory.create(state_dir, run)
         lock = directory.lock()
         try:
-            now = time.time()
+            now, mask = time.time(), _mask(secrets)
             head = Head(
                 run=run,
                 name=definition.name,
-                origin={**origin, "source": definition.source or ""},
+                origin={**origin, "source": definition.source or "", "masked": _holds_secret(origin, mask)},
                 params=definition.params,
                 plan=plan,
                 options=definition.options,
@@ -89,7 +89,6 @@ class RunRecord:
                 created=now,
                 version=version("qtui"),
             )
-            mask = _mask(secrets)
             journal = Journal.create(
                 directory.journal,
                 head,
@@ -130,7 +129,6 @@ class RunRecord:
         mask: Mask | None,
     ) -> RunRecord:
         try:
-            journal.add_runner(_this_process())
             results = ResultStore(directory, load_key(state_dir), definition.persist_max, pack)
             results.sweep()
         except BaseException:
@@ -150,6 +148,7 @@ class RunRecord:
 
     def mark_ready(self) -> None:
         """Note that this process is about to begin. Raises QtuiError."""
+        self._journal.add_runner(_this_process())
         self._journal.mark_ready()
 
     def serve(self, engine: Engine, ask: Ask) -> None:
@@ -241,6 +240,12 @@ def _short(digests: FunctionDigests, call: Call) -> str:
         return digests.of(call.function)[:16]
     except (NotPlain, OSError, RecursionError):
         return ""
+
+
+def _holds_secret(origin: Mapping[str, Any], mask: Mask | None) -> bool:
+    """Whether the command line, or an answer to it, has something that the record must not keep."""
+    texts = [*origin.get("words", ()), *origin.get("answers", {}).values()]
+    return mask is not None and any(mask(text) != text for text in texts)
 
 
 def _mask(secrets: Sequence[str]) -> Mask | None:

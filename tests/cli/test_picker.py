@@ -77,7 +77,13 @@ def test_a_workflow_tells_of_its_last_run(tmp_path: Path) -> None:
         (Choice(RUN, "qtui.toml"), "last run FAILED, 2 min ago")
     ]
     assert [entry.choice.target for entry in found.runs] == ["new", "old", "other"]
-    assert found.runs[1].about == "2 min ago  4 completed  old"
+    assert found.runs[1].about.split() == ["2", "min", "ago", "old", "4", "completed"]
+
+
+def test_runs_are_told_apart_in_columns_by_the_ends_of_their_names() -> None:
+    ended = run_entry(known("20260101-120000-0f13f2f4"), NOW).about
+    begun = run_entry(known("20260101-110000-d0f36b9c", "running", ended=None, holder=here()), NOW).about
+    assert ended.index("0f13f2f4") == begun.index("d0f36b9c")
 
 
 def test_a_name_that_looks_like_an_option_is_none(tmp_path: Path) -> None:

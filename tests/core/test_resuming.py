@@ -32,7 +32,7 @@ class Resumed(Run):
         self.how: Resumption = resume(gone.view, made, self.options, Wishes(**wishes), self.now, replan=bool(units))
         assert fold(gone.view, self.how.events).states == self.how.view.states, "the events tell all"
         self.view = self.how.view
-        self.scheduler = Scheduler.restore(self.options, self.view)
+        self.scheduler = Scheduler.restore(self.how.options, self.view)
         self.plan = self.scheduler.plan
         self.events += self.how.events
         self.send(ResumeRequested())
@@ -159,7 +159,7 @@ def test_what_is_not_idempotent_asks_before_it_runs_again() -> None:
 
     assert run.running == set()
     asked = run.said(ConfirmRequested)
-    assert asked[-1].question == "deploy was interrupted and may have done its work: run it again?"
+    assert asked[-1].question == "deploy may have done its work: run it again?"
     assert [run.plan.table[number].id for number in run.how.questions] == ["deploy"]
     run.send(ApproveRequested((0,)))
     run.succeed("deploy", "after")
@@ -333,3 +333,70 @@ def test_the_plan_of_the_record_knows_no_functions_and_the_resumed_one_does() ->
     how = resume(gone.view, gone.plan.table, gone.options, Wishes(), 5.0, replan=False)
 
     assert how.view.plan.table[0].action == WORK
+
+
+# -- what may have done its work ---------------------------------------------------------------------------
+
+
+def test_a_question_that_was_interrupted_is_asked_again() -> None:
+    gone = Run(unit("pay", idempotent=False))
+    asked = Resumed(gone, unit("pay", idempotent=False))
+    assert asked.said(ConfirmRequested)
+
+    again = Resumed(asked, unit("pay", idempotent=False))
+
+    assert again.running == set()
+    assert again.said(ConfirmRequested)[-1].question == "pay may have done its work: run it again?"
+
+
+def test_what_was_approved_when_the_run_began_does_not_answer_it() -> None:
+    gone = Run(unit("pay", idempotent=False), unit("other", confirm="Sure?"), approved=("*",))
+
+    run = Resumed(gone, unit("pay", idempotent=False), unit("other", confirm="Sure?"))
+
+    assert run.how.options.approved == ("other",)
+
+
+def test_what_was_canceled_while_it_ran_asks_too_and_what_never_began_does_not() -> None:
+    gone = Run(unit("pay", idempotent=False), unit("b"), unit("never", "b", idempotent=False), workers=2)
+    gone.cancel("pay", "never")
+    gone.stopped("pay")
+
+    run = Resumed(gone)
+
+    assert [run.plan.table[number].id for number in run.how.questions] == ["pay"]
+
+
+def test_a_completed_unit_whose_result_has_to_be_made_again_asks_if_it_is_not_idempotent() -> None:
+    gone = Run(unit("pay", idempotent=False), unit("use", "pay"))
+    gone.succeed("pay")
+
+    run = Resumed(gone, missing={"pay": "which was not stored: a lock"})
+
+    assert [run.plan.table[number].id for number in run.how.questions] == ["pay"]
+
+
+def test_a_unit_that_has_added_one_that_may_have_done_its_work_asks_for_it() -> None:
+    gone = Run(unit("root"))
+    gone.plan = gone.scheduler.plan
+    gone.returns("root", Outcome(added=(unit("pay", idempotent=False), unit("after", "pay"))))
+    gone.succeed("pay")
+    gone.fail("after")
+
+    run = Resumed(gone, unit("root"))
+
+    assert run.why["pay"] == "root runs again, and adds it anew"
+    assert run.how.kept == 0
+    (asked,) = run.said(ConfirmRequested)
+    assert asked.question == "pay, which it adds, may have done its work: run root again?"
+    assert Resumed(gone, unit("root"), again=("pay",)).running == {"root"}
+
+
+def test_a_unit_that_needs_more_than_before_is_stale_and_a_handler_runs_again() -> None:
+    gone = Run(unit("m1"), unit("total", "m*"), unit("clean", "m*", when="always"), workers=1)
+    gone.succeed("m1", "total", "clean")
+
+    run = Resumed(gone, unit("m1"), unit("m2"), unit("total", "m*"), unit("clean", "m*", when="always"))
+
+    assert run.view.stale == {run.plan.numbers["total"]: "what it needs changed"}
+    assert run.why == {"m2": "has not run yet", "clean": "m2 runs again"}

@@ -108,6 +108,17 @@ def test_the_file_never_grows_far_beyond_its_limit(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
+def test_no_two_units_share_a_file(tmp_path: Path) -> None:
+    def file_of(unit_id: str) -> str:
+        plan = ExecutionPlan.build([QuantumUnit(id=unit_id, action=Call.of(lambda: None))])
+        return LogStore(RunFiles(tmp_path), plan).path(0, 1)
+
+    for other in ("_a", "A", "a/"):
+        digested = Path(file_of(other)).name.removesuffix(".1.log")
+        assert digested.startswith("a-")
+        assert file_of(digested) != file_of(other)
+
+
 def test_files_of_a_run_without_a_directory_are_gone_after_it() -> None:
     files = RunFiles()
     folder = Path(files.folder("logs"))

@@ -72,7 +72,7 @@ async def test_the_header_of_a_run_of_this_process_has_no_such_word() -> None:
         assert "nightly.toml  RUNNING" in stage.lines()[0]
 
 
-@pytest.mark.parametrize("key", ["q", "ctrl+c"])
+@pytest.mark.parametrize("key", ["q", "D", "ctrl+c"])
 async def test_leaving_asks_nothing_and_touches_nothing(key: str) -> None:
     session = attached(diamond())
     async with staged(session) as stage:
@@ -145,6 +145,29 @@ async def test_a_lost_process_is_told_with_what_to_do(size: tuple[int, int]) -> 
         await stage.until(lambda: words in " ".join(stage.text().split()), "the banner")
         session.trouble = ""
         await stage.hides("the process that")
+
+
+async def test_a_lost_run_asks_for_nothing_and_takes_nothing() -> None:
+    session = attached(ScriptedSession([unit("publish", confirm="Publish?")]))
+    async with staged(session, SMALL) as stage:
+        await stage.shows("1 unit asks for your yes")
+        session.lost, session.trouble = True, "the process that ran it is gone: qtui resume test-run"
+        await stage.shows("LOST", "this is the last on record; q leaves")
+        assert "asks for your yes" not in stage.text()
+        assert "workers" not in stage.lines()[-2]
+        for key in ("a", "x", "p", "X"):
+            await stage.press(key)
+            await stage.until(lambda: "is gone: qtui resume test-run" in stage.lines()[-2], f"{key} is refused")
+            stage.main.note("-")
+    assert session.requests == []
+
+
+async def test_a_sentence_goes_before_the_figures_where_there_is_no_room_for_both() -> None:
+    async with staged(attached(diamond()), SMALL) as stage:
+        await stage.shows("workers 1/4")
+        stage.main.note("refused: nobody runs it: qtui resume 20260102-030405-abcd1234")
+        await stage.shows("qtui resume 20260102-030405-abcd1234")
+        assert "workers" not in stage.text()
 
 
 async def test_the_events_tell_of_a_record_in_trouble_and_of_a_new_process() -> None:
@@ -259,8 +282,8 @@ async def test_a_run_whose_process_has_gone_is_no_traceback(
         await stage.shows("RUNNING")
         run.leave()
         await stage.shows(f"! the process that ran it is gone: qtui resume {session.run}", "attached  LOST")
-        await stage.press("x", "y")
-        await stage.shows("nobody runs it")
+        await stage.press("x")
+        await stage.until(lambda: stage.text().count("it is gone: qtui resume") == 2, "the key is refused")
         await stage.press("q")
     assert stage.app.return_value == Leaving(how=Left.RUNNING, exit_code=None)
 

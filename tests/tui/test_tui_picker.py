@@ -55,6 +55,7 @@ async def test_each_row_names_what_enter_does() -> None:
         (["G", "enter"], Choice(RESUME, "20260101-100000-cccc")),
         (["G", "k", "enter"], Choice(REPLAY, "20260101-110000-bbbb")),
         (["G", "k", "r"], Choice(RESUME, "20260101-110000-bbbb")),
+        (["G", "r"], Choice(RESUME, "20260101-100000-cccc")),
         (["slash", "e", "t", "l", "enter", "j", "enter"], Choice(RESUME, "20260101-100000-cccc")),
         (["q"], None),
         (["ctrl+c"], None),
@@ -65,6 +66,12 @@ async def test_keys_pick(keys: list[str], choice: Choice | None) -> None:
         await stage.press(*keys)
         await stage.until(lambda: not stage.app.is_running, "the picker is left")
     assert stage.app.return_value == choice
+
+
+async def test_what_cannot_be_resumed_says_so() -> None:
+    async with picking() as stage:
+        await stage.press("r")
+        await stage.shows("nightly.toml: there is nothing to resume")
 
 
 async def test_a_filter_shows_what_matches_and_counts_it() -> None:

@@ -66,7 +66,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         _refuse_misspelt_command(command)
         command = "run"
     # units may stand anywhere behind the workflow, between options too
-    options = commands[command].parse_intermixed_args(_spelled_out(words) if command == "run" else words)
+    options = commands[command].parse_intermixed_args(_spelled_out(words) if command in ("run", "resume") else words)
     options.command = command
     options.words, options.cwd = list(arguments), str(Path.cwd())
     return options
@@ -246,6 +246,14 @@ def _add_resume(commands: Commands) -> None:
     resume.add_argument(
         "--again", metavar="UNIT", action="append", default=[],
         help="run this unit again without asking, although it is not idempotent and may have done its work",
+    )  # fmt: skip
+    resume.add_argument(
+        "--yes", metavar="UNIT", nargs="?", action="append", default=[],
+        help="say yes to the questions of these units (--yes=UNIT), or of all; may be repeated",
+    )  # fmt: skip
+    resume.add_argument(
+        "-p", "--param", metavar="NAME=VALUE", action="append", default=[],
+        help="set a param to another value than the run began with; may be repeated",
     )  # fmt: skip
     resume.add_argument(
         "--detach", action="store_true", help="go on in the background: return, with the run's id, once it does"

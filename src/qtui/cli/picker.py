@@ -30,6 +30,8 @@ _ALWAYS: Final = ("qtui.toml", "workflow.toml", "*.qtui.toml")
 _UNITS: Final = re.compile(rb"^\s*\[+\s*(units|groups)\b", re.MULTILINE)
 _LOOKED_AT: Final = 1 << 20
 
+_WHEN_CELLS: Final = len("began 10 days ago")
+
 _STATES: Final = {
     RunState.COMPLETED: ("OK", Role.SUCCESS),
     RunState.FAILED: ("FAILED", Role.ERROR),
@@ -112,7 +114,8 @@ def run_entry(known: KnownRun, now: float) -> Entry:
         return Entry(Choice("doctor", summary.run), summary.name or summary.run, "UNREADABLE", Role.ERROR, known.fault)
     word, role = _state_of(known)
     counts = ", ".join(f"{count} {state}" for state, count in summary.counts.items())
-    about = "  ".join(filter(None, (_when(known, now), counts, summary.run)))
+    # the end of its name tells a run from others and is enough to name it by
+    about = f"{_when(known, now):<{_WHEN_CELLS}}  {summary.run.rpartition('-')[2]}  {counts}".rstrip()
     resume = Choice(RESUME, summary.run)
     if known.holder is not None:
         return Entry(Choice(ATTACH, summary.run), summary.name, word, role, about)

@@ -113,10 +113,10 @@ class PlainLines:
                 units, workers = counted(len(self._view.plan), "unit"), counted(event.workers, "worker")
                 self._write(f"{clean(event.name)}: {units}, {workers}, run {self._session.run}")
             case RunResumed():
-                left, workers = len(self._view.plan) - self._view.ended, counted(event.workers, "worker")
-                name = clean(self._view.name)
+                units, workers = len(self._view.plan), counted(event.workers, "worker")
+                left = units - self._view.counts[UnitState.COMPLETED]
                 self._write(
-                    f"{name}: goes on with {left} of {counted(len(self._view.plan), 'unit')} left to run, "
+                    f"{clean(self._view.name)}: goes on, {left} of {counted(units, 'unit')} have not completed, "
                     f"{workers}, run {self._session.run}"
                 )
             case UnitStarted():

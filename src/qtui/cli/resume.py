@@ -6,13 +6,13 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from qtui.cli.options import parse
+from qtui.cli.options import EVERY, parse
 from qtui.cli.run import drive, tell
-from qtui.core.errors import UsageError
+from qtui.core.errors import UsageError, did_you_mean
 from qtui.core.model import UnitState, WorkflowDefinition
 from qtui.core.resuming import NOT_RUN, Resumption
 from qtui.manager import LiveSession
@@ -20,7 +20,6 @@ from qtui.services import Services, open_services
 from qtui.store.rundir import default_state_dir
 from qtui.tui.text import clean
 
-MASKED: Final = "***"
 MOST_LINES: Final = 30
 """Units that are named with their reasons; more of one reason are counted."""
 
@@ -33,9 +32,9 @@ def resume(options: argparse.Namespace) -> int:
     words = list(head.origin.get("words", ()))
     if not words:
         raise UsageError(f"run {head.run} was begun by a program, not by a command line: that program has to resume it")
-    if any(MASKED in word for word in words):
+    if head.origin.get("masked"):
         raise UsageError(
-            f"run {head.run} was begun with a secret on its command line, which was not kept: "
+            f"run {head.run} was begun with a secret on its command line or among its answers, which was not kept: "
             "set it in the environment, and begin a new run"
         )
     _go_to(str(head.origin.get("cwd", "")), head.run)
@@ -48,19 +47,22 @@ def resume(options: argparse.Namespace) -> int:
         setattr(given, name, getattr(options, name))
     given.state_dir, given.detach, given.dry_run = str(state_dir), options.detach, False
     given.cwd = options.cwd
+    given.param = [*_without(given.param, options.param), *options.param]
+    given.yes = [*given.yes, *options.yes]
 
     def begin(
         services: Services,
         definition: WorkflowDefinition,
         answers: Mapping[str, str],  # noqa: ARG001
     ) -> Callable[[], LiveSession] | None:
+        again = _again(definition, [*options.again, *options.yes])
         turn = services.manager.take_turn(definition, tell, head.run) if not options.dry_run else None
         prepared = services.manager.resume(
             head.run,
             definition,
             only_failed=options.only_failed,
             redo_stale=options.stale,
-            again=options.again,
+            again=again,
             turn=turn,
         )
         for line in told(prepared.resumption):
@@ -71,6 +73,24 @@ def resume(options: argparse.Namespace) -> int:
         return prepared.begin
 
     return drive(given, begin, dict(head.origin.get("answers", {})))
+
+
+def _without(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
+    """The params of an earlier command line that a later one does not set."""
+    names = {pair.partition("=")[0] for pair in later}
+    return [pair for pair in earlier if pair.partition("=")[0] not in names]
+
+
+def _again(definition: WorkflowDefinition, names: Sequence[str]) -> set[str]:
+    """The ids of the units that are meant: by id, by family, or all of them. Raises UsageError for anything else."""
+    found: set[str] = set()
+    for name in names:
+        ids = {unit.id for unit in definition.units if name in (EVERY, unit.id, unit.name)}
+        if not ids:
+            hint = did_you_mean(name, [unit.id for unit in definition.units]) or "qtui status lists the units"
+            raise UsageError(f'there is no unit "{name}" ({hint})')
+        found |= ids
+    return found
 
 
 def _go_to(directory: str, run: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Final
 
 from qtui.core.events import Event, PlanReplaced, RunResumed, UnitFinished, UnitReset, UnitStale
@@ -42,18 +43,20 @@ class Resumption:
     """How a run goes on: the `events` that make it ready for that, and the `view` with them.
 
     `reasons` says why each unit runs that will, by number; `questions` are those that may have done their work
-    before they were interrupted, and ask before they do it again.
+    already, and ask before they do it again. `options` are those of the run from now on.
     """
 
     events: list[Event]
     view: RunView
     reasons: Mapping[int, str]
+    options: RunOptions
     questions: Sequence[int] = ()
 
     @property
     def kept(self) -> int:
         """How many units keep their results."""
-        return sum(1 for n, state in enumerate(self.view.states) if state is UnitState.COMPLETED)
+        states = enumerate(self.view.states)
+        return sum(1 for n, state in states if state is UnitState.COMPLETED and n not in self.reasons)
 
 
 def resume(
@@ -63,30 +66,57 @@ def resume(
 
     With `replan` they are not what the record has, so it must have them. Raises InvalidWorkflow if they make no plan.
     """
-    table = list(units)
-    questions: list[str] = []
-    for number, unit in enumerate(table):
-        old = view.plan.numbers.get(unit.id)
-        if not unit.idempotent and old is not None and _may_have_run(view, old) and unit.id not in wishes.again:
-            table[number] = replace(unit, confirm=f"{unit.id} {INTERRUPTED} and may have done its work: run it again?")
-            questions.append(unit.id)
-    plan = ExecutionPlan.build(table, default_mode=options.mode)
+    plan = ExecutionPlan.build(units, default_mode=options.mode)
     targets = WorkerTargets(plan.lanes, options)
     lanes = {str(lane): target for lane, target in targets.of_lane.items()}
-    events: list[Event] = [RunResumed(now, wishes.cause, targets.together, targets.governed, lanes)]
-    if replan or questions:
-        events.append(PlanReplaced(tuple(table), options.mode, now))
-        view = fold(view, events)
+    resumed = RunResumed(now, wishes.cause, targets.together, targets.governed, lanes)
+    before, table = view, tuple(units)
+    if replan:
+        view = fold(before, [resumed, PlanReplaced(table, options.mode, now)])
+        changed = {**_other_needs(before, view), **wishes.changed}
+        wishes = replace(wishes, changed=changed)
     else:
-        view = fold(_with_functions(view, table), events)
-    deciding = _Deciding(view, wishes, options)
+        view = fold(_with_functions(before, table), [resumed])
+    deciding = _Deciding(view, wishes)
     more = deciding.events(now)
+    asking = {view.plan.table[number].id: question for number, question in deciding.questions().items()}
+    if asking:
+        # the question stands in the plan, so it is asked again should this process go, too
+        table = tuple(replace(unit, confirm=asking.get(unit.id, unit.confirm)) for unit in units)
+        view = fold(before, [resumed, PlanReplaced(table, options.mode, now)])
+    events = [resumed, PlanReplaced(table, options.mode, now)] if replan or asking else [resumed]
     return Resumption(
         events=[*events, *more],
         view=fold(view, more),
         reasons=deciding.reasons,
-        questions=[view.plan.numbers[unit] for unit in questions],
+        options=_asking_options(options, view.plan, asking),
+        questions=[view.plan.numbers[unit] for unit in asking],
     )
+
+
+def _other_needs(before: RunView, view: RunView) -> dict[str, str]:
+    """The units that need others than before, as a matrix or a glob means more or fewer of them."""
+    old, new = before.plan, view.plan
+    found = {}
+    for number, unit in enumerate(new.table):
+        was = old.numbers.get(unit.id)
+        needs = {new.table[need].id for need in new.needs[number]}
+        if was is not None and {old.table[need].id for need in old.needs[was]} != needs:
+            found[unit.id] = "what it needs changed"
+    return found
+
+
+def _asking_options(options: RunOptions, plan: ExecutionPlan, asking: Collection[str]) -> RunOptions:
+    """What was approved when the run began says nothing of the questions that have come since."""
+    if not asking or not options.approved:
+        return options
+    patterns = options.approved
+    approved = [
+        unit.id.replace("[", "[[]")
+        for unit in plan.table
+        if unit.id not in asking and any(fnmatchcase(unit.id, pattern) for pattern in patterns)
+    ]
+    return replace(options, approved=tuple(approved))
 
 
 def _with_functions(view: RunView, table: Sequence[QuantumUnit]) -> RunView:
@@ -108,8 +138,8 @@ def _may_have_run(view: RunView, number: int) -> bool:
 class _Deciding:
     """What becomes of each unit of a run that goes on."""
 
-    def __init__(self, view: RunView, wishes: Wishes, options: RunOptions) -> None:
-        self._view, self._plan, self._wishes, self._options = view, view.plan, wishes, options
+    def __init__(self, view: RunView, wishes: Wishes) -> None:
+        self._view, self._plan, self._wishes = view, view.plan, wishes
         self.reasons: dict[int, str] = {}
         self._reset: dict[int, str] = {}
 
@@ -121,6 +151,7 @@ class _Deciding:
                 self._decide(number)
         self._fetch_results()
         self._pull_handlers()
+        self._note_added()
         events: list[Event] = []
         for number in plan.order:
             if number in self._reset:
@@ -128,7 +159,7 @@ class _Deciding:
                 events.append(UnitReset(number, self._view.generations[number] + 1, cause, now, forced=False))
         stale: dict[int, str] = {}
         for number in plan.order:
-            if self._view.states[number] is not UnitState.COMPLETED or number in self._reset:
+            if self._view.states[number] is not UnitState.COMPLETED or number in self.reasons:
                 continue
             why = wishes.changed.get(plan.table[number].id) or self._stale_by_needs(number, stale)
             if why:
@@ -178,12 +209,12 @@ class _Deciding:
 
     def _above(self, number: int) -> str:
         """With stale results done again, what is built on them is, too."""
-        need = next((need for need in self._plan.needs[number] if need in self._reset), None)
+        need = next((need for need in self._plan.needs[number] if need in self.reasons), None)
         return f"{self._plan.table[need].id} runs again" if need is not None else ""
 
     def _stale_by_needs(self, number: int, stale: Mapping[int, str]) -> str:
         for need in self._plan.needs[number]:
-            if need in self._reset:
+            if need in self.reasons:
                 return f"{self._plan.table[need].id} runs again"
             if need in stale:
                 return f"{self._plan.table[need].id} is stale"
@@ -208,3 +239,35 @@ class _Deciding:
                 above = self._above(number)
                 if above:
                     self._again(number, above)
+
+    def _note_added(self) -> None:
+        """What units have added that run again is added anew, and runs again with that."""
+        stack = [number for number in self._plan.added if number in self._reset]
+        for number in stack:  # grows while it is read
+            for added in self._plan.added.get(number, ()):
+                if added not in self._plan.dropped:
+                    self.reasons[added] = f"{self._plan.table[number].id} runs again, and adds it anew"
+                    stack.append(added)
+
+    def questions(self) -> dict[int, str]:
+        """What is asked before units run that are not idempotent and have begun before, by the unit that asks.
+
+        What is added anew asks by the unit that adds it, as long as that has not added it.
+        """
+        asking: dict[int, str] = {}
+        adders = {added: by for by, units in self._plan.added.items() for added in units}
+        for number in self.reasons:
+            unit = self._plan.table[number]
+            if unit.idempotent or not self._view.attempts[number] or unit.id in self._wishes.again:
+                continue
+            by = number
+            while by in adders:
+                by = adders[by]
+            name = self._plan.table[by].id
+            if name in self._wishes.again:
+                continue
+            if by == number:
+                asking[by] = f"{name} may have done its work: run it again?"
+            else:
+                asking.setdefault(by, f"{unit.id}, which it adds, may have done its work: run {name} again?")
+        return asking

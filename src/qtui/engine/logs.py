@@ -17,6 +17,9 @@ from qtui.engine.caplog import CappedLog, dropped_line
 from qtui.engine.files import RunFiles
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
+_DIGESTED = re.compile(r".*-[0-9a-f]{10}")
+"""What may also be the name of another unit, with its digest."""
+
 _DROPPED = re.compile(rb"\n\[qtui: (\d+) bytes of output were dropped here\]\n")
 _LONGEST_MARK = len(dropped_line(1 << 63))
 
@@ -80,7 +83,8 @@ class LogStore:
     def _name(self, unit: int, attempt: int) -> str:
         unit_id = self._plan.table[unit].id
         name = _UNSAFE.sub("_", unit_id).strip("_.")[:80]
-        if name != unit_id.lower():  # others may look the same by now, or do on a disk that knows no capitals
+        # others may look the same by now, or do on a disk that knows no capitals
+        if name != unit_id.lower() or _DIGESTED.fullmatch(name):
             name = f"{name}-{blake2s(unit_id.encode('utf-8', 'surrogatepass'), digest_size=5).hexdigest()}"
         return f"{name}.{attempt}.log"
 

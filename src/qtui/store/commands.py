@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from qtui.core.stimuli import Request
 from qtui.store.errors import JournalDamaged
@@ -28,15 +28,21 @@ _TABLE: Final = (
 )
 _ROWS: Final = "SELECT id, who, at, request, attempt, answer, answered_at FROM command"
 _CLASSES: Final[dict[str, Any]] = {cls.__name__: cls for cls in get_args(Request)}
+_FIELDS: Final = {name: get_type_hints(cls) for name, cls in _CLASSES.items()}
 _TUPLES: Final = frozenset({"units", "scopes"})
+_MOST_WHO: Final = 200
+"""Characters that are kept of who asks."""
+
+_LARGEST: Final = 1 << 53
+"""No whole number in a request is beyond this, either way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """A request that `who` has made `at` (Unix seconds), and what became of it; None while it has no answer.
 
-    `request` is None if it is one that this version does not know. `attempt` is that of the unit as it was seen then,
-    or 0.
+    `request` is None if it is one that this version does not know, or none at all. `attempt` is that of the unit as it
+    was seen then, or 0.
     """
 
     id: int
@@ -59,6 +65,7 @@ class CommandQueue:
         with self._using():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
             self._database = connected(path)
+        self._database.text_factory = _text  # one text that is none must not hide all the others
         try:
             with self._using():
                 self._prepare()
@@ -69,7 +76,7 @@ class CommandQueue:
 
     def ask(self, who: str, request: Request, attempt: int = 0) -> int:
         """Ask for something; returns the number under which the answer will be."""
-        row = (storable(who), time.time(), encode_request(request), attempt)
+        row = (storable(who)[:_MOST_WHO], time.time(), encode_request(request), attempt)
         with self._using(), transaction(self._database):
             cursor = self._database.execute("INSERT INTO command (who, at, request, attempt) VALUES (?, ?, ?, ?)", row)
             return int(cursor.lastrowid or 0)
@@ -110,18 +117,7 @@ class CommandQueue:
     def _commands(self, query: str) -> list[Command]:
         with self._using():
             rows = self._database.execute(query).fetchall()
-        return [
-            Command(
-                id=number,
-                who=who,
-                at=at,
-                request=decode_request(request),
-                attempt=attempt,
-                answer=answer,
-                answered_at=answered_at,
-            )
-            for number, who, at, request, attempt, answer, answered_at in rows
-        ]
+        return [_command(*row) for row in rows]
 
     @contextmanager
     def _using(self) -> Iterator[None]:
@@ -149,16 +145,63 @@ def encode_request(request: Request) -> str:
 
 
 def decode_request(text: str) -> Request | None:
-    """The request that `encode_request` wrote; None for anything else."""
+    """The request that `encode_request` wrote; None for anything else, also if one of its fields is of another type."""
     try:
         values = json.loads(text)
-        cls = _CLASSES[values.pop("request")]
-        for name in values.keys() & _TUPLES:
-            values[name] = tuple(values[name])
-        request: Request = cls(**values)
-    except (ValueError, LookupError, TypeError, AttributeError):
+        name = values.pop("request")
+        for field in values.keys() & _TUPLES:
+            values[field] = tuple(values[field]) if isinstance(values[field], list) else None
+        request: Request = _CLASSES[name](**values)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
-    return request
+    known = zip(request, _FIELDS[name].values(), strict=True)
+    return request if all(_fits(value, hint) for value, hint in known) else None
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value is what a field of a request may hold."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_fits(each, get_args(hint)[0]) for each in value)
+    if hint is int:
+        return type(value) is int and abs(value) <= _LARGEST
+    return type(value) is hint
+
+
+def _command(
+    number: int, who: object, at: object, request: Any, attempt: object, answer: str | None, answered_at: float | None
+) -> Command:
+    """A row of the table. SQLite keeps any type in any column, and other programs may have written it."""
+    whole = isinstance(at, float) and type(attempt) is int
+    return Command(
+        id=number,
+        who=str(who)[:_MOST_WHO],
+        at=at if isinstance(at, float) else 0.0,
+        request=decode_request(request) if whole else None,
+        attempt=attempt if isinstance(attempt, int) else 0,
+        answer=answer,
+        answered_at=answered_at,
+    )
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "replace")
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a file of requests that cannot be used, so that it is made anew; returns what it is called now.
+
+    For whoever holds the run's lock. Raises JournalError.
+    """
+    with told(path, "cannot be put aside"):
+        number = 1
+        while os.path.lexists(aside := path.with_name(f"{path.name}.damaged-{number}")):
+            number += 1
+        for end in ("-wal", "-shm"):  # they would be taken for the new one's
+            path.with_name(path.name + end).unlink(missing_ok=True)
+        path.rename(aside)
+    return aside
 
 
 def _use_wal(database: sqlite3.Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping
@@ -149,6 +150,11 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def _misses_part(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that a table or one of its columns is not there: all that we name are there in a journal."""
+    return re.match(r"no such (table|column): |table \w+ has no column named ", str(error)) is not None
+
+
 @contextmanager
 def told(path: Path, what: str) -> Iterator[None]:
     """Let errors of SQLite and of the system, and what they mean for the file, be told in words."""
@@ -159,7 +165,7 @@ def told(path: Path, what: str) -> Iterator[None]:
     except UnicodeDecodeError as error:  # sqlite3's, for a text that is none
         raise JournalDamaged(f"{path}: the file is damaged ({error.reason}); {HELP}") from error
     except sqlite3.Error as error:
-        if primary_code(error) in DAMAGE:
+        if primary_code(error) in DAMAGE or _misses_part(error):
             raise JournalDamaged(f"{path}: the file is damaged ({error}); {HELP}") from error
         raise JournalError(f"{path} {what}: {why(error)}") from error
     except OSError as error:

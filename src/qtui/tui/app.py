@@ -25,6 +25,8 @@ from qtui.tui.steering import Detach, Do, Option
 AGAIN_SECONDS: Final = 3.0
 """A second ctrl+c within this time cancels the run."""
 
+_NOT_DETACHABLE: Final = "this run cannot go on without its screen"
+
 
 class Left(StrEnum):
     """How a screen was left."""
@@ -106,11 +108,13 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
             self.push_screen(Question(ask, self._glyphs), self._answered)
 
     def action_detach(self) -> None:
-        """Leave and let the run go on; `qtui attach` shows it again."""
-        if self._session.view().state.ended:
+        """Leave and let the run go on; `qtui attach` shows it again. A screen on a run elsewhere just leaves."""
+        if self._session.view().state.ended or self._session.kind != "live":
             self._leave()
         elif self._detachable:
             self.exit(Leaving(how=Left.DETACHED, exit_code=None))
+        elif isinstance(self.screen, MainScreen):
+            self.screen.note(_NOT_DETACHABLE)
 
     def action_interrupt(self) -> None:
         """Ctrl+C: the same question; again within 3 s: cancel the run; from then on: kill."""

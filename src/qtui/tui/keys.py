@@ -99,9 +99,10 @@ HINTS: Final = (
 """The key line, most needed first; what does not fit is in the help."""
 
 
+_LEAVE: Final = Key("q", "leave")
 _REPLAY_HINTS: Final = (
     Key("?", "help"),
-    Key("q", "leave"),
+    _LEAVE,
     Key("p", "pause, play"),
     Key("[ ]", "event"),
     Key("( )", "jump"),
@@ -130,7 +131,7 @@ def hints_for(session: RunSession) -> tuple[Key, ...]:
         return HINTS
     others = tuple(key for key in HINTS if key.keys != "D" and not (session.read_only and key.keys in _STEERING))
     if session.kind != "replay":
-        return others
+        return tuple(_LEAVE if key.keys == "q" else key for key in others)
     return _REPLAY_HINTS + tuple(key for key in others if key.keys not in ("?", "q"))
 
 

@@ -15,7 +15,7 @@ from textual.widgets import Input
 from qtui.tui.drawn import Drawn, needs_ascii
 from qtui.tui.format import Glyphs, Role
 from qtui.tui.keys import Key
-from qtui.tui.picking import Choice, Entry, Offer, PickerRow, name_cells, row_spans, rows_of
+from qtui.tui.picking import RESUME, Choice, Entry, Offer, PickerRow, name_cells, row_spans, rows_of
 from qtui.tui.text import PLAIN, Span, clean, pad
 from qtui.tui.theme import DARK, QUIET
 from qtui.tui.theme import selected as selected_style
@@ -191,7 +191,10 @@ class PickerScreen(Screen[None], inherit_bindings=False):
         notes = "; ".join(map(clean, offer.notes))
         if not offer.workflows and not offer.runs and not notes:
             notes = "no workflow here and no run yet: qtui init writes a small workflow to start from"
-        self.query_one("#status", Lines).show([(Span(f" {notes}", QUIET[Role.WARNING] if notes else PLAIN),)])
+        self._say(notes, Role.WARNING)
+
+    def _say(self, text: str, role: Role) -> None:
+        self.query_one("#status", Lines).show([(Span(f" {text}", QUIET[role] if text else PLAIN),)])
 
     def on_resize(self) -> None:
         """Draw for the new width."""
@@ -204,10 +207,15 @@ class PickerScreen(Screen[None], inherit_bindings=False):
             self.app.exit(entry.choice)
 
     def action_other(self) -> None:
-        """Do the other thing that may be done with it."""
+        """Resume the run, whether that is what enter does or the other thing that may be done with it."""
         entry = self.choices.entry
-        if entry is not None and entry.other is not None:
-            self.app.exit(entry.other)
+        if entry is None:
+            return
+        choice = next((each for each in (entry.choice, entry.other) if each and each.action == RESUME), None)
+        if choice is not None:
+            self.app.exit(choice)
+        else:
+            self._say(f"{clean(entry.name)}: there is nothing to resume", Role.ACCENT)
 
     def action_filter(self) -> None:
         """Begin to type a filter."""

@@ -18,8 +18,8 @@ from qtui.tui.widgets.lines import Line, Lines, set_title
 _COLUMN = 52
 _MEANINGS = {
     Look.WAIT: "needs not met",
-    Look.READY: "needs met",
-    Look.QUEUE: "waits for a worker",
+    Look.READY: "is about to start",
+    Look.QUEUE: "waits for a worker, a pool, ...",
     Look.RUN: "running",
     Look.OK: "completed",
     Look.HIT: "not run: unchanged",

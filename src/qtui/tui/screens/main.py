@@ -215,11 +215,13 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if time.monotonic() < self._note_until:
             text, role = self._note, Role.ACCENT
         else:
-            text, role = situation(view, allowed=len(self.bridge.allowed), steerable=not self._session.read_only)
+            allowed, steerable = len(self.bridge.allowed), not self._session.read_only
+            text, role = situation(view, allowed=allowed, steerable=steerable, lost=self._lost)
             if not text and self.tree_pane.filter:
                 text, role = f"filter: {self.tree_pane.filter}; n N next, esc clears", Role.ACCENT
         machine = short_machine(view, self._sampler.latest, self.bridge.busy)
-        self.query_one(StatusLine).say(text, role, "" if self.query_one(WorkersPane).display else machine)
+        told = self._lost or self.query_one(WorkersPane).display
+        self.query_one(StatusLine).say(text, role, "" if told else machine)
 
     def _hear(self) -> None:
         """Say what became of requests that others carry out, but for those that were done: that is seen."""
@@ -406,6 +408,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         match answer:
             case _ if self._session.read_only:
                 self.note(_REFUSED if self._player is None else _REPLAYED)
+            case _ if self._session.lost:
+                self.note(self._session.trouble)
             case Note(text):
                 self.note(text)
             case Do(request):

@@ -24,9 +24,9 @@ class StatusLine(Lines):
         self._glyphs = glyphs
 
     def say(self, text: str, role: Role, right: str = "") -> None:
-        """Show these instead of the former."""
+        """Show these instead of the former; the sentence goes first where there is no room for both."""
         width = self.size.width
-        right = f" {right} " if right and cell_len(right) + 20 < width else ""
+        right = f" {right} " if right and cell_len(right) + max(20, cell_len(clean(text)) + 3) <= width else ""
         left = cut_end(f" {clean(text)}", width - cell_len(right), self._glyphs.ellipsis)
         gap = " " * max(0, width - cell_len(left) - cell_len(right))
         self.show([(Span(left, QUIET[role]), Span(gap, PLAIN), Span(right, DARK[Role.MUTED]))])
@@ -44,11 +44,13 @@ class KeyLine(Lines):
         self.show([key_line(self.size.width, self._hints)])
 
 
-def situation(view: RunView, *, allowed: int = 0, steerable: bool = True) -> tuple[str, Role]:
+def situation(view: RunView, *, allowed: int = 0, steerable: bool = True, lost: bool = False) -> tuple[str, Role]:
     """What is worth saying about the run when nothing else is, and its role; `allowed` failures are no bad news.
 
-    Keys that ask something of the run are named only if it is `steerable`.
+    Keys that ask something of the run are named only if it is `steerable`, and nobody is told to wait if it is `lost`.
     """
+    if lost:
+        return "this is the last on record; q leaves", Role.WARNING
 
     def say(text: str, keys: str) -> str:
         return f"{text}; {keys}" if steerable else text

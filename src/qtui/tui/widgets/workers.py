@@ -52,6 +52,10 @@ class WorkersPane(Vertical):
         yield WorkerLines(id="worker-lines")
         yield Lines(id="machine")
 
+    def on_resize(self) -> None:
+        """Paint for the new width in the next frame."""
+        self._stale, self._paint_after = True, 0.0
+
     def update_workers(self, now: float, records: Sequence[Record], *, changed: bool) -> None:
         """Show who works on what at `now`, what the machine does, and who decided on the number of workers.
 
@@ -125,12 +129,12 @@ def pane_title(view: RunView, lanes: Counter[ExecutionMode], width: int) -> str:
         return f"Workers {busy}/{most_active(view)} auto"
     limit = f"/{view.workers}" if view.workers < sum(view.lane_workers.values()) else ""
     title = f"Workers {busy}{limit} auto"
-    governed = {
-        lane: f"  {lane} {lanes[ExecutionMode(lane)]}/{most}" for lane, most in sorted(view.lane_workers.items())
-    }
+    limits = sorted(view.lane_workers.items())
+    governed = {lane: f"  {lane} {lanes[ExecutionMode(lane)]}/{most}" for lane, most in limits}
     others = [f"  {lane} {count}" for lane, count in sorted(lanes.items()) if lane not in governed]
     at_work = [part for lane, part in governed.items() if lanes[ExecutionMode(lane)]]
-    for parts in ([*governed.values(), *others], at_work + others):
+    every = list(governed.values())
+    for parts in (every + others, at_work + others, every):
         if len(title) + sum(map(len, parts)) + 4 <= width:
             return title + "".join(parts)
     return title
