@@ -47,6 +47,7 @@ CHUNK: Final = 10_000
 
 NOBODY: Final = "refused: nobody runs it: qtui resume {run}"
 READ_ONLY: Final = "refused: this session only reads"
+WRITTEN: Final = "the workflow's file was written since the run began"
 
 _OF_UNITS: Final = (CancelRequested, RetryRequested, ApproveRequested)
 _AT_WORK: Final = frozenset({UnitState.RUNNING, UnitState.CANCELING})
@@ -132,13 +133,12 @@ class AttachedSession:
         self._wake.set()
 
     def edited(self, unit: int) -> str:
-        """That the workflow's file was written since the process that runs it began; what that means for the unit, only
-        that process can find out, for it may have to run code of the workflow."""
+        """That the workflow's file was written since the process that runs it began; what that means for the unit, if
+        anything, only that process can find out, for it may have to run code of the workflow."""
         holder, source = self._holder, self._view.plan.table[unit].source
         files = {self._source, str(Path(self._started_in, source.file)) if source is not None else ""} - {""}
         since = holder.since if holder is not None else math.inf
-        written = sorted(file for file in files if _written(file) > since)
-        return f"{written[0]} was written after the run had begun" if written else ""
+        return WRITTEN if any(_written(file) > since for file in files) else ""
 
     def answers(self) -> list[Answer]:
         """What became of the requests made here, in order."""

@@ -29,6 +29,8 @@ PATIENCE: Final = 1.0
 """Seconds that a person waits at most to be told what has changed: user code that is imported may take longer."""
 
 READING: Final = "its file has changed, and is still being read"
+UNUSABLE: Final = "unusable: "
+"""How the word on an edited unit begins if nothing on the disk can be run instead; why follows."""
 MOST_LINES: Final = 4
 MOST_SHOWN: Final = 56
 """So that the difference of a unit fits into a question on a small screen."""
@@ -82,7 +84,8 @@ class OnDisk:
     # -- what has changed ----------------------------------------------------------------------------------
 
     def edited(self, number: int) -> str:
-        """How the unit differs on the disk, in a few lines; empty if it does not.
+        """How the unit differs on the disk, in a few lines; empty if it does not, and `UNUSABLE` followed by the reason
+        if the disk has nothing that could be run.
 
         Takes microseconds while the files are as they were, and `PATIENCE` at most otherwise.
         """
@@ -99,12 +102,12 @@ class OnDisk:
 
     def _differences(self, number: int, found: _Found) -> str:
         if found.units is None:
-            return f"the workflow cannot be loaded as it is now: {found.fault}"
+            return f"{UNUSABLE}{found.fault}"
         unit = self._engine.plan.table[number]
         new = found.units.get(unit.id)
         if new is None:
             added = any(number in units for units in self._engine.plan.added.values())
-            return "" if added else "the workflow does not have this unit any more"
+            return "" if added else f"{UNUSABLE}the workflow does not have this unit any more"
         return "\n".join(self._told(unit, new))
 
     def _told(self, unit: QuantumUnit, new: QuantumUnit) -> Iterator[str]:
@@ -127,7 +130,7 @@ class OnDisk:
             if not self._known_secrets.issuperset(self._secrets(definition)):
                 raise UsageError("it has other secrets, which only a resume of the run (qtui resume) takes up")
         except InvalidWorkflow as error:
-            return _Found(signature, None, "\n".join(map(str, error.problems)), began)
+            return _Found(signature, None, _first(error), began)
         except Exception as error:  # noqa: BLE001  - anything, and a person wants to know
             text = str(error) if isinstance(error, QtuiError) else f"{type(error).__name__}: {error}"
             return _Found(signature, None, text, began)
@@ -266,6 +269,12 @@ def _words(part: str, value: Any) -> str:
 
 def _shown(text: str) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _first(error: InvalidWorkflow) -> str:
+    """The first fault, and how many more there are: a question has no room for all."""
+    first, *others = error.problems
+    return f"{first}; and {len(others)} more" if others else str(first)
 
 
 # -- files -------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from qtui.core.stimuli import (
     WorkersRequested,
     WorkersStepRequested,
 )
-from qtui.store.commands import CommandQueue
+from qtui.store.commands import CommandQueue, decode_request, put_aside
 from qtui.store.errors import JournalDamaged, JournalError
 
 REQUESTS: list[Request] = [
@@ -164,3 +164,61 @@ def test_who_is_stopped_in_the_middle_of_asking_keeps_nobody_from_reading(path: 
             process.communicate()
         queue.answer(number, "done")
         assert queue.answer_of(number) == "done"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"request": "CancelRequested", "units": ["x"]}',
+        '{"request": "CancelRequested", "units": [null]}',
+        '{"request": "CancelRequested", "units": [[1]]}',
+        '{"request": "CancelRequested", "units": [1.5]}',
+        '{"request": "CancelRequested", "units": [true]}',
+        '{"request": "CancelRequested", "units": "12"}',
+        '{"request": "CancelRequested", "units": [1], "cause": 5}',
+        '{"request": "CancelRunRequested", "how": ["stop"]}',
+        '{"request": "ReleaseRequested", "scopes": "tag:x"}',
+        '{"request": "WorkersRequested", "target": "x"}',
+        '{"request": "WorkersRequested", "target": Infinity}',
+        '{"request": "WorkersRequested", "target": 1' + "0" * 400 + "}",
+        '{"request": "GovernorRequested", "on": 1}',
+        '{"request": ["CancelRequested"]}',
+        "[" * 100_000,
+    ],
+)
+def test_a_field_of_another_type_makes_it_no_request(text: str) -> None:
+    assert decode_request(text) is None
+
+
+def test_a_row_of_other_types_is_there_to_be_refused(path: Path) -> None:
+    pause = '{"request": "PauseRequested"}'
+    with closing(CommandQueue(path)) as queue:
+        with closing(sqlite3.connect(path)) as database:
+            for who, at, request, attempt in (
+                (b"\xff", 1, pause, 0), ("x", "now", pause, 0), ("x", 1, pause, "first"), ("x", 1, b"\xff", 0),
+            ):  # fmt: skip
+                values = (who, at, request, attempt)
+                database.execute("INSERT INTO command (who, at, request, attempt) VALUES (?, ?, ?, ?)", values)
+            database.execute("INSERT INTO command (who, at, request, attempt) VALUES (CAST(x'ff' AS TEXT), 1, '', 0)")
+            database.commit()
+        asked = queue.pending()
+        assert [command.request for command in asked] == [PauseRequested(), None, None, None, None]
+        assert all(isinstance(command.who, str) for command in asked)
+
+
+def test_who_asks_has_a_name_of_a_line(path: Path) -> None:
+    with closing(CommandQueue(path)) as queue:
+        queue.ask("x" * 1000, PauseRequested())
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("UPDATE command SET who = who || who")
+            database.commit()
+        (command,) = queue.pending()
+        assert command.who == "x" * 200
+
+
+def test_a_damaged_file_is_put_aside_and_made_anew(path: Path) -> None:
+    for number in (1, 2):
+        path.write_bytes(b"garbage" * 1000)
+        assert put_aside(path) == path.with_name(f"commands.db.damaged-{number}")
+        with closing(CommandQueue(path)) as queue:
+            assert queue.pending() == []

@@ -307,7 +307,7 @@ def check_recovery(path: Path) -> int | None:
         copies = sorted(path.parent.glob("journal.db.damaged-?"))
         assert copies[-1].read_bytes() == before
     last = check_whole(path)
-    assert said.startswith(f"{last} events") and copies[-1].name in said
+    assert f"1 to {last} " in said and copies[-1].name in said
     journal = Journal.reopen(path)
     journal.append(last + 1, EVENTS[last : last + 1] or EVENTS[:1])
     journal.close()

@@ -113,12 +113,11 @@ class PlainLines:
                 units, workers = counted(len(self._view.plan), "unit"), counted(event.workers, "worker")
                 self._write(f"{clean(event.name)}: {units}, {workers}, run {self._session.run}")
             case RunResumed():
-                units, workers = len(self._view.plan), counted(event.workers, "worker")
-                left = units - self._view.counts[UnitState.COMPLETED]
-                self._write(
-                    f"{clean(self._view.name)}: goes on, {left} of {counted(units, 'unit')} have not completed, "
-                    f"{workers}, run {self._session.run}"
-                )
+                every = len(self._view.plan)
+                left = every - self._view.counts[UnitState.COMPLETED]
+                with_what = f"{counted(event.workers, 'worker')}, run {self._session.run}"
+                of = counted(every, "unit")
+                self._write(f"{clean(self._view.name)}: goes on, {left} of {of} have not completed, {with_what}")
             case UnitStarted():
                 again = f"  (try {self._try(event.unit)})" if self._try(event.unit) > 1 else ""
                 self._unit_line("start", event.unit, again, event.at)

@@ -126,17 +126,26 @@ class CommandQueue:
 
     def _prepare(self) -> None:
         database = self._database
-        (application,) = database.execute("PRAGMA application_id").fetchone()
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if application == _APPLICATION_ID and version == VERSION:
+        if self._is_ours():
             return
-        if application or version:
-            raise JournalDamaged(f"{self.path}: made by another program, or a newer version of qtui")
-        _use_wal(database)
         with transaction(database):
+            if self._is_ours():  # another process has just made it
+                return
             database.execute(_TABLE)
             database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             database.execute(f"PRAGMA user_version = {VERSION}")
+        _use_wal(database)
+
+    def _is_ours(self) -> bool:
+        """Whether the file is a queue already; False if it is nothing yet. Raises JournalDamaged."""
+        # one statement, so that both are of one moment: another process may be making it
+        query = "SELECT a.application_id, v.user_version FROM pragma_application_id AS a, pragma_user_version AS v"
+        application, version = self._database.execute(query).fetchone()
+        if (application, version) == (_APPLICATION_ID, VERSION):
+            return True
+        if application or version:
+            raise JournalDamaged(f"{self.path}: made by another program, or a newer version of qtui")
+        return False
 
 
 def encode_request(request: Request) -> str:

@@ -96,7 +96,7 @@ def _remove(state_dir: Path, run: str, *, unfinished: bool, dry_run: bool) -> st
             return None
         if dry_run:
             return ""
-        with directory.lock():  # nobody can go on with it from here on
+        with directory.lock_for_removal():  # nobody can go on with it from here on
             if not (unfinished or _finished(directory)):
                 return None
             removed = directory.path.with_name(f"{_REMOVED}{run}-{secrets.token_hex(4)}")

@@ -1,18 +1,21 @@
-"""What can be read of a damaged journal, in a new one; the damaged one is kept as it is."""
+"""What can be read of a damaged journal, and in a new one; the damaged one is kept as it is."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from qtui.core.events import CHANGES_PLAN
+from qtui.core.events import CHANGES_PLAN, Event, UnitFinished
+from qtui.core.model import UnitState
+from qtui.core.plan import ExecutionPlan
+from qtui.core.state import RunView, fold
 from qtui.store.errors import JournalDamaged
-from qtui.store.journal_rows import batch_of, connected, head_of, told, transaction
+from qtui.store.journal_rows import batch_of, connected, head_of, storable, told, transaction
 from qtui.store.migrations import APPLICATION_ID, SCHEMA, VERSION, version_of
 from qtui.store.place import beside
 
@@ -25,10 +28,10 @@ _HARM: Final = (sqlite3.DatabaseError, UnicodeDecodeError, JournalDamaged)
 """How sqlite3 and we say that something cannot be read."""
 
 
-def recover(path: Path) -> str:
+def recover(path: Path, *, wal: bool = True) -> str:
     """Put what can be read of a damaged journal in its place, and say what that is. Nobody else may be writing.
 
-    A copy of it, ``….damaged-N``, is made first and stays. Raises JournalDamaged if nothing can be read, and then
+    A copy of it, ``….damaged-N``, is made first and stays. `wal` is as in `Journal.create`. Raises JournalDamaged if nothing can be read, and then
     leaves everything as it was but for the copy; JournalTooNew, and JournalError if the disk fails.
     """
     with told(path, "cannot be recovered"):
@@ -39,6 +42,7 @@ def recover(path: Path) -> str:
         os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         try:
             with closing(connected(new)) as target:
+                target.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
                 last = _rescue(path, copy, target)
             _flush(new)
             for name in beside(path):
@@ -47,7 +51,22 @@ def recover(path: Path) -> str:
         finally:
             for name in (new, *beside(new)):
                 name.unlink(missing_ok=True)
-    return f"{last} events could be read; the damaged file is kept as {copy.name}"
+    return f"the journal was damaged: {kept_words(last)} kept, and the damaged file as {copy.name}"
+
+
+def kept_words(last: int) -> str:
+    """The subject and the verb of what becomes of the events up to number `last`."""
+    return f"events 1 to {last} of it are" if last > 1 else f"{'event 1' if last else 'no event'} of it is"
+
+
+def legible(path: Path) -> int:
+    """The number of the last event that `recover` would keep. Writes nothing; raises what `recover` does."""
+    with told(path, "cannot be read"), closing(_reading(path)) as source:
+        try:
+            _head(source, path)
+        except _HARM as error:
+            raise JournalDamaged(f"{path}: nothing can be read of it ({error}); start the run anew") from error
+        return max((int(row[1]) for row, _ in _batches(source)), default=0)
 
 
 def _copied(path: Path) -> Path:
@@ -71,33 +90,42 @@ def _flush(path: Path) -> None:
 
 def _rescue(path: Path, copy: Path, target: sqlite3.Connection) -> int:
     """Write what can be read to a new database; returns the number of the last event."""
-    with closing(connected(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source, transaction(target):
+    with closing(_reading(path)) as source, transaction(target):
         for statement in SCHEMA:
             target.execute(statement)
         target.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         target.execute(f"PRAGMA user_version = {VERSION}")
         try:
-            version_of(source, path)
-            head = source.execute("SELECT about, plan, crc FROM head").fetchone()
-            head_of(*(head or ("", "", 0)))
+            head, plan = _head(source, path)
         except _HARM as error:
             raise JournalDamaged(
                 f"{path}: nothing can be read of it ({error}); it is kept as {copy.name}; start the run anew"
             ) from error
         target.execute("INSERT INTO head (one, about, plan, crc) VALUES (1, ?, ?, ?)", head)
-        last = 0
-        for row, grows in _batches(source):
+        view = RunView.initial(plan)
+        for row, events in _batches(source):
             target.execute("INSERT INTO batch (first, last, at, crc, data) VALUES (?, ?, ?, ?, ?)", row)
-            if grows:
+            if isinstance(events[0], CHANGES_PLAN):
                 target.execute("INSERT INTO growth (seq) VALUES (?)", (row[0],))
-            last = row[1]
-        for table in _COLUMNS:
-            _copy_table(source, target, table)
-        return last
+            view = fold(view, events)
+        _insert(target, "result", _results(source, view))
+        _insert(target, "runner", _rows(source, "runner"))
+        return view.seq
 
 
-def _batches(source: sqlite3.Connection) -> Iterator[tuple[tuple[Any, ...], bool]]:
-    """The rows up to the first one that is not as it was, and whether each changes the plan."""
+def _reading(path: Path) -> sqlite3.Connection:
+    return connected(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+
+
+def _head(source: sqlite3.Connection, path: Path) -> tuple[tuple[Any, ...], ExecutionPlan]:
+    """The row of the head and the plan in it. Raises what `_HARM` names, and JournalTooNew."""
+    version_of(source, path)
+    head = source.execute("SELECT about, plan, crc FROM head").fetchone() or ("", "", 0)
+    return head, head_of(*head).plan
+
+
+def _batches(source: sqlite3.Connection) -> Iterator[tuple[tuple[Any, ...], list[Event]]]:
+    """The rows up to the first one that is not as it was, and their events."""
     at = 1
     with suppress(*_HARM):
         while True:
@@ -105,15 +133,42 @@ def _batches(source: sqlite3.Connection) -> Iterator[tuple[tuple[Any, ...], bool
             if row is None:
                 return
             events = batch_of(*row)
-            yield row, isinstance(events[0], CHANGES_PLAN)
+            yield row, events
             at += len(events)
 
 
-def _copy_table(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> None:
-    """The rows up to the first one that cannot be read. A result is checked when it is used."""
+def _results(source: sqlite3.Connection, view: RunView) -> Iterator[tuple[Any, ...]]:
+    """The results of what has completed by the events that are kept. One that is checked when it is used is not here.
+
+    A unit has only its latest result. If that is of an attempt whose end is lost, or cannot be read, it has none: the
+    unit may have returned something else than None, which needs no row.
+    """
+    rows: dict[str, tuple[Any, ...]] = {}
+    whole = False
+    with suppress(*_HARM):
+        for row in source.execute(f"SELECT {_COLUMNS['result']} FROM result"):
+            rows[row[0]] = row
+        whole = True
+    for number, last in enumerate(view.last):
+        if not isinstance(last, UnitFinished) or last.state is not UnitState.COMPLETED or last.fallback:
+            continue
+        unit_id = storable(view.plan.table[number].id)
+        found, attempt = rows.get(unit_id), 0 if last.cached else last.attempt
+        if found is not None and found[2] == attempt:
+            yield found
+        elif found is not None or not whole:
+            yield (unit_id, number, attempt, "none", b"", "", "", "it was lost when the journal was damaged")
+
+
+def _rows(source: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
+    """The rows up to the first one that cannot be read."""
+    with suppress(*_HARM):
+        yield from source.execute(f"SELECT {_COLUMNS[table]} FROM {table}")
+
+
+def _insert(target: sqlite3.Connection, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
     columns = _COLUMNS[table]
     places = ", ".join("?" * (columns.count(",") + 1))
-    with suppress(*_HARM):
-        for row in source.execute(f"SELECT {columns} FROM {table}"):
-            with suppress(sqlite3.IntegrityError):  # of a damaged row
-                target.execute(f"INSERT INTO {table} ({columns}) VALUES ({places})", row)
+    for row in rows:
+        with suppress(sqlite3.IntegrityError):  # of a damaged row
+            target.execute(f"INSERT INTO {table} ({columns}) VALUES ({places})", row)

@@ -108,15 +108,20 @@ def _close_in_child() -> None:
 os.register_at_fork(after_in_child=_close_in_child)
 
 
-def take_lock(path: Path, run: str, holder: Holder) -> RunLock:
-    """Take the lock `path` of a run. Raises RunIsLive if somebody has it, and UsageError if there can be no lock."""
+def take_lock(path: Path, run: str, holder: Holder, *, signed: bool = True) -> RunLock:
+    """Take the lock `path` of a run. Raises RunIsLive if somebody has it, and UsageError if there can be no lock.
+
+    One that is not `signed` does not say who has it, and nothing is written to its file: that takes no room on the disk
+    once there is a file.
+    """
     deadline = time.monotonic() + _LOOKERS_SECONDS
     while True:
         descriptor = _open(path, os.O_RDWR | os.O_CREAT, run)
         try:
             if _try_lock(descriptor, path, run, deadline):
                 _check_other_host(descriptor, path, run, holder)
-                _sign(descriptor, holder)
+                if signed:
+                    _sign(descriptor, holder)
                 return RunLock(descriptor, holder)
         except OSError as error:
             os.close(descriptor)

@@ -212,7 +212,8 @@ class _Place:
 def _make_private(path: Path) -> None:
     """Make the directory, for its owner alone. Raises UsageError if it cannot be made or belongs to others."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (path.parent, path):  # with parents=True, those above would be open to others
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.lstat()
     except OSError as error:
         message = f"{path} cannot be made: {error.strerror or error} (keep runs elsewhere with --state-dir)"

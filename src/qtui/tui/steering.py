@@ -52,7 +52,7 @@ class Option(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A question. There is always one more answer: back, on escape and enter, and on ``n`` unless that is an option.
+    """A question. There is always one more answer: back, on ``n``, enter and escape; so no option may have these keys.
 
     `moot_when_ended` says that there is nothing to ask any more once the run has finished.
     """
@@ -66,6 +66,9 @@ class Ask(NamedTuple):
 Answer = Note | Do | Ask
 
 _RERUN: Final = FAILURES | {UnitState.CANCELED}
+
+UNUSABLE: Final = "unusable: "
+"""How a session's word on an edited unit begins if nothing on the disk can be run instead; why follows."""
 
 
 def as_ever(_number: int) -> str:
@@ -99,19 +102,28 @@ def retry_unit(view: RunView, number: int, edited: Callable[[int], str] = as_eve
 def _retry_edited(view: RunView, number: int, redone: str, difference: str) -> Ask:
     """Run a unit again that is another on the disk; `redone` counts what is below it and ran."""
     again, unit = RetryRequested((number,)), view.unit(number)
-    options = _new_or_old(again, "its new definition", "as it was")
+    usable = not difference.startswith(UNUSABLE)
+    options = _new_or_old(again, "its edited definition" if usable else "", "as it was")
     if redone:
-        below = _new_or_old(again._replace(scope="dependents"), "new definitions", "as it was")
+        below = _new_or_old(again._replace(scope="dependents"), "edited definitions" if usable else "", "as it was")
         options += [Option(each.key.upper(), f"{each.label}, and {redone} that ran", each.action) for each in below]
-    text = f"{clean(unit.id)} is {unit.state.value}. On the disk it has changed:\n{difference}\nRun it again?"
+    how = "" if usable else " as it was"
+    text = f"{clean(unit.id)} is {unit.state.value}. {_on_disk(difference)}\nRun it again{how}?"
     return Ask("Run again", text, tuple(options))
 
 
+def _on_disk(difference: str, of: str = "") -> str:
+    """What a session says of edited units, as a sentence; `of` tells which of several."""
+    if difference.startswith(UNUSABLE):
+        return f"What is on the disk{of} cannot be run:\n{difference.removeprefix(UNUSABLE)}"
+    return f"On the disk now{of}:\n{difference}"
+
+
 def _new_or_old(again: RetryRequested, new: str, old: str) -> list[Option]:
-    return [
-        Option("n", new, Do(again._replace(fresh=True, cause="retried with what is on the disk by you"))),
-        Option("o", old, Do(again._replace(cause="retried as it was by you"))),
-    ]
+    """The two ways to run again, or only the old one if the label `new` is empty."""
+    fresh = Do(again._replace(fresh=True, cause="retried with what is on the disk by you"))
+    was = Do(again._replace(cause="retried as it was by you"))
+    return [*([Option("e", new, fresh)] if new else []), Option("o", old, was)]
 
 
 def retry_units(view: RunView, numbers: Iterable[int], what: str, edited: Callable[[int], str] = as_ever) -> Answer:
@@ -124,11 +136,18 @@ def retry_units(view: RunView, numbers: Iterable[int], what: str, edited: Callab
     skipped = len(_reached(view, bad, lambda unit: view.states[unit] is UnitState.SKIPPED))
     too = f", and {skipped:,} skipped because of {'it' if len(bad) == 1 else 'them'}" if skipped else ""
     text = f"Run again what failed, timed out or was canceled in {what}: {counted(len(bad), 'unit')}{too}?"
-    others = sum(bool(edited(number)) for number in bad)
+    others = [difference for difference in map(edited, bad) if difference]
     if not others:
         return Ask("Run again", text, (Option("y", "run again", Do(RetryRequested(bad))),))
-    text += f"\nOn the disk {others:,} of them {'has' if others == 1 else 'have'} changed."
-    return Ask("Run again", text, tuple(_new_or_old(RetryRequested(bad), "new definitions", "as they were")))
+    usable = [difference for difference in others if not difference.startswith(UNUSABLE)]
+    alike = set(usable or others)
+    if len(alike) == 1:
+        which = f", of {len(usable or others):,} of {len(bad):,}" if len(bad) > 1 else ""
+        text += f"\n{_on_disk(alike.pop(), which)}"
+    else:
+        text += f"\nOn the disk {len(usable or others):,} of them have changed."
+    new = "edited definitions" if usable else ""
+    return Ask("Run again", text, tuple(_new_or_old(RetryRequested(bad), new, "as they were")))
 
 
 def _nothing_to_rerun(view: RunView, numbers: Iterable[int], what: str) -> str:

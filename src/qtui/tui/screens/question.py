@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from rich.cells import cell_len
+from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
@@ -66,14 +65,13 @@ class Question(ModalScreen[Do | Detach | None], inherit_bindings=False):
         inside = width - 4
         lines: list[Line] = [()]
         for paragraph in self._ask.text.splitlines():
-            lines += [(Span(f" {line}", PLAIN),) for line in textwrap.wrap(clean(paragraph), inside)]
+            lines += [(Span(f" {line}", PLAIN),) for line in self._wrapped(clean(paragraph), inside - 1)]
         lines.append(())
         for option in self._ask.options:
-            label = textwrap.wrap(option.label, inside - 4) or [""]
+            label = self._wrapped(option.label, inside - 4)
             lines.append((Span(f" {option.key} ", DARK[Role.KEY]), Span(f" {label[0]}", PLAIN)))
             lines += [(Span(f"    {rest}", PLAIN),) for rest in label[1:]]
-        taken = any(option.key == "n" for option in self._ask.options)
-        back = " esc  back (also enter)" if taken else " n  back (also enter, esc)"
+        back = " n  back (also enter, esc)"
         fill = " " * max(0, inside - cell_len(back))
         lines.append((Span(f"{back}{fill}", selected(focused=True, colour=not self.app.no_color)),))
         box = self.query_one("#question", Lines)
@@ -81,3 +79,7 @@ class Question(ModalScreen[Do | Detach | None], inherit_bindings=False):
         box.styles.height = len(lines) + 2
         set_title(box, self._ask.title)
         box.show(lines)
+
+    def _wrapped(self, text: str, width: int) -> list[str]:
+        """Lines of at most `width` cells: a character may take two."""
+        return [line.plain.rstrip() for line in Text(text).wrap(self.app.console, width)]
