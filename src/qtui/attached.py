@@ -69,8 +69,8 @@ class AttachedSession:
     kind: Final = "attached"
 
     def __init__(self, directory: RunDirectory, read_only: bool = False, who: str = "") -> None:
-        self.run, self.read_only = directory.run, read_only
-        self._directory = directory
+        self.run = directory.run
+        self._directory, self._only_reads = directory, read_only
         self._logs = RecordedLogs(directory.path)
         self._file = _file_at(directory.journal)
         self._reader = JournalReader(directory.journal)
@@ -104,6 +104,11 @@ class AttachedSession:
     # -- what front ends call ------------------------------------------------------------------------------
 
     @property
+    def read_only(self) -> bool:
+        """True if it was asked for, and while nobody is there who could carry out a request."""
+        return self._only_reads or self._holder is None
+
+    @property
     def lost(self) -> bool:
         """True if the run has not finished, and the process that ran it is gone."""
         return self._holder is None and self._view.finished is None
@@ -124,7 +129,7 @@ class AttachedSession:
 
     def request(self, request: Request) -> None:
         """Ask whoever runs the run, and no other attempt of a unit than the one that is seen here."""
-        if self.read_only:
+        if self._only_reads:
             self._requests.refuse(request, READ_ONLY)
             return
         view, units = self._view, request.units if isinstance(request, _OF_UNITS) else ()
@@ -329,6 +334,8 @@ class _Requests:
 
     def exchange(self) -> None:
         """Send what was asked for, and take the answers that have come."""
+        if self._queue is not None and self._queue.replaced:
+            self._begin_anew(self._queue)
         while self._unsent:
             self._send(*self._unsent[0])
             self._unsent.popleft()
@@ -338,6 +345,14 @@ class _Requests:
                 if text is not None:
                     del self._unanswered[number]
                     self._answer(at, text)
+
+    def _begin_anew(self, queue: CommandQueue) -> None:
+        """The file was damaged, and whoever runs the run has put it aside with what was asked in it."""
+        self._queue = None
+        queue.close()
+        for at in self._unanswered.values():
+            self._answer(at, "refused: it was lost; ask again")
+        self._unanswered.clear()
 
     def _send(self, at: int, attempt: int) -> None:
         try:

@@ -34,8 +34,8 @@ class KnownRun(NamedTuple):
 def known_runs(state_dir: Path, workflow: str | None = None, limit: int = 50) -> list[KnownRun]:
     """The latest runs, of all workflows or of the one with that name or file, newest first.
 
-    The index knows those that have ended; of the others their journals tell. Raises UsageError if the place is not
-    safe.
+    The index knows those that have ended; of the others, and of those that somebody has taken up again, their journals
+    tell. Raises UsageError if the place is not safe.
     """
     names = list_runs(state_dir)
     if not names:
@@ -86,9 +86,9 @@ def _known(state_dir: Path, name: str, summary: RunSummary | None) -> KnownRun:
     try:
         directory = RunDirectory.open(state_dir, name)
         holder = directory.holder()
-        if summary is not None and summary.ended is not None:
+        if summary is not None and summary.ended is not None and holder is None:
             return KnownRun(summary, holder, seconds=max(0.0, summary.ended - summary.began))
-        summary, view = _read(directory)  # its end may not have reached the index
+        summary, view = _read(directory)  # its end, or that it goes on, may not have reached the index
         return KnownRun(summary, holder, seconds=view.elapsed(time.time() if holder is not None else view.updated_at))
     except QtuiError as error:
         unknown = RunSummary(run=name, name="", source="", directory="", began=0.0)

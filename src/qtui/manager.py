@@ -31,7 +31,7 @@ from qtui.managed import CLOSED, CREATED, ManagedExecution, ManagedWorkflow
 from qtui.ondisk import OnDisk
 from qtui.projections import Follower, add_projections
 from qtui.recordkeeping import RunRecord
-from qtui.resumption import changes, end_leftovers, results_of, same_plan
+from qtui.resumption import changes, end_leftovers, last_known, results_of, same_plan
 from qtui.store.history import History
 from qtui.store.journal import Head, JournalReader
 from qtui.store.rundir import RunDirectory, RunIsLive, find_run
@@ -150,12 +150,14 @@ class WorkflowManager:
         redo_stale: bool = False,
         again: Collection[str] = (),
         turn: Turn | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> PreparedResume:
         """Get ready to go on with a run that no process runs any more, with `definition` for its workflow as it is now.
 
         What has completed is kept, see `qtui.core.resuming`. `again` names units that may run again although they are
         not idempotent. Nothing has happened before the result's `begin`, which takes a turn as `start` does if there is
-        none. Raises RunIsLive if a process does run it, InvalidWorkflow, and UsageError if the record cannot be read or
+        none; but a damaged journal is recovered at once, and `tell` (by default the log) hears what is left of it.
+        Raises RunIsLive if a process does run it, InvalidWorkflow, and UsageError if the record cannot be read or
         written.
         """
         with ExitStack() as undo:
@@ -164,11 +166,10 @@ class WorkflowManager:
             directory = self._directory_of(run)
             assert self._state_dir is not None
             lock = undo.enter_context(directory.lock())
-            with closing(JournalReader(directory.journal)) as reader:
-                view = reader.view()
-                record = RunRecord.reopen(self._state_dir, directory, lock, definition, sorted(_secrets(definition)))
-                undo.callback(record.abandon)
-                values, missing = results_of(view, reader, record.load)
+            view, kept = last_known(directory, tell or _warn)
+            record = RunRecord.reopen(self._state_dir, directory, lock, definition, sorted(_secrets(definition)))
+            undo.callback(record.abandon)
+            values, missing = results_of(view, kept, record.load)
             wishes = Wishes(
                 changed=changes(view, definition, record.mask),
                 missing=missing,
@@ -480,6 +481,12 @@ class WorkflowManager:
         if self._state_dir is None:
             return None
         return ResultCache(self._state_dir, definition.source or definition.name)
+
+
+def _warn(message: str) -> None:
+    import logging  # here, because hardly any start of qtui needs it
+
+    logging.getLogger("qtui").warning("%s", message)
 
 
 def _secrets(definition: WorkflowDefinition) -> set[str]:

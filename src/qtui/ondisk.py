@@ -14,6 +14,7 @@ from qtui.core.errors import InvalidWorkflow, QtuiError, UsageError
 from qtui.core.masking import TextMasker, masks_of
 from qtui.core.model import Call, ExecutionMode, QuantumUnit, UnitState, WorkflowDefinition
 from qtui.core.portable import Mask, plain_unit
+from qtui.core.session import UNUSABLE
 from qtui.core.stimuli import RedefineRequested, RetryRequested, WarningRaised
 from qtui.engine.codefiles import changes_of
 from qtui.engine.engine import Engine
@@ -29,8 +30,6 @@ PATIENCE: Final = 1.0
 """Seconds that a person waits at most to be told what has changed: user code that is imported may take longer."""
 
 READING: Final = "its file has changed, and is still being read"
-UNUSABLE: Final = "unusable: "
-"""How the word on an edited unit begins if nothing on the disk can be run instead; why follows."""
 MOST_LINES: Final = 4
 MOST_SHOWN: Final = 56
 """So that the difference of a unit fits into a question on a small screen."""

@@ -101,7 +101,7 @@ class RunRecord:
         except BaseException:
             lock.release()
             raise
-        self._history.begin(run, definition.name, definition.source or "", definition.directory or "", now)
+        self._note_begin(definition, now)
         return self
 
     @classmethod
@@ -116,7 +116,13 @@ class RunRecord:
         """The record of a run that goes on; `lock` is its own from now on. Raises QtuiError."""
         mask = _mask(secrets)
         journal = Journal.reopen(directory.journal, _durability(definition), mask, digest=code_digests())
-        return cls._opened(state_dir, directory, lock, journal, definition, mask)
+        self = cls._opened(state_dir, directory, lock, journal, definition, mask)
+        self._note_begin(definition, time.time())  # or its old end would stand, should this process be killed
+        return self
+
+    def _note_begin(self, definition: WorkflowDefinition, at: float) -> None:
+        run = self.directory.run
+        self._history.begin(run, definition.name, definition.source or "", definition.directory or "", at)
 
     @classmethod
     def _opened(

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from glob import glob
 from pathlib import Path
 from typing import Any, Final
@@ -18,8 +18,9 @@ from qtui.core.portable import plain_unit
 from qtui.core.state import RunView
 from qtui.ondisk import alike
 from qtui.recordkeeping import code_digests
-from qtui.store.journal import JournalReader, StoredResult
+from qtui.store.journal import JournalDamaged, JournalReader, StoredResult, recover
 from qtui.store.results import ResultUnusable
+from qtui.store.rundir import RunDirectory
 
 _COUNTS: Final[Mapping[str, str]] = {
     "action": "its command or function changed",
@@ -35,6 +36,27 @@ _COUNTS: Final[Mapping[str, str]] = {
 
 LEFT_GRACE_SECONDS: Final = 2.0
 """How long what is left of a run's processes has to end before it is killed."""
+
+
+def last_known(directory: RunDirectory, tell: Callable[[str], None]) -> tuple[RunView, dict[str, StoredResult]]:
+    """What was known of a run when its process had gone, and what is kept of the results of its units, by id.
+
+    A journal that is damaged is recovered first, and `tell` hears what is left of it; whoever calls holds the run's
+    lock. Raises JournalError, as JournalReader and `recover` do.
+    """
+    try:
+        return _known(directory.journal)
+    except JournalDamaged:
+        tell(recover(directory.journal, wal=not directory.network))
+        return _known(directory.journal)
+
+
+def _known(journal: Path) -> tuple[RunView, dict[str, StoredResult]]:
+    with closing(JournalReader(journal)) as reader:
+        view = reader.view()
+        ids = [view.plan.table[n].id for n, state in enumerate(view.states) if state is UnitState.COMPLETED]
+        found = ((unit_id, reader.result(unit_id)) for unit_id in ids)
+        return view, {unit_id: stored for unit_id, stored in found if stored is not None}
 
 
 def changes(view: RunView, definition: WorkflowDefinition, mask: Callable[[str], str] = str) -> dict[str, str]:
@@ -92,7 +114,7 @@ def same_plan(old: ExecutionPlan, definition: WorkflowDefinition, mask: Callable
 
 
 def results_of(
-    view: RunView, reader: JournalReader, load: Callable[[StoredResult], Any]
+    view: RunView, kept: Mapping[str, StoredResult], load: Callable[[StoredResult], Any]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The results of completed units by id, and why others are not there any more."""
     values: dict[str, Any] = {}
@@ -104,7 +126,7 @@ def results_of(
         if last.fallback:
             values[unit.id] = unit.fallback.value if isinstance(unit.fallback, Fallback) else None
             continue
-        stored = reader.result(unit.id)
+        stored = kept.get(unit.id)
         if stored is None:
             continue  # None needs no row
         try:

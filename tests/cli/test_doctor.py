@@ -120,6 +120,32 @@ def test_events_that_were_changed_or_lost_are_found(qtui: Qtui, state_home: Path
     assert any("damaged" in line for lines in said.values() for line in lines)
 
 
+def test_of_a_damaged_journal_it_is_told_what_is_left(qtui: Qtui, state_home: Path) -> None:
+    directory = finished().recorded(state_home)
+    with closing(Journal.reopen(directory.journal)) as journal:
+        journal.append(9, [UnitReady(0, 120.0)])
+    change(directory, "UPDATE batch SET data = 'nonsense' WHERE first = 9")
+    before = directory.journal.read_bytes()
+    code, said = told_of(qtui, "abcd")
+
+    assert code == 1
+    assert said["BAD"] == [
+        f"journal    {directory.journal}: the journal is damaged: event 9 and those after it have"
+        " changed since they were written"
+    ]
+    assert said["note"][-1].startswith(f"rest       events 1 to 8 of it are whole: qtui resume {directory.run} ")
+    assert directory.journal.read_bytes() == before
+
+
+def test_a_journal_that_lacks_a_column_is_a_damaged_one(qtui: Qtui, state_home: Path) -> None:
+    directory = finished().recorded(state_home)
+    change(directory, "DROP INDEX batch_at")
+    change(directory, "ALTER TABLE batch DROP COLUMN at")
+
+    assert qtui("status", "abcd").returncode == 2
+    assert told_of(qtui, "abcd")[0] == 1
+
+
 def test_a_journal_of_garbage_is_told_of_and_left_alone(qtui: Qtui, state_home: Path) -> None:
     directory = finished().recorded(state_home)
     directory.journal.write_bytes(b"garbage " * 1000)

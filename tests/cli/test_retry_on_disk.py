@@ -22,7 +22,7 @@ needs = ["broken"]
 run = "echo after, as it was"
 """
 
-QUESTION = "On the disk it has changed"
+QUESTION = "On the disk now"
 
 
 def events_of(state_home: Path) -> list[Event]:
@@ -47,7 +47,7 @@ def test_a_changed_file_is_shown_and_its_new_definition_runs(terminal, workflow,
     path.write_text(FAILING.replace("echo first try; exit 3", "echo mended").replace("as it was", "as it is now"))
     screen.press("r")
     assert "does: echo first try; exit 3 -> echo mended" in screen.wait_for(QUESTION)
-    screen.press("n")
+    screen.press("e")
     wait_state(screen, "broken", "ok")
     wait_state(screen, "after", "ok")
     screen.press("q")
@@ -91,10 +91,10 @@ def test_a_file_that_cannot_be_loaded_any_more_is_told_and_nothing_runs(terminal
     screen = failed(terminal, path)
     path.write_text(FAILING.replace("run =", "runs =", 1))
     screen.press("r")
-    shown = screen.wait_for(QUESTION)
-    assert "cannot be loaded as it is now" in shown
+    screen.wait_for("What is on the disk cannot be run:")
+    shown = screen.wait_for('did you mean "run"')
+    assert "edited definition" not in shown and "as it was" in shown
     screen.press("n")
-    screen.wait_for("nothing is run again")
     assert is_in_state("broken", "FAIL")(screen.text())
     assert not any(isinstance(event, UnitReset) for event in events_of(state_home))
 
@@ -105,7 +105,7 @@ def test_what_would_change_the_graph_is_left_to_a_resume(terminal, workflow, sta
     path.write_text(FAILING.replace("[units.broken]", '[units.new]\nrun = "true"\n[units.broken]\nneeds = ["new"]'))
     screen.press("r")
     screen.wait_for(QUESTION)
-    screen.press("n")
+    screen.press("e")
     screen.wait_for("not run again: what it needs")
     assert not any(isinstance(event, UnitReset) for event in events_of(state_home))
 
@@ -117,8 +117,8 @@ def test_all_that_failed_runs_again_with_what_is_on_the_disk(terminal, workflow)
     wait_state(screen, "other", "FAIL")
     path.write_text(FAILING.replace("exit 3", "true") + other)
     screen.press("R")
-    screen.wait_for("On the disk 1 of them has changed")
-    screen.press("n")
+    screen.wait_for("On the disk now for 1 of 2:")
+    screen.press("e")
     wait_state(screen, "broken", "ok")
     wait_state(screen, "after", "ok")
     wait_state(screen, "other", "FAIL")
@@ -168,8 +168,8 @@ def test_who_looks_on_from_elsewhere_has_the_same_choice(terminal, workflow, sta
     wait_state(other, "broken", "FAIL")
     path.write_text(WAITING.replace("exit 3", "echo mended"))
     other.press("r")
-    other.wait_for("was written after the run had begun")
-    other.press("n")
+    other.wait_for("the workflow's file was written since the run began")
+    other.press("e")
     wait_state(other, "broken", "ok")
     wait_state(runner, "after", "ok")
     (redefined,) = (event for event in events_of(state_home) if isinstance(event, UnitRedefined))

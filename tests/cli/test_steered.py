@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,44 @@ def test_a_run_whose_process_is_killed_is_lost_and_nothing_else_is_said_of_it(qt
     }
     assert qtui("cancel", data["run"]).stdout.startswith("nobody answers: ")
     assert qtui("doctor", data["run"]).returncode == 0
+
+
+STRANGE = (
+    '{"request": "CancelRequested", "units": ["x"]}',
+    '{"request": "CancelRequested", "units": [-1]}',
+    '{"request": "RetryRequested", "units": [99]}',
+    '{"request": "WorkersRequested", "target": Infinity}',
+    '{"request": "PauseRequested", "cause": 5}',
+    "[" * 100_000,
+)
+
+
+def commands_of(state_home: Path) -> Path:
+    (path,) = state_home.glob("qtui/runs/*/commands.db")
+    return path
+
+
+def test_strange_requests_are_refused_and_the_next_good_one_is_done(qtui, process, state_home) -> None:
+    path = commands_of(state_home)
+    with closing(sqlite3.connect(path, timeout=GENEROUS)) as database:
+        for text in STRANGE:
+            database.execute("INSERT INTO command (who, at, request, attempt) VALUES ('x', 1, ?, 0)", (text,))
+        database.commit()
+
+    assert qtui("approve", path.parent.name).stdout == "ask: done\n"
+    with closing(sqlite3.connect(path, timeout=GENEROUS)) as database:
+        answers = [answer for (answer,) in database.execute("SELECT answer FROM command ORDER BY id")]
+    assert len(answers) == len(STRANGE) + 1
+    assert all(answer.startswith("refused: ") for answer in answers[:-1])
+    assert answers[1] == "refused: the run has no unit -1"
+
+
+def test_requests_that_cannot_be_read_are_put_aside_and_others_arrive(qtui, process, state_home) -> None:
+    path = commands_of(state_home)
+    with path.open("r+b") as file:
+        file.write(b"garbage " * 100)
+    path.with_name("commands.db-wal").write_bytes(b"")
+    until(process, event="warning")
+
+    assert qtui("approve", path.parent.name).stdout == "ask: done\n"
+    assert path.with_name("commands.db.damaged-1").exists()

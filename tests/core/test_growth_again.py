@@ -6,6 +6,7 @@ import pytest
 from core_driver import SUCCESS, Run, unit
 
 from qtui.core.events import RunResumed, UnitReset, UnitsAdded, Warned
+from qtui.core.growth import grow, replaced, robbed
 from qtui.core.model import ExecutionMode, QuantumUnit, RetryPolicy
 from qtui.core.scheduler import Scheduler
 from qtui.core.state import fold
@@ -197,6 +198,18 @@ def test_a_unit_that_needs_everything_runs_once_what_it_waited_for_is_dropped() 
 
 
 # -- many ------------------------------------------------------------------------------------------------
+
+
+def test_who_had_added_what_is_a_unit_of_the_workflow_now_is_told() -> None:
+    run = Run(unit("a"), unit("b"), unit("c"))
+    old = run.scheduler.plan.thawed()
+    for adder, name in (("a", "x"), ("b", "y")):
+        grow(old, old.numbers[adder], [unit(name)])
+
+    new = replaced(old, [unit("c"), unit("b"), unit("a"), unit("x")], old.mode)
+
+    assert [new.table[number].id for number in robbed(old, new)] == ["a"]
+    assert robbed(old, replaced(old, [unit("b"), unit("a")], old.mode)) == []
 
 
 def test_a_long_chain_of_adders_is_dropped_at_once() -> None:

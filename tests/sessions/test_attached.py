@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from qtui.core.events import PlanReplaced, RunFinished, UnitsAdded, Warned
 from qtui.core.model import ExecutionMode, RunState, UnitState
 from qtui.core.state import fold
 from qtui.core.stimuli import CancelRequested, PauseRequested, RetryRequested
-from qtui.store.commands import CommandQueue
+from qtui.store.commands import CommandQueue, put_aside
 from qtui.store.errors import JournalError
 from qtui.store.rundir import RunDirectory
 
@@ -406,3 +407,20 @@ def test_another_journal_in_its_place_is_not_read(start: Start, attach: Attach, 
     stranger.directory.journal.replace(run.directory.journal)
     eventually(lambda: "is another file now" in session.trouble, "it is told of")
     assert session.view() == before and not session.lost
+
+
+def test_what_was_asked_in_a_file_that_was_put_aside_is_refused_and_may_be_asked_again(
+    start: Start, attach: Attach
+) -> None:
+    run = start(unit("a"))
+    session = attach()
+    session.request(PauseRequested())
+    eventually(run.commands.pending, "the request arrives")
+    put_aside(run.directory.commands)
+    (answer,) = eventually(lambda: (found := session.answers())[0].text and found, "it is answered")
+    assert answer.text == "refused: it was lost; ask again"
+    session.request(PauseRequested())
+    with closing(CommandQueue(run.directory.commands)) as queue:
+        (again,) = eventually(queue.pending, "it arrives")
+        queue.answer(again.id, "done")
+    eventually(lambda: session.answers()[1].text == "done", "it is answered")

@@ -10,6 +10,7 @@ from core_driver import unit
 from recorded_run import START, RecordedRun
 
 from qtui.core.errors import UsageError
+from qtui.core.events import RunResumed
 from qtui.listing import KnownRun
 from qtui.manager import WorkflowManager
 from qtui.services import open_services
@@ -131,3 +132,17 @@ def test_without_a_state_directory_there_is_nothing_to_attach_to() -> None:
         assert services.manager.runs() == []
         with pytest.raises(UsageError, match="state directory"):
             services.manager.attach()
+
+
+def test_a_run_that_somebody_has_taken_up_again_goes_on_whatever_the_index_knows(
+    manager: WorkflowManager, begin: Begin, state: Path
+) -> None:
+    run = begin(1)
+    manager.runs()
+    index = History(state)
+    index.begin(run.directory.run, "demo", "", "", START)
+    index.end(run.directory.run, "interrupted", 130, {}, START, {})
+    run.record(RunResumed(START + 5, "resumed", 1))
+    (known,) = manager.runs()
+    assert (known.summary.state, known.summary.ended, known.summary.counts) == ("running", None, {"running": 1})
+    assert known.holder is not None and not known.lost

@@ -222,3 +222,18 @@ def test_a_damaged_file_is_put_aside_and_made_anew(path: Path) -> None:
         assert put_aside(path) == path.with_name(f"commands.db.damaged-{number}")
         with closing(CommandQueue(path)) as queue:
             assert queue.pending() == []
+
+
+def test_who_asks_can_tell_that_the_file_was_put_aside(path: Path) -> None:
+    with closing(CommandQueue(path)) as asking:
+        assert not asking.replaced
+        put_aside(path)
+        assert asking.replaced
+
+
+def test_a_file_without_its_table_is_damaged(path: Path) -> None:
+    CommandQueue(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP TABLE command")
+    with pytest.raises(JournalDamaged, match="no such table"):
+        CommandQueue(path)

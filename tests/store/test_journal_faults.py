@@ -16,9 +16,12 @@ from pathlib import Path
 import pytest
 from stored_runs import head_of, history, units, write
 
+from qtui.core.events import RunStarted, UnitFinished, UnitReset
+from qtui.core.model import UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.store import journal as journal_module
 from qtui.store.journal import Journal, JournalDamaged, JournalError, JournalReader, StoredResult, recover
+from qtui.store.recovery import kept_words
 
 PLAN = ExecutionPlan.build(units(20))
 EVENTS = list(history(PLAN, 3))
@@ -307,7 +310,7 @@ def check_recovery(path: Path) -> int | None:
         copies = sorted(path.parent.glob("journal.db.damaged-?"))
         assert copies[-1].read_bytes() == before
     last = check_whole(path)
-    assert f"1 to {last} " in said and copies[-1].name in said
+    assert kept_words(last) in said and copies[-1].name in said
     journal = Journal.reopen(path)
     journal.append(last + 1, EVENTS[last : last + 1] or EVENTS[:1])
     journal.close()
@@ -368,6 +371,33 @@ def test_a_second_recovery_keeps_the_first_copy(path: Path) -> None:
     assert "damaged-2" in recover(path)
     assert check_whole(path) == len(EVENTS)
     assert check_whole(path.with_name("journal.db.damaged-1")) == len(EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("harm", "expected"),
+    [
+        ("DELETE FROM batch WHERE first = 4", {"u0": "json", "u1": "none"}),
+        ("UPDATE result SET kind = CAST(x'ff' AS TEXT) WHERE id = 'u0'", {"u0": "none", "u1": "none", "u2": "none"}),
+    ],
+)
+def test_results_are_kept_only_of_what_is_known_to_have_made_them(
+    path: Path, harm: str, expected: dict[str, str]
+) -> None:
+    journal = Journal.create(path, head_of(PLAN))
+    journal.append(1, [RunStarted(1.0, "demo", 4)])
+    for unit, attempt in ((0, 1), (1, 1), (1, 2), (2, 1)):
+        result = StoredResult(unit, f"u{unit}", attempt, "json", b"%d" % attempt)
+        end = UnitFinished(unit, attempt, attempt, UnitState.COMPLETED, 1.0)
+        reset = [UnitReset(unit, attempt, "retried by you", 1.0)] if attempt > 1 else []
+        journal.append(journal.last + 1, [*reset, end], [result])
+    journal.close()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(harm)
+    recover(path)
+
+    with closing(JournalReader(path)) as reader:
+        found = {unit: reader.result(unit) for unit in ("u0", "u1", "u2")}
+    assert {unit: stored.kind for unit, stored in found.items() if stored is not None} == expected
 
 
 def test_what_still_waits_beside_a_damaged_journal_is_saved_too(path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -187,3 +189,21 @@ def test_a_run_that_is_not_safe_is_told_of_and_stays(tmp_path: Path) -> None:
 def test_a_place_without_runs_has_nothing_to_prune(tmp_path: Path) -> None:
     assert prune(tmp_path / "nowhere") == []
     assert not (tmp_path / "nowhere").exists()
+
+
+WRITES_NOTHING = """
+import resource, sys
+from pathlib import Path
+from qtui.store.prune import prune
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+print([each.error for each in prune(Path(sys.argv[1]))])
+"""
+
+
+def test_runs_go_where_not_a_byte_can_be_written(tmp_path: Path) -> None:
+    run = made(tmp_path, 0)
+    RunDirectory.open(tmp_path, run).lock().release()
+    age(tmp_path / "runs" / run, 200)
+    words = [sys.executable, "-c", WRITES_NOTHING, str(tmp_path)]
+    assert subprocess.run(words, capture_output=True, text=True, timeout=60).stdout == "['']\n"
+    assert list_runs(tmp_path) == []

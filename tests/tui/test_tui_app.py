@@ -317,6 +317,22 @@ async def test_canceling_asks_and_n_enter_and_escape_mean_back() -> None:
         assert session.requests == [CancelRequested((0,))]
 
 
+@pytest.mark.parametrize("size", [SMALL, (50, 30), (51, 30)])
+async def test_no_character_of_a_question_is_lost_where_it_wraps(size: tuple[int, int]) -> None:
+    session = failed()
+    words = "".join(f"{'界' * (count % 3)}{count:02}x " for count in range(60)).strip()
+    session.on_disk[session.number("features")] = words
+    async with staged(session, size) as stage:
+        await stage.select("features")
+        await stage.press("r")
+        await stage.shows("its edited definition")
+        shown = "".join(line.strip(" │|") for line in stage.lines() if "x" in line)
+        assert words.replace(" ", "") in shown.replace(" ", "")
+        await stage.press("n")
+        await stage.hides("its edited definition")
+    assert not session.requests
+
+
 async def test_a_second_x_kills() -> None:
     session = ScriptedSession([unit("a", action=Argv(("sleep", "99")))])
     async with staged(session) as stage:

@@ -281,7 +281,8 @@ async def test_a_run_whose_process_has_gone_is_no_traceback(
     async with staged(session, SMALL) as stage:
         await stage.shows("RUNNING")
         run.leave()
-        await stage.shows(f"! the process that ran it is gone: qtui resume {session.run}", "attached  LOST")
+        await stage.shows(f"! the process that ran it is gone: qtui resume {session.run}", "read-only  LOST")
+        assert "cancel" not in stage.lines()[-1]
         await stage.press("x")
         await stage.until(lambda: stage.text().count("it is gone: qtui resume") == 2, "the key is refused")
         await stage.press("q")
@@ -296,6 +297,13 @@ async def test_a_run_that_has_ended_long_ago_shows_its_end(
     run.leave()
     async with staged(attach(), MEDIUM) as stage:
         await stage.shows("FAILED", "BadRow: went wrong", "reading rows", "q leaves")
+        assert not {"cancel", "retry", "pause", "answer"} & set(stage.lines()[-1].split())
+        for key in "xrRpaX":
+            await stage.press(key)
+            await stage.until(
+                lambda: "the run has ended here: qtui resume 20260102-030405-abcd" in stage.lines()[-2], key
+            )
+            stage.main.note("-")
         assert any(isinstance(event, UnitFinished) for event in run.events)
         await stage.press("q")
     assert stage.app.return_value == Leaving(how=Left.FINISHED, exit_code=1)

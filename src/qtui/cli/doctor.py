@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,8 +19,10 @@ from qtui.cli.options import choose_ui
 from qtui.cli.reaching import gone, state_dir_of
 from qtui.core.errors import EXIT_FAILED, EXIT_OK, QtuiError
 from qtui.store.examine import examine
-from qtui.store.journal import JournalReader
+from qtui.store.journal import JournalDamaged, JournalReader
+from qtui.store.journal_rows import HELP
 from qtui.store.mounts import network_of
+from qtui.store.recovery import kept_words, legible
 from qtui.store.rundir import RunDirectory, find_run, run_directories
 from qtui.tui.format import size_of
 from qtui.tui.text import clean
@@ -127,22 +130,34 @@ def _terminal() -> Finding:
 def run_findings(directory: RunDirectory) -> Iterator[Finding]:
     """What there is to say about a run's record: all of its events are read and folded again."""
     holder = directory.holder()
-    with_reader = JournalReader(directory.journal)
+    view = damage = None
     try:
-        view = with_reader.view()
-    finally:
-        with_reader.close()
+        with closing(JournalReader(directory.journal)) as reader:
+            view = reader.view()
+    except JournalDamaged as error:
+        damage = error
     if holder is not None:
         yield Finding(Verdict.OK, "process", f"live: {holder} runs it")
         if holder.is_here and (told := lingering(holder.pid)):
             yield Finding(Verdict.NOTE, "logout", told)
-    elif view.finished is None:
+    elif view is None or view.finished is None:
         yield Finding(Verdict.NOTE, "process", gone(directory.run))
     else:
         yield Finding(Verdict.OK, "process", f"the run is over: {view.state}")
-    if view.unsaved and holder is not None:
+    if view is not None and view.unsaved and holder is not None:
         yield Finding(Verdict.BAD, "record", f"it cannot be written: {view.unsaved}")
     for check in examine(directory.journal):
         verdict = Verdict.BAD if check.faults else Verdict.OK
         for words in check.faults or (check.words,):
-            yield Finding(verdict, check.what, words)
+            yield Finding(verdict, check.what, words.removesuffix(f"; {HELP}"))
+    if damage is not None:
+        yield Finding(Verdict.NOTE, "rest", _rest(directory))
+
+
+def _rest(directory: RunDirectory) -> str:
+    """What can be read of a damaged journal, and how."""
+    try:
+        last = legible(directory.journal)
+    except QtuiError as error:
+        return str(error)
+    return f"{kept_words(last)} whole: qtui resume {directory.run} goes on from there, and keeps the damaged file"

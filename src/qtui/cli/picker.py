@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,9 +26,19 @@ if TYPE_CHECKING:
 MOST_RUNS: Final = 100
 
 _ALWAYS: Final = ("qtui.toml", "workflow.toml", "*.qtui.toml")
-"""Files that are workflows by their names; what is in `workflows/` is one only if it has units."""
+"""Files that are workflows by their names."""
+
+_WITH_UNITS: Final = ("*.toml", "workflows/*.toml")
+"""Files that are workflows if they have units or groups."""
+
+_BUILDERS: Final = ("workflow.py", "*.qtui.py")
+"""Files that are workflows if they make one. Other Python files are not looked into: most are no workflows."""
+
+_MOST_FILES: Final = 200
+"""So many files are looked into for each pattern, as a directory may hold any number of them."""
 
 _UNITS: Final = re.compile(rb"^\s*\[+\s*(units|groups)\b", re.MULTILINE)
+_WORKFLOW: Final = re.compile(rb"\bWorkflow\s*\(")
 _LOOKED_AT: Final = 1 << 20
 
 _WHEN_CELLS: Final = len("began 10 days ago")
@@ -79,20 +90,23 @@ def offer(here: Path, runs: Sequence[KnownRun], now: float, notes: Sequence[str]
 def workflows_in(directory: Path) -> Iterator[Path]:
     """The files there that say that they are workflows; those that cannot be read are left out."""
     found: dict[Path, None] = {}
-    with suppress(OSError):
-        for pattern in _ALWAYS:
-            found.update(dict.fromkeys(path for path in sorted(directory.glob(pattern)) if path.is_file()))
-    with suppress(OSError):
-        found.update(dict.fromkeys(path for path in sorted(directory.glob("workflows/*.toml")) if _has_units(path)))
+    for patterns, wanted in ((_ALWAYS, None), (_WITH_UNITS, _UNITS), (_BUILDERS, _WORKFLOW)):
+        for pattern in patterns:
+            with suppress(OSError):
+                paths = sorted(islice(directory.glob(pattern), _MOST_FILES))
+                found.update(dict.fromkeys(path for path in paths if path not in found and _is_file(path, wanted)))
     return iter(found)
 
 
-def _has_units(path: Path) -> bool:
+def _is_file(path: Path, wanted: re.Pattern[bytes] | None) -> bool:
+    """True for a file with what is wanted near its beginning."""
     try:
         if not path.is_file():
             return False
+        if wanted is None:
+            return True
         with path.open("rb") as file:
-            return _UNITS.search(file.read(_LOOKED_AT)) is not None
+            return wanted.search(file.read(_LOOKED_AT)) is not None
     except OSError:
         return False
 

@@ -145,6 +145,17 @@ def replaced(plan: ExecutionPlan, units: Sequence[QuantumUnit], mode: ExecutionM
     return new
 
 
+def robbed(old: ExecutionPlan, new: ExecutionPlan) -> list[int]:
+    """The units of `new`, which has replaced `old`, whose additions did not come with them: one of those is now called
+    like a unit of the workflow. They have to run again."""
+    adders = []
+    for by, added in old.added.items():
+        adder = new.numbers.get(old.table[by].id)
+        if adder is not None and not new.added.get(adder) and any(n not in old.dropped for n in added):
+            adders.append(adder)
+    return adders
+
+
 class _Names:
     """What names mean for the units that are added: one of them, or a unit of the plan that is still there then.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from qtui.core.events import Event, RunFinished
 from qtui.core.model import RunOptions
@@ -10,6 +10,9 @@ from qtui.core.plan import ExecutionPlan
 from qtui.core.samples import LoadSample
 from qtui.core.state import RunView
 from qtui.core.stimuli import Request
+
+UNUSABLE: Final = "unusable: "
+"""How the difference of a unit begins that cannot be run as it is on the disk."""
 
 
 class Record(NamedTuple):
@@ -107,8 +110,8 @@ class RunSession(Protocol):
 
     def edited(self, unit: int) -> str:
         """How the unit differs on the disk from what it is in the run, in a few lines; empty if it does not, or nobody
-        can tell. A `RetryRequested` may be `fresh` then. Quick while the workflow's file is as it was; else it may take
-        a second.
+        can tell. A `RetryRequested` may be `fresh` then. If nothing on the disk can be run instead, `UNUSABLE` and
+        why. Quick while the workflow's file is as it was; else it may take a second.
         """
 
     def answers(self) -> list[Answer]:

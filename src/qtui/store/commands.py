@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from qtui.core.stimuli import Request
-from qtui.store.errors import JournalDamaged
+from qtui.store.errors import JournalDamaged, primary_code
 from qtui.store.journal_rows import connected, storable, told, transaction
+from qtui.store.place import identity
 
 VERSION: Final = 1
 _APPLICATION_ID: Final = 0x71747563
@@ -69,10 +70,18 @@ class CommandQueue:
         try:
             with self._using():
                 self._prepare()
+                self._check_columns()
         except BaseException:
             self._database.close()
             raise
         self._seen = -1
+        self._file = identity(path)
+
+    @property
+    def replaced(self) -> bool:
+        """True once the file is another one or gone: nobody answers what is asked here any more. Costs 2 µs."""
+        with self._using():
+            return identity(self.path) != self._file
 
     def ask(self, who: str, request: Request, attempt: int = 0) -> int:
         """Ask for something; returns the number under which the answer will be."""
@@ -146,6 +155,14 @@ class CommandQueue:
         if application or version:
             raise JournalDamaged(f"{self.path}: made by another program, or a newer version of qtui")
         return False
+
+    def _check_columns(self) -> None:
+        try:
+            self._database.execute(f"{_ROWS} LIMIT 0")
+        except sqlite3.OperationalError as error:
+            if primary_code(error) != sqlite3.SQLITE_ERROR:
+                raise
+            raise JournalDamaged(f"{self.path}: it is not as qtui made it ({error})") from error
 
 
 def encode_request(request: Request) -> str:

@@ -150,9 +150,11 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _misses_part(error: sqlite3.Error) -> bool:
-    """Whether SQLite says that a table or one of its columns is not there: all that we name are there in a journal."""
-    return re.match(r"no such (table|column): |table \w+ has no column named ", str(error)) is not None
+_NOT_OURS: Final = re.compile(
+    r"no such (table|column): |table \w+ has no column named |Could not decode to UTF-8 ", re.ASCII
+)
+"""How errors begin without a code that tells damage, though a journal has all the tables and columns that we name, and
+texts that are some."""
 
 
 @contextmanager
@@ -165,7 +167,7 @@ def told(path: Path, what: str) -> Iterator[None]:
     except UnicodeDecodeError as error:  # sqlite3's, for a text that is none
         raise JournalDamaged(f"{path}: the file is damaged ({error.reason}); {HELP}") from error
     except sqlite3.Error as error:
-        if primary_code(error) in DAMAGE or _misses_part(error):
+        if primary_code(error) in DAMAGE or _NOT_OURS.match(str(error)):
             raise JournalDamaged(f"{path}: the file is damaged ({error}); {HELP}") from error
         raise JournalError(f"{path} {what}: {why(error)}") from error
     except OSError as error:

@@ -31,8 +31,9 @@ _HARM: Final = (sqlite3.DatabaseError, UnicodeDecodeError, JournalDamaged)
 def recover(path: Path, *, wal: bool = True) -> str:
     """Put what can be read of a damaged journal in its place, and say what that is. Nobody else may be writing.
 
-    A copy of it, ``….damaged-N``, is made first and stays. `wal` is as in `Journal.create`. Raises JournalDamaged if nothing can be read, and then
-    leaves everything as it was but for the copy; JournalTooNew, and JournalError if the disk fails.
+    A copy of it, ``….damaged-N``, is made first and stays. `wal` is as in `Journal.create`. Raises JournalDamaged if
+    nothing can be read, and then leaves everything as it was but for the copy; JournalTooNew, and JournalError if the
+    disk fails.
     """
     with told(path, "cannot be recovered"):
         copy = _copied(path)
@@ -51,7 +52,7 @@ def recover(path: Path, *, wal: bool = True) -> str:
         finally:
             for name in (new, *beside(new)):
                 name.unlink(missing_ok=True)
-    return f"the journal was damaged: {kept_words(last)} kept, and the damaged file as {copy.name}"
+    return f"the journal was damaged: {kept_words(last)} kept; the damaged file stays as {copy.name}"
 
 
 def kept_words(last: int) -> str:
@@ -138,10 +139,10 @@ def _batches(source: sqlite3.Connection) -> Iterator[tuple[tuple[Any, ...], list
 
 
 def _results(source: sqlite3.Connection, view: RunView) -> Iterator[tuple[Any, ...]]:
-    """The results of what has completed by the events that are kept. One that is checked when it is used is not here.
+    """The rows of the results that the events which are kept know of; whoever uses one checks what is in it.
 
-    A unit has only its latest result. If that is of an attempt whose end is lost, or cannot be read, it has none: the
-    unit may have returned something else than None, which needs no row.
+    Only a unit's latest result is there. If its end is lost, or the row cannot be read, one that says so takes its
+    place: a unit without a row has returned None.
     """
     rows: dict[str, tuple[Any, ...]] = {}
     whole = False

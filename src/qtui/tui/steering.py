@@ -9,6 +9,7 @@ from qtui.core.brakes import HELD, PROBING
 from qtui.core.events import ConfirmRequested
 from qtui.core.holding import brake_words
 from qtui.core.model import FAILURES, UnitState
+from qtui.core.session import UNUSABLE
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
     ApproveRequested,
@@ -66,9 +67,6 @@ class Ask(NamedTuple):
 Answer = Note | Do | Ask
 
 _RERUN: Final = FAILURES | {UnitState.CANCELED}
-
-UNUSABLE: Final = "unusable: "
-"""How a session's word on an edited unit begins if nothing on the disk can be run instead; why follows."""
 
 
 def as_ever(_number: int) -> str:
@@ -142,12 +140,12 @@ def retry_units(view: RunView, numbers: Iterable[int], what: str, edited: Callab
     usable = [difference for difference in others if not difference.startswith(UNUSABLE)]
     alike = set(usable or others)
     if len(alike) == 1:
-        which = f", of {len(usable or others):,} of {len(bad):,}" if len(bad) > 1 else ""
+        which = f" for {len(usable or others):,} of {len(bad):,}" if len(bad) > 1 else ""
         text += f"\n{_on_disk(alike.pop(), which)}"
     else:
         text += f"\nOn the disk {len(usable or others):,} of them have changed."
-    new = "edited definitions" if usable else ""
-    return Ask("Run again", text, tuple(_new_or_old(RetryRequested(bad), new, "as they were")))
+    new, old = ("its edited definition", "as it was") if len(bad) == 1 else ("edited definitions", "as they were")
+    return Ask("Run again", text, tuple(_new_or_old(RetryRequested(bad), new if usable else "", old)))
 
 
 def _nothing_to_rerun(view: RunView, numbers: Iterable[int], what: str) -> str:

@@ -49,6 +49,7 @@ DONE: Final = "done"
 
 _REFUSED: Final = "this screen only reads: attach without --read-only to steer the run"
 _REPLAYED: Final = "this is a replay: nothing can be asked of the run"
+_ENDED: Final = "the run has ended here: qtui resume {run}"
 _FRAME_SECONDS: Final = 0.1
 _REMOTE_FRAME_SECONDS: Final = 0.2  # a network may be slow
 
@@ -211,6 +212,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Bring the status line and the banner up to date."""
         view = self.bridge.view
         self.query_one(Banner).tell(alarm(self._session, view))
+        self.query_one(KeyLine).tell(hints_for(self._session))
         self._hear()
         if time.monotonic() < self._note_until:
             text, role = self._note, Role.ACCENT
@@ -406,16 +408,22 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def carry_out(self, answer: Answer) -> None:
         """Do what a key asked for, after a question if there is one."""
         match answer:
-            case _ if self._session.read_only:
-                self.note(_REFUSED if self._player is None else _REPLAYED)
             case _ if self._session.lost:
                 self.note(self._session.trouble)
+            case _ if self._session.read_only:
+                self.note(self._refusal())
             case Note(text):
                 self.note(text)
             case Do(request):
                 self._session.request(request)
             case Ask():
                 self.app.push_screen(Question(answer, self._glyphs), self._answered)
+
+    def _refusal(self) -> str:
+        """Why nothing can be asked of the run."""
+        if self._player is not None:
+            return _REPLAYED
+        return _ENDED.format(run=self._session.run) if self._session.view().state.ended else _REFUSED
 
     def _answered(self, chosen: Do | Detach | None) -> None:
         if isinstance(chosen, Do):

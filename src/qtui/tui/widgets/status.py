@@ -39,6 +39,12 @@ class KeyLine(Lines):
         super().__init__(id="keys")
         self._hints = hints
 
+    def tell(self, hints: Sequence[Key]) -> None:
+        """Show these keys instead of the former."""
+        if hints != self._hints:
+            self._hints = hints
+            self.show([key_line(self.size.width, hints)])
+
     def on_resize(self) -> None:
         """Draw for the new width."""
         self.show([key_line(self.size.width, self._hints)])
