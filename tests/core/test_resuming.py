@@ -400,3 +400,16 @@ def test_a_unit_that_needs_more_than_before_is_stale_and_a_handler_runs_again() 
 
     assert run.view.stale == {run.plan.numbers["total"]: "what it needs changed"}
     assert run.why == {"m2": "has not run yet", "clean": "m2 runs again"}
+
+
+def test_a_unit_whose_additions_clash_with_the_workflow_by_now_runs_again() -> None:
+    gone = Run(unit("root"))
+    gone.plan = gone.scheduler.plan
+    gone.returns("root", Outcome(added=(unit("p1"), unit("sub", "p1"))))
+    gone.succeed("p1")
+    gone.fail("sub")
+
+    run = Resumed(gone, unit("root"), unit("p1", "root"))
+
+    assert run.why["root"] == "what it had added is not in the plan any more"
+    assert run.running == {"root"}

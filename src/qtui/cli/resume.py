@@ -64,6 +64,7 @@ def resume(options: argparse.Namespace) -> int:
             redo_stale=options.stale,
             again=again,
             turn=turn,
+            tell=tell,
         )
         for line in told(prepared.resumption):
             print(clean(line), file=sys.stdout if options.dry_run else sys.stderr)

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from qtui.core.events import Event, PlanReplaced, RunResumed, UnitFinished, UnitReset, UnitStale
+from qtui.core.growth import robbed
 from qtui.core.model import FAILURES, QuantumUnit, RunOptions, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.settling import CUT
@@ -77,7 +78,7 @@ def resume(
         wishes = replace(wishes, changed=changed)
     else:
         view = fold(_with_functions(before, table), [resumed])
-    deciding = _Deciding(view, wishes)
+    deciding = _Deciding(view, wishes, robbed(before.plan, view.plan))
     more = deciding.events(now)
     asking = {view.plan.table[number].id: question for number, question in deciding.questions().items()}
     if asking:
@@ -138,8 +139,8 @@ def _may_have_run(view: RunView, number: int) -> bool:
 class _Deciding:
     """What becomes of each unit of a run that goes on."""
 
-    def __init__(self, view: RunView, wishes: Wishes) -> None:
-        self._view, self._plan, self._wishes = view, view.plan, wishes
+    def __init__(self, view: RunView, wishes: Wishes, robbed: Collection[int] = ()) -> None:
+        self._view, self._plan, self._wishes, self._robbed = view, view.plan, wishes, robbed
         self.reasons: dict[int, str] = {}
         self._reset: dict[int, str] = {}
 
@@ -183,6 +184,8 @@ class _Deciding:
             why = self._left_out(number, last)
         elif isinstance(last, UnitFinished) and last.fallback:
             why = "used its fallback last time"
+        elif number in self._robbed:
+            why = "what it had added is not in the plan any more"
         elif not self._additions_done(number):
             why = "what it adds has not all completed"
         elif self._wishes.redo_stale:
