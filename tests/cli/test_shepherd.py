@@ -172,7 +172,7 @@ def test_ctrl_z_gives_the_prompt_and_fg_the_screen_while_the_run_goes_on(shell, 
 
     bash.press("\x1a")
     bash.wait_for("Stopped")
-    assert prompts(bash) >= 1
+    bash.wait_for(lambda _shown: prompts(bash) >= 1, "the prompt")
     (tmp_path / "go").touch()
     until((tmp_path / "done").exists, "the run goes on while the screen is stopped")
     type_line(bash, "echo the shell", "answers")
