@@ -23,6 +23,9 @@ EXAMPLES = Path(__file__).parents[2] / "workflows"
 FILES = sorted(EXAMPLES.rglob("*.toml"))
 
 SEEDS = {
+    "a pattern with an override of direction": (
+        '[params.day]\ntype = "str"\ndefault = "1"\npattern = "a\u202eb"\n[units.a]\nrun = "true"\n'
+    ),
     "arrays nested too deeply": "x = " + "[" * 5000 + "]" * 5000,
     "tables nested too deeply": "x = " + "{a=" * 5000 + "1" + "}" * 5000,
     "headers nested too deeply": "[" + ".".join("a" * 3000) + "]\nx = 1",

@@ -57,7 +57,7 @@ class ParamSpec:
                 hint = did_you_mean(str(item), [str(choice) for choice in self.choices])
                 raise Rejected(Fault(f"{quoted(str(item))} is not one of {known}", hint))
             if self.pattern is not None and not re.fullmatch(self.pattern, str(item)):
-                raise Rejected(Fault(f"{quoted(str(item))} does not match the pattern {self.pattern}"))
+                raise Rejected(Fault(f"{quoted(str(item))} does not match the pattern {quoted(self.pattern)[1:-1]}"))
         return converted
 
     def _items(self, value: Any) -> list[Any]:
