@@ -9,10 +9,18 @@ TYPE_CHECKING = False  # importing typing would take a third of the start of the
 if TYPE_CHECKING:
     from typing import Any
 
-    from qtui.core.errors import Canceled, CircularDependencyError, InvalidWorkflow, NoResult, QtuiError, WorkflowFailed
+    from qtui.core.errors import (
+        Canceled,
+        CircularDependencyError,
+        InvalidWorkflow,
+        NoResult,
+        QtuiError,
+        UsageError,
+        WorkflowFailed,
+    )
     from qtui.core.model import ExecutionMode, FromUnit, QuantumUnit, RetryPolicy, UnitState
     from qtui.core.plan import ExecutionPlan
-    from qtui.core.projector import StateProjector
+    from qtui.core.projector import StateProjector, frozen
     from qtui.engine.bus import Event, EventBus, EventType
     from qtui.engine.context import ExecutionContext
     from qtui.manager import WorkflowManager
@@ -47,10 +55,12 @@ _HOMES = {
     "Services": "qtui.services",
     "StateProjector": "qtui.core.projector",
     "UnitState": "qtui.core.model",
+    "UsageError": "qtui.core.errors",
     "Workflow": "qtui.workflow",
     "WorkflowFailed": "qtui.core.errors",
     "WorkflowManager": "qtui.manager",
     "execute_quantum_plan": "qtui.quantumplan",
+    "frozen": "qtui.core.projector",
     "open_services": "qtui.services",
     "select_execution_strategy": "qtui.quantumplan",
     "select_optimal_workers": "qtui.quantumplan",
@@ -77,10 +87,12 @@ __all__ = [
     "Services",
     "StateProjector",
     "UnitState",
+    "UsageError",
     "Workflow",
     "WorkflowFailed",
     "WorkflowManager",
     "execute_quantum_plan",
+    "frozen",
     "open_services",
     "select_execution_strategy",
     "select_optimal_workers",

@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,8 +69,19 @@ class Execution:
         self._broken: dict[str, str] = {}
         run = new_run_id()
         files = RunFiles.of_run(state_dir, run)
+        if executor is not None:  # units that are added may run there, also if no other does
+            options = replace(options, executor=type(executor).__name__)
         self._engine: Engine | None = Engine(
-            plan, options, run=run, name=name, files=files, params=inputs, bus=bus, cache=cache, executor=executor
+            plan,
+            options,
+            run=run,
+            name=name,
+            files=files,
+            params=inputs,
+            bus=bus,
+            cache=cache,
+            executor=executor,
+            library=True,
         )
 
     # -- what is known -------------------------------------------------------------------------------------

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
-from qtui.core.errors import BrokenResult, UsageError, did_you_mean
+from qtui.core.errors import BrokenResult, InvalidWorkflow, Problem, UsageError, did_you_mean
 from qtui.core.events import RunFinished
 from qtui.core.model import QuantumUnit, UnitState, WorkflowDefinition
 from qtui.core.state import RunView, UnitView
 from qtui.core.stimuli import CancelRunRequested, Request
 from qtui.engine.bus import EventBus
 from qtui.partitioner import QuantumPartitioner
+from qtui.taskunits import caller
 
 CREATED = "CREATED"
 """The status of a workflow before its first execution; later ones are the names of `RunState`."""
@@ -48,6 +49,8 @@ class ManagedWorkflow:
         self.id = os.urandom(16).hex()
         self.name, self.description = name, description
         self.created_at = time.time()
+        if "bus" in settings:
+            raise InvalidWorkflow([Problem(message="a workflow has the bus of its manager", where=str(caller()))])
         self.partitioner = QuantumPartitioner(name=name, bus=bus, **settings)
         self.last: ManagedExecution | None = None
 

@@ -4,122 +4,72 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtui.core.errors import UsageError
-from qtui.core.events import RunFinished
-from qtui.core.model import QuantumUnit, RunOptions, UnitState, WorkflowDefinition
+from qtui.core.model import EMPTY, QuantumUnit, UnitState, WorkflowDefinition
 from qtui.core.plan import ExecutionPlan
 from qtui.core.projector import StateProjector
-from qtui.core.samples import LoadSample
-from qtui.core.session import Feed, LogChunk, RunSession
+from qtui.core.resuming import Resumption, Wishes, resume
+from qtui.core.session import RunSession
 from qtui.core.state import RunView
-from qtui.core.stimuli import Request
 from qtui.engine.bus import EventBus, EventType, pending_data
 from qtui.engine.cache import ResultCache
 from qtui.engine.engine import CLOSE_SECONDS, Engine
 from qtui.engine.files import RunFiles, new_run_id
 from qtui.engine.notify import Notifier
 from qtui.engine.output import routed_output
-from qtui.engine.probe import Probe, place_of
+from qtui.live import LiveSession
 from qtui.loaders.executors import executor_of
 from qtui.loaders.load import Ask, load_definition
 from qtui.managed import CLOSED, CREATED, ManagedExecution, ManagedWorkflow
+from qtui.ondisk import OnDisk
 from qtui.projections import Follower, add_projections
+from qtui.recordkeeping import RunRecord
+from qtui.resumption import changes, end_leftovers, last_known, results_of, same_plan
+from qtui.store.history import History
+from qtui.store.journal import Head, JournalReader
+from qtui.store.rundir import RunDirectory, RunIsLive, find_run
+from qtui.store.turns import Turn, take_turn
+from qtui.tidying import Tidying
 from qtui.workflow import Overrides
 
-__all__ = ["LiveSession", "WorkflowManager", "routed_output"]
+if TYPE_CHECKING:
+    from qtui.attached import AttachedSession
+    from qtui.listing import KnownRun
+    from qtui.replayed import ReplaySession
+
+__all__ = ["LiveSession", "PreparedResume", "WorkflowManager", "routed_output"]
 
 
-class LiveSession:
-    """A run whose engine is in this process; see RunSession for what its methods promise."""
+class _GoingOn(NamedTuple):
+    """What was known of a run when its process had gone, how it goes on, and the results it has."""
 
-    def __init__(self, engine: Engine, notifier: Notifier | None = None) -> None:
-        self._engine, self._notifier = engine, notifier
-        self._probe: Probe | None = None
-        self._probe_lock = threading.Lock()
+    view: RunView
+    resumption: Resumption
+    values: Mapping[str, Any]
 
-    @property
-    def run(self) -> str:
-        """The run's id."""
-        return self._engine.run
 
-    @property
-    def plan(self) -> ExecutionPlan:
-        """The run's units and how they depend on each other."""
-        return self._engine.first_plan
+class PreparedResume(NamedTuple):
+    """What a resume would do. Then either `begin` it, which raises UsageError, or `abandon` it."""
 
-    @property
-    def options(self) -> RunOptions:
-        """How the run is driven."""
-        return self._engine.options
-
-    def view(self) -> RunView:
-        """What is known now."""
-        return self._engine.view()
-
-    def now(self) -> float:
-        """The run's clock."""
-        return self._engine.now()
-
-    def request(self, request: Request) -> None:
-        """Post the request; the timer thread takes the turn, so the caller never waits."""
-        self._engine.post(request)
-
-    def feed(self) -> Feed:
-        """A new reader of the record."""
-        return self._engine.feed()
-
-    def read_log(self, unit: int, attempt: int, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
-        """A piece of an attempt's output."""
-        return self._engine.logs.read(unit, attempt, offset, limit)
-
-    def log_path(self, unit: int, attempt: int) -> str | None:
-        """The file that holds an attempt's output, or None."""
-        path = self._engine.logs.existing(unit, attempt)
-        return str(path) if path is not None else None
-
-    def sample(self) -> LoadSample:
-        """What machine and running units use right now."""
-        attempts = {each.start.unit: each for each in self._engine.attempts()}
-        view = self.view()
-        # units that were added a moment ago may run before the record has them
-        pids = {number: view.unit(number).pid for number in attempts if number < len(view.plan)}
-        places = {number: place_of(each, pids.get(number, 0)) for number, each in attempts.items()}
-        with self._probe_lock:
-            self._probe = self._probe or Probe()
-            return self._probe.sample(places)
-
-    def result(self, unit: str) -> object:
-        """The value of a completed unit.
-
-        Raises KeyError for an unknown unit and UsageError for one that has not completed.
-        """
-        number = self._engine.plan.numbers[unit]
-        state = self._engine.state_of(number)
-        if state is not UnitState.COMPLETED:
-            raise UsageError(f"{unit} has no result: it {state.told}")
-        return self._engine.value_of(number)
-
-    def wait(self, timeout: float | None = None) -> RunFinished | None:
-        """Wait for the end of the run."""
-        return self._engine.wait(timeout)
-
-    def close(self) -> None:
-        """Let go of the run; what people are still to be told may take up to 30 seconds a message."""
-        if self._notifier is not None:
-            self._notifier.close()
-        self._engine.close()
+    resumption: Resumption
+    begin: Callable[[], LiveSession]
+    abandon: Callable[[], None]
 
 
 class WorkflowManager:
     """Loads workflows and runs them, several at a time if need be.
 
-    With a `state_dir` each run keeps its logs in ``state_dir/runs/RUN/logs`` (0700), and results of units with a cache
-    are kept in ``state_dir/cache.db`` (0600) and ``state_dir/cache``. Without one, Python units print
-    to where qtui itself prints, and the output of other processes lives in a temporary directory until the run closes.
+    With a `state_dir` each run has a record there, in ``state_dir/runs/RUN`` (0700): journal, logs and results. Other
+    processes can follow, steer and resume it. Results of units with a cache are kept in ``state_dir/cache.db`` (0600)
+    and ``state_dir/cache``. Without one, Python units print to where qtui itself prints, and the output of other
+    processes lives in a temporary directory until the run closes.
 
     A program that makes its workflows task by task uses `create_workflow`, `add_task` and `execute_workflow`; what
     becomes of them is told on the bus, and kept in `state_projector`. Any thread may call these.
@@ -129,11 +79,13 @@ class WorkflowManager:
         self, *, bus: EventBus, state_dir: Path | None = None, state_projector: StateProjector | None = None
     ) -> None:
         self._bus, self._state_dir = bus, state_dir
+        self._tidying = Tidying(state_dir) if state_dir is not None else None
         self._sessions: dict[str, LiveSession] = {}
         self.state_projector = state_projector or StateProjector({"tasks": {}, "workflows": {}})
         add_projections(self.state_projector)
         self._follower: Follower | None = None
         self._workflows: dict[str, ManagedWorkflow] = {}
+        self._closed = False
         self._lock = threading.Lock()
 
     def load(
@@ -150,14 +102,108 @@ class WorkflowManager:
         return load_definition(target, params or {}, overrides, ask)
 
     def plan(self, definition: WorkflowDefinition) -> ExecutionPlan:
-        """The definition's plan. Raises InvalidWorkflow."""
-        return ExecutionPlan.build(definition.units, default_mode=definition.options.mode)
+        """The definition's plan; units without an estimate count for what they took before. Raises InvalidWorkflow."""
+        durations = EMPTY
+        if definition.source is not None and self._state_dir is not None:
+            durations = History(self._state_dir).durations(definition.source)
+        return ExecutionPlan.build(definition.units, default_mode=definition.options.mode, durations=durations)
 
-    def start(self, definition: WorkflowDefinition) -> LiveSession:
-        """Begin a run in the background. Raises InvalidWorkflow, or OSError if its directory cannot be made."""
-        session, engine = self._open(definition, new_run_id())
-        engine.begin()
+    def take_turn(
+        self, definition: WorkflowDefinition, tell: Callable[[str], None] | None = None, run: str = ""
+    ) -> Turn | None:
+        """Wait until the workflow may run, as its `concurrency` wants it; for a `start`, or the resume of `run`.
+
+        `tell` hears who is waited for. None without a state directory: runs do not know of each other then. Raises
+        UsageError if another run goes on and this one is refused, and RunIsLive if that is `run` itself.
+        """
+        if self._state_dir is None:
+            return None
+        if run and (holder := self._directory_of(run).holder()) is not None:
+            raise RunIsLive(run, holder)
+        return self._turn(definition, run or new_run_id, tell)
+
+    def start(
+        self, definition: WorkflowDefinition, origin: Mapping[str, Any] = EMPTY, turn: Turn | None = None
+    ) -> LiveSession:
+        """Begin a run in the background; `origin` (plain data) is kept for whoever resumes it.
+
+        Without a `turn` it takes one first, so this waits if the workflow's `concurrency` is ``queue``. The turn ends
+        when the session is closed. Raises InvalidWorkflow, or UsageError if its record cannot be begun or its turn is
+        refused.
+        """
+        turn = turn or self.take_turn(definition)
+        try:
+            session = self._open(definition, turn.run if turn is not None else new_run_id(), origin=origin, turn=turn)
+            session.begin()
+        except BaseException:
+            if turn is not None:
+                turn.release()
+            raise
         return session
+
+    def resume(
+        self,
+        run: str | None,
+        definition: WorkflowDefinition,
+        *,
+        only_failed: bool = False,
+        redo_stale: bool = False,
+        again: Collection[str] = (),
+        turn: Turn | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> PreparedResume:
+        """Get ready to go on with a run that no process runs any more, with `definition` for its workflow as it is now.
+
+        What has completed is kept, see `qtui.core.resuming`. `again` names units that may run again although they are
+        not idempotent. Nothing has happened before the result's `begin`, which takes a turn as `start` does if there is
+        none; but a damaged journal is recovered at once, and `tell` (by default the log) hears what is left of it.
+        Raises RunIsLive if a process does run it, InvalidWorkflow, and UsageError if the record cannot be read or
+        written.
+        """
+        with ExitStack() as undo:
+            if turn is not None:
+                undo.callback(turn.release)
+            directory = self._directory_of(run)
+            assert self._state_dir is not None
+            lock = undo.enter_context(directory.lock())
+            view, kept = last_known(directory, tell or _warn)
+            record = RunRecord.reopen(self._state_dir, directory, lock, definition, sorted(_secrets(definition)))
+            undo.callback(record.abandon)
+            values, missing = results_of(view, kept, record.load)
+            wishes = Wishes(
+                changed=changes(view, definition, record.mask),
+                missing=missing,
+                redo_stale=redo_stale,
+                only_failed=only_failed,
+                again=again,
+            )
+            now = max(time.time(), view.updated_at)  # a clock may have been set back since
+            replan = not same_plan(view.plan, definition, record.mask)
+            resumption = resume(view, definition.units, definition.options, wishes, now, replan=replan)
+            if turn is not None:
+                record.afterwards(turn.release)
+            undo.pop_all()
+        going_on = _GoingOn(view, resumption, values)
+        taken = turn is not None
+        return PreparedResume(resumption, lambda: self._go_on(definition, record, going_on, taken), record.abandon)
+
+    def _go_on(self, definition: WorkflowDefinition, record: RunRecord, going_on: _GoingOn, taken: bool) -> LiveSession:
+        run = record.directory.run
+        if not taken:
+            try:
+                record.afterwards(self._turn(definition, run).release)
+            except BaseException:
+                record.abandon()
+                raise
+        end_leftovers(run)
+        session = self._open(definition, run, record=record, going_on=going_on)
+        session.begin()
+        return session
+
+    def head(self, run: str | None = None) -> Head:
+        """What a run began with. Arguments and errors are those of `attach`."""
+        with closing(JournalReader(self._directory_of(run).journal)) as reader:
+            return reader.head
 
     def session(self, run: str) -> RunSession:
         """The session of a run started here. Raises UsageError for an unknown id."""
@@ -166,9 +212,35 @@ class WorkflowManager:
         except KeyError:
             raise UsageError(f"there is no run {run} here") from None
 
+    def runs(self, workflow: str | None = None, limit: int = 50) -> list[KnownRun]:
+        """The latest runs of this user, of all workflows or of the one with that name or file, newest first.
+
+        Raises UsageError if the place where they are is not safe.
+        """
+        from qtui.listing import known_runs  # here, because a start of a run does not need it
+
+        return known_runs(self._state_dir, workflow, limit) if self._state_dir is not None else []
+
+    def attach(self, run: str | None = None, read_only: bool = False) -> AttachedSession:
+        """Follow and steer a run of whatever process; `run` may be part of its id, and the newest is meant without one.
+
+        Closing the session lets go of the run, which goes on; that is for the caller to do. Raises UsageError for a run
+        that is not there or cannot be read.
+        """
+        from qtui.attached import AttachedSession  # here, because a start of a run does not need it
+
+        return AttachedSession(self._directory_of(run), read_only)
+
+    def replay(self, run: str | None = None) -> ReplaySession:
+        """Play the record of a run again. Arguments and errors are those of `attach`; the caller closes the session."""
+        from qtui.replayed import ReplaySession  # here, because a start of a run does not need it
+
+        return ReplaySession(self._directory_of(run))
+
     def close(self) -> None:
         """Close every session; what still runs is killed, but executions of workflows are canceled first."""
         with self._lock:
+            self._closed = True
             executions = [workflow.last for workflow in self._workflows.values() if workflow.last is not None]
         try:
             for execution in executions:
@@ -182,6 +254,8 @@ class WorkflowManager:
                 execution.over.wait()
             if self._follower is not None:
                 self._follower.close()
+            if self._tidying is not None:
+                self._tidying.close()
 
     # -- workflows made task by task -----------------------------------------------------------------------
 
@@ -224,20 +298,23 @@ class WorkflowManager:
         """Begin to execute a workflow in the background; returns the id of this execution.
 
         Tasks find what is in `context` in theirs, and ``workflow_id`` and ``execution_id``. Several workflows may be
-        executed at a time, one of them again when its last execution has ended. Raises UsageError if it has not, and
-        InvalidWorkflow if the tasks make no plan or one is called like a key of `context`; then nothing was begun.
+        executed at a time, one of them again when its last execution has ended. Raises UsageError if it has not or the
+        manager was closed, and InvalidWorkflow if the tasks make no plan or one is called like a key of `context`; then
+        nothing was begun.
         """
         run = new_run_id()
         with self._lock:
             workflow = self._workflow(workflow_id)
+            if self._closed:
+                raise UsageError(f'workflow "{workflow.name}" cannot be executed: {CLOSED}')
             again = workflow.last is not None
             definition = workflow.definition({**(context or {}), "workflow_id": workflow_id, "execution_id": run})
-            session, engine = self._open(definition, run, workflow_id)
+            session = self._open(definition, run, workflow_id)
             workflow.last = ManagedExecution(session, definition.options.grace, lambda: self._sessions.pop(run, None))
         try:
             for unit in definition.units if again else ():
                 self._tell_pending(workflow, unit)
-            engine.begin()
+            session.begin()
         except BaseException:
             session.close()
             raise
@@ -314,23 +391,77 @@ class WorkflowManager:
 
     # -- runs ----------------------------------------------------------------------------------------------
 
-    def _open(self, definition: WorkflowDefinition, run: str, workflow: str = "") -> tuple[LiveSession, Engine]:
-        """The session of a run that is still to begin."""
-        engine = Engine(
-            self.plan(definition),
-            definition.options,
-            run=run,
-            name=definition.name,
-            files=RunFiles.of_run(self._state_dir, run),
-            params=definition.params,
-            bus=self._bus,
-            workflow=workflow,
-            cache=self._cache(definition),
-            secrets=_secrets(definition),
-            executor=executor_of(definition),
+    def _open(
+        self,
+        definition: WorkflowDefinition,
+        run: str,
+        workflow: str = "",
+        *,
+        origin: Mapping[str, Any] = EMPTY,
+        record: RunRecord | None = None,
+        going_on: _GoingOn | None = None,
+        turn: Turn | None = None,
+    ) -> LiveSession:
+        """The session of a run that is still to begin, or to go on."""
+        plan = self.plan(definition) if going_on is None else going_on.resumption.view.plan
+        secrets = _secrets(definition)
+        if record is None and self._state_dir is not None:
+            record = RunRecord.begin(self._state_dir, run, definition, plan, origin, sorted(secrets))
+            if turn is not None:
+                record.afterwards(turn.release)
+        try:
+            engine = Engine(
+                plan,
+                definition.options if going_on is None else going_on.resumption.options,
+                run=run,
+                name=definition.name,
+                files=RunFiles(record.directory.path if record is not None else None),
+                params=definition.params,
+                bus=self._bus,
+                workflow=workflow,
+                library=bool(workflow),
+                cache=self._cache(definition),
+                secrets=secrets,
+                executor=executor_of(definition),
+                journal=record.parts if record is not None else None,
+                resumed=going_on.resumption if going_on is not None else None,
+                opening=going_on.view if going_on is not None else None,
+            )
+        except BaseException:
+            if record is not None:
+                record.abandon()
+            raise
+        for unit_id, value in (going_on.values if going_on is not None else EMPTY).items():
+            number = plan.numbers.get(unit_id)
+            if number is not None and engine.state_of(number) is UnitState.COMPLETED:
+                engine.results[number] = value
+        if record is not None and self._tidying is not None:
+            record.afterwards(partial(self._tidying.begin, run))
+        disk = OnDisk(engine, definition, _secrets)
+        session = self._sessions[run] = LiveSession(engine, self._notifier(definition, engine), record, disk)
+        return session
+
+    def _turn(
+        self,
+        definition: WorkflowDefinition,
+        run: str | Callable[[], str],
+        tell: Callable[[str], None] | None = None,
+    ) -> Turn:
+        assert self._state_dir is not None
+        return take_turn(
+            self._state_dir,
+            definition.source or definition.name,
+            definition.directory or "",
+            definition.concurrency,
+            run,
+            tell=tell,
+            inside=os.environ.get("QTUI_RUN", ""),
         )
-        session = self._sessions[run] = LiveSession(engine, self._notifier(definition, engine))
-        return session, engine
+
+    def _directory_of(self, run: str | None) -> RunDirectory:
+        if self._state_dir is None:
+            raise UsageError("runs leave no record without a state directory")
+        return find_run(self._state_dir, run)
 
     def _notifier(self, definition: WorkflowDefinition, engine: Engine) -> Notifier | None:
         if definition.notify is None or not definition.notify.run:
@@ -350,6 +481,12 @@ class WorkflowManager:
         if self._state_dir is None:
             return None
         return ResultCache(self._state_dir, definition.source or definition.name)
+
+
+def _warn(message: str) -> None:
+    import logging  # here, because hardly any start of qtui needs it
+
+    logging.getLogger("qtui").warning("%s", message)
 
 
 def _secrets(definition: WorkflowDefinition) -> set[str]:

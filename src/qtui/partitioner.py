@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from qtui.core.errors import InvalidWorkflow, Problem, UsageError
+from qtui.core.growth import limit_problems
 from qtui.core.model import (
     FAILURES,
     ExecutionMode,
@@ -20,14 +21,15 @@ from qtui.core.model import (
     UnitState,
     WorkflowDefinition,
 )
-from qtui.core.plan import ExecutionPlan
+from qtui.core.plan import ExecutionPlan, problem_of
+from qtui.core.questions import wrong_questions
 from qtui.definition import machine
 from qtui.definition.keys import Table, read_table
 from qtui.definition.options import Overrides, build_options, default_workers
 from qtui.definition.report import Report
 from qtui.definition.unit_keys import FUNCTION_KEYS
-from qtui.definition.values import Rejected, label, quoted
-from qtui.definition.workflow_keys import MOST_WORKERS, STRATEGIES, WORKFLOW_KEYS, pool
+from qtui.definition.values import MOST_WORKERS, Rejected, label, quoted
+from qtui.definition.workflow_keys import STRATEGIES, WORKFLOW_KEYS, pool
 from qtui.engine.bus import EventBus
 from qtui.engine.cache import ResultCache
 from qtui.engine.memorycache import KeptResult, MemoryCache
@@ -71,10 +73,14 @@ class QuantumPartitioner:
         pools: Mapping[str, int] | None = None,
         **settings: Any,
     ) -> None:
+        if bus is not None and not isinstance(bus, EventBus):
+            raise TypeError(f"bus is an EventBus, not {type(bus).__name__}")
         self._source = caller()
         self.name = name or Path(self._source.file).stem
-        self.max_workers = _workers(max_workers)
-        self.default_execution_mode = _mode(default_execution_mode)
+        try:
+            self.max_workers, self.default_execution_mode = _workers(max_workers), _mode(default_execution_mode)
+        except UsageError as error:
+            raise InvalidWorkflow([Problem(message=str(error), where=str(self._source))]) from None
         self.bus = EventBus() if bus is None else bus
         self.units: dict[str, QuantumUnit] = {}
         """The units by id; remove one with ``del``."""
@@ -86,8 +92,9 @@ class QuantumPartitioner:
         self.cache_hits = self.cache_misses = 0
         self._state_dir = Path(state_dir).absolute() if state_dir is not None else None
         self._settings, self._pools = self._read(settings, pools or {})
+        self._budgets = self._read_budgets()
         self._last: Execution | None = None
-        self._counting = threading.Lock()
+        self._counting, self._adding = threading.Lock(), threading.RLock()
 
     def _read(self, settings: Mapping[str, Any], pools: Mapping[str, int]) -> tuple[dict[str, Any], dict[str, int]]:
         report, locate = Report(), at(self._source)
@@ -101,6 +108,16 @@ class QuantumPartitioner:
                 report.add(locate, ("pools", str(name)), *rejected.faults)
         report.raise_if_any()
         return parsed, slots
+
+    def _read_budgets(self) -> tuple[float | None, int | None]:
+        """The cores and the bytes that units may declare; None where there is no limit."""
+        try:
+            options = build_options(self._settings, None)
+        except Rejected as rejected:
+            report = Report()
+            report.add(at(self._source), (), *rejected.faults)
+            raise InvalidWorkflow(report.problems) from None
+        return options.cpus, options.memory
 
     # -- units ---------------------------------------------------------------------------------------------
 
@@ -124,22 +141,26 @@ class QuantumPartitioner:
         Raises InvalidWorkflow, naming the caller's line.
         """
         source = caller()
-        if isinstance(fn, QuantumUnit):
-            if dependencies or name or timeout or retries or priority or tags or metadata or keys:
-                raise problem(fn.id, "is a unit already, so it takes no other keys", source, "use dataclasses.replace")
-            unit = tidied(fn)
-            if unit.confirm:
-                raise problem(unit.id, "asks a question, and in the library there is nobody to answer it", source)
-        else:
+        if not isinstance(fn, QuantumUnit):
             given = {"timeout": timeout, "retries": retries, "priority": priority, "tags": tags, **keys}
             given["dependencies"] = [dependencies] if isinstance(dependencies, QuantumUnit) else dependencies
-            name = self._free_name() if name is None else name
-            unit = make_unit(fn, name, given, metadata or {}, source, self._pools)
+            with self._adding:
+                name = self._free_name() if name is None else name
+                unit = make_unit(fn, name, given, metadata or {}, source, self._pools, *self._budgets)
+                return self._add(unit, source)
+        if dependencies or name or timeout or retries or priority or tags or metadata or keys:
+            raise problem(fn.id, "is a unit already, so it takes no other keys", source, "use dataclasses.replace")
+        unit = tidied(fn)
+        if unit.confirm:
+            raise problem(unit.id, "asks a question, and in the library there is nobody to answer it", source)
+        with self._adding:
+            return self._add(unit, source)
+
+    def _add(self, unit: QuantumUnit, source: Source) -> QuantumUnit:
         if unit.id in self.units:
             first = self.units[unit.id].source
             raise problem(unit.id, "this name is already taken", source, f"first used at {first}" if first else None)
-        unit = with_metadata(unit)
-        self.units[unit.id] = unit
+        unit = self.units[unit.id] = with_metadata(unit)
         return unit
 
     def _free_name(self) -> str:
@@ -160,11 +181,28 @@ class QuantumPartitioner:
             raise InvalidWorkflow([Problem(message="there is no unit to run", hint="add one with add_unit")])
         if strategy == "resource_balanced":
             units = [balanced(unit) for unit in units]
-        return ExecutionPlan.build(units, default_mode=mode)
+        plan = ExecutionPlan.build(units, default_mode=mode)
+        asked = [
+            problem_of(plan.table[number], f"its condition asks about {quoted(name)}, {wrong}", hint)
+            for number, name, wrong, hint in wrong_questions(plan)
+        ]
+        if asked:
+            raise InvalidWorkflow(asked)
+        return plan
 
     def visualize_plan(self) -> str:
-        """The plan in DOT, coloured by the states of the last run."""
-        return self.build_execution_plan().visualize(self._last.states if self._last is not None else None)
+        """The plan in DOT, coloured by the states of the last run, with what units have added in it.
+
+        What was added is left out once the partitioner has other units than that run.
+        """
+        plan = self.build_execution_plan()
+        if self._last is None:
+            return plan.visualize()
+        grown = self._last.plan
+        added = {number for numbers in grown.added.values() for number in numbers}
+        ran = {unit.id: unit.dependencies for number, unit in enumerate(grown.table) if number not in added}
+        same = ran == {unit.id: unit.dependencies for unit in plan.table}
+        return (grown if same else plan).visualize(self._last.states)
 
     def definition(
         self, params: Mapping[str, Any] | None = None, overrides: Overrides | None = None
@@ -198,9 +236,9 @@ class QuantumPartitioner:
 
         `context` is what all units see, beside the results of what they depend on. `execution_mode` is for units that
         have no mode of their own; coroutine functions always run on an event loop, and with ``async`` all others in
-        threads. ``custom`` runs units in `custom_executor`, which
-        stays open, or in what it makes if it is a function. What units print in other processes is
-        printed here when they end.
+        threads, or in processes if they have a timeout or are of kind cpu. ``custom`` runs units in `custom_executor`,
+        which stays open, or in what it makes if it is a function. What units print in other processes is printed here
+        when they end.
 
         Raises WorkflowFailed if not everything is done; it has the results of what is, and says why of the rest.
         Raises InvalidWorkflow for a plan that cannot run, UsageError for arguments that make no sense, and goes on
@@ -210,8 +248,10 @@ class QuantumPartitioner:
             mode = ExecutionMode.CUSTOM if custom_executor is not None else self.default_execution_mode
         else:
             mode = _mode(execution_mode)
-        if (mode is ExecutionMode.CUSTOM) != (custom_executor is not None):
-            raise UsageError('an executor is for mode "custom", and that needs one: give custom_executor')
+        if mode is ExecutionMode.CUSTOM and custom_executor is None:
+            raise UsageError('mode "custom" needs an executor: give custom_executor')
+        if mode is not ExecutionMode.CUSTOM and custom_executor is not None:
+            raise UsageError(f'mode "{mode}" uses no custom_executor: leave one of them out')
         return self._execute(context, self._plan(mode), mode, max_workers, "priority", custom_executor)
 
     def execute_with_strategy(
@@ -294,7 +334,12 @@ class QuantumPartitioner:
         except Rejected as rejected:
             raise UsageError("; ".join(fault.message for fault in rejected.faults)) from None
         mutexes = {name: 1 for unit in plan.table for name in unit.pools if name not in self._pools}
-        return replace(options, mode=mode, pools={**self._pools, **mutexes})
+        options = replace(options, mode=mode, pools={**self._pools, **mutexes})
+        # of units that were made by hand nobody has looked at it yet
+        over = [each for unit in plan.table for each in limit_problems(plan, unit, options)]
+        if over:
+            raise InvalidWorkflow(over)
+        return options
 
     def _check_names(self, plan: ExecutionPlan, inputs: Mapping[str, Any]) -> None:
         problems = [_taken(name, plan.table[plan.numbers[name]].source) for name in inputs if name in plan.numbers]

@@ -22,15 +22,16 @@ _TIMES: Final[Mapping[EventType, str]] = {
     EventType.TASK_SKIPPED: _ENDED,
     EventType.TASK_CANCELLED: _ENDED,
 }
-_LASTING: Final = ("id", "workflow_id", "name", "description", "dependencies", "created_at")
+_LASTING: Final = ("id", "workflow_id", "name", "description", "dependencies", "created_at", "tasks")
 _TOLD: Final = ("name", "description", "dependencies", "status", "execution_id", "attempt", "error", "cause")
 
 
 class Follower:
     """Keeps `projector` in step with what `bus` tells of the workflows of one manager.
 
-    The state has entries by id in ``workflows`` and ``tasks``; where several workflows have tasks of one id, the entry
-    stands for the one that was last heard of.
+    The state has the entries of workflows by id in ``workflows``, and in each of those the entries of its tasks in
+    ``tasks``. The ``tasks`` of the state itself are those of all workflows; where several have tasks of one id, the
+    entry there stands for the one that was last heard of.
 
     It is a subscriber like others, and called before them: whoever hears of an event finds it in the state. What
     middleware holds back the state does not learn.
@@ -54,19 +55,26 @@ class Follower:
         if event.source not in self._workflows:
             return
         task = (event.data or {}).get("task_id")
-        kind, name = ("tasks", task) if task is not None else ("workflows", event.source)
-        self._projector.update_state(lambda state: state.set(kind, _put(state.get(kind, _NONE), name, event)))
+        self._projector.update_state(lambda state: _after(state, event.source, task, event))
 
 
-def _put(entries: Any, name: str, event: Event[Any]) -> Any:
-    return entries.set(name, _entry(entries.get(name), name, event))
+def _after(state: State, workflow_id: str | None, task: str | None, event: Event[Any]) -> State:
+    workflows: Any = state.get("workflows", _NONE)
+    workflow: Any = workflows.get(workflow_id)
+    if task is None:
+        return state.set("workflows", workflows.set(workflow_id, _entry(workflow, workflow_id, event)))
+    workflow = frozen({"id": workflow_id, "workflow_id": workflow_id}) if workflow is None else workflow
+    tasks: Any = workflow.get("tasks", _NONE)
+    entry = _entry(tasks.get(task), task, event)
+    state = state.set("workflows", workflows.set(workflow_id, workflow.set("tasks", tasks.set(task, entry))))
+    return state.set("tasks", state.get("tasks", _NONE).set(task, entry))
 
 
-def _entry(before: Mapping[str, Any] | None, name: str, event: Event[Any]) -> Any:
+def _entry(before: Any, name: str | None, event: Event[Any]) -> Any:
     """What is known of a task or workflow after `event`."""
     assert event.type is not None
     data: Mapping[str, Any] = event.data or {}
-    entry: Any = before if before is not None and before.get("workflow_id") == event.source else None
+    entry: Any = before
     if entry is None:
         entry = frozen({"id": name, "workflow_id": event.source})
     elif event.type in (EventType.TASK_PENDING, EventType.WORKFLOW_STARTED):  # once more
@@ -86,7 +94,8 @@ def add_projections(projector: StateProjector) -> None:
 
 
 def _statuses(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    return {name: entry["status"] for name, entry in entries.items()}
+    # of a workflow whose own events middleware has held back there is none
+    return {name: entry["status"] for name, entry in entries.items() if "status" in entry}
 
 
 def _ended(state: State, statuses: Iterable[str]) -> list[str]:

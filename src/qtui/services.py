@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,11 +34,3 @@ def open_services(state_dir: Path | None = None) -> Iterator[Services]:
         yield Services(bus=bus, state_projector=state_projector, manager=manager)
     finally:
         manager.close()
-
-
-def default_state_dir() -> Path:
-    """``$XDG_STATE_HOME/qtui``, by default ``~/.local/state/qtui``."""
-    home = os.environ.get("XDG_STATE_HOME") or ""
-    # the specification says that a relative path is to be ignored
-    base = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
-    return base / "qtui"

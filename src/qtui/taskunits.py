@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from qtui.core.errors import InvalidWorkflow, Problem
 from qtui.core.model import EMPTY, CachePolicy, Call, ExecutionMode, Fallback, QuantumUnit, Source
 from qtui.definition.assemble import Assembler
-from qtui.definition.drafts import Draft, Surroundings, name_fault
+from qtui.definition.drafts import Draft, Surroundings, free_name_fault, function_fault
 from qtui.definition.keys import Table
 from qtui.definition.report import Locate, Report, shown_file
 from qtui.definition.unit_keys import FUNCTION_KEYS
-from qtui.definition.values import Rejected, label
 
 # ``matrix`` and ``group`` need a workflow around them, and in the library there is nobody to answer ``confirm``
 _KEYS: Final[Table] = {name: key for name, key in FUNCTION_KEYS.items() if name not in ("matrix", "group", "confirm")}
+_RESOURCE_TYPES: Final = ("cpu", "io", "async")
 _OWN_MODULES: Final = frozenset(
     {"qtui.taskunits", "qtui.partitioner", "qtui.quantumplan", "qtui.managed", "qtui.manager"}
 )
@@ -31,34 +31,38 @@ def make_unit(
     metadata: Mapping[str, Any],
     source: Source,
     pools: Mapping[str, int] = EMPTY,
+    cpus: float | None = None,
+    memory: int | None = None,
 ) -> QuantumUnit:
-    """The unit that calls `function`, with the keys of a unit in a workflow file; `pools` are those it may use.
+    """The unit that calls `function`, with the keys of a unit in a workflow file.
 
-    Raises InvalidWorkflow, naming `source`.
+    It may use `pools`, and of `cpus` and `memory` (bytes) so much, None meaning no limit. Raises InvalidWorkflow,
+    naming `source`.
     """
-    try:
-        label(name)
-    except Rejected as rejected:
-        raise problem(str(name), rejected.faults[0].message, source) from None
-    if name == "*":
-        raise problem(name, "as a dependency this means every other unit, so it cannot be a name", source)
+    fault = free_name_fault(name)
+    if fault is not None:
+        raise problem(str(name), fault.message, source)
+    if not isinstance(metadata, Mapping):
+        raise problem(name, f"metadata is a mapping from names to anything, not {type(metadata).__name__}", source)
     if not callable(function):
         raise problem(name, f"a unit needs a function, not a value of type {type(function).__name__}", source)
     report = Report()
     draft = Draft(
-        name=name if name_fault(name) is None else "unit",
+        name=name,
         keys=_given(keys),
         source=source,
         locate=at(source),
         table=_KEYS,
         function=function,
+        freely_named=True,
     )
-    surroundings = Surroundings(params={}, env={}, directory=os.getcwd(), pools=pools)  # noqa: PTH109
+    directory = os.getcwd()  # noqa: PTH109
+    surroundings = Surroundings(params={}, env={}, directory=directory, pools=pools, cpus=cpus, memory=memory)
     made = Assembler(surroundings, report).assemble([draft])
     report.raise_if_any()
     # as other functions of the program they run where it runs, unless they are told otherwise
     cwd = made.units[0].cwd if keys.get("cwd") is not None else None
-    return replace(made.units[0], id=name, cwd=cwd, metadata=dict(metadata))
+    return replace(made.units[0], cwd=cwd, metadata=dict(metadata))
 
 
 def _given(keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,12 +83,18 @@ def tidied(unit: QuantumUnit) -> QuantumUnit:
     action: Any = unit.action
     if callable(action) and not isinstance(action, Call):
         action = Call.of(action, unit.args)
+    fault = function_fault(action.function) if isinstance(action, Call) else None
+    if fault is not None:
+        raise InvalidWorkflow([Problem(message=fault.message, key=f"units.{unit.id}", hint=fault.hint)])
     return replace(unit, action=action, dependencies=tuple(ids(unit.dependencies)), tags=frozenset(unit.tags))
 
 
 def with_metadata(unit: QuantumUnit) -> QuantumUnit:
-    """What the metadata of a unit says, unless its keys say it."""
+    """What the metadata of a unit says, unless its keys say it. Raises InvalidWorkflow for what means nothing."""
     metadata, found = unit.metadata, {}
+    for entry, message in _metadata_faults(metadata):
+        where = str(unit.source) if unit.source is not None else None
+        raise InvalidWorkflow([Problem(message=message, where=where, key=f"units.{unit.id}.metadata.{entry}")])
     kind = metadata.get("resource_type")
     if unit.kind is None and kind in ("cpu", "io"):
         found["kind"] = kind
@@ -94,6 +104,18 @@ def with_metadata(unit: QuantumUnit) -> QuantumUnit:
         keys = metadata.get("cache_keys")
         found["cache"] = CachePolicy(keys=tuple(keys) if keys else None)
     return replace(unit, **found) if found else unit
+
+
+def _metadata_faults(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The entries that have a meaning, but not with these values."""
+    kind, cacheable, keys = (metadata.get(name) for name in ("resource_type", "cacheable", "cache_keys"))
+    if kind not in (None, *_RESOURCE_TYPES):
+        yield "resource_type", f"expected one of {', '.join(_RESOURCE_TYPES)}, not {kind!r}"
+    if cacheable is not None and not isinstance(cacheable, bool):
+        yield "cacheable", f"expected True or False, not {cacheable!r}"
+    named = isinstance(keys, Iterable) and not isinstance(keys, str) and all(isinstance(key, str) for key in keys)
+    if keys is not None and not named:
+        yield "cache_keys", f"expected a list of names, not {keys!r}"
 
 
 def balanced(unit: QuantumUnit) -> QuantumUnit:

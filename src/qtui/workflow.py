@@ -24,6 +24,7 @@ from qtui.definition.nesting import nested
 from qtui.definition.options import Overrides, default_workers
 from qtui.definition.report import Locate, Report, caller, given_keys, reject, set_keys
 from qtui.definition.rows import read_rows
+from qtui.definition.secrecy import Carriers, note_secrets
 from qtui.definition.unit_keys import COMMAND_KEYS, FUNCTION_KEYS
 from qtui.definition.values import Fault, Rejected, label, variables
 from qtui.definition.workflow_keys import WORKFLOW_KEYS, pool, secret_names, tag
@@ -106,7 +107,9 @@ class Workflow:
         self._notify = _accepted("notify", notify, parse_notify, locate, report) if notify is not None else None
         names = _accepted("secrets", {"names": secrets or ()}, secret_names, locate, report)
         self._shared.secrets.update(dict.fromkeys(names or ()))
+        note_secrets(self._shared.secrets)
         self._env: dict[str, str] = _accepted("env", env or {}, variables, locate, report) or {}
+        self._hide_secrets(report)
         report.raise_if_any()
         self._drafts: list[Draft] = []
         self._included: list[tuple[str, Workflow]] = []
@@ -253,9 +256,14 @@ class Workflow:
         preview = replace(draft, keys=keys, mapped=draft.mapped and draft.mapped[:1])
         surroundings = Surroundings(params={}, env=self._env, directory=self._directory, pools=self._shared.slots)
         made = Assembler(surroundings, report, preview=True).assemble([preview])
+        self._hide_secrets(report)
         report.raise_if_any()
         self._drafts.append(draft)
         return made.units[0]
+
+    def _hide_secrets(self, report: Report) -> None:
+        for name in self._shared.secrets:
+            report.hide((self._env.get(name, ""), os.environ.get(name, "")))
 
     # -- the result --------------------------------------------------------------------------------------
 
@@ -266,7 +274,8 @@ class Workflow:
         report, locate = Report(), _at(self._source)
         resolved, faults = declared_params.resolve(self._params, params or {})
         report.add(locate, ("params",), *faults)
-        options, advice = options_of(self._settings, overrides, locate, report)
+        self._check_names(self._shared.secrets, report)
+        options = options_of(self._settings, overrides, locate, report)
         over = overrides.env if overrides is not None else EMPTY
         assembly = self._assemble({name: resolved.get(name, REPORTED) for name in self._params}, options, over, report)
         return finish(
@@ -277,12 +286,23 @@ class Workflow:
             shared=self._shared,
             params=resolved,
             notify=self._notify,
-            advice=advice,
+            settings=self._settings,
+            advice=(),
             directory=self._directory,
             source=str(file.resolve()) if (file := Path(self._source.file)).is_file() else None,
             locate=locate,
             report=report,
         )
+
+    def _check_names(self, secrets: Iterable[str], report: Report) -> None:
+        """Report names, those in included workflows too, that the values of secrets would be part of."""
+        carriers = Carriers(secrets, {"env": self._env})
+        for name, keys in self._groups.items():
+            carriers.check_keys(("groups", str(name)), keys, _at(self._source), report)
+        for draft in self._drafts:
+            carriers.check_keys(draft.path, draft.keys, draft.locate, report)
+        for _, other in self._included:
+            other._check_names(secrets, report)
 
     @property
     def _directory(self) -> str:

@@ -8,7 +8,7 @@ import signal
 import sys
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,10 +21,16 @@ GENEROUS = 30.0
 
 
 class Terminal:
-    """Runs ``python -m qtui ARGUMENTS`` in a pty of the given size."""
+    """Runs ``python -m qtui ARGUMENTS``, or another program, in a pty of the given size."""
 
     def __init__(
-        self, *arguments: str, columns: int = 80, rows: int = 24, cwd: Path | None = None, **environment: str
+        self,
+        *arguments: str,
+        program: Sequence[str] = (sys.executable, "-m", "qtui"),
+        columns: int = 80,
+        rows: int = 24,
+        cwd: Path | None = None,
+        **environment: str,
     ) -> None:
         inherited = {
             key: value for key, value in os.environ.items() if key not in ("CI", "NO_COLOR", "COLUMNS", "LINES")
@@ -33,8 +39,8 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self.raw = bytearray()
         self._process = pexpect.spawn(
-            sys.executable,
-            ["-m", "qtui", *arguments],
+            program[0],
+            [*program[1:], *arguments],
             cwd=str(cwd) if cwd else None,
             env={**inherited, "TERM": "xterm-256color", "PYTHONUNBUFFERED": "1", **environment},
             dimensions=(rows, columns),
@@ -70,6 +76,15 @@ class Terminal:
         """Send a signal to the program itself."""
         self._process.kill(number)
 
+    @property
+    def pid(self) -> int:
+        """The process that was started."""
+        return self._process.pid
+
+    def hang_up(self) -> None:
+        """Close the terminal under the program, as a lost connection does."""
+        os.close(self._process.child_fd)
+
     def resize(self, columns: int, rows: int) -> None:
         """Change the size, as a terminal window does."""
         self.screen.resize(rows, columns)
@@ -90,7 +105,7 @@ class Terminal:
     def vanish(self) -> bool:
         """Close the terminal under the program, as a lost connection does; True if the program then ends."""
         process = psutil.Process(self._process.pid)
-        os.close(self._process.child_fd)
+        self.hang_up()
         try:
             process.wait(GENEROUS)
         except psutil.TimeoutExpired:
@@ -104,7 +119,11 @@ class Terminal:
         return termios.tcgetattr(self._process.child_fd)
 
     def close(self) -> None:
-        """End the program, by force if need be."""
+        """End the program, by force if need be, and what would go on without it."""
+        with suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(self.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
         with suppress(OSError):  # the terminal may have vanished
             self._process.close(force=True)
 
@@ -116,6 +135,27 @@ class Terminal:
         self.raw += data
         self._stream.feed(_strip(data))
         return True
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for a condition; `what` is the complaint if it never holds."""
+    deadline = time.monotonic() + GENEROUS
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.01)
+
+
+def engine_of(terminal: Terminal) -> psutil.Process:
+    """The process that has engine and screen: the only child of the one that was started."""
+    (child,) = psutil.Process(terminal.pid).children()
+    return child
+
+
+def holds_a_terminal(process: psutil.Process) -> bool:
+    """Whether any descriptor of a process leads to a pseudo terminal."""
+    with suppress(FileNotFoundError):  # it has ended, or closed one a moment ago
+        return any("/pts/" in str(entry.readlink()) for entry in Path(f"/proc/{process.pid}/fd").iterdir())
+    return False
 
 
 def _strip(data: bytes) -> bytes:

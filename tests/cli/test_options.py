@@ -6,8 +6,10 @@ import argparse
 
 import pytest
 
+from qtui.cli.adjust import overrides_of
 from qtui.cli.options import _WITH_VALUE, _parser, parse
 from qtui.core.errors import UsageError
+from qtui.definition import machine
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,8 @@ def test_options_that_take_a_value_are_known_in_front_of_the_workflow() -> None:
         for name in action.option_strings
     }
 
-    assert with_value == _WITH_VALUE
+    # --json takes none where it may stand in front: as an option of status
+    assert with_value - {"--json"} == _WITH_VALUE
 
 
 @pytest.mark.parametrize(
@@ -100,6 +103,50 @@ def test_the_timeout_is_a_duration(text: str, seconds: float) -> None:
 def test_a_timeout_that_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--timeout"):
         parse(["flow.toml", f"--timeout={text}"])
+
+
+@pytest.mark.parametrize(
+    ("text", "workers"),
+    [("3", 3), ("auto", "auto"), ("50%", 3), ("100%", 6), ("33.3%", 1), ("1%", 1), ("300%", 18)],
+)
+def test_workers_are_a_number_a_part_of_the_cores_or_adapt(
+    monkeypatch: pytest.MonkeyPatch, text: str, workers: object
+) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 6.0)
+
+    assert overrides_of(parse(["flow.toml", "-j", text]), {}).workers == workers
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1025", "0%", "%", "-5%", "1e3", "many", "AUTO", "999999%", "٣"])
+def test_workers_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--workers"):
+        parse(["flow.toml", f"-j{text}"])
+
+
+@pytest.mark.parametrize("text", ["0", "auto", "50%", "1025"])
+@pytest.mark.parametrize("bound", ["--min-workers", "--max-workers"])
+def test_a_bound_for_workers_is_a_number(bound: str, text: str) -> None:
+    with pytest.raises(UsageError, match=bound):
+        parse(["flow.toml", bound, text])
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("-j 4 --max-workers 2", "-j 4 is more than --max-workers 2"),
+        ("-j 1 --min-workers 2", "-j 1 is less than --min-workers 2"),
+        ("-j auto --min-workers 3 --max-workers 2", "--min-workers 3 is more than --max-workers 2"),
+    ],
+)
+def test_bounds_that_contradict_each_other_or_the_number_are_refused(line: str, expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
+        overrides_of(parse(["flow.toml", *line.split()]), {})
+
+
+def test_bounds_go_over_those_of_the_workflow() -> None:
+    overrides = overrides_of(parse(["--min-workers", "2", "flow.toml", "--max-workers", "3"]), {})
+
+    assert (overrides.workers, overrides.min_workers, overrides.max_workers) == (None, 2, 3)
 
 
 @pytest.mark.parametrize("line", ["run", "check", "graph", "check a.toml b.toml", "schema a.toml", "flow.toml --nope"])

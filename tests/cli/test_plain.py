@@ -125,3 +125,11 @@ def test_failures_of_commands_count_as_one_kind_by_their_last_line(qtui, workflo
     kind = '2 failures in a row of one kind ("exit 6: cannot reach host #")'
     assert f"the run: stopped for good, {kind}\n" in result.stdout
     assert f"CANC  d  stopped: {kind}" in result.stdout
+
+
+def test_a_resume_is_offered_only_where_there_is_something_left(qtui, workflow) -> None:
+    good = qtui(workflow('[units.a]\nrun = "true"\n[units.b]\nrun = "false"\nallow_failure = true\n'), "--ui", "plain")
+    bad = qtui(workflow('[units.a]\nrun = "true"\n[units.b]\nrun = "false"\n'), "--ui", "plain")
+
+    assert "qtui resume" not in good.stdout
+    assert "goes on with what has not completed" in bad.stdout

@@ -135,7 +135,7 @@ def test_ctrl_c_asks_and_twice_cancels(terminal, workflow) -> None:
     assert_left_clean(screen, modes)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_interrupts_the_run_and_restores_the_terminal(terminal, workflow, number, code: int) -> None:
     screen = terminal(workflow(STEERED))
     modes = screen.modes_before

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core_resting import Watch, require
+from core_rules import Rules
 
 from qtui.core.events import (
     UNIT_EVENTS,
@@ -24,6 +25,7 @@ from qtui.core.events import (
     UnitFinished,
     UnitProgress,
     UnitReady,
+    UnitRedefined,
     UnitReset,
     UnitRetrying,
     UnitsAdded,
@@ -46,6 +48,7 @@ from qtui.core.stimuli import (
     InterruptUnit,
     KillUnit,
     LateReturned,
+    RedefineRequested,
     ReleaseRequested,
     RetryRequested,
     StartUnit,
@@ -97,6 +100,8 @@ class Checker(Watch):
         self._effects(decision, held_before)
         require(fold(before, decision.events) == self.view, "folding a batch differs from folding one by one")
         self.check_rest(scheduler)
+        given_up = [e for e in decision.events if isinstance(e, Warned) and e.message.startswith("can never start")]
+        require(not given_up, f"the run stood still: {given_up}")
         self._wishes(before)
         self._halts(before, decision)
         if isinstance(stimulus, WorkersRequested):
@@ -125,7 +130,7 @@ class Checker(Watch):
                 require(approved == asked, f"{stimulus} approved {approved} instead of {asked}")
             case ReleaseRequested(scopes=scopes):
                 self.brakes.release(scopes or self.options.brakes, self._now)
-            case RetryRequested():
+            case RetryRequested() | RedefineRequested():
                 self._retried(decision)
             case _:
                 pass
@@ -135,7 +140,8 @@ class Checker(Watch):
         wanted = {event.unit for event in decision.events if isinstance(event, UnitReset)}
         if decision.events and isinstance(decision.events[0], RunReopened):
             wanted |= {number for number, state in enumerate(self.view.states) if not state.ended}
-        scopes = {scope for number in wanted for scope in self.rules.scopes[number]}
+        rules = Rules(fold(self.view, decision.events).plan, self.options)  # by what units are from now on
+        scopes = {scope for number in wanted for scope in rules.scopes[number]}
         self.brakes.release([scope for scope in scopes if self.brakes.states[scope] == "stopped"], self._now)
 
     def _cache_answered(self, stimulus: CacheChecked, decision: Decision) -> None:
@@ -229,6 +235,8 @@ class Checker(Watch):
                 require(self.view.peaks == self.rules.peaks, f"{event}: expected are {self.view.peaks}")
             case UnitsAdded():
                 self._grown(event, before)
+            case UnitRedefined():
+                self._redefined(event, before)
             case RunReopened():
                 require(before.state.ended, "a run that goes on was reopened")
                 self._waited = 0.0
@@ -248,7 +256,8 @@ class Checker(Watch):
         ids = [unit.id for unit in event.units]
         require(len(set(ids)) == len(ids) and len(plan.numbers) == len(plan.table), f"{event}: ids are not unique")
         require(len(plan.order) == len(plan), f"{event}: units need each other")
-        gone = {old.table[n].id for n in old.added.get(event.unit, ())} - set(ids)
+        left = {n for n in old.added.get(event.unit, ()) if old.table[n].id not in ids}
+        gone = {old.table[n].id for n in self.rules.with_additions(left)}
         require({plan.table[n].id for n in plan.dropped} >= gone, f"{event}: {gone} are still there")
         for unit in event.units:
             number = plan.numbers[unit.id]
@@ -261,11 +270,27 @@ class Checker(Watch):
             require(added or number in plan.stars or needs == plan.needs[number], f"{event} changed unit {number}")
         for star in plan.stars:
             below = {star, *plan.below(star), *plan.stars, *plan.dropped}
+            begun = star != event.unit and star in self.held
             missing = set(range(len(plan))) - below - set(plan.needs[star])
-            require(not missing, f"{event}: {missing} are not needed by {star}")
+            passed = self._passed.setdefault(star, set())  # what came too late for it
+            passed |= missing if begun else set()
+            require(missing <= passed, f"{event}: {missing} are not needed by {star}")
+            require(not begun or set(plan.needs[star]) <= set(old.needs[star]), f"{star} has begun before {event}")
         self.plan = plan
         self.rules.know(plan)
         self._said |= {number: set() for number in range(len(old), len(plan))}
+
+    def _redefined(self, event: UnitRedefined, before: RunView) -> None:
+        """One unit is another, and nothing else is."""
+        old, plan = before.plan, self.view.plan
+        number, unit = event.unit, event.definition
+        require(before.states[number] is PENDING, f"{event} of a unit that is {before.states[number]}")
+        require(plan.table[number] is unit and list(plan.needs) == list(old.needs), f"{event} is not in the plan")
+        require(unit.dependencies == old.table[number].dependencies, f"{event} changes the graph")
+        others = [n for n in range(len(plan)) if n != number and plan.table[n] is not old.table[n]]
+        require(not others, f"{event} changes {others}")
+        self.plan = plan
+        self.rules.know(plan)
 
     def _run_event(self, event: Event, before: RunView) -> None:
         match event:
@@ -329,7 +354,8 @@ class Checker(Watch):
         number, view = event.unit, self.view
         require(self.rules.met(view, number), f"{event} before its needs have ended well")
         if isinstance(last, UnitRetrying):
-            by_person = isinstance(self._stimulus, RetryRequested) and number in self._stimulus.units
+            wish = self._stimulus.retry if isinstance(self._stimulus, RedefineRequested) else self._stimulus
+            by_person = isinstance(wish, RetryRequested) and number in wish.units
             require(by_person or self._now >= last.at + last.delay, f"{event} before the back-off of {last} is over")
             return
         require(self.rules.holds(view, number), f"{event} though its condition is false")
@@ -352,6 +378,7 @@ class Checker(Watch):
         tries = event.attempt - view.bases[number]
         require(tries <= unit.retry.max + 1, f"{event} is try {tries}")
         require(not self._haunted(number), f"{event} beside an abandoned attempt")
+        require(not self.rules.held_back(view, number), f"{event} though it may have to be added again")
         said = self._said[number]
         require("approved" in said or not self.rules.wants_answer(number), f"{event} though nobody has said yes")
         require("cachemissed" in said or unit.cache is None, f"{event} before the cache was asked")
@@ -396,8 +423,8 @@ class Checker(Watch):
         batch = int(1 / self.rules.share(event.unit))
         self.held[event.unit] = StartUnit(event.unit, event.attempt, event.lane, event.worker, batch)
         most = self.view.workers - self.view.stuck
-        others = sum(self.rules.share(number) for number in self.held if number != event.unit)
-        require(others < most, f"{others} and one more for {most} workers")
+        load = sum(map(self.rules.share, self.held))
+        require(load <= most, f"{event}: {load} of {most} workers")
         takes = set(self.rules.holdings(event.unit))
         if (item := self.plan.item_of[event.unit]) >= 0 and item not in self._items:
             self._items.add(item)

@@ -38,9 +38,9 @@ class StartsBeforeAllNeeds(Scheduler):
 
 class StartsOneTooMany(Scheduler):
     def _fill(self, now: float) -> None:
-        self._target += 1
+        self._targets.together += 1
         super()._fill(now)
-        self._target -= 1
+        self._targets.together -= 1
 
 
 class StartsWhilePaused(Scheduler):
@@ -164,9 +164,9 @@ class ForgetsToRevive(Scheduler):
 
 
 class LeavesDependentsReady(Scheduler):
-    def _reset(self, number: int, cause: str, now: float) -> None:
+    def _reset(self, number: int, cause: str, now: float, *, forced: bool = False) -> None:
         if self._state[number] is not UnitState.READY:
-            super()._reset(number, cause, now)
+            super()._reset(number, cause, now, forced=forced)
 
 
 class StrandsWaitingUnitsAtTheEnd(Scheduler):

@@ -80,7 +80,7 @@ class RestoresTheFirstTarget(Scheduler):
     @classmethod
     def restore(cls, *args: Any) -> Scheduler:
         scheduler = super().restore(*args)
-        scheduler._target = min(scheduler._options.workers, scheduler._max_workers)
+        scheduler._targets.together = scheduler._targets.first
         return scheduler
 
 

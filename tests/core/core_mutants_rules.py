@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -175,11 +175,12 @@ class UnfairQueue(ReadyQueue):
         self._terms = {**getattr(self, "_terms", {}), number: terms}
         super().push(number, key, terms)
 
-    def pop(self) -> tuple[int, Terms] | None:
+    def pop(self, fits: Callable[[int], bool] | None = None) -> tuple[int, Terms] | None:
         for *_, number in sorted(entry for entry in self._queued if entry is not None):
             terms = self._terms[number]
             passes = all(self._passes.get(gate, 1) for gate in terms.gates)
-            if passes and all(self._free[limit] >= amount for limit, amount in terms.holds):
+            room = fits is None or fits(number)
+            if passes and room and all(self._free[limit] >= amount for limit, amount in terms.holds):
                 self.discard(number)
                 self.take(terms)
                 return number, terms
@@ -300,8 +301,25 @@ class RevivesNothing(Scheduler):
 
 
 class DropsNothing(Scheduler):
-    def _drop(self, by: int, number: int, now: float) -> None:
+    def _drop(self, number: int, now: float) -> None:
         pass
+
+
+class HoldsNothingBack(Scheduler):
+    def _adding_above(self, number: int) -> int | None:
+        return None
+
+
+class LeavesWhatNeedsEverythingReady(Scheduler):
+    def _look_at_star(self, star: int, by: int, now: float) -> None:
+        if self._state[star] is not UnitState.READY:
+            super()._look_at_star(star, by, now)
+
+
+class StrandsWhatNeedsEverything(Scheduler):
+    def _look_at_star(self, star: int, by: int, now: float) -> None:
+        if self._state[star] is not UnitState.PENDING:
+            super()._look_at_star(star, by, now)
 
 
 class WelcomesEverybody(Scheduler):

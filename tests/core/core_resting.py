@@ -34,7 +34,7 @@ class Watch:
     """
 
     def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
-        self.plan, self.options = plan, options
+        self.plan, self.first, self.options = plan, plan, options
         self.rules = Rules(plan, options)
         self.view = RunView.initial(plan)
         self.held: dict[int, StartUnit] = {}
@@ -43,6 +43,7 @@ class Watch:
         self.brakes = BrakeModel(self.rules)
         self._now = 0.0
         self._stimulus: Stimulus = TimerFired()
+        self._passed: dict[int, set[int]] = {}  # of units that need everything, what came when they had begun
         self._items: set[int] = set()  # items of groups that have begun and not ended
         self._said: dict[int, set[str]] = {n: set() for n in range(len(plan))}  # of each unit in this generation
         self._waited, self._only_waits, self._waited_before = 0.0, False, False
@@ -63,7 +64,7 @@ class Watch:
     def _arrays(self, scheduler: Scheduler) -> None:
         view = self.view
         require(list(view.states) == scheduler._state, f"states: {list(view.states)} and {scheduler._state}")
-        if view.plan.added:
+        if view.plan is not self.first:
             require(view.plan.thawed() == scheduler.plan, "plans differ")
         require(list(view.attempts) == scheduler._attempt, "attempts differ")
         require(list(view.bases) == scheduler._base, "attempts before this generation differ")
@@ -93,11 +94,13 @@ class Watch:
         elif state is PENDING:
             require(not self.rules.bad_need(view, number), f"{story} though a need ended badly")
             interrupted = view.stopping is not None and view.stopping.how == "interrupt"
-            if view.state is RunState.RUNNING and not interrupted and not self._haunted(number):
+            held = self._haunted(number) or self.rules.held_back(view, number)
+            if view.state is RunState.RUNNING and not interrupted and not held:
                 open_ = self.plan.table[number].when == "failure" and self.rules.blamed(view, number) is None
                 require(open_ or not self.rules.met(view, number), f"{story} though its needs have ended well")
         elif state is RETRYING or (state is READY and number not in self.held):
             require(self.rules.met(view, number), f"{story} though a need has not ended well")
+            require(not self.rules.held_back(view, number), f"{story} though it may have to be added again")
 
     def _timers(self) -> None:
         if self.view.state is not RunState.RUNNING:
@@ -153,11 +156,10 @@ class Watch:
         late = view.stuck > 0 or any(self._haunted(number) for number in range(len(self.plan)))
         by_itself = bool(self.held or self._checking() or late) or RETRYING in view.states
         require(by_itself or bool(self.asked() or (held and waiting)), f"deadlock: {list(view.states)}")
-        if (view.stopping is not None or not view.paused) and sum(
-            map(self.rules.share, self.held)
-        ) + view.stuck < view.workers:
-            idle = self._startable()
-            require(not idle, f"a worker idles beside {idle}")
+        if view.stopping is not None or not view.paused:
+            idle = self._startable()[:1]
+            load = sum(map(self.rules.share, (*self.held, *idle)))
+            require(not idle or load > view.workers - view.stuck, f"a worker idles beside {idle}")
 
     def _startable(self) -> list[int]:
         return self.rules.startable(self._waiting(), self.held, self._items, self.brakes.shut())

@@ -41,9 +41,15 @@ class Rules:
             if (item := plan.item_of[number]) >= 0:
                 self.members.setdefault(item, []).append(number)
         self.scopes = [self._scopes(number) for number in self.everyone]
+        self.adders = {number: adder for adder, added in plan.added.items() for number in added}
 
     def handler(self, number: int) -> bool:
         return self.units[number].when in ("failure", "always")
+
+    def held_back(self, view: RunView, number: int) -> bool:
+        """True while a unit runs again that has added this one, or what has added it, however far above."""
+        adder = self.adders.get(number)
+        return adder is not None and (not view.states[adder].ended or self.held_back(view, adder))
 
     # -- ends ----------------------------------------------------------------------------------------------
 
@@ -141,7 +147,11 @@ class Rules:
         own = {self.units[number].id for number in self.plan.added.get(adder, ())}
         others = {unit.id for unit in self.units} - own
         families = {unit.family for unit in self.units}
-        waits = {unit.id: set(unit.dependencies) & set(ids) for unit in units}
+        dropped = self.with_additions({self.plan.numbers[name] for name in own.difference(ids)})
+        waits = {unit.id: set(unit.dependencies) - families for unit in units}
+        for number in {*self.everyone}.difference(dropped, self.plan.stars):  # what a star needs gives way
+            waits.setdefault(self.units[number].id, {self.units[need].id for need in self.needs[number]})
+        waits = {name: needs & waits.keys() for name, needs in waits.items()}
         while free := [name for name, needs in waits.items() if not needs]:
             waits = {name: needs - set(free) for name, needs in waits.items() if name not in free}
         return (
@@ -154,6 +164,13 @@ class Rules:
                 unit.cpus <= (self.options.cpus or 9) and unit.memory <= (self.options.memory or 9) for unit in units
             )
         )
+
+    def with_additions(self, numbers: set[int]) -> set[int]:
+        """These units and all that they have added."""
+        found = set(numbers)
+        for number in numbers:
+            found |= self.with_additions(set(self.plan.added.get(number, ())))
+        return found
 
     def share(self, number: int) -> Fraction:
         """What the unit takes of a worker."""
@@ -172,7 +189,7 @@ class Rules:
 
     def ended_well(self, event: UnitFinished) -> None:
         """How long units of a family take tells how many of them share a worker."""
-        if event.state is COMPLETED and not event.cached:
+        if event.state is COMPLETED and not event.cached and self.units[event.unit].batch == "auto":
             self.took.setdefault(self.units[event.unit].name, []).append(event.duration)
 
     def used_up(self, number: int, memory: int) -> None:

@@ -42,6 +42,7 @@ from qtui.core.stimuli import (
     LateReturned,
     PauseRequested,
     ProgressReported,
+    RedefineRequested,
     ReleaseRequested,
     RetryRequested,
     RunRequested,
@@ -60,7 +61,7 @@ LANES = ("thread", "thread", "command", "command", "async", "sequential", "miles
 GOVERNED_LANES = (ExecutionMode.THREAD, ExecutionMode.COMMAND, ExecutionMode.PROCESS)
 PEAKS = (0, 0, 60 << 20, 90 << 20, 130 << 20, 300 << 20)
 ADDED = ("n0", "n1", "n2", "n3", "n4", "n5")
-MOST_UNITS, ADDING = 16, 4
+MOST_UNITS, ADDING = 16, (5, 5, 2)
 FREE_STEPS, LAST_STEPS, WISHES = 60, 400, 6
 
 LOST = Outcome(error=UnitError("lost", "the worker died"))
@@ -98,8 +99,22 @@ def random_unit(rng: Random, name: str, needs: tuple[str, ...]) -> QuantumUnit:
         memory=rng.choice((0, 0, 0, 2, 3)),
         cache=CachePolicy() if rng.randrange(5) == 0 else None,
         confirm="Really?" if rng.randrange(6) == 0 else "",
-        batch=rng.choice((None, None, None, 2, "auto")),
+        batch=rng.choice((None, None, None, 2, 3, "auto")),
+        estimate=rng.choice((None, None, 0.3, 1.0, 7.0)),
     )
+
+
+def redefined(rng: Random, old: QuantumUnit) -> QuantumUnit:
+    """Another definition for a unit, which leaves the graph as it is but for one time in eight."""
+    new = random_unit(rng, old.id, tuple(need for need in old.dependencies if need != "*"))
+    new = replace(new, dependencies=old.dependencies, pools=rng.choice((old.pools, new.pools)))
+    new = replace(new, family=old.family, group=old.group, item=old.item)
+    match rng.randrange(8):
+        case 0:
+            return replace(new, dependencies=old.dependencies[1:], condition=None)
+        case 1:
+            return new  # which may be a handler, or none
+    return replace(new, when=old.when)
 
 
 WHENS: tuple[When, ...] = ("success", "success", "success", "failure", "always")
@@ -132,7 +147,10 @@ def random_plan(rng: Random, options: RunOptions) -> ExecutionPlan:
             joins.add(name)
         steps.append(random_unit(rng, name, needs))
     if names[-1] not in grouped and rng.randrange(4) == 0:
-        steps[-1] = replace(steps[-1], dependencies=("*",), condition=None, when=rng.choice(("failure", "always")))
+        for place in range(-rng.choice((1, 1, 2)), 0):
+            if names[place] not in grouped:
+                star = replace(steps[place], dependencies=("*",), condition=None)
+                steps[place] = replace(star, when=rng.choice(("success", "failure", "always")))
     above = above_any(steps, grouped)
     units: list[QuantumUnit] = []
     for unit in steps:
@@ -205,7 +223,8 @@ class World:
         self._checker = Checker(self._plan, self._options)
         self._past: list[StartUnit] = []
         self._now = 100.0
-        self._wishes = WISHES
+        self._adding = rng.choice(ADDING)
+        self._wishes = WISHES if self._adding > min(ADDING) else 3 * WISHES
         self.story: list[str] = []
 
     @property
@@ -324,15 +343,18 @@ class World:
             outcome.error is None
             and not outcome.canceled
             and len(self.view.plan) < MOST_UNITS
-            and self._rng.randrange(ADDING) == 0
+            and self._rng.randrange(2 if start.unit in self.view.plan.added else self._adding) == 0
         ):
-            outcome = outcome._replace(added=self._additions())
+            outcome = outcome._replace(added=self._additions(start.unit))
         return UnitReturned(start.unit, start.attempt, outcome)
 
-    def _additions(self) -> tuple[QuantumUnit, ...]:
+    def _additions(self, adder: int) -> tuple[QuantumUnit, ...]:
         """Some units, most of them sound: others may have their names, need what is not there, or need each other."""
-        names = self._rng.sample(ADDED, self._rng.randint(0, 3))
-        needed = [*(name for name in self.view.plan.numbers if "[" not in name), *self.view.plan.families, *names]
+        plan = self.view.plan
+        taken = plan.numbers.keys() - {plan.table[number].id for number in plan.added.get(adder, ())}
+        free = [name for name in ADDED if name not in taken or self._rng.randrange(12) == 0]
+        names = self._rng.sample(free, min(len(free), self._rng.randint(0, 3)))
+        needed = [*(name for name in plan.numbers if "[" not in name), *plan.families, *names]
         units = []
         for name in names:
             needs = tuple(self._rng.sample(needed, self._rng.choice((0, 0, 1, 2))))
@@ -363,8 +385,13 @@ class World:
 
     def _wish(self) -> Stimulus:
         some = tuple(sorted({self._rng.randrange(len(self.view.plan)) for _ in range(self._rng.randint(1, 2))}))
+        added = self.view.plan.added
+        if added and self._rng.randrange(3) == 0:
+            above = [adder for adder in added if not added.keys().isdisjoint(added[adder])]
+            adder = self._rng.choice(sorted(above or added))
+            return RetryRequested((adder,), self._rng.choice(("unit", "unit", "dependents")))
         if self.view.state.ended and self._rng.randrange(2) == 0:
-            return RetryRequested(some)
+            return RetryRequested(some) if self._rng.randrange(3) else self._redefinition(some)
         if self._rng.randrange(5) == 0:
             return self._rng.choice((CancelRunRequested("drain"), CancelRunRequested("stop"), InterruptRequested(15)))
         if self._options.adaptive and self._rng.randrange(2) == 0:
@@ -372,6 +399,8 @@ class World:
                 self._rng.choice(GOVERNED_LANES), self._rng.randint(0, 4), "the governor's wish"
             )
             return self._rng.choice((wish, GovernorRequested(self._rng.randrange(2) > 0)))
+        if self._rng.randrange(8) == 0:
+            return self._redefinition(some)
         kinds: tuple[Stimulus, ...] = (
             CancelRequested(some),
             CancelRequested(some),
@@ -385,6 +414,14 @@ class World:
             WorkersRequested(self._rng.randint(0, 4)),
         )
         return self._rng.choice(kinds)
+
+    def _redefinition(self, some: tuple[int, ...]) -> RedefineRequested:
+        """Some units are run again as something else, and what is below them too, if it runs again."""
+        plan = self.view.plan
+        numbers = dict.fromkeys((*some, *(below for number in some for below in plan.below(number))))
+        units = tuple(redefined(self._rng, plan.table[number]) for number in numbers if self._rng.randrange(4))
+        scope = self._rng.choice(("unit", "dependents"))
+        return RedefineRequested(units, RetryRequested(some, "unit" if scope == "unit" else "dependents"))
 
 
 def _deeds(decision: Decision) -> tuple[object, object]:

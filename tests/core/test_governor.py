@@ -95,6 +95,14 @@ def test_waiting_units_that_take_long_are_tried_with_more_workers_only_once_they
     assert governed.room.lanes[THREAD].target > 8
 
 
+def test_where_others_keep_the_cores_busy_it_says_what_the_units_themselves_use() -> None:
+    governor = Governor(RunOptions(max_workers=64))
+    lane = LaneLoad(target=8, running=8, waiting=9, ended=8, seconds=16.0, squares=32.0, cpu=0.08, runnable=0.08)
+    load = Load({THREAD: lane}, cores=2.0, ours=1.98)
+    causes = [wish.cause for now in range(10) for wish in governor.decide(load, float(now))]
+    assert causes[0] == "8 → 16: units mostly wait (1 % of a core each), cpu 99 % by all"
+
+
 def test_a_number_that_makes_everything_worse_is_given_up_before_all_its_units_have_ended() -> None:
     lane = LaneOfUnits(waits=1.0, server=saturated_by(4, penalty=1.0))
     governed = Governed(MachineRoom(thread=lane), max_workers=64)

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from core_driver import COMMAND, SUCCESS, Run, milestone, unit
 
+from qtui.core.condition import Condition
 from qtui.core.events import UnitFinished, UnitReset, UnitsAdded, Warned
+from qtui.core.holding import Holders, waits_for
 from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, RetryPolicy, UnitState
 from qtui.core.plan import ExecutionPlan
-from qtui.core.stimuli import CancelRunRequested, RetryRequested, WorkersRequested
+from qtui.core.scheduler import Scheduler
+from qtui.core.stimuli import CancelRunRequested, RetryRequested, StartUnit, UnitReturned, WorkersRequested
 
 
 def adding(*units: QuantumUnit) -> Outcome:
@@ -278,3 +281,56 @@ def test_a_grown_plan_is_as_if_it_had_been_built_whole() -> None:
     assert run.plan.dependencies == built.dependencies
     assert run.plan.dependents == built.dependents
     assert sorted(map(sorted, run.plan.levels)) == sorted(map(sorted, built.levels))
+
+
+# -- mutexes -----------------------------------------------------------------------------------------------------
+
+
+def test_a_mutex_that_nobody_has_declared_comes_with_the_unit_that_is_added() -> None:
+    run = Run(unit("split"), workers=4)
+    add(run, "split", unit("a", pools={"mutex one": 1}), unit("b", pools={"mutex one": 1}), unit("c"))
+    assert run.running == {"a", "c"}
+    run.succeed("a")
+    assert run.running == {"b", "c"}
+
+
+def test_a_restored_run_holds_a_mutex_that_came_with_a_unit() -> None:
+    run = Run(unit("split"), workers=4)
+    add(run, "split", unit("a", pools={"mutex one": 1}), unit("b", pools={"mutex one": 1}))
+    restored = Scheduler.restore(run.options, run.view)
+    number = run.number("a")
+    _, effects = restored.handle(UnitReturned(number, run.view.unit(number).attempt, SUCCESS), run.now)
+    assert [effect.unit for effect in effects if isinstance(effect, StartUnit)] == [run.number("b")]
+
+
+def test_a_unit_that_waits_for_a_mutex_that_came_with_it_says_who_has_it() -> None:
+    run = Run(unit("split"), workers=4)
+    add(run, "split", unit("a", pools={"mutex one": 1}), unit("b", pools={"mutex one": 1}))
+    holders = Holders(run.view.plan, run.options)
+    holders.update(run.view, [run.number("a")])
+    assert waits_for(run.view, run.options, holders, run.number("b")) == "pool mutex one 1/1, held by a"
+
+
+# -- conditions --------------------------------------------------------------------------------------------------
+
+
+def about(name: str) -> Condition:
+    return Condition.parse(f'units.{name}.state == "completed"', {})
+
+
+@pytest.mark.parametrize("name", ["split", "other", "last", "far"])
+def test_a_condition_may_ask_about_what_is_above_the_unit_that_is_added(name: str) -> None:
+    run = Run(unit("far"), unit("other", "far"), unit("split"))
+    add(run, "split", unit("last"), unit("middle", "last", "other"), unit("asks", "middle", condition=about(name)))
+    assert state(run, "asks") is UnitState.PENDING
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("beside", "which it does not need"), ("nope", "which is not a unit"), ("asks", "not need")]
+)
+def test_a_condition_about_what_is_not_above_is_a_failure_of_who_adds_it(name: str, told: str) -> None:
+    run = Run(unit("split"))
+    add(run, "split", unit("beside"), unit("asks", condition=about(name)))
+    assert state(run, "split") is UnitState.FAILED
+    assert f'units.asks: asks about "{name}"' in run.unit("split").cause + str(run.unit("split").error)
+    assert told in str(run.unit("split").error)

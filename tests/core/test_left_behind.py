@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core_driver import COROUTINE, Run, unit
 
-from qtui.core.events import LateResult, Warned
+from qtui.core.events import LateResult, RunFinished, Warned
 from qtui.core.model import LOST_LOOP, Outcome, UnitError
 from qtui.core.stimuli import CancelRunRequested, LateReturned
 
@@ -100,6 +100,23 @@ def test_what_the_runs_timeout_has_asked_to_stop_is_killed_by_the_first_stop_of_
     assert (run.interrupted, run.killed) == ({"a"}, set())
     run.send(CancelRunRequested("stop"))
     assert (run.interrupted, run.killed) == (set(), {"a"})
+
+
+def test_the_time_between_a_runs_end_and_its_reopening_does_not_count() -> None:
+    run = Run(unit("a", grace=0))
+    run.wait(5)
+    run.cancel("a")
+    run.wait(1)
+    run.returns("a", Outcome(canceled=True, abandoned=True))
+    run.wait(100)
+    run.send(LateReturned(0, 1))  # is said after the end, which stays where it was
+    run.retry("a")
+    assert run.view.elapsed(run.now) == 6
+    run.wait(2)
+    run.succeed("a")
+    run.wait(50)
+    assert run.view.elapsed(run.now) == 8
+    assert [end.duration for end in run.said(RunFinished)] == [6, 8]
 
 
 def test_a_reopened_run_gets_its_time_anew() -> None:

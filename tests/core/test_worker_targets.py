@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core_driver import COMMAND, COROUTINE, Run, unit
 
-from qtui.core.events import GovernorChanged, WorkersChanged
+from qtui.core.events import GovernorChanged, Warned, WorkersChanged
 from qtui.core.model import ExecutionMode
 from qtui.core.stimuli import GovernorRequested, LaneWorkersRequested, WorkersRequested, WorkersStepRequested
 
@@ -48,6 +48,16 @@ def test_coroutines_of_an_adaptive_run_are_as_many_as_may_be() -> None:
 def test_all_lanes_together_stay_within_the_most() -> None:
     run = wide(threads=9, commands=9, adaptive=True, workers=4, max_workers=6)
     assert sum(running(run).values()) == 6
+
+
+def test_who_asks_for_more_workers_than_may_be_is_told_how_many_those_are() -> None:
+    run = wide(threads=9, workers=4, max_workers=4)
+    assert run.send(WorkersStepRequested(1)) == [Warned(-1, "no more workers: 4 is max_workers", 0.0)]
+    run.send(WorkersStepRequested(-1))
+    assert run.view.workers == 3
+    alone = wide(threads=9, mode=ExecutionMode.SEQUENTIAL)
+    (said,) = alone.send(WorkersRequested(2))
+    assert isinstance(said, Warned) and "in mode sequential units run one at a time" in said.message
 
 
 def test_the_governor_moves_one_lane_and_says_why() -> None:

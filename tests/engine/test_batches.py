@@ -18,6 +18,7 @@ from process_units import error_of, process, run, value
 from qtui.core.events import UnitRetrying, UnitStarted
 from qtui.core.model import QuantumUnit, RetryPolicy, RunState, UnitState
 from qtui.core.stimuli import CancelRequested
+from qtui.engine.context import ExecutionContext
 from qtui.engine.engine import Engine
 
 
@@ -171,3 +172,37 @@ def test_many_cancels_at_any_moment_run_nothing_twice(start: Start, tmp_path: Pa
     completed = {n for n, state in enumerate(states(engine)) if state is UnitState.COMPLETED}
     assert completed >= {n for n in range(300) if n % 3}
     assert completed <= set(ran)
+
+
+def test_what_a_unit_changes_in_its_process_is_not_there_for_the_next_of_the_batch(
+    start: Start, tmp_path: Path
+) -> None:
+    def change(directory: str, name: int) -> int:
+        note(directory, name)
+        umask = os.umask(0o077 if name == 1 else 0o022)
+        if name == 2:
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        ignored = signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN and name > 2
+        return 0o777 if ignored else umask
+
+    engine = run(start, *family(tmp_path, change, 8, 8), workers=1)
+    assert [value(engine, f"u[{n}]") for n in range(8)] == [0o022] * 8
+    assert times_run(tmp_path) == dict.fromkeys(range(8), 1)
+
+
+def test_the_deadline_of_a_unit_that_waits_in_a_batch_counts_from_its_own_begin(start: Start, tmp_path: Path) -> None:
+    def left(context: ExecutionContext, directory: str, name: int) -> float:
+        if name == 0:
+            note_and_wait(directory, name)
+        assert context.deadline is not None
+        return context.deadline - time.time()
+
+    engine = start(*family(tmp_path, left, 3, 3, timeout=1000.0), workers=1)
+    until(lambda: times_run(tmp_path) == {0: 1}, "the first runs")
+    sent = time.monotonic()
+    until(lambda: time.monotonic() - sent > 1.0, "a second has passed since the others were sent")
+    (tmp_path / "go").touch()
+    assert engine.wait(GENEROUS) is not None
+    waited, first = time.monotonic() - sent, value(engine, "u[0]")
+    assert first <= 999.0
+    assert all(value(engine, f"u[{n}]") > first + waited / 2 for n in (1, 2))

@@ -113,7 +113,7 @@ def test_every_feed_has_the_whole_record_and_its_fold_is_the_view(start: Start) 
         records += early.take(GENEROUS)
     assert records == late.take(0)
     assert [record.seq for record in records] == list(range(1, len(records) + 1))
-    assert fold(RunView.initial(engine.first_plan), [record.event for record in records]) == engine.view()
+    assert fold(RunView.initial(engine.opening.plan), [record.event for record in records]) == engine.view()
     assert not early.closed
     engine.close()
     assert early.closed

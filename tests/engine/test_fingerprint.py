@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from qtui.core.growth import grow
 from qtui.core.model import Argv, CachePolicy, Call, QuantumUnit, Shell, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.engine import filedigest
@@ -300,6 +301,7 @@ class FakeRun:
     def __init__(self, *units: QuantumUnit, params=None, values=None) -> None:
         self.plan = ExecutionPlan.build(units)
         self.params = params or {}
+        self.otherwise = UnitState.FAILED
         self._values = values or {}
         self.results = [self._values.get(unit.id) for unit in self.plan.table]
 
@@ -313,7 +315,10 @@ class FakeRun:
         return self.results[number]
 
     def state_of(self, number: int) -> UnitState:
-        return UnitState.COMPLETED if self.plan.table[number].id in self._values else UnitState.FAILED
+        return UnitState.COMPLETED if self.plan.table[number].id in self._values else self.otherwise
+
+    def added_to(self, number: int) -> list[int]:
+        return [added for need in self.plan.needs[number] for added in self.plan.added.get(need, ())]
 
 
 def parts(run: FakeRun, number: int = -1, **policy) -> set[str]:
@@ -368,6 +373,29 @@ def test_a_call_depends_on_its_code_and_on_the_results_it_can_see() -> None:
     assert parts(of_two_needs(seeing), keys=("m",)) == own | FAMILY
     assert parts(of_two_needs(seeing), keys=("m[1]",)) == own | {"the result of m[1]"}
     assert parts(of_two_needs(Call.of(lambda: 1))) == own, "it gets no context"
+
+
+def test_a_call_depends_on_what_a_need_has_added_as_far_as_it_depends_on_that_need() -> None:
+    def after_growth(function: object, **values: object) -> FakeRun:
+        reader = QuantumUnit(id="reader", action=Call.of(function, {}), dependencies=("adder", "other"))
+        run = FakeRun(
+            QuantumUnit(id="adder"), QuantumUnit(id="other"), reader, values={"adder": 1, "other": 2, **values}
+        )
+        run.plan = run.plan.thawed()
+        grow(run.plan, 0, [QuantumUnit(id="part")])
+        return run
+
+    seeing = after_growth(lambda context: 1, part=3)
+    needs = {"the result of adder", "the result of other"}
+    assert parts(seeing, 2) >= needs | {"the result of part"}
+    assert "the result of part" in parts(seeing, 2, keys=("adder",))
+    assert "the result of part" not in parts(seeing, 2, keys=("other",))
+    assert "the result of part" not in parts(after_growth(lambda: 1, part=3), 2)
+
+    open_still = after_growth(lambda context: 1)
+    open_still.otherwise = UnitState.RUNNING
+    with pytest.raises(NotCacheable, match="part, which adder has added, has not ended"):
+        parts(open_still, 2)
 
 
 def test_a_command_depends_on_the_results_that_are_in_its_needs_file() -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import sys
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cache_runs import CachedRuns, call
 from engine_waiting import GENEROUS, Start
 from process_units import error_of, process, run, value
 
-from qtui.core.errors import InvalidWorkflow
-from qtui.core.events import UnitsAdded
+from qtui.core.errors import InvalidWorkflow, UsageError
+from qtui.core.events import UnitsAdded, Warned
 from qtui.core.model import ExecutionMode, QuantumUnit, RetryPolicy, UnitState
 from qtui.core.stimuli import RetryRequested
 from qtui.engine.context import ExecutionContext
@@ -195,3 +199,79 @@ def test_ten_thousand_units_added_by_one_unit_run(start: Start) -> None:
 def test_a_thousand_units_added_by_a_process_run_in_processes(start: Start) -> None:
     engine = run(start, process("split", split), params={"parts": 1000}, workers=2)
     assert value(engine, "total") == sum(n * n for n in range(1000))
+
+
+def test_of_a_unit_with_a_cache_that_adds_units_it_is_said_that_its_result_is_not_kept(tmp_path: Path) -> None:
+    runs = CachedRuns(tmp_path)
+    engine = runs.begin(call(lambda context: context.add_command("added", "true") and None))
+    assert engine.wait(GENEROUS) is not None
+    warned = [record.event.message for record in engine.feed().take(0) if isinstance(record.event, Warned)]
+    runs.close()
+    assert warned == ["the result of unit is not kept for the next run: it has added units"]
+
+
+@pytest.mark.parametrize("lane", ["process", "custom"])
+def test_a_result_of_an_added_unit_that_cannot_be_sent_fails_only_who_reads_it(start: Start, lane: str) -> None:
+    def add(context: ExecutionContext) -> int:
+        context.add_unit(threading.Lock, name="lock", mode="thread")
+        context.add_unit(lambda: 5, name="five", mode="thread")
+        return 1
+
+    mode = ExecutionMode(lane)
+    adder = process("adder", add, mode=ExecutionMode.THREAD)
+    late = process("late", lambda context: None, ("*",), mode=ExecutionMode.THREAD)
+    blind = process("blind", lambda context: context["adder"], ("adder", "late"), mode=mode)
+    reader = process("reader", lambda context: context.added["five"], ("adder", "late"), mode=mode)
+    with ProcessPoolExecutor(1) as pool:
+        engine = start(adder, late, blind, reader, executor=pool)
+        assert engine.wait(GENEROUS) is not None
+    assert value(engine, "blind") == 1
+    assert "the result of lock cannot be sent to a process: TypeError" in error_of(engine, "reader").message
+
+
+SECRET = "hunter2-hunter2"
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda context: context.add_unit(int, name=f"tok-{SECRET}"),
+        lambda context: context.map(str, ["item"], name=SECRET),
+        lambda context: context.add_unit(int, name="tagged", tags=[f"x{SECRET}"]),
+        lambda context: context.add_unit(int, name="locked", mutex=SECRET),
+    ],
+)
+def test_a_name_that_tells_a_secret_is_a_failure_of_who_adds_it(start: Start, add: Callable[..., Any]) -> None:
+    adder = process("adder", lambda context: add(context) and None, mode=ExecutionMode.THREAD)
+    engine = start(adder, secrets=(SECRET,))
+    assert engine.wait(GENEROUS) is not None
+    message = error_of(engine, "adder").message
+    assert "a name cannot have the value of a secret in it" in message
+    assert SECRET not in message
+    assert len(engine.view().plan) == 1
+
+
+def test_texts_of_added_units_are_masked(start: Start, adder: Callable[..., QuantumUnit]) -> None:
+    def add(context: ExecutionContext) -> None:
+        context.add_unit(square, name="a", args={"item": 1}, description=f"says {SECRET}")
+
+    engine = grown(start, adder(add), secrets=(SECRET,))
+    assert engine.plan.table[1].description == "says ***"
+    events = [record.event for record in engine.feed().take()]
+    assert SECRET not in repr([event for event in events if isinstance(event, UnitsAdded)])
+
+
+def test_a_context_that_is_kept_adds_no_more_units_when_its_attempt_has_ended(
+    start: Start, adder: Callable[..., QuantumUnit]
+) -> None:
+    def keep(context: ExecutionContext) -> None:
+        sys.kept = context  # type: ignore[attr-defined]  # where a unit of the same process finds it
+
+    def use(context: ExecutionContext) -> str:
+        with pytest.raises(UsageError) as raised:
+            sys.kept.add_unit(square)  # type: ignore[attr-defined]
+        return str(raised.value)
+
+    lane = adder(keep).mode
+    engine = grown(start, adder(keep), process("use", use, ("split",), mode=lane), workers=1)
+    assert value(engine, "use") == "attempt 1 of split has ended, so it can add no more units"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def test_a_log_below_its_limit_is_what_was_written(store: LogStore) -> None:
     assert store.read(0, 1, 0, 1 << 20) == (numbered(50), 600, 600)
     assert store.read(0, 1, -24, 1 << 20).data == numbered(50)[-24:]
     assert store.read(0, 1, 700, 10) == (b"", 600, 700)
-    assert Path(writer.path).name == "0000-talk_ative.1.log"
+    assert re.fullmatch(r"talk_ative-[0-9a-f]{10}\.1\.log", Path(writer.path).name)
 
 
 def test_an_attempt_that_writes_nothing_has_no_file(store: LogStore) -> None:
@@ -105,6 +106,17 @@ def test_the_file_never_grows_far_beyond_its_limit(tmp_path: Path) -> None:
 
     assert largest <= 2 * LIMIT + len(numbered(10)) + len(dropped_line(1 << 63))
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
+def test_no_two_units_share_a_file(tmp_path: Path) -> None:
+    def file_of(unit_id: str) -> str:
+        plan = ExecutionPlan.build([QuantumUnit(id=unit_id, action=Call.of(lambda: None))])
+        return LogStore(RunFiles(tmp_path), plan).path(0, 1)
+
+    for other in ("_a", "A", "a/"):
+        digested = Path(file_of(other)).name.removesuffix(".1.log")
+        assert digested.lower().startswith("a-")
+        assert file_of(digested) != file_of(other)
 
 
 def test_files_of_a_run_without_a_directory_are_gone_after_it() -> None:

@@ -45,11 +45,11 @@ def report(context: ExecutionContext, top: int) -> list[str]:
 
 def tasks() -> list[QuantumUnit]:
     return [
-        QuantumUnit(id="fetch_alpha", action=fetch, args={"name": "alpha"}, priority=3),  # type: ignore[arg-type]
-        QuantumUnit(id="fetch_beta", action=fetch, args={"name": "beta"}),  # type: ignore[arg-type]
+        QuantumUnit(id="fetch_alpha", action=fetch, args={"name": "alpha"}, priority=3),
+        QuantumUnit(id="fetch_beta", action=fetch, args={"name": "beta"}),
         QuantumUnit(
             id="count_words",
-            action=count_words,  # type: ignore[arg-type]
+            action=count_words,
             dependencies=("fetch_alpha", "fetch_beta"),
             description="counts the words of all texts",
         ),
@@ -83,7 +83,7 @@ def test_a_workflow_from_its_making_to_its_report(services: Services) -> None:
     workflow_id = manager.create_workflow("Word count", "Counts words", tasks())
     task_id = manager.add_task(
         workflow_id,
-        QuantumUnit(id="report", action=report, args={"top": 2}, dependencies=("count_words",)),  # type: ignore[arg-type]
+        QuantumUnit(id="report", action=report, args={"top": 2}, dependencies=("count_words",)),
     )
     assert task_id == "report"
     assert manager.get_task_status("report") == {"id": "report", "workflow_id": workflow_id, "status": "PENDING"}
@@ -138,7 +138,7 @@ def test_a_task_that_fails_at_first_is_tried_again(services: Services) -> None:
     workflow_id = services.manager.create_workflow("flaky")
     services.manager.add_task(
         workflow_id,
-        QuantumUnit(id="flaky", action=flaky, retry=RetryPolicy(max=2, delay=0.01)),  # type: ignore[arg-type]
+        QuantumUnit(id="flaky", action=flaky, retry=RetryPolicy(max=2, delay=0.01)),
     )
     services.manager.execute_workflow(workflow_id)
 

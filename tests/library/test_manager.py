@@ -40,7 +40,7 @@ def manager(services: Services) -> WorkflowManager:
 
 
 def task(name: str, function: Callable[..., Any], *needs: str, **keys: Any) -> QuantumUnit:
-    return QuantumUnit(id=name, action=function, dependencies=needs, **keys)  # type: ignore[arg-type]
+    return QuantumUnit(id=name, action=function, dependencies=needs, **keys)
 
 
 def failing(_context: ExecutionContext) -> None:
@@ -113,7 +113,7 @@ def test_functions_may_be_added_with_the_keys_of_a_unit(manager: WorkflowManager
 
 
 def test_results_made_in_processes_are_there_when_the_run_is_gone(manager: WorkflowManager) -> None:
-    large = QuantumUnit(id="large", action=_large, kind="cpu")  # type: ignore[arg-type]
+    large = QuantumUnit(id="large", action=_large, kind="cpu")
     workflow = manager.create_workflow("w", tasks=[large], default_execution_mode="process")
     manager.execute_workflow(workflow)
 
@@ -469,6 +469,20 @@ def test_a_task_id_of_two_workflows_stands_for_the_one_last_heard_of(services: S
         assert projector.get_state()["tasks"]["same"]["workflow_id"] == workflow
     assert "error" not in projector.get_state()["tasks"]["same"]
     assert manager.get_task_status("same", bad)["status"] == "FAILED"  # type: ignore[index]
+    workflows = projector.get_state()["workflows"]
+    assert workflows[good]["tasks"]["same"]["status"] == "COMPLETED"
+    assert workflows[bad]["tasks"]["same"]["status"] == "FAILED"
+    assert workflows[bad]["tasks"]["same"]["error"] == "ValueError: no such page"
+
+
+def test_tasks_are_known_by_workflow_also_of_one_that_was_never_told_of(services: Services) -> None:
+    held = (EventType.WORKFLOW_CREATED, EventType.WORKFLOW_STARTED, EventType.WORKFLOW_COMPLETED)
+    services.bus.add_middleware(lambda event: None if event.type in held else event)
+    workflow = services.manager.create_workflow("w", tasks=[task("a", lambda: 1)])
+    services.manager.execute_workflow(workflow)
+    ended(services.manager, workflow)
+    assert services.state_projector.get_state()["workflows"][workflow]["tasks"]["a"]["result"] == 1
+    assert services.state_projector.project("workflow_status") == {}
 
 
 def test_middleware_never_changes_what_the_manager_answers(services: Services) -> None:
@@ -498,6 +512,29 @@ def test_subscribers_that_raise_keep_the_manager_from_nothing(
     told = [record.getMessage() for record in caplog.records]
     assert any("broken raised at WORKFLOW_CREATED" in message for message in told)
     assert services.state_projector.project("task_status") == {"a": "COMPLETED"}
+
+
+def test_a_subscriber_that_exits_does_not_lose_the_id_of_a_new_workflow(services: Services) -> None:
+    def leave(_event: Event[Any]) -> None:
+        raise SystemExit("enough")
+
+    services.bus.subscribe(EventType.WORKFLOW_CREATED, leave)
+    workflow = services.manager.create_workflow("w", tasks=[task("a", lambda: 1)])
+    services.manager.execute_workflow(workflow)
+    assert ended(services.manager, workflow)["status"] == "COMPLETED"
+
+
+def test_nothing_is_executed_by_a_manager_that_was_closed() -> None:
+    with open_services() as services:
+        workflow = services.manager.create_workflow("w", tasks=[task("a", lambda: 1)])
+    with pytest.raises(UsageError, match='"w" cannot be executed: the manager was closed'):
+        services.manager.execute_workflow(workflow)
+    assert services.manager.get_workflow_status(workflow)["status"] == "CREATED"
+
+
+def test_a_workflow_takes_no_bus_of_its_own(manager: WorkflowManager) -> None:
+    with pytest.raises(InvalidWorkflow, match=r"test_manager\.py:\d+: a workflow has the bus of its manager"):
+        manager.create_workflow("w", bus=EventBus())
 
 
 def test_a_manager_uses_the_state_it_is_given() -> None:

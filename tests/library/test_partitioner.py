@@ -101,6 +101,19 @@ def test_units_run_in_an_executor_that_stays_open(pool: Any):
         assert executor.submit(int, "7").result(GENEROUS) == 7
 
 
+def test_an_added_unit_is_the_first_that_runs_in_the_executor():
+    def adds(context: Any) -> str:
+        context.add_unit(lambda: threading.current_thread().name, name="added", mode="custom")
+        return threading.current_thread().name
+
+    partitioner = QuantumPartitioner()
+    partitioner.add_unit(adds, name="adder", mode="thread")
+    with ThreadPoolExecutor(1, thread_name_prefix="mine") as executor:
+        results = partitioner.execute(custom_executor=executor)
+    assert results["added"].startswith("mine")
+    assert not results["adder"].startswith("mine")
+
+
 def test_custom_needs_an_executor_and_an_executor_custom():
     partitioner = sums(QuantumPartitioner())
     with pytest.raises(QtuiError, match="custom_executor"):
@@ -128,8 +141,9 @@ def test_a_number_of_workers_that_cannot_be_is_refused(workers: Any):
 
 def test_resource_balanced_sends_what_computes_to_processes():
     partitioner = QuantumPartitioner()
-    for kind in ("cpu", "io", "async", "other"):
+    for kind in ("cpu", "io", "async"):
         partitioner.add_unit(os.getpid, name=kind, metadata={"resource_type": kind})
+    partitioner.add_unit(os.getpid, name="other")
     results = partitioner.execute_with_strategy({}, "resource_balanced")
     assert results["cpu"] != os.getpid()
     assert {results["io"], results["async"], results["other"]} == {os.getpid()}

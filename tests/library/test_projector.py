@@ -6,8 +6,9 @@ import threading
 from typing import Any
 
 import pytest
-from pyrsistent import PMap, PVector, pmap
+from pyrsistent import PMap, PVector, pmap, pvector
 
+import qtui
 from qtui.core.projector import State, StateProjector
 
 
@@ -211,7 +212,17 @@ def test_reset_goes_back_to_the_beginning_and_keeps_projections() -> None:
     assert projector.project("size") == 2
 
 
-def test_a_state_may_begin_empty_but_not_as_anything_else_than_a_mapping() -> None:
+def test_a_state_may_begin_empty() -> None:
     assert StateProjector().get_state() == {}
-    with pytest.raises(TypeError, match="a state is a mapping, not list"):
-        StateProjector([1])  # type: ignore[arg-type]
+
+
+def test_an_updater_of_a_persistent_map_freezes_what_it_sets() -> None:
+    projector = StateProjector()
+    projector.update_state(lambda state: state.set("seen", qtui.frozen([1, {"deep": [2]}])))
+    assert projector.get_state()["seen"] == pvector([1, pmap({"deep": pvector([2])})])
+
+
+@pytest.mark.parametrize("state", [[1], [], "text", 0])
+def test_an_initial_state_is_a_mapping(state: Any) -> None:
+    with pytest.raises(TypeError, match=f"the initial state is a mapping, not {type(state).__name__}"):
+        StateProjector(state)

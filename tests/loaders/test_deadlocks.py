@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from qtui.core.events import RunFinished, Warned
 from qtui.core.model import Argv, Outcome, QuantumUnit, RetryPolicy, RunOptions, UnitError, WorkflowDefinition
 from qtui.core.plan import ExecutionPlan
 from qtui.core.scheduler import Scheduler
@@ -126,6 +127,26 @@ run = "true"
     assert problem.message.startswith("early[i=1] waits for slow while its item holds p")
 
 
+def test_a_unit_does_not_need_everything_while_its_item_holds_a_pool(problems: Problems) -> None:
+    text = """
+[pools]
+p = 1
+[groups.g]
+matrix = { i = [1, 2] }
+pools = ["p"]
+[units.first]
+group = "g"
+run = "true"
+[units.last]
+group = "g"
+needs = ["*"]
+run = "true"
+"""
+    (problem,) = problems(text)
+    expected = "last[i=1] needs everything while its item holds p, and so also units that may be added and want it"
+    assert problem.message == expected
+
+
 # -- random workflows --------------------------------------------------------------------------------------
 
 
@@ -165,16 +186,17 @@ FIELDS = ("action", "dependencies", "pools", "priority", "when", "allow_failure"
 
 
 def stands_still(plan: ExecutionPlan, options: RunOptions, rng: Random) -> bool:
-    """Play a run in which attempts end in any order, some of them badly; True if it does not come to its end."""
+    """Play a run in which attempts end in any order, some of them badly; True if a unit of it can never start."""
     scheduler = Scheduler(plan, options)
     held: list[StartUnit] = []
-    ended, waking, now = 0, False, 0.0
+    ended, gave_up, waking, now = 0, False, False, 0.0
 
     def take(decision: Decision) -> None:
-        nonlocal ended, waking
+        nonlocal ended, gave_up, waking
         held.extend(effect for effect in decision.effects if isinstance(effect, StartUnit))
         waking = waking or any(isinstance(effect, WakeAt) for effect in decision.effects)
-        ended += sum(type(event).__name__ == "RunFinished" for event in decision.events)
+        ended += sum(isinstance(event, RunFinished) for event in decision.events)
+        gave_up = gave_up or any(isinstance(event, Warned) for event in decision.events)
 
     take(scheduler.handle(RunRequested("test"), now))
     while not ended and (held or waking):
@@ -187,7 +209,8 @@ def stands_still(plan: ExecutionPlan, options: RunOptions, rng: Random) -> bool:
         error = UnitError("exit", "exit code 1", exit_code=1) if rng.randrange(4) == 0 else None
         take(scheduler.handle(UnitBegan(start.unit, start.attempt, 1), now))
         take(scheduler.handle(UnitReturned(start.unit, start.attempt, Outcome(error=error)), now))
-    return not ended
+    assert ended
+    return gave_up
 
 
 @pytest.mark.parametrize("seed", range(8))

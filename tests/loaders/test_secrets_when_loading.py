@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,3 +123,82 @@ def test_what_only_names_a_file_may_have_secrets(load: Callable[..., WorkflowDef
         DECLARED + "[units.a]\nmatrix = { file = '${{ env.TOKEN }}.tsv' }\n[units.b]\ntags = ['${{ env.HOME }}']"
     )
     assert definition.units[0].id == "a[id=s1]"
+
+
+# -- workflows in Python ---------------------------------------------------------------------------------
+
+
+def refused(workflow: Workflow) -> list[str]:
+    with pytest.raises(InvalidWorkflow) as raised:
+        workflow.definition()
+    assert "4711" not in str(raised.value)
+    return [str(problem) for problem in raised.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("keys", "place"),
+    [
+        ({"matrix": {"x": ["a", "${{ env.TOKEN }}"]}}, "units.a.matrix"),
+        ({"matrix": {"x": ["${{ env.E }}"]}}, "units.a.matrix"),
+        ({"tags": ["t-${{ env.TOKEN }}"]}, "units.a.tags"),
+        ({"mutex": "${{ env.TOKEN }}"}, "units.a.mutex"),
+    ],
+)
+def test_a_secret_cannot_become_part_of_a_name_in_python(keys: dict[str, Any], place: str) -> None:
+    workflow = Workflow("flow", secrets=["TOKEN"], env={"E": "x${{ env.TOKEN }}"})
+    workflow.command("a", run="x", **keys)
+    (problem,) = refused(workflow)
+    assert f": {place}: a name cannot have the value of the secret TOKEN in it" in problem
+
+
+def test_a_secret_cannot_become_part_of_the_items_of_a_group_in_python() -> None:
+    workflow = Workflow("flow", secrets=["TOKEN"], groups={"g": {"matrix": {"x": ["${{ env.TOKEN }}"]}}})
+    workflow.command("a", run="x", group="g")
+    (problem,) = refused(workflow)
+    assert ": groups.g.matrix: a name cannot have" in problem
+
+
+def test_a_secret_cannot_become_part_of_a_name_in_an_included_workflow() -> None:
+    inner, outer = Workflow("inner"), Workflow("outer", secrets=["TOKEN"])
+    inner.command("a", run="x", matrix={"x": ["${{ env.TOKEN }}"]})
+    outer.include(inner, "docs")
+    (problem,) = refused(outer)
+    assert ": units.a.matrix: a name cannot have" in problem
+
+
+def test_what_is_refused_where_a_unit_is_added_does_not_tell_secrets() -> None:
+    workflow = Workflow("flow", secrets=["TOKEN"])
+    with pytest.raises(InvalidWorkflow) as raised:
+        workflow.command("a", run="x", timeout=SECRET)
+    assert raised.value.problems[0].message == REFUSED + '"***"'
+
+
+RAISING = "raise RuntimeError('no connection to', os.environ['TOKEN'])\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"workflow = Workflow('flow', secrets=['TOKEN'])\n{RAISING}",
+        f"def build_workflow(params):\n    workflow = Workflow('flow', secrets=['TOKEN'])\n    {RAISING}",
+        f"class Mine(Workflow):\n    def definition(self, **given):\n        {RAISING}"
+        "workflow = Mine('flow', secrets=['TOKEN'])\n",
+        "def connect():\n    return None\n"
+        "workflow = Workflow('flow', secrets=['TOKEN'], mode='custom', executor='raising:connect')\n"
+        "workflow.add_unit(connect)\n",
+    ],
+    ids=["while it runs", "while it builds", "while it defines", "while its executor is imported"],
+)
+def test_what_the_module_of_a_workflow_raises_is_masked(tmp_path: Path, text: str) -> None:
+    (tmp_path / "raising.py").write_text(f"import os\n{RAISING}")
+    (tmp_path / "masked_flow.py").write_text(f"import os\nfrom qtui import Workflow\n{text}")
+    with pytest.raises(InvalidWorkflow) as raised:
+        load_definition("masked_flow.py")
+    assert "RuntimeError: ('no connection to', \"***\")" in str(raised.value)
+
+
+def test_what_a_module_raises_is_told_if_no_workflow_there_has_secrets(tmp_path: Path) -> None:
+    (tmp_path / "open_flow.py").write_text(f"import os\n{RAISING}")
+    with pytest.raises(InvalidWorkflow) as raised:
+        load_definition("open_flow.py")
+    assert "4711" in str(raised.value)

@@ -332,7 +332,7 @@ def test_the_keys_of_the_workflow_are_arguments(monkeypatch: pytest.MonkeyPatch,
     }
     assert definition.units[0].env == {"A": "own", "B": "file"}
     assert (definition.secrets, definition.notify) == (("TOKEN",), Notify(bell="always"))
-    assert [advice.key for advice in definition.advice] == ["workflow.durability"]
+    assert (definition.durability, definition.advice) == ("full", ())
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,14 @@ Problems = Callable[..., tuple[Problem, ...]]
 FAULTS = [
     # unknown keys and the words of other tools
     ("[units.a]\ntimout = 1", '2: units.a.timout: unknown key (did you mean "timeout"?)'),
+    (
+        "[defaults]\nretries = { max = '${{ matrix.n }}', dely = 1 }\n[units.a]\nretries = 1",
+        '2: defaults.retries.dely: unknown key (did you mean "delay"?)',
+    ),
+    (
+        "[defaults]\nretries = { max = '${{ env.NO_NUMBER }}', dely = 1 }\n[units.a]\nretries = 1",
+        '2: defaults.retries.dely: unknown key (did you mean "delay"?)',
+    ),
     ("[units.a]\n[units.b]\ndepends_on = ['a']", '3: units.b.depends_on: unknown key (did you mean "needs"?)'),
     ("[units.a]\ncommand = 'x'", '2: units.a.command: unknown key (did you mean "run"?)'),
     ("[units.a]\ndir = 'x'", '2: units.a.dir: unknown key (did you mean "cwd"?)'),

@@ -108,7 +108,7 @@ def test_an_unfit_setting_is_told_with_its_place(
     assert "abc" not in str(problem)
 
 
-def test_keys_that_nothing_acts_on_yet_are_advised_of(load: Load) -> None:
+def test_how_a_run_is_kept_and_what_it_does_without_a_terminal_is_part_of_its_definition(load: Load) -> None:
     definition = load(
         """
         [workflow]
@@ -119,14 +119,13 @@ def test_keys_that_nothing_acts_on_yet_are_advised_of(load: Load) -> None:
         [units.a]
         """
     )
-    assert [(advice.where, advice.key) for advice in definition.advice] == [
-        ("flow.toml:3", "workflow.on_hangup"),
-        ("flow.toml:4", "workflow.concurrency"),
-        ("flow.toml:5", "workflow.durability"),
-        ("flow.toml:6", "workflow.persist_max"),
-    ]
-    assert {advice.message for advice in definition.advice} == {"has no effect yet in this version"}
-    assert load("[units.a]").advice == ()
+
+    assert (definition.on_hangup, definition.concurrency) == ("cancel", "refuse")
+    assert (definition.durability, definition.persist_max) == ("full", 1 << 20)
+    assert definition.advice == ()
+    silent = load("[units.a]")
+    assert (silent.on_hangup, silent.concurrency) == ("continue", "allow")
+    assert (silent.durability, silent.persist_max) == ("normal", 256 << 20)
 
 
 def test_the_executor_is_imported_from_beside_the_file(load: Load, tmp_path: Path) -> None:

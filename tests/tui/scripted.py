@@ -6,6 +6,7 @@ Time stands still until the test moves it, so that any moment of a run can be dr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from qtui.core.events import Event, RunFinished
 from qtui.core.machine import QUEUEING_LANES
@@ -13,7 +14,7 @@ from qtui.core.model import Outcome, QuantumUnit, RunOptions, UnitError
 from qtui.core.plan import ExecutionPlan
 from qtui.core.samples import LoadSample, ProcessSample, UnitSample
 from qtui.core.scheduler import Scheduler
-from qtui.core.session import LogChunk, Record
+from qtui.core.session import Answer, LogChunk, Record
 from qtui.core.state import RunView, fold
 from qtui.core.stimuli import (
     InterruptUnit,
@@ -51,15 +52,21 @@ class ScriptedSession:
     """A run in which units do what the test says, when it says it. Units are named by id."""
 
     run = "test-run"
+    kind: Literal["live", "attached", "replay"] = "live"
+    read_only = False
+    trouble = ""
+    lost = False
 
     def __init__(self, units: Iterable[QuantumUnit], options: RunOptions | None = None, *, start: bool = True) -> None:
         self.options = options or RunOptions()
         self.plan = ExecutionPlan.build(units, default_mode=self.options.mode)
         self._scheduler = Scheduler(self.plan, self.options)
-        self._view = RunView.initial(self.plan)
+        self._view = self._opening = RunView.initial(self.plan)
         self._now = START
         self.records: list[Record] = []
         self.requests: list[Request] = []
+        self.answered: list[Answer] = []
+        self.on_disk: dict[int, str] = {}  # how units differ there
         self.logs: dict[tuple[int, int], bytes] = {}
         self.interrupted: list[int] = []
         self.killed: list[int] = []
@@ -68,6 +75,10 @@ class ScriptedSession:
             self.post(RunRequested("demo"))
 
     # -- what a front end sees ---------------------------------------------------------------------------
+
+    @property
+    def opening(self) -> RunView:
+        return self._opening
 
     def view(self) -> RunView:
         return self._view
@@ -78,6 +89,12 @@ class ScriptedSession:
     def request(self, request: Request) -> None:
         self.requests.append(request)
         self.post(request)
+
+    def edited(self, unit: int) -> str:
+        return self.on_disk.get(unit, "")
+
+    def answers(self) -> list[Answer]:
+        return self.answered
 
     def feed(self) -> ScriptedFeed:
         return ScriptedFeed(self.records)

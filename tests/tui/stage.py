@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from rich.segment import Segment
-from scripted import ScriptedSession
 from textual.pilot import Pilot
 
-from qtui.tui.app import Dashboard, Leaving
+from qtui.core.session import RunSession
+from qtui.tui.app import Dashboard
+from qtui.tui.drawn import Drawn
+from qtui.tui.player import Player
 from qtui.tui.screens.main import MainScreen
 
 GENEROUS = 20.0
@@ -20,7 +23,7 @@ SMALL, MEDIUM = (80, 24), (120, 40)
 class Stage:
     """What a test sees and does."""
 
-    def __init__(self, app: Dashboard, pilot: Pilot[Leaving], session: ScriptedSession) -> None:
+    def __init__(self, app: Drawn[Any], pilot: Pilot[Any], session: Any = None) -> None:
         self.app = app
         self.pilot = pilot
         self.session = session
@@ -66,19 +69,20 @@ class Stage:
         await self.until(lambda: part not in self.text(), f"{part!r} gone from the screen")
 
     async def select(self, name: str) -> None:
-        self.main.tree_pane.select_unit(self.session.number(name))
+        self.main.tree_pane.select_unit(self.session.view().plan.numbers[name])
         await self.pilot.pause()
 
 
 @asynccontextmanager
 async def staged(
-    session: ScriptedSession,
+    session: RunSession,
     size: tuple[int, int] = SMALL,
     *,
+    player: Player | None = None,
     ascii: bool = False,
     color: bool | None = None,
 ) -> AsyncIterator[Stage]:
-    app = Dashboard(session, "nightly.toml", ascii=ascii, color=color)
+    app = Dashboard(session, "nightly.toml", player=player, ascii=ascii, color=color)
     async with app.run_test(size=size) as pilot:
         stage = Stage(app, pilot, session)
         await stage.shows("nightly.toml")

@@ -317,6 +317,22 @@ async def test_canceling_asks_and_n_enter_and_escape_mean_back() -> None:
         assert session.requests == [CancelRequested((0,))]
 
 
+@pytest.mark.parametrize("size", [SMALL, (50, 30), (51, 30)])
+async def test_no_character_of_a_question_is_lost_where_it_wraps(size: tuple[int, int]) -> None:
+    session = failed()
+    words = "".join(f"{'界' * (count % 3)}{count:02}x " for count in range(60)).strip()
+    session.on_disk[session.number("features")] = words
+    async with staged(session, size) as stage:
+        await stage.select("features")
+        await stage.press("r")
+        await stage.shows("its edited definition")
+        shown = "".join(line.strip(" │|") for line in stage.lines() if "x" in line)
+        assert words.replace(" ", "") in shown.replace(" ", "")
+        await stage.press("n")
+        await stage.hides("its edited definition")
+    assert not session.requests
+
+
 async def test_a_second_x_kills() -> None:
     session = ScriptedSession([unit("a", action=Argv(("sleep", "99")))])
     async with staged(session) as stage:
@@ -388,6 +404,15 @@ async def test_p_plus_and_minus_steer_the_run() -> None:
             WorkersStepRequested(-1),
         ]
         await stage.shows("one worker is the least")
+
+
+async def test_plus_says_why_there_are_no_more_workers_and_the_next_key_takes_that_away() -> None:
+    session = ScriptedSession([unit("a"), unit("b"), unit("c")], RunOptions(workers=2, max_workers=2))
+    async with staged(session) as stage:
+        await stage.press("plus")
+        await stage.shows("no more workers: 2 is max_workers")
+        await stage.press("j")
+        await stage.hides(" no more workers")
 
 
 async def test_help_lists_the_keys_and_closes() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,17 @@ from rich.cells import cell_len
 from scenes import diamond, nightly, unit
 from scripted import ScriptedSession
 
-from qtui.core.model import Argv, Brake, CachePolicy, ExecutionMode, Outcome, RetryPolicy, RunOptions, UnitError
+from qtui.core.model import (
+    Argv,
+    Brake,
+    CachePolicy,
+    ExecutionMode,
+    Outcome,
+    RetryPolicy,
+    RunOptions,
+    UnitError,
+    UnitState,
+)
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
     CacheChecked,
@@ -36,6 +48,7 @@ from qtui.tui.format import (
 )
 from qtui.tui.layout import lay_out
 from qtui.tui.panes import Arrangement, Pane, arrangement_for, panes_shown
+from qtui.tui.rows import bundle_look
 from qtui.tui.widgets.header import counts_line, look_counts, progress_line
 from qtui.tui.widgets.lines import Line
 from qtui.tui.widgets.status import situation
@@ -72,6 +85,13 @@ def test_a_waiting_unit_says_how_many_needs_are_met() -> None:
 def test_a_ready_unit_is_queued_while_all_workers_are_busy() -> None:
     session = ScriptedSession([unit("a"), unit("b")], RunOptions(workers=1))
     assert seen(session, "b") == (Look.QUEUE, "1 of 1 workers busy")
+
+
+def test_what_a_budget_holds_up_is_counted_as_its_row_says_although_workers_are_free() -> None:
+    session = ScriptedSession([unit(f"heavy[{n}]", cpus=2) for n in range(5)], RunOptions(workers=8, cpus=4))
+    assert seen(session, "heavy[4]") == (Look.QUEUE, "cpus: wants 2, 0 of 4 free, held by heavy[0], heavy[1]")
+    counts = look_counts(session.view())
+    assert (counts[Look.RUN], counts[Look.QUEUE], counts[Look.READY]) == (2, 3, 0)
 
 
 def test_a_ready_unit_is_queued_while_the_run_is_paused() -> None:
@@ -149,6 +169,15 @@ def test_a_running_unit_says_how_far_it_is_and_which_try_it_is() -> None:
     session.after(60)
     session.progresses("a", 60, 120)
     assert seen(session, "a") == (Look.RUN, "50% 2/3")
+
+
+def test_a_folded_row_is_never_better_than_its_worst_end() -> None:
+    view = mixed()
+    ends = Counter({UnitState.COMPLETED: 17, UnitState.CANCELED: 7, UnitState.SKIPPED: 2})
+    assert bundle_look(ends, view) is Look.CANC
+    assert bundle_look(ends + Counter({UnitState.TIMEOUT: 1}), view) is Look.TIME
+    assert bundle_look(ends + Counter({UnitState.TIMEOUT: 1, UnitState.FAILED: 1}), view) is Look.FAIL
+    assert bundle_look(Counter({UnitState.COMPLETED: 17, UnitState.SKIPPED: 2}), view) is Look.OK
 
 
 def test_a_retrying_unit_counts_down() -> None:

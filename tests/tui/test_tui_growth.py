@@ -20,8 +20,8 @@ from qtui.core.plan import ExecutionPlan
 from qtui.core.stimuli import CancelRequested, RetryRequested
 from qtui.tui import growing
 from qtui.tui.bridge import TROUBLED, Bridge
-from qtui.tui.format import UNICODE
 from qtui.tui.layout import TreeLayout, further_needs, lay_out
+from qtui.tui.screens import main
 
 
 def shards(count: int, *needs: str, start: int = 0) -> list[QuantumUnit]:
@@ -245,14 +245,16 @@ async def test_events_name_units_that_are_new() -> None:
 
 async def test_the_screen_goes_on_while_ten_thousand_new_units_are_laid_out(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
+    go_on.set()
 
     def slow(*args: Any, **keys: Any) -> TreeLayout:
         assert go_on.wait(GENEROUS)
         return lay_out(*args, **keys)
 
-    monkeypatch.setattr(growing, "lay_out", slow)
+    monkeypatch.setattr(main, "lay_out", slow)
     session = ScriptedSession([unit("scan"), unit("end"), unit("other")], RunOptions(workers=4))
     async with staged(session, MEDIUM) as stage:
+        go_on.clear()
         session.adds("scan", *shards(10_000))
         await stage.shows("1/10003")
         await stage.press("j")
@@ -272,8 +274,7 @@ def test_a_plan_that_grows_all_the_time_is_not_laid_out_all_the_time(monkeypatch
     clock = [100.0]
     monkeypatch.setattr(growing, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     begun: list[ExecutionPlan] = []
-    monkeypatch.setattr(growing, "lay_out", lambda plan, **keys: begun.append(plan) or lay_out(plan, **keys))
-    relayout = growing.Relayout(bridge, UNICODE)
+    relayout = growing.Relayout(bridge, lambda plan, **keys: begun.append(plan) or lay_out(plan, **keys))
     assert relayout.take() is None
     assert not begun
 

@@ -107,3 +107,10 @@ async def test_a_signal_that_ends_the_run_ends_the_screen() -> None:
         session.stops("fetch")
         await stage.until(lambda: stage.app.return_value is not None, "the screen left")
     assert stage.app.return_value == Leaving(how=Left.CANCELED, exit_code=143)
+
+
+async def test_detaching_says_when_the_run_cannot_go_on_without_its_screen() -> None:
+    async with staged(diamond()) as stage:
+        await stage.press("D")
+        await stage.shows("this run cannot go on without its screen")
+        assert stage.app.is_running

@@ -18,7 +18,7 @@ from qtui.core.stimuli import (
     WorkersStepRequested,
 )
 from qtui.tui import steering
-from qtui.tui.steering import Answer, Ask, Do, Note
+from qtui.tui.steering import UNUSABLE, Answer, Ask, Do, Note
 
 
 def asked(answer: Answer) -> Ask:
@@ -124,6 +124,57 @@ def test_a_unit_between_two_tries_is_not_made_to_wait() -> None:
 
 def test_a_running_unit_is_not_run_again() -> None:
     assert isinstance(steering.retry_unit(diamond().view(), 0), Note)
+
+
+def test_a_unit_that_is_another_on_the_disk_asks_which_it_is_to_be() -> None:
+    session = failed()
+    number = session.number("features")
+    answer = steering.retry_unit(session.view(), number, {number: "timeout: 5 -> 50"}.get)
+    assert "timeout: 5 -> 50" in asked(answer).text
+    new, old = chosen(answer, "e"), chosen(answer, "o")
+    assert isinstance(new, RetryRequested) and new.units == (number,) and new.fresh
+    assert isinstance(old, RetryRequested) and old.units == (number,) and not old.fresh
+    assert "as it was" in old.cause
+
+
+def test_one_with_results_below_it_asks_for_those_too() -> None:
+    session = finished()
+    number = session.number("clean")
+    answer = steering.retry_unit(session.view(), number, lambda _: "timeout: 5 -> 50")
+    assert [option.key for option in asked(answer).options] == ["e", "o", "E", "O"], "n is always back"
+    below = chosen(answer, "E")
+    assert isinstance(below, RetryRequested) and below.scope == "dependents" and below.fresh
+
+
+def test_running_everything_again_counts_what_has_changed_on_the_disk() -> None:
+    session = failed()
+    number = session.number("features")
+    answer = steering.retry_units(session.view(), range(5), "nightly.toml", lambda n: "changed" if n == number else "")
+    assert asked(answer).text.endswith("On the disk now:\nchanged")
+    new = chosen(answer, "e")
+    assert isinstance(new, RetryRequested) and new.fresh
+
+
+def test_of_several_that_have_changed_alike_it_is_told_once_and_else_they_are_counted() -> None:
+    session = ScriptedSession([unit("a"), unit("b"), unit("c")])
+    for name in "abc":
+        session.fails(name)
+    alike = steering.retry_units(session.view(), range(3), "x", lambda n: "the file was written" if n < 2 else "")
+    assert asked(alike).text.endswith("On the disk now for 2 of 3:\nthe file was written")
+    different = steering.retry_units(session.view(), range(3), "x", lambda n: f"timeout: 5 -> {n}" if n < 2 else "")
+    assert asked(different).text.endswith("On the disk 2 of them have changed.")
+
+
+def test_what_is_on_the_disk_is_not_offered_if_it_cannot_be_run() -> None:
+    session = finished()
+    number, fault = session.number("clean"), f"{UNUSABLE}nightly.toml:3: not correct TOML"
+    answer = asked(steering.retry_unit(session.view(), number, lambda _: fault))
+    assert "What is on the disk cannot be run:\nnightly.toml:3: not correct TOML" in answer.text
+    assert [option.key for option in answer.options] == ["o", "O"]
+    bad = failed()
+    answer = asked(steering.retry_units(bad.view(), range(5), "nightly.toml", lambda _: fault))
+    assert answer.text.endswith("What is on the disk cannot be run:\nnightly.toml:3: not correct TOML")
+    assert [option.key for option in answer.options] == ["o"]
 
 
 def test_running_everything_again_counts_what_ended_badly() -> None:

@@ -15,13 +15,15 @@ from qtui.core.model import Call, ExecutionMode, RunOptions
 from qtui.core.samples import UnitSample
 from qtui.core.stimuli import GovernorRequested, LaneWorkersRequested, WorkersRequested, WorkersStepRequested
 from qtui.tui import steering
+from qtui.tui.bridge import Bridge
 from qtui.tui.format import ASCII, UNICODE, sparkline
+from qtui.tui.layout import lay_out
 from qtui.tui.sampler import KEPT, SECONDS, Sampler, pause_after
 from qtui.tui.steering import Do, Note
 from qtui.tui.text import clean
 from qtui.tui.widgets.lines import Line
 from qtui.tui.widgets.machine import decision_words, lines_for, machine_lines, short_machine
-from qtui.tui.widgets.workers import pane_title, usage_words
+from qtui.tui.widgets.workers import busy_lanes, pane_title, usage_words
 
 LARGE = (200, 60)
 PRESSURE = "8 → 6: memory 83 % above 75 %"
@@ -58,11 +60,10 @@ def text_of(line: Line) -> str:
 
 
 def lines_of(session: ScriptedSession, width: int, count: int, *, ascii: bool = False) -> list[str]:
-    sampler = Sampler(session)
+    sampler, view = Sampler(session), session.view()
     sampler.take()
-    lines = machine_lines(
-        session.view(), sampler.latest, sampler.history, None, width, count, ASCII if ascii else UNICODE
-    )
+    glyphs = ASCII if ascii else UNICODE
+    lines = machine_lines(view, sampler.latest, sampler.history, None, view.active, width, count, glyphs)
     return [text_of(line) for line in lines]
 
 
@@ -227,19 +228,59 @@ def test_the_title_names_lanes_while_there_is_room() -> None:
     governed = "Workers 5 auto  command 3/8  process 0/2  thread 0/8"
     full = f"{governed}  async 2"
     assert pane_title(view, lanes, len(full) + 4) == full
-    assert pane_title(view, lanes, len(full) + 3) == governed
-    assert pane_title(view, lanes, len(governed) + 3) == "Workers 5 auto"
-    assert pane_title(nightly().view(), lanes, 80) == "Workers 8/8"
+    assert pane_title(view, lanes, len(full) + 3) == "Workers 5 auto  command 3/8  async 2"
+    assert pane_title(view, Counter(), len(governed) + 3) == "Workers 0 auto"
+    assert pane_title(nightly().view(), lanes, 80) == "Workers 5/8"
     only = ScriptedSession([unit("a", action=COMMAND)], RunOptions(workers=8, adaptive=True)).view()
     assert pane_title(only, Counter({ExecutionMode.COMMAND: 1}), 80) == "Workers 1/8 auto"
+
+
+def test_the_title_of_the_pane_tells_the_limit_of_all_lanes_where_it_is_the_one_that_holds() -> None:
+    options = RunOptions(workers=4, max_workers=6, adaptive=True)
+    session = ScriptedSession([unit("a", mode=ExecutionMode.THREAD), unit("b", action=COMMAND)], options)
+    lanes = Counter({ExecutionMode.THREAD: 1, ExecutionMode.COMMAND: 1})
+    assert pane_title(session.view(), lanes, 80) == "Workers 2/6 auto  command 1/4  thread 1/4"
+
+
+def tiny(count: int, *, adaptive: bool = False) -> ScriptedSession:
+    """Units of a family share worker processes, 8 of them one; there are two, and a command runs beside them."""
+    units = [unit(f"tiny[{n}]", family="tiny", mode=ExecutionMode.PROCESS, batch=8) for n in range(count)]
+    return ScriptedSession([unit("pack", action=COMMAND), *units], RunOptions(workers=3, adaptive=adaptive, cpus=8))
+
+
+@pytest.mark.parametrize("size", [SMALL, MEDIUM, LARGE])
+async def test_units_that_share_a_worker_count_as_one_busy_worker(size: tuple[int, int]) -> None:
+    async with staged(tiny(40), size) as stage:
+        assert stage.session.view().active == 17
+        if size == SMALL:
+            await stage.shows("workers 3/3")
+        await stage.press("3")
+        await stage.shows("Workers 3/3", "queue 24")
+        if size == LARGE:
+            await stage.until(lambda: re.search(r"run +█+ +3/3", stage.text()), "the figure of the machine")
+        for n in range(9):
+            stage.session.completes(f"tiny[{n}]")
+        assert stage.session.view().active == 17
+        await stage.shows("Workers 3/3", "queue 15")
+
+
+def test_lanes_count_workers_and_not_the_units_that_share_them() -> None:
+    session = tiny(40, adaptive=True)
+    view = session.view()
+    bridge = Bridge(session, lay_out(session.plan))
+    held = [view.unit(number) for number in sorted(bridge.holding)]
+    busy = busy_lanes(held, bridge.busy)
+    assert busy[ExecutionMode.COMMAND] == 1
+    assert 0 < busy[ExecutionMode.PROCESS] == bridge.busy - 1 < len(held) - 1
+    assert f"process {busy[ExecutionMode.PROCESS]}/{view.lane_workers['process']}" in pane_title(view, busy, 80)
 
 
 async def test_the_status_line_stands_in_for_a_pane_that_is_not_shown() -> None:
     async with staged(nightly(), SMALL) as stage:
         await stage.shows("cpu 41%  mem 38%  workers 8/8")
     governed = every_lane(adaptive=True)
-    assert short_machine(governed.view(), governed.sample()) == "cpu 41%  mem 38%  workers 5/18 auto"
-    assert short_machine(governed.view(), None) == "workers 5/18 auto"
+    assert short_machine(governed.view(), governed.sample(), 5) == "cpu 41%  mem 38%  workers 5/18 auto"
+    assert short_machine(governed.view(), None, 5) == "workers 5/18 auto"
 
 
 def test_hostile_causes_are_made_harmless() -> None:
@@ -287,13 +328,14 @@ async def test_without_colour_nothing_is_lost(size: tuple[int, int]) -> None:
 def test_the_history_is_bounded_and_ends_with_the_latest() -> None:
     session = every_lane()
     sampler = Sampler(session)
+    sampler.busy = 5
     for percent in range(KEPT + 30):
         assert session.load is not None
         session.load = session.load._replace(cpu=float(percent))
         sampler.take()
     assert [moment.cpu for moment in sampler.history] == [float(percent) for percent in range(30, KEPT + 30)]
     last = sampler.history[-1]
-    assert (last.memory, last.active) == (37.5, 5)
+    assert (last.memory, last.busy) == (37.5, 5)
 
 
 def test_dear_samples_are_taken_less_often() -> None:

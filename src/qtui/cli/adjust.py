@@ -11,6 +11,7 @@ from pathlib import Path
 from qtui.core.errors import InvalidWorkflow, UsageError, did_you_mean
 from qtui.core.model import WorkflowDefinition
 from qtui.definition.dotenv import REQUIRED, read_env_files
+from qtui.definition.options import Overrides
 from qtui.definition.selection import select
 from qtui.definition.values import Rejected, variables
 
@@ -33,6 +34,22 @@ def environment_of(options: argparse.Namespace) -> dict[str, str]:
             # the rest may be a secret
             raise UsageError(f'-e "{name}" is not NAME=VALUE') from None
     return {**env, **given}
+
+
+def overrides_of(options: argparse.Namespace, env: Mapping[str, str]) -> Overrides:
+    """What the command line says over the workflow's settings; `env` is what `environment_of` has found.
+
+    Raises UsageError if the number of workers and its bounds contradict each other.
+    """
+    workers, least, most = options.workers, options.min_workers, options.max_workers
+    fixed = workers if isinstance(workers, int) else None
+    if fixed and most and fixed > most:
+        raise UsageError(f"-j {fixed} is more than --max-workers {most}")
+    if fixed and least and fixed < least:
+        raise UsageError(f"-j {fixed} is less than --min-workers {least}")
+    if least and most and least > most:
+        raise UsageError(f"--min-workers {least} is more than --max-workers {most}")
+    return Overrides(workers=workers, min_workers=least, max_workers=most, keep_going=options.keep_going, env=env)
 
 
 def adjusted(definition: WorkflowDefinition, options: argparse.Namespace) -> WorkflowDefinition:

@@ -136,10 +136,12 @@ def questions(session: RunSession) -> Iterator[Question]:
 
 
 def spared(session: RunSession, event: Event) -> str:
-    """How a later run can do without the question that begins with `event`; empty if none does."""
+    """How else the question that begins with `event` can be answered, and how a later run does without it; empty if
+    neither is possible."""
     match event:
         case ConfirmRequested(unit=unit):
-            return f"--yes={quote(clean(session.plan.table[unit].id))} says yes beforehand"
+            name = quote(clean(session.view().plan.table[unit].id))
+            return f"qtui approve {session.run} {name} says yes, --yes={name} beforehand"
         case BrakeChanged(scope=scope, state="held") if _waits(session.options.brakes[scope]):
             return 'then = "stop" in max_failures ends the run instead, probe = "1m" lets one unit try again'
     return ""

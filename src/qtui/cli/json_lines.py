@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import Final, TextIO
 
 from qtui.cli.answers import NOBODY, questions
-from qtui.core.events import UnitsAdded, to_plain
-from qtui.core.growth import grow
+from qtui.core.events import PlanReplaced, UnitRedefined, UnitsAdded, to_plain
+from qtui.core.growth import grow, replaced
+from qtui.core.redefining import redefine
 from qtui.core.session import RunSession
 
 REMIND: Final = 60.0
@@ -30,13 +31,18 @@ class JsonLines:
 
     def follow(self) -> None:
         """Write until nothing more will come. Raises BrokenPipeError when the reader has gone."""
-        feed, plan = self._session.feed(), self._session.plan
+        feed, plan = self._session.feed(), self._session.opening.plan
         while not feed.closed:
             records = feed.take(timeout=0.5)
             for record in records:
+                if isinstance(record.event, UnitsAdded | UnitRedefined):
+                    plan = plan.thawed() if isinstance(plan.table, tuple) else plan
                 if isinstance(record.event, UnitsAdded):
-                    plan = plan if plan is not self._session.plan else plan.thawed()
-                    grow(plan, record.event.unit, record.event.units)
+                    grow(plan, record.event.unit, record.event.units, record.event.begun)
+                elif isinstance(record.event, UnitRedefined):
+                    redefine(plan, record.event.unit, record.event.definition)
+                elif isinstance(record.event, PlanReplaced):
+                    plan = replaced(plan, record.event.units, record.event.mode)
                 line = {"seq": record.seq, "run": self._session.run, **to_plain(record.event, plan)}
                 self._out.write(json.dumps(line, default=str) + "\n")
             if records:

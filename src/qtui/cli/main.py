@@ -10,13 +10,40 @@ import traceback
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import Final, NoReturn
 
-from qtui.cli.options import parse
+from qtui.cli.options import choose_ui, parse
 from qtui.core.errors import EXIT_CANCELED, EXIT_INTERNAL, EXIT_OK, InvalidWorkflow, QtuiError, UsageError
 
 FAREWELL_SECONDS: Final = 2.0
 """How long functions that user modules have registered with atexit get."""
+
+_MODULES: Final = {
+    "run": "run",
+    "init": "starter",
+    "check": "inspect",
+    "graph": "inspect",
+    "schema": "inspect",
+    "status": "status",
+    "logs": "logs",
+    "cancel": "control",
+    "pause": "control",
+    "unpause": "control",
+    "approve": "control",
+    "history": "history",
+    "report": "report",
+    "prune": "prune",
+    "doctor": "doctor",
+    "attach": "attach",
+    "replay": "replay",
+    "resume": "resume",
+    "picker": "picker",
+}
+"""Where each command's function of that name is."""
+
+_DRAWING: Final = ("run", "resume", "attach", "replay", None)
+"""The commands that draw a screen, if there is a terminal for it."""
 
 
 def entry() -> NoReturn:
@@ -24,7 +51,7 @@ def entry() -> NoReturn:
 
     Python's own end waits for every thread of an executor (`asyncio.to_thread` has one), for ever if need be.
     """
-    code = main()
+    code = main(before=_stand_by)
     # not on this thread: one of them may wait for what an abandoned thread holds
     farewell = threading.Thread(target=atexit._run_exitfuncs, daemon=True)
     farewell.start()
@@ -35,15 +62,20 @@ def entry() -> NoReturn:
     os._exit(code)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run qtui with `arguments` (default: the process's) and return its exit code."""
+def main(arguments: Sequence[str] | None = None, *, before: Callable[[Namespace], None] | None = None) -> int:
+    """Run qtui with `arguments` (default: the process's) and return its exit code.
+
+    `before` is called with what they mean before anything else is imported and done.
+    """
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
-        if options.command is None:
+        if options.command is None and choose_ui("auto", os.environ) != "tui":
             parse(["--help"])
+        if before is not None:
+            before(options)
         if getattr(options, "directory", None):
             _change_directory(options.directory)
-        return _command(options.command)(options)
+        return _command(options.command or "picker")(options)
     except InvalidWorkflow as error:
         count = len(error.problems)
         _complain(str(error), f"{count} problems, nothing was run" if count > 1 else "nothing was run")
@@ -64,6 +96,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERNAL
 
 
+def _stand_by(options: Namespace) -> None:
+    """Where a screen will be drawn, leave a process in front of the shell."""
+    idle = getattr(options, "dry_run", False) or getattr(options, "detach", False)
+    if options.command in _DRAWING and not idle and choose_ui(getattr(options, "ui", "auto"), os.environ) == "tui":
+        from qtui.cli.shepherd import stand_by
+
+        stand_by()
+
+
 def _change_directory(directory: str) -> None:
     try:
         os.chdir(directory)
@@ -74,17 +115,8 @@ def _change_directory(directory: str) -> None:
 
 def _command(name: str) -> Callable[[Namespace], int]:
     """The function of a command; each imports only what it needs."""
-    if name == "run":
-        from qtui.cli.run import run
-
-        return run
-    if name == "init":
-        from qtui.cli.starter import init
-
-        return init
-    from qtui.cli.inspect import check, graph, schema
-
-    return {"check": check, "graph": graph, "schema": schema}[name]
+    command: Callable[[Namespace], int] = getattr(import_module(f"qtui.cli.{_MODULES[name]}"), name)
+    return command
 
 
 def _complain(*lines: str) -> None:

@@ -9,18 +9,24 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn
 
+from qtui.cli.run_options import RUN_HELP, Commands, add_run_commands, add_state_dir
 from qtui.core.errors import UsageError, did_you_mean
-from qtui.definition import values
+from qtui.definition import machine, values
 
-COMMANDS: Final = ("run", "check", "graph", "schema", "init")
+COMMANDS: Final = (
+    "run", "check", "graph", "schema", "init", "status", "logs", "cancel", "pause", "unpause", "approve", "history",
+    "report", "prune", "doctor", "attach", "replay", "resume",
+)  # fmt: skip
 EVERY: Final = "*"
 """What ``-f`` and ``--yes`` without a unit stand for."""
 
 _WITH_VALUE: Final = {
     "-p", "--param", "-e", "--env", "--env-file", "-C", "--directory", "-t", "--tag", "--exclude", "-j", "--workers",
-    "--timeout", "--ui", "--color", "--state-dir", "--format",
+    "--min-workers", "--max-workers",
+    "--timeout", "--ui", "--color", "--state-dir", "--format", "--try", "--limit", "--junit", "--md", "--older-than",
+    "--max-size", "--at", "--speed", "--again",
 }  # fmt: skip
 _FORCE: Final = re.compile(r"(-[nkv]*)f|--force")
 MIN_COLUMNS, MIN_ROWS = 40, 10
@@ -60,8 +66,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         _refuse_misspelt_command(command)
         command = "run"
     # units may stand anywhere behind the workflow, between options too
-    options = commands[command].parse_intermixed_args(_spelled_out(words))
+    options = commands[command].parse_intermixed_args(_spelled_out(words) if command in ("run", "resume") else words)
     options.command = command
+    options.words, options.cwd = list(arguments), str(Path.cwd())
     return options
 
 
@@ -141,6 +148,10 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
     init.add_argument("file", metavar="FILE", nargs="?", help="default: qtui.toml, with --python workflow.py")
     init.add_argument("--python", action="store_true", help="a workflow in Python")
     init.add_argument("-C", "--directory", metavar="DIR", help="change to DIR first")
+    _add_resume(commands)
+    _add_attach(commands)
+    _add_replay(commands)
+    add_run_commands(commands)
     return parser, commands.choices
 
 
@@ -183,7 +194,12 @@ def _add_selection(run: argparse.ArgumentParser) -> None:
 
 
 def _add_steering(run: argparse.ArgumentParser) -> None:
-    run.add_argument("-j", "--workers", metavar="N", type=_workers, help="units that may run at a time, or auto")
+    run.add_argument(
+        "-j", "--workers", metavar="N", type=_workers,
+        help="units that may run at a time: a number, a part of the cores such as 75%%, or auto to adapt",
+    )  # fmt: skip
+    run.add_argument("--min-workers", metavar="N", type=_bound, help="the least that auto goes down to")
+    run.add_argument("--max-workers", metavar="N", type=_bound, help="the most that auto goes up to")
     going = run.add_mutually_exclusive_group()
     going.add_argument(
         "-k", "--keep-going", dest="keep_going", action="store_true", default=None,
@@ -196,6 +212,9 @@ def _add_steering(run: argparse.ArgumentParser) -> None:
         "--timeout", metavar="TIME", type=_duration, help="how long the whole run may take, for example 90s or 2h"
     )
     run.add_argument("-n", "--dry-run", action="store_true", help="print what would run, in order; nothing is run")
+    run.add_argument(
+        "--detach", action="store_true", help="run in the background: return, with the run's id, once it has begun"
+    )
 
 
 def _add_output(run: argparse.ArgumentParser) -> None:
@@ -212,17 +231,80 @@ def _add_output(run: argparse.ArgumentParser) -> None:
     )
 
 
-def _workers(text: str) -> int | None:
-    """A positive number, or None for ``auto``."""
+def _add_resume(commands: Commands) -> None:
+    resume = commands.add_parser(
+        "resume", help="go on with a run whose process has gone, or run again what failed", allow_abbrev=False
+    )
+    resume.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: the newest run")
+    resume.add_argument("-n", "--dry-run", action="store_true", help="only tell what would run, and why")
+    resume.add_argument(
+        "--only-failed", action="store_true", help="leave alone what was canceled, and what was skipped for that"
+    )
+    resume.add_argument(
+        "--stale", action="store_true", help="run completed units again if they, or their inputs, have changed"
+    )
+    resume.add_argument(
+        "--again", metavar="UNIT", action="append", default=[],
+        help="run this unit again without asking, although it is not idempotent and may have done its work",
+    )  # fmt: skip
+    resume.add_argument(
+        "--yes", metavar="UNIT", nargs="?", action="append", default=[],
+        help="say yes to the questions of these units (--yes=UNIT), or of all; may be repeated",
+    )  # fmt: skip
+    resume.add_argument(
+        "-p", "--param", metavar="NAME=VALUE", action="append", default=[],
+        help="set a param to another value than the run began with; may be repeated",
+    )  # fmt: skip
+    resume.add_argument(
+        "--detach", action="store_true", help="go on in the background: return, with the run's id, once it does"
+    )
+    _add_output(resume)
+
+
+def _add_attach(commands: Commands) -> None:
+    attach = commands.add_parser("attach", help="follow and steer a run of another terminal", allow_abbrev=False)
+    attach.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: the newest run")
+    attach.add_argument("--read-only", action="store_true", help="only look: ask nothing of the run")
+    _add_output(attach)
+
+
+def _add_replay(commands: Commands) -> None:
+    replay = commands.add_parser("replay", help="see a run again, at any time of it", allow_abbrev=False)
+    replay.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: the newest run")
+    replay.add_argument(
+        "--at", metavar="TIME", type=_moment, help="begin, standing still, at 0:04:12 or 90s of the run"
+    )
+    replay.add_argument(
+        "--speed", metavar="N", type=_speed, default=1.0, help="how many seconds pass in one (default: 1)"
+    )
+    replay.add_argument("--ascii", action="store_true", help="draw with ASCII signs only")
+    add_state_dir(replay)
+
+
+def _workers(text: str) -> int | Literal["auto"]:
+    """A number of workers, or ``auto``; a percentage is of the cores that this process may use, rounded down."""
     if text == "auto":
-        return None
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'"{text}" is neither auto nor a number from 1 on')
+        return "auto"
+    if part := re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)%", text, re.ASCII):
+        number = max(1, int(float(part[1]) * machine.cores() / 100)) if float(part[1]) else 0
+    else:
+        number = _number(text)
+    if not 1 <= number <= values.MOST_WORKERS:
+        known = f"auto, nor a number from 1 to {values.MOST_WORKERS}, nor a part of the cores such as 75%"
+        raise argparse.ArgumentTypeError(f'"{text}" is neither {known}')
     return number
+
+
+def _bound(text: str) -> int:
+    """A number of workers."""
+    number = _number(text)
+    if not 1 <= number <= values.MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number from 1 to {values.MOST_WORKERS}')
+    return number
+
+
+def _number(text: str) -> int:
+    return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
 
 
 def _duration(text: str) -> float:
@@ -231,6 +313,26 @@ def _duration(text: str) -> float:
         return values.positive_duration(float(text) if re.fullmatch(r"[0-9.]+", text) else text)
     except (values.Rejected, ValueError):
         raise argparse.ArgumentTypeError(f'"{text}" is not a time such as 90s, 5m or 1h30m') from None
+
+
+def _moment(text: str) -> float:
+    """Seconds, from ``0:04:12``, ``4:12``, a number of them, or a text such as ``1h30m``."""
+    if clock := re.fullmatch(r"(?:(\d{1,6}):)?(\d{1,6}):([0-5]?\d)", text, re.ASCII):
+        hours, minutes, seconds = (int(part or 0) for part in clock.groups())
+        return 3600.0 * hours + 60 * minutes + seconds
+    try:
+        return values.duration(float(text) if re.fullmatch(r"[0-9.]+", text) else text)
+    except (values.Rejected, ValueError):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a time of the run such as 0:04:12 or 90s') from None
+
+
+def _speed(text: str) -> float:
+    """More than 0; ``8`` or ``8x``."""
+    number = text.removesuffix("x")
+    speed = float(number) if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", number, re.ASCII) else 0.0
+    if not speed:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a speed such as 8 or 0.5')
+    return speed
 
 
 def params_of(pairs: Sequence[str]) -> dict[str, str]:

@@ -11,18 +11,22 @@ from qtui.core.events import (
     CacheMissed,
     ConfirmRequested,
     GovernorChanged,
+    JournalChanged,
     LateResult,
     RunFinished,
     RunPaused,
     RunReopened,
+    RunResumed,
     RunStarted,
     RunStopping,
     RunUnpaused,
     UnitApproved,
     UnitFinished,
+    UnitRedefined,
     UnitReset,
     UnitRetrying,
     UnitsAdded,
+    UnitStale,
     UnitStarted,
     Warned,
     WorkersChanged,
@@ -79,7 +83,7 @@ class PlainLines:
         self._bell = bell
         self._answerable = answerable
         # a view of its own, exactly as far as the record that was printed
-        self._view = RunView.initial(session.plan)
+        self._view = session.opening
 
     def follow(self) -> None:
         """Write until nothing more will come. Raises BrokenPipeError when the reader has gone."""
@@ -108,6 +112,12 @@ class PlainLines:
             case RunStarted():
                 units, workers = counted(len(self._view.plan), "unit"), counted(event.workers, "worker")
                 self._write(f"{clean(event.name)}: {units}, {workers}, run {self._session.run}")
+            case RunResumed():
+                every = len(self._view.plan)
+                left = every - self._view.counts[UnitState.COMPLETED]
+                with_what = f"{counted(event.workers, 'worker')}, run {self._session.run}"
+                of = counted(every, "unit")
+                self._write(f"{clean(self._view.name)}: goes on, {left} of {of} have not completed, {with_what}")
             case UnitStarted():
                 again = f"  (try {self._try(event.unit)})" if self._try(event.unit) > 1 else ""
                 self._unit_line("start", event.unit, again, event.at)
@@ -129,6 +139,13 @@ class PlainLines:
             case UnitReset() if event.cause == CUT:
                 self._unit_line("cut", event.unit, "  was cut by the signal; run it again to finish it", event.at)
                 self._block(event.unit, self._view.attempts[event.unit])
+            case UnitStale():
+                self._unit_line("stale", event.unit, f"  {event.cause}; its result is kept", event.at)
+            case UnitRedefined():
+                self._unit_line("anew", event.unit, "  runs as its file says now from here on", event.at)
+            case JournalChanged():
+                what = f"not written any more, nothing new starts: {event.cause}" if event.cause else "written again"
+                self._line("warn" if event.cause else "run", f"the record is {what}", event.at)
             case LateResult():
                 self._unit_line("late", event.unit, "  its abandoned attempt has ended by itself", event.at)
             case Warned():
@@ -338,6 +355,9 @@ def summary(session: RunSession) -> list[str]:
         counts.append(f"{view.abandoned} abandoned, which end with qtui")
     state = str(end.state) if end is not None else "unfinished"
     why = f": {clean(view.timed_out)}" if view.timed_out and view.state is RunState.FAILED else ""
+    left = len(view.plan) - len(view.plan.dropped) - view.counts[UnitState.COMPLETED]
+    if end is not None and end.exit_code and left > 0 and not session.trouble:
+        lines += ["", f"qtui resume {session.run} goes on with what has not completed"]
     took = duration(view.elapsed(session.now()))
     lines += ["", f"{clean(view.name)}: {state} in {took}{why} ({', '.join(counts)})"]
     return lines

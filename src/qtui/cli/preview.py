@@ -130,6 +130,8 @@ def _action(unit: QuantumUnit, mask: Callable[[str], str]) -> str:
             return f"{action}({', '.join(given)})"
         case Shell(texts):
             return " && ".join(_first_line(mask(text)) for text in texts)
+        case function:
+            return str(Call(function))
 
 
 def _first_line(text: str) -> str:

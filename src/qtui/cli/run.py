@@ -7,47 +7,86 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Protocol, TextIO
 
-from qtui.cli.adjust import adjusted, environment_of
+from qtui.cli.adjust import adjusted, environment_of, overrides_of
 from qtui.cli.answers import answering, can_answer
 from qtui.cli.ask import asker
+from qtui.cli.detach import Starter, answered, recorded, start_detached, starter
+from qtui.cli.dump import dumped_on_quit
+from qtui.cli.hangup import Outside, dropping
 from qtui.cli.options import choose_ui, params_of, wants_color
-from qtui.core.errors import EXIT_INTERNAL, UsageError
-from qtui.core.model import WorkflowDefinition
+from qtui.core.errors import EXIT_INTERNAL, EXIT_OK, UsageError
+from qtui.core.model import EMPTY, WorkflowDefinition
 from qtui.core.session import RunSession
 from qtui.core.stimuli import InterruptRequested
-from qtui.manager import routed_output
-from qtui.services import Services, default_state_dir, open_services
+from qtui.manager import LiveSession, routed_output
+from qtui.services import Services, open_services
+from qtui.store.rundir import default_state_dir
 from qtui.tui.text import clean
-from qtui.workflow import Overrides
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class _Follower(Protocol):
+class Follower(Protocol):
+    """Writes a run's record somewhere."""
+
     def follow(self) -> None:
         """Write until the run's record is closed."""
 
 
+class Begin(Protocol):
+    """Begins a run of a workflow, or goes on with one; None if there is nothing more to do."""
+
+    def __call__(
+        self, services: Services, definition: WorkflowDefinition, answers: Mapping[str, str]
+    ) -> Callable[[], LiveSession] | None:
+        """What begins it; `answers` are the params that a person has been asked for."""
+
+
 def run(options: argparse.Namespace) -> int:
     """Run a workflow; returns the exit code of the run, the same in every ``--ui``."""
+    origin = {"words": options.words, "cwd": options.cwd}
+
+    def begin(
+        services: Services, definition: WorkflowDefinition, answers: Mapping[str, str]
+    ) -> Callable[[], LiveSession]:
+        turn = services.manager.take_turn(definition, tell)
+        return lambda: services.manager.start(definition, {**origin, "answers": dict(answers)}, turn)
+
+    return drive(options, begin)
+
+
+def tell(text: str) -> None:
+    """Say something that is no output of the run."""
+    if sys.stderr is not None:
+        print(clean(f"qtui: {text}"), file=sys.stderr, flush=True)
+
+
+def drive(options: argparse.Namespace, begin: Begin, known: Mapping[str, str] = EMPTY) -> int:
+    """Load the workflow that `options` of ``qtui run`` name, and follow the run that `begin` makes of it.
+
+    `known` are values of params that a person has been asked for earlier.
+    """
     ui = choose_ui(options.ui, os.environ)
+    if options.detach and options.ui == "tui":
+        raise UsageError("--detach runs without a screen; qtui attach shows the run")
+    waiting = starter()
+    detaching = options.detach and waiting is None
     env = environment_of(options)
     os.environ.update(env)  # as if they had been set outside; over the workflow's own, they are an override
-    overrides = Overrides(workers=options.workers, keep_going=options.keep_going, env=env)
+    overrides = overrides_of(options, env)
     state_dir = Path(options.state_dir).absolute() if options.state_dir else default_state_dir()
     if sys.stdout is None:
         raise UsageError("standard output is closed; send it to /dev/null to run without output")
-    out = _reserved_stdout() if ui == "json" else sys.stdout
+    out = _reserved_stdout() if ui == "json" or detaching else sys.stdout
     # user modules are imported by load: their log handlers must find the routed streams already there
     with routed_output(), open_services(state_dir) as services:
         params = params_of(options.param)
-        loaded = services.manager.load(options.workflow, params, overrides, asker(os.environ))
+        answers = dict(known)
+        ask = waiting.ask if waiting is not None else answered(known, asker(os.environ))
+        loaded = services.manager.load(options.workflow, params, overrides, recorded(ask, answers))
         definition = adjusted(loaded, options)
         if options.dry_run:
             from qtui.cli.inspect import dry_run
@@ -55,36 +94,90 @@ def run(options: argparse.Namespace) -> int:
             return dry_run(definition, services.manager.plan(definition))
         for problem in definition.advice[len(loaded.advice) :]:
             print(clean(str(problem)), file=sys.stderr)
+        if detaching:
+            services.manager.plan(definition)  # what cannot run is told here, and nothing is started
+            return start_detached(answers, out, options.cwd)
+        start = begin(services, definition, answers)
+        if start is None:
+            return EXIT_OK
+
+        def reload() -> WorkflowDefinition:
+            ask = answered(answers, None)
+            return adjusted(services.manager.load(options.workflow, params, overrides, ask), options)
+
+        start = following(start, reload)
         if ui == "tui":
-            session = _on_screen(services, definition, options)
+            session: RunSession = _on_screen(start, definition, options, state_dir / "runs")
         else:
-            make_follower = _follower(ui, out, definition, options)
-            session = services.manager.start(definition)
-            asking = answering(session) if ui == "plain" else nullcontext()
-            with _interrupted_by_signals(session), asking:
-                _follow(session, make_follower(session), out)
+            session = _in_lines(ui, start, definition, options, waiting, state_dir / "runs", out)
         return _exit_code(session)
 
 
-def _on_screen(services: Services, definition: WorkflowDefinition, options: argparse.Namespace) -> RunSession:
-    # before the run begins: beside busy threads this import takes seconds instead of 0.2
-    from qtui.cli.screen import cleared_terminal, draw, finish
-    from qtui.tui.app import make_dashboard
+def following(start: Callable[[], LiveSession], reload: Callable[[], WorkflowDefinition]) -> Callable[[], LiveSession]:
+    """`start`, with retries that can run what is on the disk."""
 
-    with ExitStack() as terminal:
-        terminal.enter_context(cleared_terminal())
-        session = services.manager.start(definition)
-        app = make_dashboard(session, title=definition.name, ascii=options.ascii)
-        with _interrupted_by_signals(session, app.hang_up):
-            story = draw(app)
-            terminal.close()
-            finish(session, story)
+    def started() -> LiveSession:
+        session = start()
+        session.follow_disk(reload)
+        return session
+
+    return started
+
+
+def _on_screen(
+    start: Callable[[], LiveSession], definition: WorkflowDefinition, options: argparse.Namespace, runs: Path
+) -> RunSession:
+    # before the run begins: beside busy threads this import takes seconds instead of 0.2
+    from qtui.cli.screen import show
+
+    return show(
+        start,
+        title=definition.name,
+        ascii=options.ascii,
+        on_hangup=definition.on_hangup,
+        runs=runs,
+    )
+
+
+def _in_lines(
+    ui: str,
+    start: Callable[[], LiveSession],
+    definition: WorkflowDefinition,
+    options: argparse.Namespace,
+    waiting: Starter | None,
+    runs: Path,
+    out: TextIO,
+) -> RunSession:
+    """Follow the run that `start` begins without a screen. INT and TERM stop it (and kill it when they come again), HUP
+    takes the terminal away from it."""
+    make_follower = _follower(ui, out, definition, options)
+    drop = dropping(0, 1, 2, out.fileno())
+    outside = Outside()
+    with outside.heard():
+        session = start()
+        directory = runs / session.run
+        if waiting is not None:
+            waiting.begun(session.run, directory, out)
+
+        def hang_up() -> None:
+            drop()
+            if definition.on_hangup == "cancel":
+                session.request(InterruptRequested(signal.SIGHUP))
+
+        outside.tell(lambda number: session.request(InterruptRequested(number)), hang_up)
+        asking = answering(session) if ui == "plain" else nullcontext()
+        with dumped_on_quit(session, directory, _say), asking:
+            _follow(session, make_follower(session), out)
     return session
 
 
+def _say(text: str) -> None:
+    print(clean(f"qtui: {text}"), file=sys.stderr, flush=True)
+
+
 def _reserved_stdout() -> TextIO:
-    """Standard output for the events alone: whatever modules, units or their children print by themselves goes to
-    standard error from now on, so that every line is an event."""
+    """Standard output for the events (or the run's id) alone: whatever modules, units or their children print by
+    themselves goes to standard error from now on."""
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return events
@@ -92,7 +185,7 @@ def _reserved_stdout() -> TextIO:
 
 def _follower(
     ui: str, out: TextIO, definition: WorkflowDefinition, options: argparse.Namespace
-) -> Callable[[RunSession], _Follower]:
+) -> Callable[[RunSession], Follower]:
     """What writes the output. Its modules are imported now, before the run may use up the descriptors."""
     if ui == "json":
         from qtui.cli.json_lines import JsonLines
@@ -107,9 +200,9 @@ def _follower(
     )
 
 
-def _follow(session: RunSession, follower: _Follower, out: TextIO) -> None:
+def _follow(session: RunSession, follower: Follower, out: TextIO) -> None:
     """Wait for the end while a thread writes the output; a closed pipe ends the output, not the run."""
-    writer = threading.Thread(target=_write, args=(follower, out), name="qtui-output", daemon=True)
+    writer = threading.Thread(target=write, args=(follower, out), name="qtui-output", daemon=True)
     writer.start()
     while session.wait(timeout=0.5) is None:
         pass  # a timeout, so that signal handlers get their turn on every platform
@@ -117,7 +210,8 @@ def _follow(session: RunSession, follower: _Follower, out: TextIO) -> None:
     writer.join()
 
 
-def _write(follower: _Follower, out: TextIO) -> None:
+def write(follower: Follower, out: TextIO) -> None:
+    """Have `follower` write to `out`; where that is closed or full the output ends, and nothing else."""
     try:
         follower.follow()
     except OSError as error:
@@ -131,23 +225,8 @@ def _write(follower: _Follower, out: TextIO) -> None:
 
 def _exit_code(session: RunSession) -> int:
     end = session.view().finished
-    return end.exit_code if end is not None else EXIT_INTERNAL
-
-
-@contextmanager
-def _interrupted_by_signals(session: RunSession, told: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """While this holds, INT, TERM and HUP stop the run (and kill it when they come again) instead of qtui.
-    `told` is called for each of them, too."""
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        session.request(InterruptRequested(number))
-        told()
-
-    for number in _SIGNALS:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        # the run has its exit code by now: a signal that comes late must not replace it
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+    if end is None:
+        return EXIT_INTERNAL
+    if session.trouble and sys.stderr is not None:
+        print(clean(f"qtui: {session.trouble}"), file=sys.stderr)
+    return end.exit_code or (EXIT_INTERNAL if session.trouble else EXIT_OK)

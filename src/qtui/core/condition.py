@@ -94,6 +94,9 @@ class _Comparison(NamedTuple):
     right: Any
 
 
+NODES: Final = (_Value, _Fact, _All, _Any, _Not, _Comparison)
+"""What the tree of a condition is made of."""
+
 Facts = Callable[[str, str], Any]
 """Answers what the ``state``, ``fallback`` or ``cached`` of a unit or family is."""
 

@@ -48,6 +48,34 @@ class RunReopened(NamedTuple):
     cause: str
 
 
+class RunResumed(NamedTuple):
+    """Another process goes on with the run: it is running again, and nothing of what ran before is left. `workers` and
+    the rest are as in `RunStarted`."""
+
+    at: float
+    cause: str
+    workers: int
+    governed: bool = False
+    lane_workers: Mapping[str, int] = EMPTY
+
+
+class PlanReplaced(NamedTuple):
+    """From here on the plan is made of `units`, numbered in their order, and of what those that are still there have
+    added; `mode` is the workflow's. What is known of a unit goes on under its id; a unit that is new is pending."""
+
+    units: tuple[QuantumUnit, ...]
+    mode: ExecutionMode
+    at: float
+
+
+class JournalChanged(NamedTuple):
+    """The record cannot be written any more, and `cause` says why: nothing new starts. Without a cause, it is again,
+    with all that happened meanwhile."""
+
+    cause: str
+    at: float
+
+
 class RunStopping(NamedTuple):
     """The run was told to end. `how`: ``drain`` lets running units finish, ``stop`` stops them, so does ``timeout``,
     of the whole run; ``interrupt`` leaves what it cut without an end, for resume. `signal` asked for that, or is 0."""
@@ -161,6 +189,23 @@ class UnitReset(NamedTuple):
     forced: bool = False
 
 
+class UnitStale(NamedTuple):
+    """The unit has completed earlier and keeps its result, although `cause` says that it could be another one now."""
+
+    unit: int
+    cause: str
+    at: float
+
+
+class UnitRedefined(NamedTuple):
+    """The unit runs as `definition` from its next attempt on: a person had it run again with what its file says now."""
+
+    unit: int
+    definition: QuantumUnit
+    cause: str
+    at: float
+
+
 class UnitProgress(NamedTuple):
     """How far the attempt says it is; `total` 0 means unknown."""
 
@@ -198,12 +243,15 @@ class UnitFinished(NamedTuple):
 class UnitsAdded(NamedTuple):
     """The plan has grown: `unit` has added `units`, which are numbered on from the last one in their order.
 
-    One whose id `unit` has added before takes the place of that; what it had added before and adds no more is dropped.
+    One whose id `unit` has added before takes the place of that; what it had added before and adds no more is dropped,
+    with all that those units had added. Units that need everything come to need the new ones, but for those that have
+    `begun`.
     """
 
     unit: int
     units: tuple[QuantumUnit, ...]
     at: float
+    begun: tuple[int, ...] = ()
 
 
 class BrakeChanged(NamedTuple):
@@ -265,6 +313,9 @@ Event = (
     | RunPaused
     | RunUnpaused
     | RunReopened
+    | RunResumed
+    | PlanReplaced
+    | JournalChanged
     | RunStopping
     | UnitReady
     | CacheMissed
@@ -277,6 +328,8 @@ Event = (
     | UnitAbandoned
     | LateResult
     | UnitReset
+    | UnitStale
+    | UnitRedefined
     | UnitProgress
     | UnitFinished
     | UnitsAdded
@@ -297,15 +350,22 @@ UNIT_EVENTS = (
     | UnitRetrying
     | UnitCanceling
     | UnitReset
+    | UnitStale
     | UnitProgress
     | UnitFinished
 )
+
+CHANGES_PLAN = PlanReplaced | UnitsAdded | UnitRedefined
+"""What leads from one plan to another; all others leave it as it is."""
 
 NAMES: Mapping[type[Event], str] = {
     RunStarted: "run_started",
     RunPaused: "run_paused",
     RunUnpaused: "run_unpaused",
     RunReopened: "run_reopened",
+    RunResumed: "run_resumed",
+    PlanReplaced: "plan_replaced",
+    JournalChanged: "journal_changed",
     RunStopping: "run_stopping",
     UnitReady: "unit_ready",
     CacheMissed: "cache_missed",
@@ -318,6 +378,8 @@ NAMES: Mapping[type[Event], str] = {
     UnitAbandoned: "unit_abandoned",
     LateResult: "late_result",
     UnitReset: "unit_reset",
+    UnitStale: "unit_stale",
+    UnitRedefined: "unit_redefined",
     UnitProgress: "unit_progress",
     UnitFinished: "unit_finished",
     UnitsAdded: "units_added",
@@ -333,26 +395,30 @@ CLASSES: Mapping[str, type[Event]] = {name: cls for cls, name in NAMES.items()}
 def to_plain(event: Event, plan: ExecutionPlan) -> dict[str, Any]:
     """`event` as JSON-ready data: its name under ``event``, unit numbers as ids, empty fields left as they are.
 
-    ``run_started`` also carries the plan: every unit's id, family, resolved needs and lane. ``unit_finished`` says
-    whether it is a failure that is ``allowed``.
+    `plan` is the one that holds once the event has happened. ``run_started`` also carries it: every unit's id, family,
+    resolved needs and lane. ``unit_finished`` says whether it is a failure that is ``allowed``.
     """
     data: dict[str, Any] = {"event": NAMES[type(event)]}
     for key, value in event._asdict().items():
         if key in ("unit", "because"):
             data[key] = plan.table[value].id if value >= 0 else None
+        elif key == "begun":
+            data[key] = [plan.table[number].id for number in value]
         elif isinstance(value, UnitError):
             data[key] = {**value._asdict(), "bases": list(value.bases)}
         elif isinstance(value, Mapping):
             data[key] = dict(value)
         else:
             data[key] = value
-    if isinstance(event, UnitRetrying):
+    if isinstance(event, UnitRedefined):
+        data["definition"] = _plain_unit(plan, event.unit)
+    elif isinstance(event, UnitRetrying):
         data["cause"] = str(event.error)
     elif isinstance(event, UnitFinished):
         data["allowed"] = event.state in FAILURES and plan.table[event.unit].allow_failure
     if isinstance(event, RunStarted):
         data["units"] = [_plain_unit(plan, number) for number in range(len(plan))]
-    elif isinstance(event, UnitsAdded):
+    elif isinstance(event, UnitsAdded | PlanReplaced):
         data["units"] = [_plain_unit(plan, plan.numbers[unit.id]) for unit in event.units]
     return data
 
@@ -384,14 +450,19 @@ def from_plain(data: Mapping[str, Any], number: Callable[[str], int]) -> Event:
     for key in ("unit", "because"):
         if key in values:
             values[key] = -1 if values[key] is None else number(values[key])
+    if "begun" in values:
+        values["begun"] = tuple(map(number, values["begun"]))
     if values.get("error"):
         values["error"] = UnitError(**{**values["error"], "bases": tuple(values["error"]["bases"])})
-    if values.get("lane"):
-        values["lane"] = ExecutionMode(values["lane"])
+    for key in ("lane", "mode"):
+        if values.get(key):
+            values[key] = ExecutionMode(values[key])
     if cls is RunFinished:
         values["state"] = RunState(values["state"])
     elif cls is UnitFinished:
         values["state"] = UnitState(values["state"])
-    elif cls is UnitsAdded:
+    elif cls in (UnitsAdded, PlanReplaced):
         values["units"] = tuple(map(_unit_from_plain, values["units"]))
+    elif cls is UnitRedefined:
+        values["definition"] = _unit_from_plain(values["definition"])
     return cls(**values)

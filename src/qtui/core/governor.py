@@ -271,7 +271,10 @@ class _Lane:
     def _why(self, load: Load, target: int, goal: int) -> str:
         measured, best = self._climb.measured, self._climb.best
         if goal not in measured and goal > target:
-            return _units_wait(load)
+            # what keeps the cores busy then are others, or other lanes
+            busy = load.cpu >= _SPARE_CPU and not self.computes
+            mostly = f"units mostly wait ({_percent(self.share)} of a core each), cpu {_percent(load.cpu)} by all"
+            return mostly if busy else _units_wait(load)
         if goal not in measured and goal < best:
             return "more are no faster, fewer may be as fast"
         return f"{_rate(measured[target])} units/s, with {best} {_rate(measured[best])}"

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from qtui.core.events import UnitsAdded
+from qtui.core.events import UnitRedefined, UnitsAdded, Warned
 from qtui.core.growth import Growth, grow, problems_of
-from qtui.core.machine import CANCELED, COMPLETED, FAILED, HANDLER_TIMER, PENDING, SKIPPED, goes_straight
+from qtui.core.machine import (
+    CANCELED,
+    COMPLETED,
+    FAILED,
+    HANDLER_TIMER,
+    PENDING,
+    READY,
+    RETRYING,
+    SKIPPED,
+    goes_straight,
+)
 from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, UnitError
+from qtui.core.redefining import redefine
 from qtui.core.settling import SettlingMachine
 
 
@@ -17,7 +28,9 @@ class GrowingMachine(SettlingMachine):
     def _complete(self, number: int, outcome: Outcome, now: float) -> None:
         """An attempt has succeeded; if it adds units that cannot be, that is its failure."""
         if outcome.added or number in self._plan.added:
-            problems = problems_of(self._plan, number, outcome.added, self._options)
+            stars = self._plan.stars
+            begun = [star for star in stars if self._slot[star] or self._state[star].ended]
+            problems = problems_of(self._plan, number, outcome.added, self._options, begun)
             if problems:
                 text = "\n".join(map(str, problems))
                 self._failed(
@@ -31,21 +44,25 @@ class GrowingMachine(SettlingMachine):
 
     def _added_runs(self, number: int) -> int | None:
         """A unit that holds a worker and was added by this one, or by what that has added; None if there is none."""
-        stack = list(self._plan.added.get(number, ()))
-        while stack:
-            added = stack.pop()
-            if self._slot[added]:
-                return added
-            stack += self._plan.added.get(added, ())
+        if not self._active or number not in self._plan.added:
+            return None
+        for running in self._holding():
+            adder = self._adder.get(running)
+            while adder is not None:
+                if adder == number:
+                    return running
+                adder = self._adder.get(adder)
         return None
 
     def _add(self, by: int, units: Sequence[QuantumUnit], now: float) -> None:
-        self._events.append(UnitsAdded(by, tuple(units), now))
-        growth = grow(self._plan, by, units)
+        begun = tuple(star for star in self._plan.stars if self._slot[star])
+        self._events.append(UnitsAdded(by, tuple(units), now, begun))
+        growth = grow(self._plan, by, units, begun)
         self._make_room(growth)
+        self._adder.update(dict.fromkeys(growth.numbers, by))
         self._drop_timers(HANDLER_TIMER)  # its time counts from the end of the last unit that is no handler
         for number in growth.dropped:
-            self._drop(by, number, now)
+            self._drop(number, now)
         again = [number for number in growth.numbers if number < growth.first]
         for number in again:
             if self._state[number] is not PENDING:
@@ -57,12 +74,24 @@ class GrowingMachine(SettlingMachine):
                 self._left[star] = sum(not self._met(star, need) for need in self._needs[star])
         for number in again:
             self._revive(number, now)
-        for star in growth.stars if growth.dropped else ():
-            if self._skipped_for_need(star) and self._bad_need(star) is None:
-                self._reset(star, f"{self._plan.table[by].id} runs again", now)
-                self._revive(star, now)
-        self._welcome(growth.numbers, now)
-        self._let_lanes_join({self._lanes[number] for number in growth.numbers}, by, now)
+        for star in growth.stars:
+            self._look_at_star(star, by, now)
+        self._welcome((*growth.numbers, *(star for star in growth.stars if self._state[star] is PENDING)), now)
+        if again:
+            self._targets.keep(self._lanes)
+        lanes = {self._lanes[number] for number in growth.numbers}
+        self._let_lanes_join(lanes, f"{self._plan.table[by].id} added units", now)
+
+    def _look_at_star(self, star: int, by: int, now: float) -> None:
+        """What needs everything needs other units than before: it may have to wait for them, or to wait no more."""
+        cause = f"{self._plan.table[by].id} has added units"
+        if self._left[star] and self._state[star] in (READY, RETRYING) and not self._slot[star]:
+            self._reset(star, cause, now)
+        elif self._skipped_for_need(star) and self._bad_need(star) is None and self._added_runs(star) is None:
+            self._reset(star, cause, now)
+            self._revive(star, now)
+        if not self._left[star] and self._state[star] is PENDING:
+            self._undecided.add(star)  # until the end that is told in this decision
 
     def _revive(self, number: int, now: float) -> None:
         """Reset the units below that were skipped for a reason that is gone, and the handlers there."""
@@ -70,13 +99,17 @@ class GrowingMachine(SettlingMachine):
         while stack:
             for fed in self._feeds[stack.pop()]:
                 skipped = self._state[fed] is SKIPPED and self._bad_need(fed) is None
-                if self._added_runs(fed) is None and (skipped or (self._handler[fed] and self._state[fed].ended)):
-                    self._reset(fed, f"{self._plan.table[number].id} runs again", now)
+                if self._added_runs(fed) is not None:
+                    continue
+                if skipped or (self._handler[fed] and self._state[fed].ended):
+                    cause = f"{self._plan.table[number].id} runs again"
+                    self._reset(fed, cause, now)
+                    self._redefine(fed, cause, now)
                     stack.append(fed)
 
-    def _let_lanes_join(self, lanes: Collection[ExecutionMode], by: int, now: float) -> None:
+    def _let_lanes_join(self, lanes: Collection[ExecutionMode], cause: str, now: float) -> None:
         """Units of other lanes than before may run, too."""
-        cause, together = f"{self._plan.table[by].id} added units", self._targets.together
+        together = self._targets.together
         new = self._targets.join(lanes)
         if new:
             self._renew_limits()
@@ -84,6 +117,23 @@ class GrowingMachine(SettlingMachine):
             self._note_workers(f"{self._targets.of_lane[lane]}: {cause}", now, lane)
         if not new and self._targets.together != together:
             self._note_workers(cause, now)
+
+    def _redefine(self, number: int, cause: str, now: float) -> None:
+        """Take up the other definition of a unit that a person has run again, if it has one; it waits to be decided."""
+        if number in self._refused:
+            self._events.append(Warned(number, f"runs as it was: {self._refused[number]}", now))
+        unit = self._redefined.pop(number, None)
+        if unit is None:
+            return
+        lane = self._lanes[number]
+        redefine(self._plan, number, unit)
+        self._limits.learn((number,))
+        self._straight[number] = goes_straight(unit)
+        self._batched = self._batched or unit.batch is not None
+        self._events.append(UnitRedefined(number, unit, cause, now))
+        if self._lanes[number] is not lane:
+            self._targets.keep(self._lanes)
+            self._let_lanes_join({self._lanes[number]}, f"{unit.id} is another unit now", now)
 
     def _make_room(self, growth: Growth) -> None:
         """Let every column have a place for each new unit, and know the others anew."""
@@ -112,17 +162,15 @@ class GrowingMachine(SettlingMachine):
             for star in growth.stars if number >= growth.first else ():
                 self._left[star] += star in self._feeds[number]
 
-    def _drop(self, by: int, number: int, now: float) -> None:
-        """A unit that was added earlier, and what it has added itself, is part of the plan no more."""
-        cause = f"{self._plan.table[by].id} no longer adds it"
-        if self._plan.added.get(number):
-            self._add(number, (), now)
+    def _drop(self, number: int, now: float) -> None:
+        """A unit that was added earlier is part of the plan no more."""
+        cause = f"{self._plan.table[self._adder[number]].id} no longer adds it"
         if self._state[number].ended:
             self._reset(number, cause, now)
         self._end_waiting(number, SKIPPED, cause, now)
 
     def _welcome(self, numbers: Sequence[int], now: float) -> None:
-        """Whether units that are new may ever run: not if the run comes to its end, or what they need has failed."""
+        """Whether units that now wait may ever run: not if the run comes to its end, or what they need has failed."""
         stopping, fails_fast = self._stopping, not self._options.keep_going
         failure = self._first_failure() if fails_fast else None
         for number in numbers:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
+from qtui.core.batching import batch_size
 from qtui.core.brakes import HELD, PROBING
 from qtui.core.events import BrakeChanged, ConfirmRequested, GovernorChanged, UnitReady, WorkersChanged
 from qtui.core.limits import CPUS, MEMORY, MILLI, WORKER, Limits, capacities, lane_limit, scopes_of
@@ -17,24 +18,31 @@ MOST_NAMED = 3
 
 
 class Holders:
-    """What units and items of groups hold of a run's lanes, pools and budgets."""
+    """What units and items of groups hold of a run's workers, lanes, pools and budgets."""
 
     def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
+        self.busy = 0
+        """How many workers have units; those that share one count as one."""
         self._options = options
         self._held: dict[str, list[tuple[str, int]]] = {}
-        self._know(plan, (), {})
+        self._know(RunView.initial(plan), {})
 
-    def _know(self, plan: ExecutionPlan, lanes: Collection[str], peaks: Mapping[str, int]) -> None:
-        self._plan, self._lanes, self._peaks = plan, set(lanes), peaks
-        self._limits = Limits(plan, self._options, frozenset(map(ExecutionMode, lanes)), peaks)
+    def _know(self, view: RunView, batches: Mapping[str, int]) -> None:
+        plan, lanes = view.plan, view.lane_workers
+        self._plan, self._lanes, self._peaks, self._batches = plan, set(lanes), view.peaks, batches
+        self._limits = Limits(plan, self._options, frozenset(map(ExecutionMode, lanes)), view.peaks, view.durations)
         self._capacity = capacities(self._options)
         self._lane_limits = {lane_limit(ExecutionMode(lane)) for lane in lanes}
+        self._share_workers = any(unit.batch is not None for unit in plan.table)
 
-    def update(self, view: RunView, active: Iterable[int]) -> None:
+    def update(self, view: RunView, active: Collection[int]) -> None:
         """Count anew, `active` being the units that hold a worker."""
+        batches = _batches(view)
         same = view.plan is self._plan and view.peaks == self._peaks and view.lane_workers.keys() == self._lanes
-        if not same:
-            self._know(view.plan, view.lane_workers, view.peaks)
+        if not same or batches != self._batches:
+            self._know(view, batches)
+        load = sum(WORKER // self._limits.batch(number) if self._share_workers else WORKER for number in active)
+        self.busy = -(-load // WORKER)
         for lane, target in view.lane_workers.items():
             self._capacity[lane_limit(ExecutionMode(lane))] = target * WORKER
         held: dict[str, list[tuple[str, int]]] = defaultdict(list)
@@ -57,13 +65,24 @@ class Holders:
         _, terms = self._limits.of(number, item_begun=item in view.open_items)
         for limit, amount in terms.holds:
             used = sum(each for _, each in self._held.get(limit, ()))
-            capacity = self._capacity[limit]
+            capacity = self._capacity.get(limit, 1)  # a mutex that came with a unit
             if used + amount > capacity:
                 if limit in self._lane_limits:
                     workers = (-(-used // WORKER), capacity // WORKER)
                     return "{} of {} {} workers busy".format(*workers, limit.removeprefix("lane "))
                 return f"{_amounts(limit, amount, used, capacity)}{_named(self.of(limit))}"
         return ""
+
+
+def _batches(view: RunView) -> dict[str, int]:
+    """How many units share a worker, of each family for which that follows from how long its units take."""
+    plan = view.plan
+    firsts = {name: plan.families.get(name, (plan.numbers.get(name, -1),))[0] for name in view.durations}
+    return {
+        name: batch_size(plan.table[first], plan.lanes[first], view.durations)
+        for name, first in firsts.items()
+        if first >= 0
+    }
 
 
 def _amounts(limit: str, amount: int, used: int, capacity: int) -> str:
@@ -121,11 +140,11 @@ def waits_for(view: RunView, options: RunOptions, holders: Holders, number: int)
         return "looking for an earlier result"
     if view.paused and view.stopping is None:
         return "paused"
-    return held_by_brake(view, options, number) or holders.shortage(view, number) or _busy(view)
+    return held_by_brake(view, options, number) or holders.shortage(view, number) or _busy(view, holders)
 
 
-def _busy(view: RunView) -> str:
-    busy = view.active + view.stuck
+def _busy(view: RunView, holders: Holders) -> str:
+    busy = holders.busy + view.stuck
     if busy < view.workers:
         return ""
     kept = f", {view.stuck} by abandoned attempts" if view.stuck else ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from math import lcm
 from typing import Final
 
-from qtui.core.batching import Durations, batch_size
+from qtui.core.batching import MOST_BATCHED, Durations, batch_size
 from qtui.core.model import ExecutionMode, QuantumUnit, RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.ready import FREE, Key, Terms
@@ -20,13 +21,21 @@ NOTED_PEAK: Final = 64 << 20
 _PEAK_STEP: Final = 16 << 20
 """Peaks of memory count from `NOTED_PEAK` bytes on, rounded up to steps, so that what is learned seldom changes."""
 
-WORKER: Final = 1 << 12
-"""What a unit takes of workers unless it shares one: divisible by all sizes of batches that are powers of two."""
+WORKER: Final = lcm(*range(1, MOST_BATCHED + 1))
+"""What a unit takes of workers unless it shares one: divisible by all sizes of batches, so that sums are exact."""
+
+MUTEX: Final = "mutex "
+"""How the names of pools begin that need not be declared: there is one of each."""
 
 EMPTY_LANES: Final[Mapping[ExecutionMode, int]] = {}
 EMPTY_PEAKS: Final[Mapping[str, int]] = {}
 EMPTY_DURATIONS: Final[Durations] = {}
 _OWN_LIMITS: Final = frozenset({ExecutionMode.SEQUENTIAL, ExecutionMode.ASYNC})
+
+
+def is_mutex(pool: str) -> bool:
+    """Whether a pool that no run declares is there all the same, with one slot."""
+    return pool.startswith(MUTEX)
 
 
 def lane_limit(lane: ExecutionMode) -> str:
@@ -124,10 +133,18 @@ class Limits:
             unit, lane = self._plan.table[number], self._plan.lanes[number]
             scopes = scopes_of(unit, self._options)
             own = self._terms(unit, lane, scopes)
-            key = (-unit.priority, -self._plan.ranks[number], number)
+            key = self._key(number)
             place = slice(number, number + 1)  # which may be the end
             self.scopes[place], self._own[place], self._keys[place] = [scopes], [own], [key]
             self.straight[place] = [(key, own)]
+
+    def _key(self, number: int) -> Key:
+        priority, item = -self._plan.table[number].priority, self._plan.item_of[number]
+        if item < 0:
+            return priority, -self._plan.ranks[number], number
+        _, rank, place = self._begun_keys[number]
+        self._begun_keys[number] = (priority, rank, place)
+        return priority, rank, number
 
     def learn_peak(self, number: int, peak: int) -> list[int]:
         """Expect `peak` bytes of units of this one's family; returns the units for which that makes a difference."""

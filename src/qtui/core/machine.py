@@ -93,15 +93,22 @@ class RunMachine:
         self._open_handlers = sum(self._handler)
         self._plain_ended_at = 0.0  # when the last unit ended that is no handler
         self._run = RunState.PENDING
-        self._started_at = 0.0
+        self._started_at = self._finished_at = 0.0
         self._opened_at = 0.0
         self._waited, self._waiting_since = 0.0, None
         self._paused = False
+        self._unsaved = ""  # why the record cannot be written
         self._stopping: RunStopping | None = None
         self._timers: list[tuple[float, int, int, int]] = []
         self._milestones: list[int] = []
-        self._ended: list[int] = []  # units whose end the others have not been told of
+        self._ended: dict[int, None] = {}  # units whose end the others have not been told of, in order
         self._undecided: set[int] = set()
+        self._adder = {number: adder for adder, added in plan.added.items() for number in added}
+        self._adding: set[int] = set()  # units that have added others and run again: those are held back
+        self._adder_reset = False
+        self._held_back: set[int] = set()  # pending, and all their needs are met
+        self._redefined: dict[int, QuantumUnit] = {}  # during a retry: what units are from now on
+        self._refused: dict[int, str] = {}  # and why others cannot be what they are to be
         self._events: list[Event] = []
         self._effects: list[Effect] = []
 
@@ -123,6 +130,13 @@ class RunMachine:
         if self._handler[number]:
             return None
         return next((need for need in self._needs[number] if self._state[need].ended and not self._good(need)), None)
+
+    def _adding_above(self, number: int) -> int | None:
+        """A unit that runs again and has added this one, or what has added it, however far above; None without any."""
+        adder = self._adder.get(number) if self._adding else None
+        while adder is not None and adder not in self._adding:
+            adder = self._adder.get(adder)
+        return adder
 
     def _starts_more(self, number: int) -> bool:
         """False for a unit that is not tried again, because the run or a brake's scope is coming to an end."""
@@ -160,12 +174,12 @@ class RunMachine:
     def _fill(self, now: float) -> None:
         """Start the best ready units while there are workers. Once the run is ending, only handlers are ready."""
         stopping = self._stopping
-        if stopping.how == "interrupt" if stopping is not None else self._paused:
+        if self._unsaved or (stopping.how == "interrupt" if stopping is not None else self._paused):
             return
-        # the last worker may be shared by others than those that it is taken for, so there may be one more for a moment
         most = (self._targets.together - (self._stuck if self._left_behind else 0)) * WORKER
+        fits = (lambda number: self._load + WORKER // self._limits.batch(number) <= most) if self._batched else None
         while self._load < most:
-            taken = self._ready.pop()
+            taken = self._ready.pop(fits)
             if taken is None:
                 return
             number, terms = taken

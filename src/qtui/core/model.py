@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Final, Literal, NamedTuple
 
@@ -55,14 +55,15 @@ FAILURES: Final = frozenset({_S.FAILED, _S.TIMEOUT})
 STEPS: Final[Mapping[UnitState, frozenset[UnitState]]] = {
     _S.PENDING: frozenset({_S.READY, _S.SKIPPED, _S.CANCELED}),
     _S.READY: frozenset({_S.RUNNING, _S.CANCELING, _S.COMPLETED, _S.FAILED, _S.RETRYING, _S.CANCELED, _S.PENDING}),
-    _S.RUNNING: frozenset({_S.COMPLETED, _S.FAILED, _S.RETRYING, _S.CANCELING}),
+    _S.RUNNING: frozenset({_S.COMPLETED, _S.FAILED, _S.RETRYING, _S.CANCELING, _S.PENDING}),
     _S.RETRYING: frozenset({_S.READY, _S.CANCELED, _S.PENDING}),
     _S.CANCELING: frozenset({_S.CANCELED, _S.TIMEOUT, _S.RETRYING, _S.COMPLETED, _S.PENDING}),
     # an end is left only by a reset, which opens the unit's next generation
     **{end: frozenset({_S.PENDING}) for end in (_S.COMPLETED, _S.FAILED, _S.TIMEOUT, _S.SKIPPED, _S.CANCELED)},
 }
 """The allowed steps. READY -> FAILED is a lane that could not start the unit; READY -> COMPLETED a milestone;
-CANCELING -> COMPLETED a timeout with a fallback; CANCELING -> PENDING a unit cut by the end of an interrupted run."""
+CANCELING -> COMPLETED a timeout with a fallback; CANCELING -> PENDING a unit cut by the end of an interrupted run;
+RUNNING -> PENDING one that ran when the process died that ran it."""
 
 
 class ExecutionMode(StrEnum):
@@ -143,10 +144,10 @@ class RetryPolicy:
 class CachePolicy:
     """When a unit's last result may be used again instead of running it.
 
-    It depends on the files that `inputs` name (paths or globs, from the unit's directory), the variables in `env`, the
-    params, and the command text or function source; a call also on the results it receives, and with `keys` on only
-    these entries of its context. A result older than `ttl` seconds is not used. `force` runs the unit all the same,
-    and keeps the new result.
+    It depends on the command, or the function with its code and arguments, the files that `inputs` name (paths or
+    globs, from the unit's directory), the variables in `env`, the params, and the results that the unit receives; with
+    `keys` only on these params and results, and those in its arguments. A result older than `ttl` seconds is not used.
+    `force` runs the unit all the same, and keeps the new result.
     """
 
     inputs: tuple[str, ...] = ()
@@ -310,13 +311,13 @@ class Fallback(NamedTuple):
 class QuantumUnit:
     """The definition of one unit of work; it never holds state or results.
 
-    `action` None makes a milestone. `dependencies` are ids, family names (all items of a matrix), or globs;
-    `ExecutionPlan.build` resolves them. `timeout` and `grace` are seconds (None: no limit; the run's grace).
-    `stop_signal` is a signal's name without SIG; `leftovers` says what becomes of a command's background children;
-    `log_max` is the most bytes of output kept of an attempt, half from its beginning and half from its end; `pty` gives
-    a command a pseudo-terminal. `family` is the name before expansion (``embed`` of ``embed[shard=3]``), `matrix` that
-    item's values. A unit of a group has the group's name and the label of its item (``[id=s1]``): inside, needs are
-    item by item. `workflow` is the prefix of the included workflow that it is from.
+    `action` None makes a milestone; `QuantumPartitioner` takes a plain function, too. `dependencies` are ids, family
+    names (all items of a matrix), or globs; `ExecutionPlan.build` resolves them. `timeout` and `grace` are seconds
+    (None: no limit; the run's grace). `stop_signal` is a signal's name without SIG; `leftovers` says what becomes of a
+    command's background children; `log_max` is the most bytes of output kept of an attempt, half from its beginning and
+    half from its end; `pty` gives a command a pseudo-terminal. `family` is the name before expansion (``embed`` of
+    ``embed[shard=3]``), `matrix` that item's values. A unit of a group has the group's name and the label of its item
+    (``[id=s1]``): inside, needs are item by item. `workflow` is the prefix of the included workflow that it is from.
 
     `when` says which ends of its needs let it run, `condition` is asked once they do. An end that `allow_failure`
     covers is good enough for dependents and for the run; `success_exit_codes` are no failure at all. `pools` are the
@@ -328,7 +329,7 @@ class QuantumUnit:
     """
 
     id: str
-    action: Action | None = None
+    action: Action | Callable[..., Any] | None = None
     args: Mapping[str, Any] = field(default_factory=dict)
     dependencies: tuple[str, ...] = ()
     mode: ExecutionMode = ExecutionMode.AUTO
@@ -373,6 +374,12 @@ class QuantumUnit:
     def name(self) -> str:
         """The name without the item: ``embed`` of ``embed[shard=3]``."""
         return self.family or self.id
+
+    def __repr__(self) -> str:
+        """Only what differs from a unit that says nothing."""
+        silent = QuantumUnit(id=self.id)
+        shown = [field.name for field in fields(self) if getattr(self, field.name) != getattr(silent, field.name)]
+        return f"QuantumUnit({', '.join(f'{name}={getattr(self, name)!r}' for name in ('id', *shown))})"
 
     @property
     def is_handler(self) -> bool:
@@ -477,7 +484,10 @@ class WorkflowDefinition:
 
     `params` are the resolved values; `directory` is where relative paths start and what user modules are imported
     from; `source` the file it came from, if any. Each unit's `env` and `cwd` are already complete. `secrets` are names
-    of environment variables whose values nobody is to see. `advice` is what its author should know, but need not heed.
+    of environment variables whose values nobody is to see. `on_hangup` is what a run does when its terminal goes:
+    ``continue`` or ``cancel``; `concurrency` what it does while another of the same workflow goes on: ``allow``,
+    ``refuse`` or ``queue``. With `durability` ``full`` its record survives a loss of power; results of more than
+    `persist_max` bytes are not kept in it. `advice` is what its author should know, but need not heed.
     """
 
     name: str
@@ -487,6 +497,10 @@ class WorkflowDefinition:
     params: Mapping[str, Any] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     notify: Notify | None = None
+    on_hangup: str = "continue"
+    concurrency: str = "allow"
+    durability: str = "normal"
+    persist_max: int = 256 << 20
     directory: str | None = None
     source: str | None = None
     advice: tuple[Problem, ...] = ()

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from qtui.core.errors import CircularDependencyError, InvalidWorkflow, Problem, did_you_mean
-from qtui.core.model import ExecutionMode, QuantumUnit, UnitState
+from qtui.core.model import EMPTY, ExecutionMode, QuantumUnit, UnitState
 
 DOT_COLORS: Mapping[UnitState, str] = {
     UnitState.PENDING: "white",
@@ -39,10 +39,11 @@ class ExecutionPlan:
     """A validated DAG of units. Inside the core a unit is its number: the index into `table`.
 
     `needs` and `feeds` are the edges by number, `declared` the dependencies as written, `ranks` the length of the
-    longest path from a unit to an end (itself included; see `weight`), `typical` the median of the estimates in seconds
-    (0 if no unit has one), `lanes` where each unit runs when the workflow's mode is `mode`. `items` has the units of
-    each item of each group, `item_of` the place of each unit's item in it, or -1. `added` has the units that others
-    have added while they ran, by the number of those; the `dropped` ones of them are no longer added.
+    longest path from a unit to an end (itself included; see `weight`), `typical` the median of the seconds that units
+    are expected to take (0 if nothing is known of any), `lanes` where each unit runs when the workflow's mode is
+    `mode`. `items` has the units of each item of each group, `item_of` the place of each unit's item in it, or -1.
+    `added` has the units that others have added while they ran, by the number of those; the `dropped` ones of them are
+    no longer added.
 
     A plan is never changed, but for one that `thawed` returned, which belongs to one owner: see `qtui.core.growth`.
     """
@@ -62,9 +63,16 @@ class ExecutionPlan:
     mode: ExecutionMode = ExecutionMode.AUTO
 
     @classmethod
-    def build(cls, units: Iterable[QuantumUnit], *, default_mode: ExecutionMode = ExecutionMode.AUTO) -> ExecutionPlan:
+    def build(
+        cls,
+        units: Iterable[QuantumUnit],
+        *,
+        default_mode: ExecutionMode = ExecutionMode.AUTO,
+        durations: Mapping[str, float] = EMPTY,
+    ) -> ExecutionPlan:
         """Number the units in the order given, resolve their dependencies and validate the graph.
 
+        `durations` says how many seconds units took before, by name: where a unit has no estimate, that is its weight.
         Raises InvalidWorkflow with every fault found: no units, duplicate ids, unknown dependencies (with the
         closest name) and cycles with their paths; CircularDependencyError if cycles are all that is wrong.
         """
@@ -87,21 +95,22 @@ class ExecutionPlan:
         feeds = _reverse(needs)
         order = _topological(needs, feeds)
         if len(order) < len(table):
-            cycles = _find_cycles(needs, set(range(len(table))) - set(order))
+            cycles = find_cycles(needs, set(range(len(table))) - set(order))
             problems += [_cycle_problem(table, cycle) for cycle in cycles]
             if len(problems) == len(cycles):
                 raise CircularDependencyError(problems, tuple(table[number].id for number in cycles[0]))
         if problems:
             raise InvalidWorkflow(problems)
         items, item_of = _items(table)
-        typical = typical_estimate(table)
+        expected = [unit.estimate or (durations.get(unit.name) if unit.action is not None else None) for unit in table]
+        typical = _middle(expected)
         plan = cls(
             table=table,
             needs=needs,
             feeds=tuple(tuple(numbers_) for numbers_ in feeds),
             declared=declared,
             lanes=tuple(unit.lane(default_mode) for unit in table),
-            ranks=tuple(_ranks(order, feeds, [weight(unit, typical) for unit in table])),
+            ranks=tuple(_ranks(order, feeds, [weight(*each, typical) for each in zip(table, expected, strict=True)])),
             numbers=numbers,
             items=items,
             item_of=item_of,
@@ -143,7 +152,7 @@ class ExecutionPlan:
     @cached_property
     def below_stars(self) -> Mapping[int, set[int]]:
         """The units below each of the units that need everything."""
-        return {star: set(self.below(star)) for star in self.stars}
+        return {star: reached(self.feeds, star) for star in self.stars}
 
     @cached_property
     def order(self) -> tuple[int, ...]:
@@ -368,19 +377,23 @@ def _topological(needs: Sequence[Sequence[int]], feeds: Sequence[Sequence[int]])
 
 def typical_estimate(units: Iterable[QuantumUnit]) -> float:
     """The median of the estimates (of two in the middle, the longer), in seconds; 0 if no unit has one."""
-    known = sorted(unit.estimate for unit in units if unit.estimate)
-    return known[len(known) // 2] if known else 0.0
+    return _middle([unit.estimate for unit in units])
 
 
-def weight(unit: QuantumUnit, typical: float) -> float:
-    """How long a unit is expected to take, counted in typical units.
+def weight(unit: QuantumUnit, expected: float | None, typical: float) -> float:
+    """How long a unit that is expected to take so many seconds takes, counted in typical units.
 
-    One without an estimate counts as typical, so that it stands well beside those that have one, and paths are as long
-    as they have units where no estimate is known. A milestone takes no time.
+    One of which nothing is known counts as typical, so that it stands well beside the others, and paths are as long as
+    they have units where nothing is known of any. A milestone takes no time.
     """
-    if unit.estimate:
-        return unit.estimate / typical
+    if expected:
+        return expected / typical
     return 0 if unit.action is None else 1
+
+
+def _middle(seconds: Iterable[float | None]) -> float:
+    known = sorted(each for each in seconds if each)
+    return known[len(known) // 2] if known else 0.0
 
 
 def _ranks(order: Sequence[int], feeds: Sequence[Sequence[int]], weights: list[float]) -> list[float]:
@@ -412,7 +425,19 @@ def _items(table: Sequence[QuantumUnit]) -> tuple[tuple[tuple[int, ...], ...], t
     return tuple(map(tuple, items.values())), tuple(item_of)
 
 
-def _find_cycles(needs: Sequence[Sequence[int]], stuck: set[int]) -> list[list[int]]:
+def reached(feeds: Sequence[Sequence[int]], number: int) -> set[int]:
+    """All units that depend on `number`, directly or not; without itself, also in a cycle."""
+    found = {number}
+    stack = [number]
+    while stack:
+        further = [fed for fed in feeds[stack.pop()] if fed not in found]
+        found.update(further)
+        stack += further
+    found.discard(number)
+    return found
+
+
+def find_cycles(needs: Sequence[Iterable[int]] | Mapping[int, Iterable[int]], stuck: set[int]) -> list[list[int]]:
     """Cycles among the units that no topological order could place, one for each knot of them.
 
     Each begins and ends with its smallest unit. Walks needs inside `stuck` until a unit comes again; no recursion.

@@ -21,19 +21,25 @@ class StateProjector:
     """Holds a state, a persistent map, that only pure functions change; any thread may use it.
 
     An updater gets the state and returns the next one, made with ``state.set(...)`` or as a new dict
-    ``{**state, ...}``. Nothing that it did not replace is copied or looked at. Plain dicts, lists and sets in what it
-    returns are frozen; what it puts into a persistent map by that map's own methods, it freezes itself
-    (`frozen`).
+    ``{**state, ...}``. Nothing that it did not replace is copied or looked at. Plain dicts, lists and sets in a dict
+    that it returns are frozen; what it puts into a persistent map by that map's own methods stays as it is, unless the
+    updater freezes it: ``state.set("seen", qtui.frozen([1, 2]))``.
     """
 
     def __init__(self, initial_state: Mapping[str, Any] | None = None) -> None:
         """Begin with a frozen copy of `initial_state`. Raises TypeError if that is no mapping."""
+        if initial_state is not None and not isinstance(initial_state, Mapping):
+            raise TypeError(f"the initial state is a mapping, not {type(initial_state).__name__}")
         self._initial = _as_state(initial_state or {}, through=True)
         self._newest = _Version(self._initial)
         self._projections: dict[str, Projection] = {}
 
     def get_state(self) -> State:
-        """The state; it is immutable, so that the caller may keep it."""
+        """The state: one value that no later update changes, so that the caller may keep it.
+
+        What was put into it as dicts, lists and sets is frozen. Other objects are there as they are, and so are the
+        results of tasks that a manager puts there: whoever changes those changes what others see.
+        """
         return self._latest().state
 
     def update_state(self, updater: Updater) -> State:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ class ReadyQueue:
 
     def __init__(self, size: int, capacity: Mapping[str, int]) -> None:
         self._capacity = dict(capacity)
-        self._free = dict(capacity)
+        self._free = defaultdict(lambda: 1, capacity)  # what nobody has declared is a mutex
         self._passes: dict[str, int] = {}  # of gates that do not stand open
         self._unbound: list[_Entry] = []  # on free terms; in most runs that is all
         self._heaps: dict[Terms, list[_Entry]] = {}
@@ -55,12 +56,15 @@ class ReadyQueue:
     def __contains__(self, number: int) -> bool:
         return self._queued[number] is not None
 
-    def pop(self) -> tuple[int, Terms] | None:
-        """Take the best unit that may start, and what it needs; None if there is none."""
+    def pop(self, fits: Callable[[int], bool] | None = None) -> tuple[int, Terms] | None:
+        """Take the best unit that may start, and what it needs; None if there is none, or if it does not fit."""
         if not self._heaps:
             heap, queued = self._unbound, self._queued
             while heap:
-                entry = heappop(heap)
+                entry = heap[0]
+                if queued[entry[3]] is entry and fits is not None and not fits(entry[3]):
+                    return None
+                heappop(heap)
                 if queued[entry[3]] is entry:
                     queued[entry[3]] = None
                     return entry[3], FREE
@@ -77,10 +81,16 @@ class ReadyQueue:
                 continue  # held for nobody knows how long: it keeps nothing from others
             short = {limit for limit, amount in terms.holds if self._free[limit] < amount or limit in reserved}
             if not short:
+                if fits is not None and not fits(heap[0][3]):
+                    return None
                 self.take(terms)
                 return self._taken(heap, terms)
             reserved |= short
         return None
+
+    def shortage(self, terms: Terms) -> str:
+        """The first limit of which there is too little for a start on these terms; empty if there is enough of all."""
+        return next((limit for limit, amount in terms.holds if self._free[limit] < amount), "")
 
     def _clear_top(self, heap: list[_Entry]) -> None:
         while heap:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from qtui.core.brakes import Brakes
+from qtui.core.brakes import OPEN, Brakes
 from qtui.core.events import (
     CacheMissed,
     ConfirmRequested,
@@ -37,11 +37,13 @@ from qtui.core.machine import (
     RETRYING,
     RUN_TIMER,
     RUNNING,
+    SKIPPED,
     TIMEOUT,
     TIMEOUT_TIMER,
 )
 from qtui.core.model import RunOptions, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
+from qtui.core.settling import NEVER
 from qtui.core.state import RunView, stalled_by
 from qtui.core.stimuli import (
     ApproveRequested,
@@ -51,11 +53,14 @@ from qtui.core.stimuli import (
     Decision,
     GovernorRequested,
     InterruptRequested,
+    JournalReported,
     LaneWorkersRequested,
     LateReturned,
     PauseRequested,
     ProgressReported,
+    RedefineRequested,
     ReleaseRequested,
+    ResumeRequested,
     RetryRequested,
     RunRequested,
     Stimulus,
@@ -89,10 +94,13 @@ class Scheduler(WishingMachine):
             CacheChecked: self._on_cache,
             ProgressReported: self._on_progress,
             RunRequested: self._on_run,
+            ResumeRequested: self._on_resume,
+            JournalReported: self._on_journal,
             CancelRequested: self._on_cancel,
             CancelRunRequested: self._on_cancel_run,
             InterruptRequested: self._on_interrupt,
             RetryRequested: self._on_retry,
+            RedefineRequested: self._on_redefine,
             ApproveRequested: self._on_approve,
             ReleaseRequested: self._on_release,
             PauseRequested: self._on_pause,
@@ -113,7 +121,9 @@ class Scheduler(WishingMachine):
         self = cls(view.plan, options)
         plan = self._plan
         self._run, self._paused, self._stopping = view.state, view.paused, view.stopping
+        self._unsaved = view.unsaved
         self._started_at, self._opened_at = view.started_at or 0.0, view.opened_at or 0.0
+        self._finished_at = view.finished.at if view.finished is not None else 0.0
         self._waited, self._waiting_since = view.waited, view.waiting_since
         self._left_behind = {key: left.worker for key, left in view.left_behind.items()}
         if view.opened_at is not None:
@@ -141,6 +151,12 @@ class Scheduler(WishingMachine):
             if (unit.when == "failure" and plan.needs[number])
             and not self._left[number]
             and self._state[number] is PENDING
+        }
+        self._adding = {number for number in plan.added if not self._state[number].ended}
+        self._held_back = {
+            number
+            for number, left in enumerate(self._left)
+            if not left and self._state[number] is PENDING and self._adding_above(number) is not None
         }
         self._restore_gates()
         self._watch_handlers()
@@ -208,6 +224,10 @@ class Scheduler(WishingMachine):
         self._settle(now)
         if self._run is RunState.RUNNING:
             self._fill(now)
+            while not self._active and self._open and self._stands_still():
+                self._give_up_one(now)
+                self._settle(now)
+                self._fill(now)
             if self._asked or self._waiting_since is not None:
                 self._count_waiting(now)
             if self._stopping is not None:
@@ -224,6 +244,44 @@ class Scheduler(WishingMachine):
         decision = Decision(self._events, self._effects)
         self._events, self._effects = [], []
         return decision
+
+    def _stands_still(self) -> bool:
+        """True if nothing goes on, and neither time nor a person nor an end of a brake could change that."""
+        asks = self._asked or self._checking or self._left_behind
+        if asks or self._paused or self._unsaved or self._stopping is not None or RETRYING in self._state:
+            return False
+        ready = [number for number, state in enumerate(self._state) if state is READY]
+        if any(self._brakes.state(scope) != OPEN for number in ready for scope in self._limits.scopes[number]):
+            return False
+        return not any(state is PENDING and self._is_due(number) for number, state in enumerate(self._state))
+
+    def _is_due(self, number: int) -> bool:
+        """True for a pending unit that may be decided about, as in a run that has not been resumed yet."""
+        if self._bad_need(number) is not None:
+            return True
+        if self._left[number] or number in self._held_back:
+            return False
+        return number not in self._undecided or self._failure_above(number) is not None
+
+    def _give_up_one(self, now: float) -> None:
+        """End one unit that can never start, a ready one if there is one; others may be able to start then.
+
+        What a workflow says is checked for this before a run. Units that were added can still come to it.
+        """
+        state = READY if READY in self._state else PENDING
+        number = self._state.index(state)
+        if state is READY:
+            begun = self._plan.item_of[number] in self._open_items
+            limit = self._ready.shortage(self._limits.of(number, item_begun=begun)[1])
+            why = f"what it wants of {limit} is never given back" if limit else "nothing lets it start"
+        else:
+            need = next((need for need in self._needs[number] if not self._met(number, need)), None)
+            why = f"it waits for {self._plan.table[need].id}" if need is not None else "nothing lets it start"
+        cause = f"{NEVER}{why}"
+        self._events.append(Warned(number, cause, now))
+        if state is READY:
+            self._reset(number, cause, now)
+        self._end_waiting(number, SKIPPED, cause, now)
 
     @property
     def plan(self) -> ExecutionPlan:

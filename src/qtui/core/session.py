@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from qtui.core.events import Event, RunFinished
 from qtui.core.model import RunOptions
@@ -10,6 +10,9 @@ from qtui.core.plan import ExecutionPlan
 from qtui.core.samples import LoadSample
 from qtui.core.state import RunView
 from qtui.core.stimuli import Request
+
+UNUSABLE: Final = "unusable: "
+"""How the difference of a unit begins that cannot be run as it is on the disk."""
 
 
 class Record(NamedTuple):
@@ -31,8 +34,21 @@ class LogChunk(NamedTuple):
     next: int
 
 
+class Answer(NamedTuple):
+    """What became of something that was asked for.
+
+    `text` is empty until there is an answer: ``done``, ``too late`` or ``refused``, the last two followed by a
+    colon and why where that is known. `asked_at` and `answered_at` are Unix seconds, the latter 0 until then.
+    """
+
+    request: Request
+    asked_at: float
+    text: str = ""
+    answered_at: float = 0.0
+
+
 class Feed(Protocol):
-    """The record of a run, from its first event on, as one reader takes it."""
+    """The record of a run as one reader takes it, from the event behind the session's `opening` on."""
 
     def take(self, timeout: float | None = None) -> list[Record]:
         """All that has come since the last call; waits up to `timeout` seconds (None: for ever) for the first.
@@ -49,16 +65,39 @@ class RunSession(Protocol):
     """A run in the hands of a front end. No call waits for the engine, but `wait` and `close`."""
 
     @property
+    def kind(self) -> Literal["live", "attached", "replay"]:
+        """Whether the run's engine is in this process, in another one, or nowhere: then its record is played again."""
+
+    @property
+    def read_only(self) -> bool:
+        """True if every request is refused."""
+
+    @property
     def run(self) -> str:
         """The run's id."""
 
     @property
     def plan(self) -> ExecutionPlan:
-        """The units that the run began with, and how they depend on each other; its view has those added since."""
+        """The units of `opening`, and how they depend on each other; the view has those that have come since."""
+
+    @property
+    def opening(self) -> RunView:
+        """What was known before the first event that feeds hand out: of most runs, that all units are pending.
+
+        Feeds of a run that was resumed, or that one has attached to when much had happened, begin later.
+        """
 
     @property
     def options(self) -> RunOptions:
         """How the run is driven."""
+
+    @property
+    def lost(self) -> bool:
+        """True if the run has not finished, and nobody runs it."""
+
+    @property
+    def trouble(self) -> str:
+        """Why there are no news of the run, or none that can be read, and what to do; empty while all is well."""
 
     def view(self) -> RunView:
         """What is known now."""
@@ -67,7 +106,16 @@ class RunSession(Protocol):
         """The run's clock: Unix seconds that never step back."""
 
     def request(self, request: Request) -> None:
-        """Ask for something; what comes of it is seen in the view and the feed."""
+        """Ask for something; what comes of it is seen in the view, the feed and `answers`. Never raises."""
+
+    def edited(self, unit: int) -> str:
+        """How the unit differs on the disk from what it is in the run, in a few lines; empty if it does not, or nobody
+        can tell. A `RetryRequested` may be `fresh` then. If nothing on the disk can be run instead, `UNUSABLE` and
+        why. Quick while the workflow's file is as it was; else it may take a second.
+        """
+
+    def answers(self) -> list[Answer]:
+        """What became of the requests made here, in order; nothing of those that an engine in this process took."""
 
     def feed(self) -> Feed:
         """A new reader of the record."""

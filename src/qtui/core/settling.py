@@ -48,6 +48,9 @@ BECAUSE: Final = "because "
 UNMET: Final = "its condition does not hold: "
 """How the cause of a unit begins that was skipped by its `if`."""
 
+NEVER: Final = "can never start: "
+"""How the cause of a unit begins that was skipped because the run would have stood still."""
+
 CUT: Final = "cut by a signal"
 """The cause of the reset of a unit that ran when a signal ended the run."""
 
@@ -59,15 +62,32 @@ class SettlingMachine(RunMachine):
 
     def _settle(self, now: float) -> None:
         """Tell dependents of every end, until nothing more follows. A loop: chains may be 10,000 units long."""
+        if self._adder_reset:
+            self._hold_back(now)
         while self._milestones or self._ended:
             while self._milestones:
                 self._finish(self._milestones.pop(), COMPLETED, now)
-            ended, self._ended = self._ended, []
+            ended, self._ended = self._ended, {}
             for number in ended:
                 self._tell_dependents(number, now)
             if self._undecided and ended:
                 for number in sorted(self._undecided):
                     self._decide_if_met(number, now)
+            if self._held_back and not self._plan.added.keys().isdisjoint(ended):
+                held, self._held_back = sorted(self._held_back), set()
+                for number in held:
+                    self._decide_if_met(number, now)
+
+    def _hold_back(self, now: float) -> None:
+        """What units that run again have added waits for them: it may be added again, or be dropped."""
+        self._adder_reset = False
+        for number, state in enumerate(self._state):
+            if state in (READY, RETRYING) and not self._slot[number]:
+                adder = self._adding_above(number)
+                if adder is not None:
+                    self._reset(number, f"{self._plan.table[adder].id} runs again", now)
+                    if not self._left[number]:
+                        self._held_back.add(number)
 
     def _tell_dependents(self, number: int, now: float) -> None:
         if not self._state[number].ended:
@@ -95,6 +115,9 @@ class SettlingMachine(RunMachine):
 
     def _decide(self, number: int, now: float) -> None:
         """A pending unit whose needs have all ended as it wants: run it, unless `when` or `if` say no."""
+        if self._adding and self._adding_above(number) is not None:
+            self._held_back.add(number)
+            return
         if self._straight[number] and not self._left_behind:
             self._step(number, READY)
             self._events.append(UnitReady(number, now))
@@ -242,6 +265,7 @@ class SettlingMachine(RunMachine):
         """End the unit's generation."""
         self._step(number, state)
         self._open -= 1
+        self._adding.discard(number)
         if self._handler[number]:
             self._open_handlers -= 1
         else:
@@ -270,7 +294,7 @@ class SettlingMachine(RunMachine):
                 outcome.cpu_seconds,
             )
         )
-        self._ended.append(number)
+        self._ended[number] = None
         if self._batched and state is COMPLETED and not cached and wants_durations(self._plan.table[number]):
             self._durations = with_duration(self._durations, self._plan.table[number], outcome.seconds)
             self._count_anew(self._limits.learn_durations(number, self._durations))
@@ -322,9 +346,12 @@ class SettlingMachine(RunMachine):
         state = self._state[number]
         told = state.ended
         if number in self._ended:  # nobody has counted on it yet
-            self._ended.remove(number)
+            del self._ended[number]
             told = False
         if state.ended:
+            if number in self._plan.added:
+                self._adding.add(number)
+                self._adder_reset = True
             self._open += 1
             self._open_handlers += self._handler[number]
             for fed in self._feeds[number] if told else ():
@@ -435,7 +462,7 @@ class SettlingMachine(RunMachine):
             self._run, code = RunState.FAILED, EXIT_RUN_TIMEOUT
         elif stopping is not None and CANCELED in states:
             self._run, code = RunState.CANCELED, EXIT_CANCELED
-        elif self._first_failure() is not None:
+        elif self._first_failure() is not None or any(cause.startswith(NEVER) for cause in self._cause):
             self._run, code = RunState.FAILED, EXIT_FAILED
         elif CANCELED in states:
             self._run, code = RunState.CANCELED, EXIT_CANCELED
@@ -444,6 +471,7 @@ class SettlingMachine(RunMachine):
         counts: dict[str, int] = {}
         for state in states:
             counts[state.value] = counts.get(state.value, 0) + 1
+        self._finished_at = now
         self._events.append(RunFinished(self._run, counts, now - self._started_at, code, now))
 
 

@@ -9,16 +9,20 @@ from typing import Any, assert_never
 from pyrsistent import PVector, pvector
 
 from qtui.core.batching import Durations, wants_durations, with_duration
+from qtui.core.carrying import carried
 from qtui.core.events import (
     BrakeChanged,
     CacheMissed,
     ConfirmRequested,
     Event,
     GovernorChanged,
+    JournalChanged,
     LateResult,
+    PlanReplaced,
     RunFinished,
     RunPaused,
     RunReopened,
+    RunResumed,
     RunStarted,
     RunStopping,
     RunUnpaused,
@@ -28,9 +32,11 @@ from qtui.core.events import (
     UnitFinished,
     UnitProgress,
     UnitReady,
+    UnitRedefined,
     UnitReset,
     UnitRetrying,
     UnitsAdded,
+    UnitStale,
     UnitStarted,
     UnitSubmitted,
     Warned,
@@ -40,6 +46,7 @@ from qtui.core.growth import grow
 from qtui.core.limits import learned_peak
 from qtui.core.model import LOST_LOOP, STEPS, ExecutionMode, QuantumUnit, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
+from qtui.core.redefining import redefine
 
 # The columns are indexed by unit number; a PVector's C evolver sets an item in about 0.03 µs.
 Column = PVector[Any]
@@ -59,6 +66,9 @@ class RunView:
     an answer. While the run is `governed`, `lane_workers` has the targets of
     lanes; before it begins nobody has said whether it is. `peaks` are the bytes of memory that are expected of units by
     family, where the workflow does not say, and `durations` tell how long units took whose batches depend on that.
+    `started_at` (Unix seconds) is later than the run's beginning by the time in which the run did not go on.
+    `stale` has the completed units whose results could be others now, and why; `unsaved` says why the record cannot be
+    written, and is empty while it can.
     """
 
     plan: ExecutionPlan
@@ -91,6 +101,8 @@ class RunView:
     waiting_since: float | None = None
     peaks: Mapping[str, int] = field(default_factory=dict)
     durations: Durations = field(default_factory=dict)
+    stale: Mapping[int, str] = field(default_factory=dict)
+    unsaved: str = ""
 
     @classmethod
     def initial(cls, plan: ExecutionPlan) -> RunView:
@@ -338,16 +350,29 @@ class _Folding:
                 self._left_behind = _without(self._left_behind, event)
             case UnitsAdded():
                 self._grow(event)
+            case PlanReplaced():
+                _Folding.__init__(self, carried(self.result(), event))  # a plan is where everything begins
+            case UnitRedefined():
+                self._thaw()
+                redefine(self._plan, event.unit, event.definition)
+            case UnitStale():
+                self._changes["stale"] = {**self._stale(), event.unit: event.cause}
             case UnitReset():
                 self._step(event.unit, UnitState.PENDING, event)
                 self._generations[event.unit] = event.generation
                 self._bases[event.unit] = self._attempts[event.unit]
                 self._begun[event.unit] = None
+                if event.unit in self._stale():
+                    self._changes["stale"] = {n: why for n, why in self._stale().items() if n != event.unit}
             case _:
                 self._apply_to_run(event)
         self._changes["updated_at"] = event.at
         if self._asked or self._waiting_since is not None:
             self._count_waiting(event.at)
+
+    def _stale(self) -> Mapping[int, str]:
+        stale: Mapping[int, str] = self._changes.get("stale", self._view.stale)
+        return stale
 
     def _learn_peak(self, event: UnitFinished) -> None:
         unit, peaks = self._plan.table[event.unit], self._changes.get("peaks", self._view.peaks)
@@ -361,11 +386,15 @@ class _Folding:
             durations = self._changes.get("durations", self._view.durations)
             self._changes["durations"] = with_duration(durations, unit, event.duration)
 
-    def _grow(self, event: UnitsAdded) -> None:
+    def _thaw(self) -> None:
+        """Have a plan of our own that can be changed; one for all events of a batch."""
         if self._plan is self._view.plan:
             self._plan = self._plan.thawed()
+
+    def _grow(self, event: UnitsAdded) -> None:
+        self._thaw()
         before = len(self._plan)
-        grow(self._plan, event.unit, event.units)
+        grow(self._plan, event.unit, event.units, event.begun)
         new = len(self._plan) - before
         self._states.extend([UnitState.PENDING] * new)
         self._counts[UnitState.PENDING] += new
@@ -395,6 +424,8 @@ class _Folding:
         | RunPaused
         | RunUnpaused
         | RunReopened
+        | RunResumed
+        | JournalChanged
         | RunStopping
         | BrakeChanged
         | WorkersChanged
@@ -414,9 +445,11 @@ class _Folding:
             case RunUnpaused():
                 change["paused"] = False
             case RunReopened():
-                self._running = True
-                self._waited = 0.0
-                change.update(state=RunState.RUNNING, finished=None, stopping=None, opened_at=event.at)
+                self._reopen(event)
+            case RunResumed():
+                self._resume(event)
+            case JournalChanged():
+                change["unsaved"] = event.cause
             case RunStopping():
                 change["stopping"] = event
             case BrakeChanged():
@@ -435,6 +468,25 @@ class _Folding:
                 pass
             case _:
                 assert_never(event)
+
+    def _reopen(self, event: RunReopened) -> None:
+        """The run goes on; the time since it had finished does not count."""
+        before = {**{name: getattr(self._view, name) for name in ("started_at", "finished")}, **self._changes}
+        self._running = True
+        self._waited = 0.0
+        if before["started_at"] is not None and before["finished"] is not None:
+            self._changes["started_at"] = before["started_at"] + (event.at - before["finished"].at)
+        self._changes.update(state=RunState.RUNNING, finished=None, stopping=None, opened_at=event.at)
+
+    def _resume(self, event: RunResumed) -> None:
+        """The run goes on; the time in which nobody ran it does not count."""
+        known = {**{name: getattr(self._view, name) for name in ("started_at", "updated_at")}, **self._changes}
+        ran = known["updated_at"] - known["started_at"] if known["started_at"] is not None else 0.0
+        self._running, self._left_behind = True, {}
+        self._waited, self._waiting_since = 0.0, None
+        self._changes.update(state=RunState.RUNNING, finished=None, stopping=None, paused=False, unsaved="")
+        self._changes.update(workers=event.workers, governed=event.governed, lane_workers=event.lane_workers)
+        self._changes.update(started_at=event.at - ran, opened_at=event.at, brakes={}, stale={})
 
     def _begin(self, event: UnitSubmitted | UnitStarted, state: UnitState) -> None:
         number = event.unit

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from qtui.core.events import Event
-from qtui.core.model import ExecutionMode, Outcome
+from qtui.core.model import ExecutionMode, Outcome, QuantumUnit
 
 
 class RunRequested(NamedTuple):
@@ -63,6 +63,16 @@ class TimerFired(NamedTuple):
     """The time asked for by `WakeAt` has come."""
 
 
+class ResumeRequested(NamedTuple):
+    """Go on: the scheduler was restored from a view that was made ready for that (see `qtui.core.resuming`)."""
+
+
+class JournalReported(NamedTuple):
+    """The record cannot be written, and `cause` says why; it can be again, if that is empty."""
+
+    cause: str
+
+
 class WarningRaised(NamedTuple):
     """Something outside the scheduler went wrong in a way that people should see."""
 
@@ -91,11 +101,23 @@ class InterruptRequested(NamedTuple):
 
 
 class RetryRequested(NamedTuple):
-    """Run these units again; scope `dependents` also resets everything below them that has ended."""
+    """Run these units again; scope `dependents` also resets everything below them that has ended. With `fresh` whoever
+    runs the run takes their definitions from the disk first, and then posts a `RedefineRequested`."""
 
     units: tuple[int, ...]
     scope: Literal["unit", "dependents"] = "unit"
     cause: str = "retried by you"
+    fresh: bool = False
+
+
+class RedefineRequested(NamedTuple):
+    """A retry for which some units have other definitions now: each that runs again does so with its new one.
+
+    A unit that would change the graph by that is not run again. (No `Request`, as functions do not travel.)
+    """
+
+    units: tuple[QuantumUnit, ...]
+    retry: RetryRequested
 
 
 class ApproveRequested(NamedTuple):
@@ -174,6 +196,9 @@ Stimulus = (
     | ProgressReported
     | CacheChecked
     | TimerFired
+    | ResumeRequested
+    | RedefineRequested
+    | JournalReported
     | WarningRaised
     | LaneWorkersRequested
     | Request

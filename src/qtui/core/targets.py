@@ -78,6 +78,10 @@ class WorkerTargets:
         self._add_up()
         return new
 
+    def keep(self, lanes: Iterable[ExecutionMode]) -> None:
+        """The plan has units of these lanes only; what they have for a target stays."""
+        self._lanes.intersection_update(lanes)
+
     def _first(self, lane: ExecutionMode) -> int:
         workers = self._options.workers
         if lane is ExecutionMode.PROCESS and self._options.cpus is not None:

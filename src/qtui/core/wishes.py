@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtui.core.events import (
     GovernorChanged,
+    JournalChanged,
     RunPaused,
     RunReopened,
     RunStarted,
@@ -14,8 +15,9 @@ from qtui.core.events import (
     Warned,
 )
 from qtui.core.growing import GrowingMachine
-from qtui.core.machine import CANCELED, CANCELING, HANDLER_TIMER, RETRYING, RUN_TIMER
+from qtui.core.machine import CANCELED, CANCELING, HANDLER_TIMER, PENDING, RETRYING, RUN_TIMER
 from qtui.core.model import ExecutionMode, RunState
+from qtui.core.redefining import obstacle
 from qtui.core.stimuli import (
     ApproveRequested,
     CancelRequested,
@@ -23,9 +25,12 @@ from qtui.core.stimuli import (
     CheckCache,
     GovernorRequested,
     InterruptRequested,
+    JournalReported,
     LaneWorkersRequested,
     PauseRequested,
+    RedefineRequested,
     ReleaseRequested,
+    ResumeRequested,
     RetryRequested,
     RunRequested,
     UnpauseRequested,
@@ -46,6 +51,22 @@ class WishingMachine(GrowingMachine):
         self._events.append(RunStarted(now, stimulus.name, targets.together, targets.governed, lanes))
         self._add_run_timer()
         self._make_met_ready(now)
+
+    def _on_resume(self, _stimulus: ResumeRequested, now: float) -> None:
+        """Every unit that has not ended is pending: decide anew what runs, and what never can."""
+        if self._run is not RunState.RUNNING:
+            return
+        for number in self._plan.order:
+            bad = self._bad_need(number) if self._state[number] is PENDING else None
+            if bad is not None:
+                self._skip_for(number, bad, now)
+        self._settle(now)
+        self._make_met_ready(now)
+
+    def _on_journal(self, stimulus: JournalReported, now: float) -> None:
+        if stimulus.cause != self._unsaved:
+            self._unsaved = stimulus.cause
+            self._events.append(JournalChanged(stimulus.cause, now))
 
     def _on_cancel(self, stimulus: CancelRequested, now: float) -> None:
         if self._run.ended:
@@ -84,6 +105,18 @@ class WishingMachine(GrowingMachine):
         again = self._note_stopping(RunStopping(now, "interrupt", "interrupted", stimulus.signal))
         self._stop_all("interrupt", "interrupted by a signal", now, kill=again, handlers=True)
 
+    def _on_redefine(self, stimulus: RedefineRequested, now: float) -> None:
+        for unit in stimulus.units:
+            number = self._plan.numbers[unit.id]
+            why = obstacle(self._plan, number, unit, self._options)
+            if why:
+                self._refused[number] = f"{why} in its file, and only a resume of the run (qtui resume) takes that up"
+            else:
+                self._redefined[number] = unit
+        self._on_retry(stimulus.retry, now)
+        self._redefined.clear()
+        self._refused.clear()
+
     def _on_retry(self, stimulus: RetryRequested, now: float) -> None:
         if self._stopping is not None and self._run is RunState.RUNNING:
             self._events.append(Warned(-1, "the run is ending; units can be retried when it has", now))
@@ -100,6 +133,7 @@ class WishingMachine(GrowingMachine):
         again = any(not self._state[number].ended for number in ordered)
         if self._run.ended and (again or any(isinstance(event, UnitReset) for event in self._events)):
             self._run, self._stopping, self._opened_at = RunState.RUNNING, None, now
+            self._started_at += now - self._finished_at  # what was between does not count
             self._waited, self._waiting_since = 0.0, None
             # the reopening comes first in the record: nobody sees a finished run with pending units
             self._events.insert(0, RunReopened(now, stimulus.cause))
@@ -116,9 +150,13 @@ class WishingMachine(GrowingMachine):
     def _retry(self, number: int, cause: str, now: float, *, forced: bool) -> None:
         """Open the unit's next generation, if it has ended and its needs allow it."""
         state = self._state[number]
-        if state is RETRYING:
+        anew = number in self._redefined
+        if state is RETRYING and not anew:
             self._make_ready(number, now)  # a person does not want to wait for the back-off
-        if not state.ended:
+        if not (state.ended or (state is RETRYING and anew)):
+            return
+        if number in self._refused:
+            self._events.append(Warned(number, f"not run again: {self._refused[number]}", now))
             return
         if number in self._plan.dropped:
             self._events.append(Warned(number, "not run again: nothing adds it any more", now))
@@ -134,12 +172,12 @@ class WishingMachine(GrowingMachine):
             self._events.append(Warned(number, message, now))
             return
         self._reset(number, cause, now, forced=forced)
+        self._redefine(number, cause, now)
         self._revive(number, now)
         if self._haunted(number):
             message = "waits until its abandoned attempt has ended: that could not be stopped, and goes on"
             self._events.append(Warned(number, message, now))
-        else:
-            self._decide_if_met(number, now)
+        self._decide_if_met(number, now)
 
     def _on_approve(self, stimulus: ApproveRequested, now: float) -> None:
         if self._run.ended:
@@ -180,6 +218,14 @@ class WishingMachine(GrowingMachine):
         self._take_over(stimulus.cause, now)
         if self._targets.set(stimulus.target):
             self._note_workers(stimulus.cause, now)
+        elif stimulus.target > self._targets.together:
+            sequential = self._options.mode is ExecutionMode.SEQUENTIAL
+            why = (
+                "in mode sequential units run one at a time"
+                if sequential
+                else f"{self._targets.together} is max_workers"
+            )
+            self._events.append(Warned(-1, f"no more workers: {why}", now))
 
     def _on_workers_step(self, stimulus: WorkersStepRequested, now: float) -> None:
         self._on_workers(WorkersRequested(self._targets.decided + stimulus.step, stimulus.cause), now)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +20,9 @@ from qtui.definition.values import Fault, Rejected
 _STATIC = ("matrix", "group")
 """Keys that only units of a workflow have: what is added is made one by one."""
 
+_UNNAMED = ("", "<lambda>")
+_PARAMS = "params"
+
 
 class Additions:
     """What one attempt of `adder` adds, in order.
@@ -25,7 +30,7 @@ class Additions:
     Added units have the environment and the directory of `adder` unless they are told otherwise, and names beside its
     own in an included workflow. Every method raises InvalidWorkflow for what cannot be right by itself; whether names
     and pools are there, and whether units need each other, is known when the attempt completes. `front` is the
-    file through which user code comes here.
+    file through which user code comes here. Threads of the attempt may add at the same time.
     """
 
     def __init__(self, adder: QuantumUnit, params: Mapping[str, Any], front: str) -> None:
@@ -35,24 +40,34 @@ class Additions:
         self._prefix = f"{inside}." if inside else ""
         directory = adder.cwd or os.getcwd()  # noqa: PTH109
         self._around = Surroundings(params=params, env=adder.env, directory=directory, pools=None)
+        self._unnamed = re.sub(r"[^\w.-]+", "_", adder.id.removeprefix(self._prefix)) + "-unit_"
+        self._adding = threading.RLock()
 
     def function(
         self,
         function: Callable[..., Any],
         name: str | None,
-        dependencies: Iterable[str],
+        dependencies: Iterable[str | QuantumUnit],
         keys: Mapping[str, Any],
     ) -> QuantumUnit:
-        """Add a unit that calls a function."""
+        """Add a unit that calls a function; one without a name is called ``ADDER-unit_N``."""
         source = caller(*self._inside)
         if not callable(function):
             reject(source, (), Fault(f"a unit needs a function, not a value of type {type(function).__name__}"))
-        name = getattr(function, "__name__", "") if name is None else name
-        draft = self._draft(name, dependencies, keys, FUNCTION_KEYS, source)
-        return self._add(replace(draft, function=function))[0]
+        own = getattr(function, "__name__", "") if name is None else name
+        with self._adding:
+            name = self._free_name() if name is None and own in _UNNAMED else own
+            draft = self._draft(name, dependencies, keys, FUNCTION_KEYS, source)
+            return self._add(replace(draft, function=function))[0]
+
+    def _free_name(self) -> str:
+        number = len(self.units)
+        while f"{self._prefix}{self._unnamed}{number}" in self.units:
+            number += 1
+        return f"{self._unnamed}{number}"
 
     def command(
-        self, name: str, run: Any, argv: Any, dependencies: Iterable[str], keys: Mapping[str, Any]
+        self, name: str, run: Any, argv: Any, dependencies: Iterable[str | QuantumUnit], keys: Mapping[str, Any]
     ) -> QuantumUnit:
         """Add a unit that runs a command."""
         source = caller(*self._inside)
@@ -66,7 +81,7 @@ class Additions:
         function: Callable[..., Any],
         items: Iterable[Any],
         name: str,
-        dependencies: Iterable[str],
+        dependencies: Iterable[str | QuantumUnit],
         keys: Mapping[str, Any],
     ) -> list[QuantumUnit]:
         """Add a unit for each item; none for no items."""
@@ -79,7 +94,12 @@ class Additions:
         return self._add(replace(draft, function=function, mapped=tuple(items)))
 
     def _draft(
-        self, name: str, dependencies: Iterable[str], keys: Mapping[str, Any], table: Table, source: Source
+        self,
+        name: str,
+        dependencies: Iterable[str | QuantumUnit],
+        keys: Mapping[str, Any],
+        table: Table,
+        source: Source,
     ) -> Draft:
         keys = given_keys(dependencies, keys)
         for key in _STATIC:
@@ -91,15 +111,20 @@ class Additions:
             source=source,
             locate=lambda _path, _needle: str(source),
             table=table,
+            freely_named=True,
         )
 
     def _add(self, draft: Draft) -> list[QuantumUnit]:
         report = Report()
+        if isinstance(draft.name, str) and draft.name in (_PARAMS, *self._around.params):
+            hint = "rename one of them: both would be context[...]"
+            report.add(draft.locate, draft.path, Fault("this is also the name of an input", hint))
         made = Assembler(self._around, report).assemble([draft]).units
-        for unit in made:
-            if unit.id in self.units:
-                first = self.units[unit.id].source
-                report.add(draft.locate, draft.path, Fault("this name is already taken", f"first used at {first}"))
-        report.raise_if_any()
-        self.units |= {unit.id: unit for unit in made}
+        with self._adding:
+            for unit in made:
+                if unit.id in self.units:
+                    first = self.units[unit.id].source
+                    report.add(draft.locate, draft.path, Fault("this name is already taken", f"first used at {first}"))
+            report.raise_if_any()
+            self.units |= {unit.id: unit for unit in made}
         return made

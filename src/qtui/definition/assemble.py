@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from qtui.core.condition import Condition, ConditionError
 from qtui.core.model import EMPTY, Action, Argv, CachePolicy, Call, FromUnit, QuantumUnit, Shell
-from qtui.definition.drafts import Draft, Surroundings, item_parameter, name_fault
+from qtui.definition.drafts import Draft, Surroundings, free_name_fault, function_fault, item_parameter, name_fault
 from qtui.definition.expressions import Known, Scope, Unsettled, fill, has_expression
 from qtui.definition.groups import Group, Groups, Repeat, group_of, resolve_matrix
 from qtui.definition.keys import Key, Templates, read_table
@@ -74,6 +74,7 @@ class Assembler:
     ) -> None:
         self._around, self._report, self._groups, self._preview = surroundings, report, groups, preview
         self._calls: dict[tuple[int, tuple[str, ...]], Call] = {}
+        self._function_faults: dict[int, Fault | None] = {}
         self._mutexes: set[str] = set()
         self._known = True
 
@@ -101,7 +102,7 @@ class Assembler:
     def _repeat(self, draft: Draft) -> Repeat | None:
         """What the draft is made once for each of; None if that cannot be told."""
         group, matrix, sound = None, None, True
-        if not self._preview:
+        if not self._preview and "group" in draft.table:
             try:
                 group = group_of(draft, self._groups)
             except Rejected as rejected:
@@ -146,7 +147,7 @@ class Assembler:
         yield from ()
 
     def _check_name(self, draft: Draft) -> None:
-        fault = name_fault(draft.name)
+        fault = free_name_fault(draft.name) if draft.freely_named else name_fault(draft.name)
         if fault is not None:
             self._report.add(draft.locate, draft.path, fault)
 
@@ -201,11 +202,11 @@ class Assembler:
                 name = next(key.name for key in draft.table.values() if key.field == "condition")
                 self._place(draft, faults, *(fault.under(name) for fault in rejected.faults))
         if "pools" in fields or "mutex" in fields:
-            derived["pools"], mutexes = slots_of(fields, self._around.pools or ())
+            derived["pools"], mutexes = slots_of(fields, self._around.pools)
             self._mutexes |= mutexes
         if "resources" in fields:
             derived["cpus"], derived["memory"] = fields["resources"]
-        self._place(draft, faults, *over_limits(fields, self._around))
+        self._place(draft, faults, *over_limits(fields, self._around, in_python=draft.in_python))
         cache = fields.get("cache", CachePolicy())
         if cache is not None and ("cache" in fields or "cache_keys" in fields):
             env = tuple(dict.fromkeys((*cache.env, *_own_variables(draft))))
@@ -314,6 +315,11 @@ class Assembler:
         positional: tuple[Any, ...],
         path: tuple[str, ...],
     ) -> Call | None:
+        if id(function) not in self._function_faults:  # one look for all items
+            self._function_faults[id(function)] = function_fault(function)
+        fault = self._function_faults[id(function)]
+        if fault is not None:
+            raise Rejected(fault.under("call") if path else fault)
         if args is None:
             return None
         if positional:

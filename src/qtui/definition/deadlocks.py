@@ -34,10 +34,16 @@ def deadlocks(plan: ExecutionPlan, group_pools: GroupPools, slots: Mapping[str, 
 
     `slots` are the sizes of the pools. A pool with slots for all the items that hold it, and for the unit beside them
     that wants most of it, keeps nobody waiting for ever. What is over before the items of a group begin neither waits
-    for them nor keeps them waiting.
+    for them nor keeps them waiting. What a unit of an item waits for by ``*`` nobody knows before the run.
     """
-    search = _Search(plan, group_pools, slots)
     told: set[str] = set()
+    for number in plan.stars:
+        unit = plan.table[number]
+        pools = group_pools.get(unit.group, {}) if unit.group and unit.group not in told else {}
+        if pools:
+            told.add(unit.group)
+            yield Deadlock(unit, ("needs", "dependencies"), *_needs_everything(unit, pools))
+    search = _Search(plan, group_pools, slots)
     for group in search.groups:
         circle = search.circle(group) if group not in told else []
         if circle:
@@ -243,6 +249,13 @@ class _Search:
             for number in plan.items[wait.item]
             if wait.wanting in _with_needs(plan, [need for need in plan.needs[number] if need not in own])
         )
+
+
+def _needs_everything(unit: QuantumUnit, pools: Mapping[str, int]) -> tuple[str, str]:
+    """What is wrong with `*` in a group that holds pools, and what to do about it."""
+    held = ", ".join(sorted(pools))
+    message = f"{unit.id} needs everything while its item holds {held}, and so also units that may be added and want it"
+    return message, "name the units that it needs, or take the pools in the units instead"
 
 
 def _with_needs(plan: ExecutionPlan, units: Iterable[int]) -> set[int]:

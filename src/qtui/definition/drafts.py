@@ -13,7 +13,7 @@ from qtui.definition.keys import Table
 from qtui.definition.matrix import Item, ReadRows
 from qtui.definition.report import Locate
 from qtui.definition.unit_keys import UNIT_KEYS
-from qtui.definition.values import Fault, Rejected, quoted
+from qtui.definition.values import Fault, Rejected, label, quoted
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 
@@ -22,7 +22,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 class Draft:
     """One unit as written. `keys` are its own and `defaults` those of every unit, both still unchecked.
 
-    `function` is set for units made in Python; with `mapped`, the unit is made once for each of these items.
+    `function` is set for units made in Python; with `mapped`, the unit is made once for each of these items. One that
+    is `freely_named` may be called like anything that can be shown.
     """
 
     name: str
@@ -33,6 +34,12 @@ class Draft:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     function: Callable[..., Any] | None = None
     mapped: Sequence[Any] | None = None
+    freely_named: bool = False
+
+    @property
+    def in_python(self) -> bool:
+        """Whether it was written in Python, so that its keys are arguments; else it is in a file."""
+        return self.table is not UNIT_KEYS
 
     @property
     def path(self) -> tuple[str, str]:
@@ -76,6 +83,28 @@ def name_fault(name: Any) -> Fault | None:
         f"{quoted(str(name))} cannot be the name of a unit",
         "use letters, digits, _ - and . and begin with a letter or digit",
     )
+
+
+def function_fault(function: Callable[..., Any]) -> Fault | None:
+    """What is wrong with a function that a unit is to call, if it can be told without its arguments."""
+    # a decorator may well make a plain function of a generator, so it is not looked behind
+    called = function, getattr(function, "__call__", None)  # noqa: B004  - the method is wanted
+    if any(map(inspect.isasyncgenfunction, called)):
+        return Fault("calling an async generator runs nothing of it", "return a list: [item async for item in ...]")
+    if any(map(inspect.isgeneratorfunction, called)):
+        return Fault("calling a generator function runs nothing of it", "return a list instead of yielding its items")
+    return None
+
+
+def free_name_fault(name: Any) -> Fault | None:
+    """What is wrong with a name where units may be called like anything that can be shown."""
+    try:
+        label(name)
+    except Rejected as rejected:
+        return rejected.faults[0]
+    if name == "*":
+        return Fault("as a dependency this means every other unit, so it cannot be a name")
+    return None
 
 
 def item_parameter(function: Callable[..., Any], args: Mapping[str, Any] = EMPTY) -> str | None:

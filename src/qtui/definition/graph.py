@@ -17,16 +17,14 @@ from qtui.core.model import (
     WorkflowDefinition,
 )
 from qtui.core.plan import ExecutionPlan
+from qtui.core.questions import wrong_questions
 from qtui.definition.assemble import Assembly
 from qtui.definition.deadlocks import deadlocks
 from qtui.definition.options import Overrides, build_options
 from qtui.definition.report import Locate, Report, shown_file
 from qtui.definition.unit_keys import reference
 from qtui.definition.values import Fault, Rejected, quoted
-from qtui.definition.workflow_keys import IDLE_KEYS, Pool
-
-_CHUNK = 1024
-"""How many units are looked for at a time; a bit of every unit for each of them is held in memory."""
+from qtui.definition.workflow_keys import RECORD_KEYS, Pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +61,13 @@ def _merged(what: str, ours: dict[str, Any], theirs: Mapping[str, Any]) -> Itera
             yield f'both workflows declare the {what} "{name}", and differently'
 
 
-def options_of(
-    settings: Mapping[str, Any], overrides: Overrides | None, locate: Locate, report: Report
-) -> tuple[RunOptions, tuple[Problem, ...]]:
-    """The options of the run, and what to know of settings that nothing acts on."""
-    idle = [name for name in IDLE_KEYS if name in settings]
-    advice = Report()
-    advice.add(locate, ("workflow",), *(Fault("has no effect yet in this version", None, (name,)) for name in idle))
+def options_of(settings: Mapping[str, Any], overrides: Overrides | None, locate: Locate, report: Report) -> RunOptions:
+    """The options of the run; what contradicts itself is reported."""
     try:
-        return build_options(settings, overrides), advice.problems
+        return build_options(settings, overrides)
     except Rejected as rejected:
         report.add(locate, ("workflow",), *rejected.faults)
-        return RunOptions(), advice.problems
+        return RunOptions()
 
 
 def check_secrets(names: Iterable[str], env: Mapping[str, str], locate: Locate, report: Report) -> None:
@@ -108,6 +101,7 @@ def finish(
     shared: Shared,
     params: Mapping[str, Any],
     notify: Notify | None,
+    settings: Mapping[str, Any],
     advice: Sequence[Problem],
     directory: str,
     source: str | None,
@@ -117,8 +111,8 @@ def finish(
 ) -> WorkflowDefinition:
     """The definition of what was assembled, or InvalidWorkflow with everything that was reported or is found now.
 
-    `locate` tells where keys of [workflow] are; `find_executor` raises `Rejected` for the name of an executor that is
-    not to be found.
+    `settings` are those of [workflow], and `locate` tells where they are; `find_executor` raises `Rejected` for the
+    name of an executor that is not to be found.
     """
     slots = {**shared.slots, **dict.fromkeys(sorted(assembly.mutexes), 1)}
     check_graph(assembly, options.mode, params, slots, report, source=source)
@@ -143,6 +137,7 @@ def finish(
         params=dict(params),
         secrets=tuple(shared.secrets),
         notify=notify,
+        **{name: settings[name] for name in RECORD_KEYS if name in settings},
         directory=directory,
         source=source,
         advice=tuple(advice),
@@ -263,22 +258,9 @@ def _check_executor(
 
 
 def _check_conditions(plan: ExecutionPlan, assembly: Assembly, report: Report) -> None:
-    """Units that a condition asks about must be above its own, or their ends would not be known in time."""
-    further: dict[int, list[tuple[int, str]]] = {}
-    for number, unit in enumerate(plan.table):
-        if unit.condition is None:
-            continue
-        needs = set(plan.needs[number])
-        for name in unit.condition.units:
-            asked = plan.named(number, name)
-            if not asked:
-                hint = did_you_mean(name, {plan.table[need].name for need in needs})
-                _tell(assembly, unit, name, "which is not a unit", hint, report)
-            for other in asked:
-                if other not in needs:
-                    further.setdefault(other, []).append((number, name))
-    for number, name in _not_above(plan, further):
-        _tell(assembly, plan.table[number], name, "which it does not need", "add it to needs", report)
+    """Report what conditions ask in vain."""
+    for number, name, wrong, hint in wrong_questions(plan):
+        _tell(assembly, plan.table[number], name, wrong, hint, report)
 
 
 def _tell(assembly: Assembly, unit: QuantumUnit, name: str, wrong: str, hint: str | None, report: Report) -> None:
@@ -292,18 +274,3 @@ def _tell(assembly: Assembly, unit: QuantumUnit, name: str, wrong: str, hint: st
     at = max(text.find(f"units.{name}"), text.find(f'units."{name}"'))
     fault = Fault(f"asks about {quoted(name)}, {wrong}", hint, (), text[at:] if at >= 0 else "")
     report.add(draft.locate, path, fault)
-
-
-def _not_above(plan: ExecutionPlan, asked: Mapping[int, Sequence[tuple[int, str]]]) -> Iterator[tuple[int, str]]:
-    """Of units and the names by which others ask about them, those askers that do not need them in the end."""
-    targets = list(asked)
-    for start in range(0, len(targets), _CHUNK):
-        bits = {target: 1 << place for place, target in enumerate(targets[start : start + _CHUNK])}
-        above = [0] * len(plan)
-        for number in plan.order:
-            found = 0
-            for need in plan.needs[number]:
-                found |= above[need] | bits.get(need, 0)
-            above[number] = found
-        for target, bit in bits.items():
-            yield from (pair for pair in asked[target] if not above[pair[0]] & bit)

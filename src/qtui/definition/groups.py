@@ -123,7 +123,8 @@ def group_of(draft: Draft, groups: Groups) -> Group | None:
     if has_expression(name):
         raise Rejected(Fault("a group is named as it is", "write its name, without ${{ }}", (), name))
     if name not in groups:
-        hint = did_you_mean(name, groups) or f"declare it: [groups.{name}]"
+        declared = f"groups={{{quoted(name)}: {{...}}}}" if draft.in_python else f"[groups.{name}]"
+        hint = did_you_mean(name, groups) or f"declare it: {declared}"
         raise Rejected(Fault(f"there is no group {quoted(name)}", hint, (), name))
     group = groups[name]
     if group is None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from qtui.core.errors import did_you_mean
 from qtui.definition import fragments
+from qtui.definition.expressions import has_expression
 from qtui.definition.fragments import Fragment
 from qtui.definition.values import Fault, Rejected, expected
 
@@ -123,13 +124,16 @@ _IN_PYTHON: Final = {"needs": "dependencies", "if": "condition"}
 """The keys that are called otherwise in Python."""
 
 
+_UNKNOWN: Final = "unknown key"
+
+
 def unknown_key(name: str, table: Iterable[str]) -> Fault:
     """The fault of a key that does not exist."""
     known = tuple(table)
     meant = (name.lower(), *_WORDS.get(name.lower(), ()))
     meant += tuple(_IN_PYTHON[word] for word in meant if word in _IN_PYTHON)
     hint = next((f'did you mean "{word}"?' for word in meant if word in known), None)
-    return Fault("unknown key", hint or did_you_mean(name, known), (name,))
+    return Fault(_UNKNOWN, hint or did_you_mean(name, known), (name,))
 
 
 def _as_written(_: Key, value: Any) -> Any:
@@ -148,10 +152,40 @@ def read_table(given: Any, table: Table, fill: Filler = _as_written) -> tuple[di
             faults.append(unknown_key(str(name), table))
             continue
         try:
-            parsed[key.field] = key.parse(fill(key, value))
+            filled = fill(key, value)
+        except Rejected as rejected:
+            faults += [fault.under(name) for fault in (*rejected.faults, *_unknown_inside(key, value))]
+            continue
+        try:
+            parsed[key.field] = key.parse(filled)
         except Rejected as rejected:
             faults += [fault.under(name) for fault in rejected.faults]
     return parsed, faults
+
+
+def _unknown_inside(key: Key, value: Any) -> list[Fault]:
+    """The unknown keys in the tables of a value that cannot be filled in; they are wrong whatever it would be."""
+    if not isinstance(value, Mapping | list | tuple):
+        return []
+    try:
+        key.parse(_without_expressions(value))
+    except Rejected as rejected:
+        return [fault for fault in rejected.faults if fault.message == _UNKNOWN]
+    return []
+
+
+def _without_expressions(value: Any) -> Any:
+    """The value without entries of tables that have expressions, and without lists that do: places in them count."""
+    match value:
+        case Mapping():
+            return {name: _without_expressions(item) for name, item in value.items() if not _is_filled_in(item)}
+        case list() | tuple():
+            return [] if any(map(_is_filled_in, value)) else [_without_expressions(item) for item in value]
+    return value
+
+
+def _is_filled_in(value: Any) -> bool:
+    return isinstance(value, str) and has_expression(value)
 
 
 def read_closed(given: Any, table: Table, what: str, *required: str) -> dict[str, Any]:

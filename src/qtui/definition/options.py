@@ -5,27 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from qtui.core.model import ExecutionMode, RunOptions
 from qtui.definition import machine
-from qtui.definition.values import Fault, Rejected
-from qtui.definition.workflow_keys import MOST_WORKERS, Percent
+from qtui.definition.values import MOST_WORKERS, Fault, Rejected
+from qtui.definition.workflow_keys import Percent
 
 MEMORY_SHARE: Final = 0.75
 """The part of the memory that an adaptive run leaves to nobody else, unless the workflow has a `memory_limit`."""
 
-_OWN_NAMES: Final = frozenset({"workers", "memory"})
+_OWN_NAMES: Final = frozenset({"workers", "min_workers", "max_workers", "memory"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
     """What the command line says over the workflow; None leaves the workflow's own value.
 
+    `workers` is a fixed number, or ``"auto"`` for one that adapts, whatever the workflow's strategy. A number lies
+    within `min_workers` and `max_workers`; what the workflow says of the three gives way to what is said here.
     `env` are variables that go over every one that the workflow sets.
     """
 
-    workers: int | None = None
+    workers: int | Literal["auto"] | None = None
+    min_workers: int | None = None
+    max_workers: int | None = None
     keep_going: bool | None = None
     env: Mapping[str, str] = field(default_factory=dict)
 
@@ -60,17 +64,31 @@ def build_options(
         raise Rejected(*faults)
     if "brake" in settings:
         fields["brakes"] = {"": settings["brake"]}
-    workers, max_workers = settings.get("workers"), settings.get("max_workers")
-    fields["workers"] = workers or default_workers(max_workers, settings.get("min_workers"))
-    fields["adaptive"] = not workers and settings.get("strategy", "adaptive") == "adaptive"
+    given = overrides or Overrides()
+    fields |= _workers(settings, given)
     fields["memory_target"] = fields.get("memory") or _share_of_memory(memory)
-    if overrides is not None and overrides.workers is not None:
-        fields["workers"], fields["adaptive"] = overrides.workers, False
-        if max_workers:
-            fields["max_workers"] = max(max_workers, overrides.workers)
-    if overrides is not None and overrides.keep_going is not None:
-        fields["keep_going"] = overrides.keep_going
+    if given.keep_going is not None:
+        fields["keep_going"] = given.keep_going
     return RunOptions(**fields)
+
+
+def _workers(settings: Mapping[str, Any], given: Overrides) -> dict[str, Any]:
+    """The number of workers and its bounds: what is `given` counts, and moves what the workflow says otherwise."""
+    workers = settings.get("workers") if given.workers is None else given.workers
+    least: int | None = settings.get("min_workers")
+    most: int | None = settings.get("max_workers")
+    fixed = [given.workers] if isinstance(given.workers, int) else []
+    if most:
+        most = max(most, given.min_workers or 1, *fixed)
+    if least:
+        least = min(least, given.max_workers or MOST_WORKERS, *fixed)
+    least, most = given.min_workers or least, given.max_workers or most
+    if isinstance(workers, int):
+        workers = min(max(workers, given.min_workers or 1), given.max_workers or MOST_WORKERS)
+    adapts = workers == "auto" or (not workers and settings.get("strategy", "adaptive") == "adaptive")
+    first = workers if isinstance(workers, int) else default_workers(most, least)
+    bounds = {"min_workers": least, "max_workers": most}
+    return {"workers": first, "adaptive": adapts} | {name: bound for name, bound in bounds.items() if bound}
 
 
 def _contradictions(settings: Mapping[str, Any]) -> list[Fault]:

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 
 from qtui.core.errors import InvalidWorkflow, Problem
 from qtui.core.masking import TextMasker, masks_of
-from qtui.core.model import Source
+from qtui.core.model import QuantumUnit, Source
 from qtui.definition.values import Fault, Path
 
 _PLACE: Final = re.compile(r"(.*?)(?::(\d+))?(?::(\d+))?", re.DOTALL | re.ASCII)
@@ -64,16 +64,20 @@ class Report:
         for problem in problems:
             self._problems.setdefault(problem)
 
-    def raise_if_any(self) -> None:
-        """Raise InvalidWorkflow with all of them, if there are some: file by file, from top to bottom."""
-        if not self._problems:
-            return
+    @property
+    def told(self) -> tuple[Problem, ...]:
+        """What was found so far, as people are told: file by file, from top to bottom, secrets masked."""
         places = {problem: _place(problem) for problem in self._problems}
         files = list(dict.fromkeys(file for file, *_ in places.values()))
         problems = sorted(places, key=lambda each: (files.index(places[each][0]), *places[each][1:]))
         if (mask := self.mask) is not None:
             problems = [_masked(each, mask) for each in problems]
-        raise InvalidWorkflow(dict.fromkeys(problems))
+        return tuple(dict.fromkeys(problems))
+
+    def raise_if_any(self) -> None:
+        """Raise InvalidWorkflow with all that is to be told, if there is something."""
+        if self._problems:
+            raise InvalidWorkflow(self.told)
 
 
 def _masked(problem: Problem, mask: Callable[[str], str]) -> Problem:
@@ -95,9 +99,13 @@ def reject(source: Source, path: Path, *faults: Fault) -> NoReturn:
     raise InvalidWorkflow(report.problems)
 
 
-def given_keys(dependencies: Iterable[str], keys: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys that a call has set, needs among them: None is a value only for a fallback."""
-    listed = dependencies if isinstance(dependencies, str) else list(dependencies)
+def given_keys(dependencies: Iterable[str | QuantumUnit] | QuantumUnit, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that a call has set, needs among them, by id: None is a value only for a fallback."""
+    listed: Any = dependencies
+    if isinstance(dependencies, QuantumUnit):
+        listed = [dependencies.id]
+    elif not isinstance(dependencies, str):
+        listed = [each.id if isinstance(each, QuantumUnit) else each for each in dependencies]
     return set_keys({**keys, **({"dependencies": listed} if listed else {})})
 
 

@@ -1,8 +1,11 @@
-"""Secrets must not become names: ids and tags are told everywhere, and nothing there is masked."""
+"""Secrets must not become names: ids and tags are told everywhere, and nothing there is masked. Nor must they be told
+by a workflow in Python that fails before it is there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from qtui.definition.expressions import lookups
@@ -11,6 +14,26 @@ from qtui.definition.values import Fault, Path
 
 _NAMING: Final = ("matrix", "tags", "mutex", "pools")
 """The keys whose values are names, or become part of some."""
+
+_declared: ContextVar[set[str] | None] = ContextVar("_declared", default=None)
+
+
+@contextmanager
+def noting_secrets() -> Iterator[set[str]]:
+    """Meanwhile, the names of the secrets that workflows declare are put into the set, whatever becomes of them."""
+    names: set[str] = set()
+    token = _declared.set(names)
+    try:
+        yield names
+    finally:
+        _declared.reset(token)
+
+
+def note_secrets(names: Iterable[str]) -> None:
+    """A workflow declares these variables to be secrets."""
+    noted = _declared.get()
+    if noted is not None:
+        noted.update(names)
 
 
 class Carriers:
@@ -28,30 +51,27 @@ class Carriers:
         self._tables = tables
 
     def check_names(self, locate: Locate, report: Report) -> None:
-        """Report every name that a secret's value would be part of."""
-        if not self._origins:
-            return
-        for path, value in self._naming():
-            for secret, text in self._carried(value):
+        """Report every name in the file that a secret's value would be part of."""
+        self.check_keys(("defaults",), self._tables.get("defaults"), locate, report)
+        for section in ("groups", "units"):
+            for name, keys in _table(self._tables.get(section)).items():
+                self.check_keys((section, name), keys, locate, report)
+
+    def check_keys(self, path: Path, keys: Any, locate: Locate, report: Report) -> None:
+        """Report every name that a secret's value would be part of, among the keys of the unit or group at `path`."""
+        for name, value in _table(keys).items() if self._origins else ():
+            if name not in _NAMING:
+                continue
+            for secret, text in self._carried(_items(value) if name == "matrix" else value):
                 message = f"a name cannot have the value of the secret {secret} in it: names are told everywhere"
-                report.add(locate, path, Fault(message, "take it from the environment where it is used", (), text))
+                hint = "take it from the environment where it is used"
+                report.add(locate, (*path, name), Fault(message, hint, (), text))
 
     def _carried(self, value: Any) -> Iterator[tuple[str, str]]:
         """The secrets that expressions in `value` put there, and these expressions."""
         for space, name, text in lookups(value):
             if (secret := self._origins.get((space, name))) is not None:
                 yield secret, text
-
-    def _naming(self) -> Iterator[tuple[Path, Any]]:
-        places: list[tuple[Path, Any]] = [(("defaults",), self._tables.get("defaults"))]
-        for section in ("groups", "units"):
-            places += [((section, name), keys) for name, keys in _table(self._tables.get(section)).items()]
-        for path, keys in places:
-            for name, value in _table(keys).items():
-                if name == "matrix":
-                    value = _items(value)
-                if name in _NAMING:
-                    yield (*path, name), value
 
 
 def _items(matrix: Any) -> Any:

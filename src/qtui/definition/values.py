@@ -20,6 +20,9 @@ LONGEST: Final = 1e9
 LARGEST: Final = 1 << 60
 """The largest size in bytes."""
 
+MOST_WORKERS: Final = 1024
+"""The largest number of workers."""
+
 STOP_SIGNALS: Final = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL")
 """The signals that may ask a command to stop."""
 

@@ -28,11 +28,10 @@ from qtui.definition.fragments import (
 from qtui.definition.keys import Templates, read_closed, row, table, table_schema
 from qtui.definition.matrix import Matrix
 from qtui.definition.unit_keys import DEFAULT_KEYS, MATRIX_SCHEMA, MODES, MOST_SLOTS, UNIT_KEYS, slots
-from qtui.definition.values import Fault, Rejected, expected
+from qtui.definition.values import MOST_WORKERS, Fault, Rejected, expected
 
 VERSION: Final = 1
 STRATEGIES: Final = ("priority", "resource_balanced", "adaptive")
-MOST_WORKERS: Final = 1024
 NOTIFY_EVENTS: Final = ("failure", "end", "confirm", "pause", "stall")
 
 _PERCENT: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)\s*%", re.ASCII)
@@ -245,24 +244,26 @@ WORKFLOW_KEYS: Final = table(
         "on_hangup",
         values.one_of(("continue", "cancel")),
         _one_of(("continue", "cancel")),
-        "What happens when the terminal goes away; no effect yet",
+        "What happens when the terminal goes away: the run goes on without one, which is the default, or is stopped",
         words(("continue", "cancel")),
     ),
     row(
         "concurrency",
         values.one_of(("allow", "refuse", "queue")),
         _one_of(("allow", "refuse", "queue")),
-        "Whether another run of this workflow may go on in the same directory; no effect yet",
+        "What happens while another run of this workflow goes on in the same directory: both do, which is the default, "
+        "the new one is refused, or waits in a queue",
         words(("allow", "refuse", "queue")),
     ),
     row(
         "durability",
         values.one_of(("normal", "full")),
         _one_of(("normal", "full")),
-        "`full` syncs the journal to disk at every write; no effect yet",
+        "With `full` every write of the record is waited for until it is on the disk itself, so that a loss of power "
+        "loses nothing",
         words(("normal", "full")),
     ),
-    row("persist_max", values.size, "size", "Larger results are not kept for resume; no effect yet", SIZE),
+    row("persist_max", values.size, "size", "Larger results are not kept for a resume; `256M` by default", SIZE),
     row(
         "env_file",
         _files,
@@ -281,8 +282,8 @@ WORKFLOW_KEYS: Final = table(
     ),
 )
 
-IDLE_KEYS: Final = ("on_hangup", "concurrency", "durability", "persist_max")
-"""Keys of [workflow] that are checked, but that nothing acts on so far."""
+RECORD_KEYS: Final = ("on_hangup", "concurrency", "durability", "persist_max")
+"""Keys of [workflow] about the record of a run and its processes: fields of WorkflowDefinition of the same names."""
 
 INCLUDED_KEYS: Final = ("name", "description", "include", "env_file")
 """The keys of [workflow] that still count where the file is included."""

@@ -14,6 +14,7 @@ from qtui.engine.packing import Packed, ResultError, pack, unpack
 
 def pack_additions(context: ExecutionContext, new_file: Callable[[], str]) -> tuple[Any, ...] | None:
     """The units that an attempt adds, packed; None if there are none. Raises ResultError if they cannot be sent."""
+    context.end()
     if not context.additions:
         return None
     try:

@@ -82,7 +82,7 @@ class Notice(Event[Mapping[str, Any]]):
     run: str
     seq: int
     event: Fact
-    plan: ExecutionPlan
+    plan: ExecutionPlan = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -252,8 +252,11 @@ class EventBus:
         return raised
 
     def tell(self, event_type: EventType, data: Mapping[str, Any], source: str) -> list[tuple[str, BaseException]]:
-        """Publish for the library, which no subscriber may keep from its work; returns who raised what."""
-        return self._tell(Event(type=event_type, data=data, source=source), Exception)
+        """Publish for the library, which no subscriber may keep from its work; returns who raised what.
+
+        Only a KeyboardInterrupt goes on: that is no subscriber's.
+        """
+        return self._tell(Event(type=event_type, data=data, source=source), (Exception, SystemExit))
 
     # -- inside ------------------------------------------------------------------------------------------
 
@@ -261,7 +264,7 @@ class EventBus:
         try:
             return self._signals[key]
         except KeyError:
-            hint = did_you_mean(key, [*CLASSES]) if isinstance(key, str) else None
+            hint = _hint(key)
             raise ValueError(f'there is no event "{key}"' + (f" ({hint})" if hint else "")) from None
 
     def _wanted(self, fact: Fact) -> bool:
@@ -270,7 +273,9 @@ class EventBus:
         event_type = EventType.TASK_PENDING if isinstance(fact, UnitsAdded) else _type_of(fact)
         return event_type is not None and bool(self._signals[event_type].receivers)
 
-    def _tell(self, event: Event[Any], caught: type[BaseException]) -> list[tuple[str, BaseException]]:
+    def _tell(
+        self, event: Event[Any], caught: type[BaseException] | tuple[type[BaseException], ...]
+    ) -> list[tuple[str, BaseException]]:
         """Hand an event on, to the middleware and then to subscribers; returns who raised what."""
         raised: list[tuple[str, BaseException]] = []
         for middleware in self._middleware:
@@ -298,6 +303,14 @@ class EventBus:
         signals = [signal for key in keys if key is not None and (signal := self._signals[key]).receivers]
         found: list[Any] = [subscription for signal in signals for subscription in signal.receivers_for(event.source)]
         return found if len(found) < 2 else sorted(found, key=lambda subscription: subscription.number)
+
+
+def _hint(key: object) -> str | None:
+    """What somebody may have meant who asks for an event that there is not."""
+    if not isinstance(key, str):
+        return None
+    named = key.upper().removeprefix("EVENTTYPE.")
+    return f"EventType.{named} is one" if named in EventType.__members__ else did_you_mean(key, [*CLASSES])
 
 
 class _Subscription:

@@ -12,13 +12,12 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple, Protocol
 
 from qtui.core.errors import BrokenResult
-from qtui.core.model import CachePolicy, QuantumUnit, UnitState
-from qtui.core.plan import ExecutionPlan
+from qtui.core.model import CachePolicy, QuantumUnit
 from qtui.core.stimuli import CacheChecked, CheckCache
 from qtui.engine.cachestore import CacheStore, Result, place_file
 from qtui.engine.failure import describe_exception
 from qtui.engine.filedigest import LOOSE
-from qtui.engine.fingerprint import Fingerprint, Fingerprints, NotCacheable, describe_changes
+from qtui.engine.fingerprint import Fingerprint, Fingerprints, NotCacheable, Run, describe_changes
 from qtui.engine.packing import Packed
 
 NO_CACHE: Final = "there is no cache without a state directory"
@@ -32,24 +31,8 @@ CLOSE_SECONDS = 30.0
 """How long closing waits for results to be written; only a disk that does not answer takes that long."""
 
 
-class CacheHost(Protocol):
+class CacheHost(Run, Protocol):
     """The engine, as the cache sees it. Every method may be called from any thread."""
-
-    plan: ExecutionPlan
-    params: Mapping[str, Any]
-    results: list[Any]
-
-    def environment_of(self, number: int) -> Mapping[str, str]:
-        """The unit's environment variables."""
-
-    def packed_of(self, number: int) -> Packed:
-        """The value of a completed unit as bytes. Raises what pickling raises."""
-
-    def value_of(self, number: int) -> Any:
-        """The value of a completed unit. Raises BrokenResult if it cannot be loaded."""
-
-    def state_of(self, number: int) -> UnitState:
-        """The unit's state right now."""
 
     def value_path(self, name: str) -> str:
         """The file `name` of the run, for a value that is too large for a message."""

@@ -11,7 +11,7 @@ import functools
 import os
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from types import FunctionType, MethodType
@@ -83,26 +83,48 @@ def code_of(function: Callable[..., Any]) -> Mapping[str, str]:
     return known.digests
 
 
+def changes_of(function: Callable[..., Any]) -> dict[str, float]:
+    """When each file with the function's code was last written or put there, in Unix seconds; none if that cannot be
+    told."""
+    own = _own_module(function)
+    try:
+        return {module.file: max(read.signature[-2:]) / 1e9 for module, read in _reached(own)} if own else {}
+    except OSError:
+        return {}
+
+
+def latest_change(functions: Iterable[Callable[..., Any]]) -> float:
+    """When the last of the files with the code of any of these functions was written; 0 if that cannot be told."""
+    modules = {own.file: function for function in functions if (own := _own_module(function)) is not None}
+    return max((at for function in modules.values() for at in changes_of(function).values()), default=0.0)
+
+
 def _find_all(own: _Module) -> _Known:
-    """The module, and all that it imports, directly or not, as far as they count."""
     root = _root(own)
-    if not os.path.isfile(own.file) or not _counts(own.file, root):  # noqa: PTH113
-        return _Known({}, ())
     digests: dict[str, str] = {}
     modules: list[tuple[_Module, _Signature]] = []
-    seen, stack = {own.file}, [own]
-    while stack:
-        module = stack.pop()
-        read = _read(module.file)
+    for module, read in _reached(own):
         name = os.path.relpath(module.file, root)
         _check_unchanged(module, read.digest, name)
         digests[name] = read.digest
         modules.append((module, read.signature))
+    return _Known(digests, tuple(modules))
+
+
+def _reached(own: _Module) -> Iterator[tuple[_Module, _Read]]:
+    """The module, and all that it imports, directly or not, as far as they count."""
+    root = _root(own)
+    if not os.path.isfile(own.file) or not _counts(own.file, root):  # noqa: PTH113
+        return
+    seen, stack = {own.file}, [own]
+    while stack:
+        module = stack.pop()
+        read = _read(module.file)
+        yield module, read
         for other in _imports(module, read, root):
             if other.file not in seen:
                 seen.add(other.file)
                 stack.append(other)
-    return _Known(digests, tuple(modules))
 
 
 def _check_unchanged(module: _Module, digest: str, name: str) -> None:

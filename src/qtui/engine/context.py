@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from qtui.core.errors import Canceled, NoResult, did_you_mean
+from qtui.core.errors import Canceled, NoResult, UsageError, did_you_mean
 from qtui.core.model import FromUnit, QuantumUnit, UnitState
-from qtui.core.plan import Need, meanings
+from qtui.core.plan import ExecutionPlan, Need, meanings
 
 if TYPE_CHECKING:
     from qtui.definition.additions import Additions
@@ -100,6 +100,7 @@ class ExecutionContext(Mapping[str, Any]):
     __slots__ = (
         "_added",
         "_canceled",
+        "_ended",
         "_environment",
         "_facts",
         "_number",
@@ -120,7 +121,7 @@ class ExecutionContext(Mapping[str, Any]):
     ) -> None:
         self._facts, self._number = facts, number
         self._canceled: threading.Event | None = None
-        self._stopped = False
+        self._stopped = self._ended = False
         self.attempt = attempt
         self._environment: Mapping[str, str] | None = None
         self._added: Additions | None = None
@@ -129,6 +130,9 @@ class ExecutionContext(Mapping[str, Any]):
         self.deadline = deadline
         """When the attempt times out (Unix seconds), or None."""
         self.log_writer = log_writer
+
+    def __repr__(self) -> str:
+        return f"<ExecutionContext of {self.unit.id}, attempt {self.attempt}: {', '.join(self)}>"
 
     @property
     def unit(self) -> QuantumUnit:
@@ -166,10 +170,15 @@ class ExecutionContext(Mapping[str, Any]):
             return self._facts.params
         if key in self._facts.params:
             return self._facts.params[key]
+        raise NoResult(self._unknown(key))
+
+    def _unknown(self, key: str) -> str:
+        """Why there is nothing called `key`; in other processes nobody knows what other units there are."""
+        unit, plan = self.unit.id, self._facts.plan
+        if isinstance(plan, ExecutionPlan) and any(name in plan.numbers for name in meanings(unit, key)):
+            return f'{unit} does not need "{key}", so it cannot see its result'
         hint = did_you_mean(key, self)
-        raise NoResult(
-            f'{self.unit.id} does not need "{key}", so it cannot see its result' + (f" ({hint})" if hint else "")
-        )
+        return f'there is no input, and no need of {unit}, called "{key}"' + (f" ({hint})" if hint else "")
 
     def __iter__(self) -> Iterator[str]:
         names = [need.name for need in self._facts.plan.declared[self._number]]
@@ -262,14 +271,19 @@ class ExecutionContext(Mapping[str, Any]):
     # -- growing the plan --------------------------------------------------------------------------------
 
     def add_unit(
-        self, function: Callable[..., Any], dependencies: Iterable[str] = (), name: str | None = None, **keys: Any
+        self,
+        function: Callable[..., Any],
+        dependencies: Iterable[str | QuantumUnit] = (),
+        name: str | None = None,
+        **keys: Any,
     ) -> QuantumUnit:
         """Add a unit that calls `function`, named like it unless `name` is given; `keys` are those of a unit.
 
         What is added joins the run when this attempt completes; one that fails adds nothing. Added units need this one,
         and what `dependencies` name: units of the run, and others that are added. Nothing that was there comes to need
         them, but for what needs ``*``. Returns the unit. Raises InvalidWorkflow for what cannot be right by itself; a
-        name that is taken or not there, or units that need each other, are the failure of this attempt.
+        name that is taken or not there, or units that need each other, are the failure of this attempt. Raises
+        UsageError when the attempt has ended.
         """
         return self._adding().function(function, name, dependencies, keys)
 
@@ -278,7 +292,7 @@ class ExecutionContext(Mapping[str, Any]):
         name: str,
         run: str | Iterable[str] | None = None,
         argv: Iterable[str] | None = None,
-        dependencies: Iterable[str] = (),
+        dependencies: Iterable[str | QuantumUnit] = (),
         **keys: Any,
     ) -> QuantumUnit:
         """Add a unit that runs shell text (`run`) or a program without a shell (`argv`); see `add_unit`."""
@@ -289,7 +303,7 @@ class ExecutionContext(Mapping[str, Any]):
         function: Callable[..., Any],
         items: Iterable[Any],
         name: str,
-        dependencies: Iterable[str] = (),
+        dependencies: Iterable[str | QuantumUnit] = (),
         **keys: Any,
     ) -> list[QuantumUnit]:
         """Add a unit for each item, called ``name[0]`` and so on, and `name` together; see `add_unit`."""
@@ -300,12 +314,19 @@ class ExecutionContext(Mapping[str, Any]):
         """What this attempt has added so far."""
         return () if self._added is None else tuple(self._added.units.values())
 
-    def _adding(self) -> Additions:
-        if self._added is None:
-            from qtui.definition.additions import Additions  # few units add any, and it takes some ten ms
+    def end(self) -> None:
+        """The attempt has ended: it adds no more units."""
+        self._ended = True
 
-            self._added = Additions(self.unit, self.params, __file__)
-        return self._added
+    def _adding(self) -> Additions:
+        with _adding_lock:
+            if self._ended:
+                raise UsageError(f"attempt {self.attempt} of {self.unit.id} has ended, so it can add no more units")
+            if self._added is None:
+                from qtui.definition.additions import Additions  # few units add any, and it takes some ten ms
+
+                self._added = Additions(self.unit, self.params, __file__)
+            return self._added
 
     # -- telling -----------------------------------------------------------------------------------------
 
@@ -338,6 +359,7 @@ class ExecutionContext(Mapping[str, Any]):
 
 
 _event_lock = threading.Lock()
+_adding_lock = threading.Lock()
 
 current_context: ContextVar[ExecutionContext | None] = ContextVar("qtui_context", default=None)
 """The context of the unit that runs in this thread or task."""

@@ -7,32 +7,49 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from qtui.core.errors import EXIT_INTERNAL, BrokenResult
-from qtui.core.events import NAMES, Event, RunFinished, RunReopened, UnitFinished, UnitsAdded, Warned
+from qtui.core.events import (
+    Event,
+    RunFinished,
+    UnitFinished,
+    UnitRedefined,
+    UnitsAdded,
+    Warned,
+)
 from qtui.core.masking import masks_of
 from qtui.core.model import (
     ExecutionMode,
     Outcome,
+    QuantumUnit,
     RunOptions,
     RunState,
     UnitState,
 )
 from qtui.core.plan import ExecutionPlan
+from qtui.core.resuming import Resumption
 from qtui.core.scheduler import Scheduler
 from qtui.core.session import Feed
 from qtui.core.state import RunView, fold
 from qtui.core.stimuli import (
     CacheChecked,
     CheckCache,
+    Effect,
     GovernorRequested,
+    InterruptUnit,
+    JournalReported,
+    KillUnit,
     LateReturned,
     ProgressReported,
+    RedefineRequested,
+    Request,
+    ResumeRequested,
+    RetryRequested,
     RunRequested,
     StartUnit,
     Stimulus,
@@ -43,11 +60,14 @@ from qtui.core.stimuli import (
     WarningRaised,
 )
 from qtui.engine import variables
+from qtui.engine.adoption import Adoption
 from qtui.engine.bus import EventBus, Origin
 from qtui.engine.cache import NO_CACHE, Cache
 from qtui.engine.context import ExecutionContext, ProgressThrottle
+from qtui.engine.dispatcher import Dispatcher
 from qtui.engine.files import RunFiles
 from qtui.engine.governing import Governing
+from qtui.engine.journaling import HeldStarts, Journaling, Keeper, Sink
 from qtui.engine.logs import LogStore
 from qtui.engine.maskedtexts import TextMasks
 from qtui.engine.outputs import Outputs
@@ -56,11 +76,31 @@ from qtui.engine.record import EventRecord
 from qtui.engine.watch import Watcher
 from qtui.engine.workers.base import Attempt, Lane
 from qtui.engine.workers.executor import ExecutorSource
-from qtui.engine.workers.keepers import Keeper, Keepers
+from qtui.engine.workers.keepers import Keeper as KeeperProcess
+from qtui.engine.workers.keepers import Keepers
+from qtui.engine.workers.process import ProcessLane
 from qtui.engine.workers.registry import make_lane
 
 CLOSE_SECONDS = 5.0
 """How long closing waits for processes to be gone; only one in uninterruptible sleep takes that long."""
+
+
+RECORD_SECONDS = 30.0
+"""How long closing waits for the last events to be written: another program may hold the journal for some seconds."""
+
+
+class _Asked(NamedTuple):
+    """A request in the inbox, and who wants to know whether anything came of it."""
+
+    request: Request | RedefineRequested
+    answer: Callable[[bool], None]
+
+
+class _Written(NamedTuple):
+    """In the inbox: the journal has the events up to this one."""
+
+    seq: int
+
 
 RECORDER_NAP = 0.003
 """Seconds the recorder lets events gather: long enough to batch hundreds, short enough for a frame."""
@@ -74,6 +114,12 @@ class Engine:
     folded into the view, then handed to feeds and subscribers. `secrets` are masked in logs and record; `workflow` is
     what subscribers know the run's workflow by, if it has an id. Units with mode ``custom`` run in `executor`, or in
     what that makes; without one, UsageError is raised.
+
+    With a `journal`, events are written there before anybody is told of them, with what `keeper` makes of results; a
+    unit that is not idempotent starts when its start has been written. With `resumed` a run goes on, of which the view
+    before is `opening`; `plan` is that of the resumption then.
+
+    In the run of a `library` user nobody answers questions.
     """
 
     def __init__(
@@ -90,16 +136,22 @@ class Engine:
         cache: Cache | None = None,
         secrets: Iterable[str] = (),
         executor: ExecutorSource | None = None,
+        journal: tuple[Sink, Keeper] | None = None,
+        resumed: Resumption | None = None,
+        opening: RunView | None = None,
+        library: bool = False,
     ) -> None:
         self.options, self.run, self.name = options, run, name
-        self.first_plan = plan
-        self._scheduler = Scheduler(plan, options)
+        self.opening = opening or RunView.initial(plan)
+        self._resumed = resumed
+        self._scheduler = Scheduler(plan, options) if resumed is None else Scheduler.restore(options, resumed.view)
         self.plan = self._scheduler.plan  # which grows with what units add
         self.workflow = workflow
         self.params: Mapping[str, Any] = dict(params or {})
         self._files, self._cache = files, cache
         self._masks = masks_of(secrets)
         self._texts = TextMasks(self._masks) if self._masks else None
+        self._adoption = Adoption(options, self._texts, library=library)
         self.logs = LogStore(files, self.plan, self._masks)
         self.logs.on_error = self._warn_of_log
         self._environment: Mapping[str, str] = variables.of_run(os.environ, run, self.params)
@@ -114,15 +166,18 @@ class Engine:
         self._causes: dict[int, str] = {}
         self._attempts: dict[int, Attempt] = {}
         self._home = os.getcwd()  # noqa: PTH109
-        self._bus = bus or EventBus()
-        self._clock_offset = time.time() - time.monotonic()
-        self._inbox: deque[Stimulus] = deque()
+        # a wall clock that was set back since the run began must not turn back that of the run
+        self._clock_offset = max(time.time(), self._begins_after()) - time.monotonic()
+        self._inbox: deque[Stimulus | _Asked | _Written] = deque()
         self._lock = threading.Lock()
         self._broken = False
         self._executor = executor
         self._lanes: dict[ExecutionMode, Lane] = {mode: make_lane(mode, executor) for mode in dict.fromkeys(plan.lanes)}
-        self._record = EventRecord()
-        self._view = RunView.initial(plan)
+        self._record = EventRecord(self.opening.seq)
+        self._view = self.opening
+        self._journaling = None if journal is None else Journaling(*journal, self._report_journal)
+        self._noted = self.opening.seq  # events that were decided, of which the record has most
+        self._held = HeldStarts()
         self._progress = ProgressThrottle()
         self._closed = False
         self._watcher = Watcher(self) if Watcher.wanted(plan.table, plan.mode) else None
@@ -134,18 +189,16 @@ class Engine:
         self._due: float | None = None
         # a SimpleQueue, not an Event: its put may be called again by a signal handler that interrupts it
         self._wakes: SimpleQueue[None] = SimpleQueue()
-        # dispatcher
-        self._notices: SimpleQueue[list[tuple[int, Event]] | None] = SimpleQueue()
-        self._finished = threading.Condition()
-        self._told: RunFinished | None = None
-        self._told_all = False
+        self._dispatcher = Dispatcher(
+            bus or EventBus(),
+            lambda: Origin(self.run, self.workflow or self.run, self.plan),
+            self.value_of,
+            lambda message: self.warn(-1, message),
+        )
         self._threads = [
-            threading.Thread(target=target, name=f"qtui-{name}", daemon=True)
-            for name, target in (
-                ("timer", self._keep_time),
-                ("recorder", self._keep_record),
-                ("dispatcher", self._dispatch),
-            )
+            threading.Thread(target=self._keep_time, name="qtui-timer", daemon=True),
+            threading.Thread(target=self._keep_record, name="qtui-recorder", daemon=True),
+            self._dispatcher.thread,
         ]
 
     # -- the outside -------------------------------------------------------------------------------------
@@ -162,12 +215,45 @@ class Engine:
             self._watcher.start()
         if self.options.adaptive:
             self._governing.start()
-        self.post(RunRequested(self.name))
+        if self._resumed is None:
+            self.post(RunRequested(self.name))
+        else:
+            self._remember(self._resumed.view)
+            self._note(self._resumed.events)
+            self.post(ResumeRequested())
 
-    def post(self, stimulus: Stimulus) -> None:
+    def _begins_after(self) -> float:
+        """When the latest event was that is known from an earlier process; 0 in a new run."""
+        return self._resumed.view.updated_at if self._resumed is not None else self.opening.updated_at
+
+    def _remember(self, view: RunView) -> None:
+        """What units that have ended before say when they are asked why they have no value."""
+        for number, last in enumerate(view.last):
+            if isinstance(last, UnitFinished) and last.state is not UnitState.COMPLETED:
+                self._causes[number] = last.cause or str(last.error or "").partition("\n")[0][:300]
+
+    def ask(self, request: Request | RedefineRequested, answer: Callable[[bool], None]) -> None:
+        """Post a request; `answer` is told, by whoever has the turn, whether anything came of it."""
+        self.post(_Asked(request, answer))
+
+    @property
+    def unsaved(self) -> str:
+        """Why the journal has not all events; empty if it has."""
+        return self._journaling.trouble if self._journaling is not None else ""
+
+    def _report_journal(self, trouble: str) -> None:
+        self._inbox.append(JournalReported(trouble))
+        self._wakes.put(None)
+
+    def post(self, stimulus: Stimulus | _Asked) -> None:
         """Bring news without taking the turn: the timer thread does, at once. For threads that must not wait."""
-        if type(stimulus) is GovernorRequested:
+        wish = stimulus.request if type(stimulus) is _Asked else stimulus
+        if type(wish) is GovernorRequested:
             self._governing.start()
+        elif type(wish) in (RetryRequested, RedefineRequested):
+            processes = self._lanes.get(ExecutionMode.PROCESS)
+            if isinstance(processes, ProcessLane):
+                processes.doubt()
         self._inbox.append(stimulus)
         self._wakes.put(None)
 
@@ -188,9 +274,7 @@ class Engine:
 
         None if `timeout` seconds pass first, or the engine is closed.
         """
-        with self._finished:
-            self._finished.wait_for(lambda: self._told is not None or self._told_all, timeout)
-            return self._told
+        return self._dispatcher.wait(timeout)
 
     def close(self) -> None:
         """Kill what still runs, record what came of it, and end the threads."""
@@ -211,10 +295,8 @@ class Engine:
         self._recorded.set()
         for thread in self._threads:
             if thread.is_alive() and thread is not threading.current_thread():
-                thread.join(timeout=2.0)
-        with self._finished:
-            self._told_all = True
-            self._finished.notify_all()
+                thread.join(RECORD_SECONDS if thread.name == "qtui-recorder" else 2.0)
+        self._dispatcher.close()
         self._record.close()
         self._files.close()
 
@@ -240,9 +322,20 @@ class Engine:
             stimulus = inbox.popleft()
             if self._broken:
                 continue
-            events, effects = handle(stimulus, now())
+            asked = None
+            if type(stimulus) is _Asked:
+                stimulus, asked = stimulus
+            elif type(stimulus) is _Written:
+                self._let_start(stimulus.seq)
+                continue
+            events, effects = handle(stimulus, now())  # type: ignore[arg-type]
+            if effects and self._journaling is not None:
+                # before the recorder hears of the events: it looks whether something waits for those that it writes
+                effects = self._hold_back(effects, self._noted + len(events))
             if events:
                 self._note(events)
+            if asked is not None:
+                asked(bool(events))
             for effect in effects:
                 if isinstance(effect, StartUnit):
                     if mine is None and lane is not None and effect.lane is lane.mode:
@@ -262,12 +355,36 @@ class Engine:
                     lanes[effect.lane].post(effect)
         return mine
 
+    def _hold_back(self, effects: list[Effect], seq: int) -> list[Effect]:
+        """Without the starts of units that must not run twice, which wait until the journal has the events up to `seq`.
+
+        One that is stopped meanwhile is not started at all.
+        """
+        table = self.plan.table
+        passed = []
+        for effect in effects:
+            if type(effect) is StartUnit and not table[effect.unit].idempotent:
+                self._held.hold(effect, seq)
+            elif self._held and isinstance(effect, InterruptUnit | KillUnit) and self._held.drop(effect):
+                self._inbox.append(UnitReturned(effect.unit, effect.attempt, Outcome(canceled=True)))
+            else:
+                passed.append(effect)
+        return passed
+
+    def _let_start(self, seq: int) -> None:
+        """The journal has the events up to `seq`."""
+        if not self._closed:
+            for start in self._held.release(seq):
+                self._lanes[start.lane].post(start)
+
     def _note(self, events: list[Event]) -> None:
         if self._texts is not None:
             events = list(map(self._texts.event, events))
         for event in events:
             if type(event) is UnitsAdded:
-                self._grow(event)
+                self._welcome(event.units)
+            elif type(event) is UnitRedefined:
+                self._welcome((event.definition,))
             if type(event) is not UnitFinished:
                 continue
             if event.state is not UnitState.COMPLETED:
@@ -277,20 +394,27 @@ class Engine:
                 self._forget(event.unit)
                 self.results[event.unit] = fallback.value if fallback is not None else None
             elif self._cache is not None and event.state is UnitState.COMPLETED and not event.cached:
-                self._cache.keep(event.unit)
+                self._keep(event.unit)
         self._unrecorded.extend(events)
+        self._noted += len(events)
         if not self._recorded.is_set():
             self._recorded.set()
 
-    def _grow(self, event: UnitsAdded) -> None:
-        """The plan has grown: before a lane hears of the new units, there is a place for their results."""
+    def _keep(self, number: int) -> None:
+        """Let the result of a unit be found again, unless that has added units: then it is not all there is."""
+        assert self._cache is not None
+        if all(added in self.plan.dropped for added in self.plan.added.get(number, ())):
+            self._cache.keep(number)
+
+    def _welcome(self, units: Sequence[QuantumUnit]) -> None:
+        """The plan has new units, or others: they have a lane, and a place for results, before any lane hears of it."""
         self.results += [None] * (len(self.plan) - len(self.results))
-        for unit in event.units:
+        for unit in units:
             mode = self.plan.lanes[self.plan.numbers[unit.id]]
             if mode not in self._lanes:
                 lane = self._lanes[mode] = make_lane(mode, self._executor)
                 lane.open(self)
-        if self._watcher is None and Watcher.wanted(event.units, self.plan.mode):
+        if self._watcher is None and Watcher.wanted(units, self.plan.mode):
             self._watcher = Watcher(self)
             self._watcher.start()
 
@@ -341,15 +465,25 @@ class Engine:
             outcome = attempt.outputs.checked(outcome)
             if outcome.error is not None or outcome.canceled:
                 self._set_aside(attempt.outputs, start.unit)
+        if attempt.context is not None:
+            attempt.context.end()
+            if attempt.context.additions:
+                outcome = outcome._replace(added=attempt.context.additions)
+        if outcome.added and outcome.error is None and not outcome.canceled:
+            outcome = self._adoption.adopted(outcome)
         if self._texts is not None:
             outcome = self._texts.outcome(outcome)  # already here, for brakes compare errors with what was recorded
         if outcome.error is None and not outcome.canceled:
             self._forget(start.unit)
             self.results[start.unit] = value
-            if attempt.context is not None and attempt.context.additions:
-                outcome = outcome._replace(added=attempt.context.additions)
+            if self._journaling is not None:
+                self._journaling.value(start.unit, attempt.unit.id, start.attempt, value)
             if self._cache is not None and not outcome.added:  # a result without what was added is not all there is
                 self._cache.prepare(start.unit)
+            elif self._cache is not None and attempt.unit.cache is not None:
+                self.warn(
+                    start.unit, f"the result of {attempt.unit.id} is not kept for the next run: it has added units"
+                )
         self._inbox.append(UnitReturned(start.unit, start.attempt, outcome))
         return self._turn(lane)
 
@@ -357,7 +491,7 @@ class Engine:
         for error in outputs.set_aside():
             self.warn(number, f"left {error.filename} unfinished, and it cannot be renamed: {error.strerror}")
 
-    def keeper(self, given: Sequence[int] = ()) -> Keeper:
+    def keeper(self, given: Sequence[int] = ()) -> KeeperProcess:
         """A new keeper process; see Keepers."""
         with self._keepers_lock:
             if self._keepers is None:
@@ -374,6 +508,8 @@ class Engine:
         except BrokenResult:
             self.results[number] = None
             raise
+        if self._journaling is not None:
+            self._journaling.value(number, self.plan.table[number].id, 0, value)
 
     def _forget(self, number: int) -> None:
         """A unit has a new value: drop the other forms of the old one."""
@@ -476,45 +612,33 @@ class Engine:
     def _keep_record(self) -> None:
         """Fold what happened into the view and hand it on, in batches."""
         while True:
+            journaling = self._journaling
             if not self._closed:
-                self._recorded.wait()
+                self._recorded.wait(journaling.pause if journaling is not None else None)
                 time.sleep(RECORDER_NAP)
             self._recorded.clear()
             count = len(self._unrecorded)
             batch = self._unrecorded[:count]
             del self._unrecorded[:count]
+            if journaling is not None:
+                journaling.write(batch, sync=bool(self._held), last=self._closed)
+                if self._closed and not journaling.trouble:
+                    self._turn()  # should that be news, nobody else would note it any more
+                if self._held:
+                    self._inbox.append(_Written(journaling.written))
+                    self._wakes.put(None)
             if batch:
                 first = self._view.seq + 1
                 self._view = fold(self._view, batch)
+                if journaling is not None:
+                    journaling.keep(self._view)
                 self._record.extend(batch)
-                self._notices.put(list(enumerate(batch, first)))
-            elif self._closed:
-                self._notices.put(None)
+                self._dispatcher.put(list(enumerate(batch, first)))
+            elif self._closed and not self._unrecorded:
+                self._dispatcher.put(None)
                 return
-
-    def _dispatch(self) -> None:
-        """Tell subscribers, then those who wait for the end."""
-        while (batch := self._notices.get()) is not None:
-            origin = Origin(self.run, self.workflow or self.run, self.plan)
-            for who, raised, event in self._bus.deliver(origin, batch, self.value_of):
-                self._warn_of(who, raised, event)
-            for _, event in batch:
-                if isinstance(event, RunFinished):
-                    self._tell(event)
-                elif isinstance(event, RunReopened):
-                    self._tell(None)
 
     def _warn_of_log(self, number: int, error: OSError) -> None:
         self.post(
             WarningRaised(f"its output is lost from here on, the log cannot be written: {error.strerror}", number)
         )
-
-    def _warn_of(self, who: str, raised: BaseException, event: Event) -> None:
-        if isinstance(event, Warned):
-            return  # a subscriber that fails on warnings would be warned about for ever
-        self.post(WarningRaised(f"{who} raised {type(raised).__name__} at {NAMES[type(event)]}: {raised}"))
-
-    def _tell(self, end: RunFinished | None) -> None:
-        with self._finished:
-            self._told = end
-            self._finished.notify_all()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+from qtui.core.errors import QtuiError
 from qtui.core.model import UnitError
 
 MOST_MESSAGE = 64 * 1024
 MOST_TRACEBACK = 256 * 1024
 """How many characters of these are kept of an error, half from its beginning and half from its end."""
 
-_OWN = str(Path(__file__).resolve().parent.parent)
+_OWN = f"{Path(__file__).resolve().parent.parent}/"
 
 
 def describe_exception(error: BaseException) -> UnitError:
@@ -29,12 +30,14 @@ def describe_exception(error: BaseException) -> UnitError:
 
 
 def user_traceback(error: BaseException) -> str:
-    """The traceback without qtui's own frames at its head."""
+    """The traceback without qtui's own frames: those at its head, and of what qtui raises on purpose all of them."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OWN):
         frames = frames.tb_next
     try:
         shown = traceback.TracebackException(type(error), error, frames, compact=True)
+        if isinstance(error, QtuiError) and frames is not None:
+            shown.stack[:] = [frame for frame in shown.stack if not frame.filename.startswith(_OWN)]
         return shortened("".join(shown.format()).rstrip(), MOST_TRACEBACK)
     except BaseException:  # noqa: BLE001  - the same oddities as above
         return "(its traceback cannot be shown)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -47,6 +47,9 @@ class Run(Protocol):
 
     def state_of(self, number: int) -> UnitState:
         """The unit's state right now."""
+
+    def added_to(self, number: int) -> Sequence[int]:
+        """The units that needs of this one have added, but for those that were added together with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,25 +191,39 @@ class Fingerprints:
     # -- results -----------------------------------------------------------------------------------------
 
     def _needs(self, number: int, keys: set[str] | None) -> dict[str, str]:
-        """The results that the unit receives: all, unless it is a call without a context, or keys name some."""
+        """The results that the unit receives: all, unless it is a call without a context, or keys name some.
+
+        What a need has added counts with that need, for a call may read it in its context.
+        """
         plan = self._run.plan
         action, args = plan.table[number].action, plan.table[number].args
         passed = {value.need for value in args.values() if isinstance(value, FromUnit)}
         sees_all = keys is None and (not isinstance(action, Call) or action.wants_context)
         result = self._result if isinstance(action, Call) else self._json_result
         wanted = passed | (keys or set())
+        added = set(self._run.added_to(number)) if isinstance(action, Call) and action.wants_context else set()
         parts: dict[str, str] = {}
         for need in plan.declared[number]:
             several = {f"the result of {plan.table[each].id}": each for each in need.units}
             if not sees_all and need.name not in wanted:
                 several = {name: each for name, each in several.items() if plan.table[each].id in wanted}
             digests = {name: result(each) for name, each in several.items()}
+            digests |= {name: digest for each in several.values() for name, digest in self._added(each, added)}
             parts |= _together(f"the result of {need.name}", digests)
         known = {need.name for need in plan.declared[number]} | {plan.table[each].id for each in plan.needs[number]}
         for key in sorted(keys or ()):
             if key not in known and key not in self._run.params and key != "params":
                 raise NotCacheable(f'its context has no "{key}", which the keys of its cache name')
         return parts
+
+    def _added(self, adder: int, among: set[int]) -> Iterator[tuple[str, str]]:
+        """The results of what a unit has added. While one of them is still to come, nobody knows what will be read."""
+        plan = self._run.plan
+        for number in among.intersection(plan.added.get(adder, ())):
+            unit = plan.table[number].id
+            if not self._run.state_of(number).ended:
+                raise NotCacheable(f"{unit}, which {plan.table[adder].id} has added, has not ended")
+            yield f"the result of {unit}", self._result(number)
 
     def _result(self, number: int) -> str:
         state = self._run.state_of(number)

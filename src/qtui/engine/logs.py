@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from hashlib import blake2s
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,9 @@ from qtui.engine.caplog import CappedLog, dropped_line
 from qtui.engine.files import RunFiles
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
+_DIGESTED = re.compile(r".*-[0-9a-f]{10}")
+"""What may also be the name of another unit, with its digest."""
+
 _DROPPED = re.compile(rb"\n\[qtui: (\d+) bytes of output were dropped here\]\n")
 _LONGEST_MARK = len(dropped_line(1 << 63))
 
@@ -48,7 +52,7 @@ class LogStore:
         """Told once for each attempt whose output cannot be written: with the unit's number and why."""
 
     def path(self, unit: int, attempt: int) -> str:
-        """The file of an attempt: the unit's number makes it unique, its id readable."""
+        """The file of an attempt. Its name follows from the unit's id alone: numbers change with the plan."""
         return f"{self._files.folder('logs')}/{self._name(unit, attempt)}"
 
     def existing(self, unit: int, attempt: int) -> Path | None:
@@ -77,8 +81,12 @@ class LogStore:
             os.close(fd)
 
     def _name(self, unit: int, attempt: int) -> str:
-        name = _UNSAFE.sub("_", self._plan.table[unit].id).strip("_")[:80]
-        return f"{unit:04d}-{name}.{attempt}.log"
+        unit_id = self._plan.table[unit].id
+        name = _UNSAFE.sub("_", unit_id).strip("_.")[:80]
+        # others may look the same by now, or do on a disk that knows no capitals
+        if name != unit_id.lower() or _DIGESTED.fullmatch(name):
+            name = f"{name}-{blake2s(unit_id.encode('utf-8', 'surrogatepass'), digest_size=5).hexdigest()}"
+        return f"{name}.{attempt}.log"
 
 
 def _read(fd: int, half: int, offset: int, limit: int) -> LogChunk:

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from qtui.core.errors import BrokenResult
-from qtui.core.model import Action, CachePolicy, QuantumUnit, UnitState
+from qtui.core.model import CachePolicy, QuantumUnit, UnitState
 from qtui.core.stimuli import CacheChecked, CheckCache
 from qtui.engine.cache import CLOSE_SECONDS, CacheHost
 from qtui.engine.failure import describe_exception
@@ -23,7 +23,7 @@ class KeptResult(NamedTuple):
 
     value: Any
     made: float
-    action: Action | None
+    action: object
     args: Mapping[str, Any]
     outputs: Mapping[str, str]
 

@@ -50,19 +50,21 @@ class _Moment(NamedTuple):
 class Probe:
     """Takes samples; CPU and disk figures are means since the previous sample, and 0 in the first.
 
-    One caller at a time. A sample costs what there is below qtui, and next to nothing for all other processes.
+    One caller at a time. A sample costs what there is below qtui, and next to nothing for all other processes. Process
+    `top` is the qtui that is meant, by default this one; places in threads are those of this one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, top: int = 0) -> None:
         psutil.cpu_percent()
-        self._reader = ProcessReader()
+        self._top = top or os.getpid()
+        self._reader = ProcessReader(self._top)
         self._last: _Moment | None = None
 
     def sample(self, places: Mapping[int, Place]) -> LoadSample:
         """The machine, qtui itself, and what is at each place, by the keys of `places`; what has ended is left out."""
         processes = self._reader.read({place.process for place in places.values()} - {0})
         now = _Moment(time.monotonic(), _uptime(), processes, own_threads(), _blocks())
-        usage = _Usage(self._last or now, now, {place.keeper for place in places.values()})
+        usage = _Usage(self._last or now, now, {place.keeper for place in places.values()}, self._top)
         self._last = now
         memory = psutil.virtual_memory()
         read, written = usage.disk()
@@ -80,23 +82,24 @@ class Probe:
 
 
 class _Usage:
-    """What was used between two moments, with these keepers at work."""
+    """What was used between two moments, with these keepers at work, by the qtui that is process `top`."""
 
-    def __init__(self, before: _Moment, now: _Moment, keepers: Set[int]) -> None:
-        self._before, self._now = before, now
+    def __init__(self, before: _Moment, now: _Moment, keepers: Set[int], top: int) -> None:
+        self._before, self._now, self._top = before, now, top
         self._seconds = now.at - before.at
         stats = now.processes.stats
         wardens = {stats[keeper].parent for keeper in keepers if keeper in stats}
-        self._threads_have_children = not wardens.issuperset(now.processes.children(os.getpid()))
+        self._threads_have_children = not wardens.issuperset(now.processes.children(top))
 
     def own(self) -> ProcessSample:
-        """qtui's own process, without those below it."""
-        pid = os.getpid()
-        stat = self._now.processes.stats.get(pid)
+        """qtui's own process, without those below it; nothing if it has just ended."""
+        stat = self._now.processes.stats.get(self._top)
         if stat is None:
-            own = psutil.Process()
-            return ProcessSample(0.0, own.memory_info().rss)
-        ticks = stat.own - self._before.processes.own_ticks(pid, stat.began)
+            try:
+                return ProcessSample(0.0, psutil.Process(self._top).memory_info().rss)
+            except psutil.NoSuchProcess:
+                return ProcessSample(0.0, 0)
+        ticks = stat.own - self._before.processes.own_ticks(self._top, stat.began)
         return ProcessSample(self._percent(ticks), stat.memory)
 
     def of(self, place: Place) -> UnitSample | None:

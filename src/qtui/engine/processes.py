@@ -95,16 +95,16 @@ def _is_below(pid: int, others: Set[int], stats: Mapping[int, Stat]) -> bool:
 
 
 class ProcessReader:
-    """Reads the processes below this one."""
+    """Reads the processes below `top`, by default this one."""
 
-    def __init__(self) -> None:
-        self._top = os.getpid()
+    def __init__(self, top: int = 0) -> None:
+        self._top = top or os.getpid()
         self._foreign: set[int] = set()
         self._outside: set[int] = set()
         self._looks = 0
 
     def read(self, others: Iterable[int] = ()) -> Processes:
-        """This process, all below it, and `others` with all below them; nothing where there is no /proc."""
+        """The topmost process, all below it, and `others` with all below them; nothing where there is no /proc."""
         roots = {self._top, *others}
         alive = _numbers("/proc")
         self._looks += 1

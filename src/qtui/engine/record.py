@@ -11,8 +11,10 @@ from qtui.core.session import Record
 class EventRecord:
     """All events of a run in order. One thread appends; any number of feeds read, each at its own pace."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
         self._events: list[Event] = []
+        self.first = first
+        """The number of the last event that is not in it."""
         self._grown = threading.Condition()
         self._closed = False
 
@@ -34,14 +36,15 @@ class EventRecord:
 
     def after(self, seq: int, timeout: float | None) -> list[Record]:
         """The records behind `seq`; waits up to `timeout` seconds for the first."""
-        if len(self._events) <= seq and timeout != 0:
+        place = seq - self.first
+        if len(self._events) <= place and timeout != 0:
             with self._grown:
-                self._grown.wait_for(lambda: len(self._events) > seq or self._closed, timeout)
-        return [Record(number, event) for number, event in enumerate(self._events[seq:], seq + 1)]
+                self._grown.wait_for(lambda: len(self._events) > place or self._closed, timeout)
+        return [Record(number, event) for number, event in enumerate(self._events[place:], seq + 1)]
 
     def ended_at(self, seq: int) -> bool:
         """True if a reader at `seq` has read all there will ever be."""
-        return self._closed and len(self._events) <= seq
+        return self._closed and self.first + len(self._events) <= seq
 
 
 class RecordFeed:
@@ -49,7 +52,7 @@ class RecordFeed:
 
     def __init__(self, record: EventRecord) -> None:
         self._record = record
-        self._seq = 0
+        self._seq = record.first
 
     def take(self, timeout: float | None = None) -> list[Record]:
         """All that has come since the last call; empty if the time is over or the record closed."""

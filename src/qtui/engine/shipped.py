@@ -20,6 +20,7 @@ from qtui.engine.context import ExecutionContext, current_context
 from qtui.engine.failure import describe_exception
 from qtui.engine.output import UnitOutput
 from qtui.engine.packing import Packed
+from qtui.engine.returned import settled
 from qtui.engine.worker import Job, leave_fork, load_sent, pack_result, plain_metrics
 
 MOST_OUTPUT: Final = 1 << 20
@@ -91,12 +92,11 @@ class Shipped:
         run: str,
         params: tuple[Any, ...] | None,
         values: str,
-        timeout: float | None,
         job: tuple[Any, ...],
     ) -> None:
         self._token, self._home, self._path = token, home, path
         self._run, self._params = run, params
-        self._values, self._timeout, self._fields = values, timeout, job
+        self._values, self._fields = values, job
 
     @cached_property
     def params(self) -> Mapping[str, Any]:
@@ -120,8 +120,7 @@ class Shipped:
         _make_ready(self._path)
         job = _SentJob(self, self._fields, None)
         output = _Collected(min(job.log_limit, MOST_OUTPUT))
-        deadline = time.time() + self._timeout if self._timeout is not None else None
-        context = ExecutionContext(job, job.number, job.attempt, output, deadline)
+        context = ExecutionContext(job, job.number, job.attempt, output, job.deadline())
         value: Packed | None = None
         added: tuple[Any, ...] | None = None
         error: UnitError | None = None
@@ -153,7 +152,7 @@ class Shipped:
         arguments = context.filled(job.arguments())
         token = current_context.set(context)
         try:
-            return function(context, **arguments) if job.wants_context else function(**arguments)
+            return settled(function(context, **arguments) if job.wants_context else function(**arguments))
         finally:
             current_context.reset(token)
 

@@ -6,10 +6,11 @@ to it stays in it: qtui sees frames of plain data, or the end of the process.
 Frames from qtui (marshalled tuples; `Packed` values as tuples):
   ("init", sys.path, params, bytes of memory above which it is worn, directory for large results)
   ("job", unit, attempt, function, it packed or None if it was sent before, wants context, head, declared, needs,
-          what these have added, variables, directory, log, its limit, deadline)
+          what these have added, variables, directory, log, its limit, timeout)
           head: packed (fields of the definition, arguments) or None; declared: (name, units, many);
           needs: (unit, id, state, cause, packed value, None for no value, or True for the value this worker has just
-          made); the same of what needs have added
+          made); the same of what needs have added, where a cause says why the value of a unit that has completed could
+          not be sent
 Frames to qtui:
   ("ready", pid)
   ("progress", unit, attempt, done, total, message)
@@ -40,7 +41,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any, Protocol, TextIO
 
-from qtui.core.errors import Canceled
+from qtui.core.errors import BrokenResult, Canceled
 from qtui.core.model import QuantumUnit, UnitState
 from qtui.core.plan import Need
 from qtui.engine import packing
@@ -51,6 +52,7 @@ from qtui.engine.lifeline import arm, own_settings
 from qtui.engine.logpage import LogPage
 from qtui.engine.packing import Packed, ResultError, load_value, pack, unpack
 from qtui.engine.procstate import disarm_timers, process_state
+from qtui.engine.returned import settled
 from qtui.engine.usage import Meter
 from qtui.engine.wire import frame
 
@@ -97,7 +99,7 @@ class Job:
             self.directory,
             self.log,
             self.log_limit,
-            self.deadline,
+            self._timeout,
         ) = fields
         self._worker = worker
         self.plan = self
@@ -129,6 +131,10 @@ class Job:
         """The run's params."""
         return self._worker.params
 
+    def deadline(self) -> float | None:
+        """When the attempt times out that begins now (Unix seconds), or None."""
+        return None if self._timeout is None else time.time() + self._timeout
+
     def arguments(self) -> dict[str, Any]:
         """The arguments of the call."""
         if self._head is None:
@@ -137,8 +143,10 @@ class Job:
         return arguments  # type: ignore[no-any-return]
 
     def value_of(self, number: int) -> Any:
-        """The value of a need."""
+        """The value of a need, or of what one has added. Raises BrokenResult."""
         if number not in self._values:
+            if self._causes[number] and self._states[number] is UnitState.COMPLETED:
+                raise BrokenResult(self._causes[number])
             packed = self._packed.get(number)
             self._values[number] = None if packed is None else load_value(Packed(*packed), self._ids[number])
         return self._values[number]
@@ -213,11 +221,12 @@ class Worker:
                 self.send(answer)
                 if self._told_to_stop or self._page.halted:
                     return
-                if answer[-1] == "leftovers":
+                if answer[-1]:
                     self._wait_for_the_end()
 
     def _wait_for_the_end(self) -> None:
-        """What is left of a unit is ended with this worker: nothing that was sent already may begin here."""
+        """What is left of a unit, or what it has changed here, is gone with this worker: nothing that was sent already
+        may begin here."""
         while self._channel.recv(_BUFFER):
             pass
         raise BrokenPipeError
@@ -242,7 +251,7 @@ class Worker:
         value: Any = None
         try:
             self._prepare(job)
-            context = ExecutionContext(job, job.number, job.attempt, _Log(self._stdout), job.deadline)
+            context = ExecutionContext(job, job.number, job.attempt, _Log(self._stdout), job.deadline())
             metrics = context.metrics
             self._context = context
             self._running = True
@@ -277,7 +286,7 @@ class Worker:
         token = current_context.set(context)
         try:
             function, arguments = self._function(job), context.filled(job.arguments())
-            return function(context, **arguments) if job.wants_context else function(**arguments)
+            return settled(function(context, **arguments) if job.wants_context else function(**arguments))
         finally:
             current_context.reset(token)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
-from qtui.core.errors import InvalidWorkflow, Problem, did_you_mean
+from qtui.core.errors import InvalidWorkflow, did_you_mean
 from qtui.core.model import WorkflowDefinition
-from qtui.definition.report import shown_file
+from qtui.definition.report import Report, shown_file
 from qtui.definition.values import Fault, Rejected, quoted
 from qtui.loaders.imports import guarded, import_function
 
@@ -42,11 +43,11 @@ def executor_of(definition: WorkflowDefinition) -> Callable[[], Any] | None:
         return find_executor(name, definition.directory or "")
     except Rejected as rejected:
         where = shown_file(definition.source) if definition.source else None
-        problems = [
-            Problem(message=fault.message, where=where, key="workflow.executor", hint=fault.hint)
-            for fault in rejected.faults
-        ]
-        raise InvalidWorkflow(problems) from rejected.__cause__
+        report = Report()
+        for secret in definition.secrets:
+            report.hide((os.environ.get(secret, ""), *(unit.env.get(secret, "") for unit in definition.units)))
+        report.add(lambda _path, _needle: where, ("workflow", "executor"), *rejected.faults)
+        raise InvalidWorkflow(report.told) from rejected.__cause__
 
 
 def _unknown(name: str, registered: dict[str, EntryPoint]) -> Fault:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from qtui.core.errors import InvalidWorkflow, Problem
+from qtui.core.errors import InvalidWorkflow
 from qtui.core.model import WorkflowDefinition
 from qtui.definition.options import Overrides
 from qtui.definition.params import Ask, ParamSpec, ask_missing
+from qtui.definition.report import Report
+from qtui.definition.secrecy import noting_secrets
 from qtui.definition.values import Fault, Rejected, quoted
 from qtui.loaders.imports import attribute, guarded, import_module, load_file
 
@@ -52,23 +55,28 @@ def _load(
     name: str | None,
     given: _Given,
 ) -> WorkflowDefinition:
-    try:
-        module = load()
-        if name is not None:
-            return _named(module, name, shown, directory, given)
-        found = _candidates(module)
-        if len(found) > 1:
-            listed = ", ".join(found)
-            raise Rejected(Fault(f"has several workflows: {listed}", f"name one: {shown}:{next(iter(found))}"))
-        if found:
-            return _define(next(iter(found.values())), shown, directory, given)
-        if callable(vars(module).get(BUILDER)):
-            return _build(module, shown, directory, given)
-        hint = f"make a qtui.Workflow, or define {BUILDER}(params)"
-        raise Rejected(Fault("has no workflow", hint))
-    except Rejected as rejected:
-        problems = [Problem(message=fault.message, where=shown, hint=fault.hint) for fault in rejected.faults]
-        raise InvalidWorkflow(problems) from rejected.__cause__
+    with noting_secrets() as secrets:
+        try:
+            return _defined(load(), shown, directory, name, given)
+        except Rejected as rejected:
+            report = Report()
+            report.hide(os.environ.get(secret, "") for secret in secrets)
+            report.add(lambda _path, _needle: shown, (), *rejected.faults)
+            raise InvalidWorkflow(report.told) from rejected.__cause__
+
+
+def _defined(module: ModuleType, shown: str, directory: str, name: str | None, given: _Given) -> WorkflowDefinition:
+    if name is not None:
+        return _named(module, name, shown, directory, given)
+    found = _candidates(module)
+    if len(found) > 1:
+        listed = ", ".join(found)
+        raise Rejected(Fault(f"has several workflows: {listed}", f"name one: {shown}:{next(iter(found))}"))
+    if found:
+        return _define(next(iter(found.values())), shown, directory, given)
+    if callable(vars(module).get(BUILDER)):
+        return _build(module, shown, directory, given)
+    raise Rejected(Fault("has no workflow", f"make a qtui.Workflow, or define {BUILDER}(params)"))
 
 
 def _is_workflow(value: Any) -> bool:

@@ -110,7 +110,7 @@ class _Loader:
         for file in self._root.walk():
             Carriers(self._shared.secrets, file.document.tables).check_names(file.document.locate, self._report)
         settings = self._root.settings
-        options, advice = options_of(settings, overrides, root.locate, self._report)
+        options = options_of(settings, overrides, root.locate, self._report)
         assembly = self._assemble(self._root, params, options, MOST_ITEMS)
         return finish(
             name=settings.get("name", root.path.stem),
@@ -120,7 +120,8 @@ class _Loader:
             shared=self._shared,
             params=params,
             notify=self._notify(params),
-            advice=(*advice, *self._advice.problems),
+            settings=settings,
+            advice=self._advice.problems,
             directory=root.directory,
             source=str(root.path.resolve()),
             locate=root.locate,

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from rich.cells import cell_len
-from rich.segment import Segment
-from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.color import Color
-from textual.filter import LineFilter, Monochrome, NoColor
 from textual.screen import Screen
 
 from qtui.core.model import RunState
 from qtui.core.session import RunSession
 from qtui.core.stimuli import CancelRunRequested
 from qtui.tui import steering
-from qtui.tui.format import ASCII, UNICODE, prefers_ascii
+from qtui.tui.drawn import Drawn, needs_ascii
+from qtui.tui.player import Player
 from qtui.tui.screens.main import MainScreen
 from qtui.tui.screens.question import Question
-from qtui.tui.steering import Do
+from qtui.tui.steering import Detach, Do, Option
 
 AGAIN_SECONDS: Final = 3.0
 """A second ctrl+c within this time cancels the run."""
+
+_NOT_DETACHABLE: Final = "this run cannot go on without its screen"
 
 
 class Left(StrEnum):
@@ -37,6 +34,7 @@ class Left(StrEnum):
     FINISHED = "finished"
     CANCELED = "canceled"
     RUNNING = "left-running"
+    DETACHED = "detached"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,43 +45,42 @@ class Leaving:
     exit_code: int | None
 
 
-class AsciiOnly(LineFilter):
-    """Puts ``?`` in place of what an ASCII terminal cannot show: names and output may hold anything."""
-
-    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
-        """Textual's hook: one line; every cell stays where it is."""
-        return [segment if segment.text.isascii() else self._replaced(segment) for segment in segments]
-
-    def _replaced(self, segment: Segment) -> Segment:
-        text = "".join(char if char.isascii() else "?" * cell_len(char) for char in segment.text)
-        return Segment(text, segment.style)
-
-
-class Dashboard(App[Leaving], inherit_bindings=False):
+class Dashboard(Drawn[Leaving], inherit_bindings=False):
     """A screen on `session`, which it reads and posts requests to, and neither starts nor closes.
 
-    `ascii` draws with ASCII only; `color` True or False overrides NO_COLOR, which decides if it is None.
+    `player` is what moves through the time of a replay. `ascii` draws with ASCII only; `color` True or False overrides
+    NO_COLOR, which decides if it is None. `stop` has the shell take the terminal until `come_back` is called; without
+    it, ctrl+z does nothing. `detachable` says that the run can go on without this screen.
     """
 
-    CSS_PATH = "dashboard.tcss"
-    ENABLE_COMMAND_PALETTE = False
-    ESCAPE_TO_MINIMIZE = False
-    ALLOW_SELECT = False
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c", "interrupt", show=False, priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "interrupt", show=False, priority=True),
+        Binding("ctrl+z", "suspend_process", show=False, priority=True),
+        Binding("D", "detach", show=False),
+    ]
 
-    def __init__(self, session: RunSession, title: str, *, ascii: bool = False, color: bool | None = None) -> None:  # noqa: A002
-        super().__init__(ansi_color=True)
-        self.theme = "ansi-dark"
+    def __init__(
+        self,
+        session: RunSession,
+        title: str,
+        *,
+        player: Player | None = None,
+        ascii: bool = False,  # noqa: A002
+        color: bool | None = None,
+        stop: Callable[[], None] | None = None,
+        detachable: bool = False,
+    ) -> None:
+        super().__init__(ascii=ascii, color=color)
         self.title = title
         self._session = session
-        self._glyphs = ASCII if ascii else UNICODE
-        self._color = color
-        if color is not None:
-            self.no_color = not color
-        self._outside = sys.stdout, sys.stderr
+        self._player = player
+        self._stop, self._detachable = stop, detachable
         self._leave_when_finished = False
         self._interrupted_at: float | None = None
-        self.failure: Exception | None = None
+        self._hung_up = False
+        self._told = ""
+        self._back = threading.Event()
+        self._back.set()
 
     def get_default_screen(self) -> Screen[None]:
         """Textual's hook: the first screen."""
@@ -91,53 +88,38 @@ class Dashboard(App[Leaving], inherit_bindings=False):
             self._session,
             self.title,
             self._glyphs,
+            player=self._player,
             on_finished=self._on_run_finished,
             on_frame=self._on_frame,
         )
 
-    def on_mount(self) -> None:
-        """Undo what Textual does to standard output and error: it drops what is printed, but prints of units are
-        for their logs. When it ends, Textual gives back the streams it found, which are these."""
-        sys.stdout, sys.stderr = self._outside
-
-    def get_line_filters(self) -> Sequence[LineFilter]:
-        """Textual's hook: what is done to every line; `color` decides on colours."""
-        filters = [each for each in super().get_line_filters() if not isinstance(each, Monochrome | NoColor)]
-        if self.no_color:
-            filters.append(NoColor())
-        if not self._glyphs.unicode:
-            filters.append(AsciiOnly())
-        return filters
-
-    def action_suspend_process(self) -> None:
-        """Ctrl+Z must not stop the process: the engine lives in it."""
-
-    def _handle_exception(self, error: Exception) -> None:
-        """Textual's hook for what nobody caught: keep it for `run_dashboard` instead of printing it."""
-        self.failure = self.failure or error
-        super()._handle_exception(error)
-        self._exit_renderables.clear()
-
-    def panic(self, *renderables: Any) -> None:
-        """Textual's hook for errors of its input thread: told as a broken screen, like those of widgets."""
-        self.failure = self.failure or RuntimeError("the terminal sent something that cannot be read")
-        super().panic(*renderables)
-        self._exit_renderables.clear()
-
     # -- leaving -----------------------------------------------------------------------------------------
 
     def action_leave(self) -> None:
-        """Leave if the run has finished; ask what becomes of it if not."""
+        """Leave if the run has finished or goes on elsewhere; ask what becomes of it if not."""
         view = self._session.view()
-        if view.state.ended:
+        if view.state.ended or self._session.kind != "live":
             self._leave()
         else:
-            self.push_screen(Question(steering.leave(view), self._glyphs), self._answered)
+            ask = steering.leave(view)
+            if self._detachable:
+                detach = Option("D", "let it go on without a screen", Detach())
+                ask = ask._replace(options=(detach, *ask.options))
+            self.push_screen(Question(ask, self._glyphs), self._answered)
+
+    def action_detach(self) -> None:
+        """Leave and let the run go on; `qtui attach` shows it again. A screen on a run elsewhere just leaves."""
+        if self._session.view().state.ended or self._session.kind != "live":
+            self._leave()
+        elif self._detachable:
+            self.exit(Leaving(how=Left.DETACHED, exit_code=None))
+        elif isinstance(self.screen, MainScreen):
+            self.screen.note(_NOT_DETACHABLE)
 
     def action_interrupt(self) -> None:
         """Ctrl+C: the same question; again within 3 s: cancel the run; from then on: kill."""
         now = time.monotonic()
-        if self._session.view().state.ended:
+        if self._session.view().state.ended or self._session.kind != "live":
             self._leave()
         elif self._interrupted_at is not None and (
             self._leave_when_finished or now - self._interrupted_at <= AGAIN_SECONDS
@@ -151,25 +133,63 @@ class Dashboard(App[Leaving], inherit_bindings=False):
                 self.screen.dismiss(None)
             self.action_leave()
 
-    def _answered(self, chosen: Do | None) -> None:
-        if chosen is not None:
+    def _answered(self, chosen: Do | Detach | None) -> None:
+        if isinstance(chosen, Detach):
+            self.action_detach()
+        elif chosen is not None:
             self._leave_when_finished = chosen.leave
             self._session.request(chosen.request)
 
-    def hang_up(self) -> None:
-        """Leave as soon as the run has finished, or at once if it has; may be called by a signal handler."""
+    def action_suspend_process(self) -> None:
+        """Ctrl+Z: have the shell take the terminal, and wait; the engine, which lives in this process, goes on.
+
+        The whole screen waits here, for nothing may be drawn meanwhile.
+        """
+        driver = self._driver
+        if self._stop is None or driver is None or not driver.can_suspend:
+            return
+        self._back.clear()
+        driver.suspend_application_mode()
+        self._stop()
+        self._back.wait()
+        driver.resume_application_mode()
+        self.refresh(layout=True)
+
+    @property
+    def suspended(self) -> bool:
+        """True while the shell has the terminal."""
+        return not self._back.is_set()
+
+    def come_back(self) -> None:
+        """The terminal is there for the screen again. Any thread may call this and the next three."""
+        self._back.set()
+
+    def leave_when_ended(self) -> None:
+        """Leave as soon as the run has finished, or at once if it has."""
         self._leave_when_finished = True
 
+    def hang_up(self) -> None:
+        """Leave at once, whatever the run does."""
+        self._hung_up = True
+        self._back.set()
+
+    def tell(self, text: str) -> None:
+        """Say something for a few seconds."""
+        self._told = text
+
     def _on_frame(self) -> None:
+        if self._told and isinstance(self.screen, MainScreen):
+            self.screen.note(self._told)
+            self._told = ""
         # a signal may come when the run has long finished, and then nobody may be there to press a key
-        if self._leave_when_finished and self._session.view().state.ended:
+        if self._hung_up or (self._leave_when_finished and self._session.view().state.ended):
             self._leave()
 
     def _on_run_finished(self) -> None:
         if isinstance(self.screen, Question) and self.screen.moot_when_ended:
             self.screen.dismiss(None)
         # an interrupted run was ended by a signal to the whole program: nobody may be there to press a key
-        if self._session.view().state is RunState.INTERRUPTED:
+        if self._session.kind == "live" and self._session.view().state is RunState.INTERRUPTED:
             self._leave()
 
     def _leave(self) -> None:
@@ -188,13 +208,18 @@ def run_dashboard(app: Dashboard) -> Leaving:
     Raises whatever broke the screen, with the terminal restored; the run goes on in any case, unless the person
     canceled it.
     """
-    leaving = app.run()
-    if app.failure is not None:
-        raise app.failure
+    leaving = app.draw()
     return leaving if leaving is not None else Leaving(how=Left.RUNNING, exit_code=None)
 
 
-def make_dashboard(session: RunSession, *, title: str, ascii: bool = False) -> Dashboard:  # noqa: A002
+def make_dashboard(
+    session: RunSession,
+    *,
+    title: str,
+    player: Player | None = None,
+    ascii: bool = False,  # noqa: A002
+    stop: Callable[[], None] | None = None,
+    detachable: bool = False,
+) -> Dashboard:
     """A dashboard fit for the terminal: ASCII is also chosen for terminals that show no more."""
-    encoding = getattr(sys.__stderr__, "encoding", None)
-    return Dashboard(session, title, ascii=ascii or prefers_ascii(os.environ, encoding))
+    return Dashboard(session, title, player=player, ascii=needs_ascii(ascii), stop=stop, detachable=detachable)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
 from typing import NamedTuple
 
-from qtui.core.events import UNIT_EVENTS, ConfirmRequested, UnitFinished, UnitProgress
+from qtui.core.events import UNIT_EVENTS, ConfirmRequested, PlanReplaced, RunResumed, UnitFinished, UnitProgress
 from qtui.core.holding import Holders, waits_for
 from qtui.core.model import FAILURES, UnitState
+from qtui.core.plan import ExecutionPlan
 from qtui.core.session import Record, RunSession
 from qtui.core.state import RunView
-from qtui.tui.layout import TreeLayout, add_names
+from qtui.tui.format import Look, look_of
+from qtui.tui.layout import TreeLayout, add_names, lay_out
 
 TROUBLED = frozenset({UnitState.FAILED, UnitState.TIMEOUT, UnitState.RETRYING, UnitState.CANCELING})
 """The states of units that a folded bundle does not hide."""
@@ -19,11 +21,17 @@ TROUBLED = frozenset({UnitState.FAILED, UnitState.TIMEOUT, UnitState.RETRYING, U
 
 class Change(NamedTuple):
     """One step of the bridge: the events that came, the units they are about, and whether a unit inside of a bundle
-    entered or left trouble, so that rows come or go."""
+    entered or left trouble, so that rows come or go.
+
+    `replaced` says that unit numbers mean something else than before, and that the bridge has a new layout. `jumped`
+    says that the events do not go on where those before ended, but begin behind the session's new opening.
+    """
 
     records: list[Record]
     units: Set[int]
     exposure: bool
+    replaced: bool = False
+    jumped: bool = False
 
 
 class Bridge:
@@ -34,11 +42,19 @@ class Bridge:
     those whose failure is allowed, `asking` those that wait for an answer. Never waits for the engine.
 
     The plan may grow. The view, the names and the indexes of units follow at once; what is counted by bundle knows only
-    the units of the layout until there is a new one: see `outgrown` and `grow`.
+    the units of the layout until there is a new one: see `outgrown` and `grow`. When the plan is another one, for which
+    `lay_out` is called at once, or the session is at another moment than its events lead to, all is counted anew.
     """
 
-    def __init__(self, session: RunSession, layout: TreeLayout) -> None:
+    def __init__(
+        self,
+        session: RunSession,
+        layout: TreeLayout,
+        *,
+        lay_out: Callable[[ExecutionPlan], TreeLayout] = lay_out,
+    ) -> None:
         self._session = session
+        self._lay_out = lay_out
         self.layout = layout
         self._feed = session.feed()
         self.view: RunView = session.view()
@@ -59,17 +75,42 @@ class Bridge:
     def advance(self) -> Change:
         """Take what has come since the last call."""
         # events first: the session folds them into its view before it hands them out
-        records = self._feed.take(timeout=0)
+        records, jumped = self._take()
         view = self._session.view()
-        if not records and view.seq == self.view.seq:
+        if not records and view.seq == self.view.seq and not jumped:
             return Change([], frozenset(), False)
-        self.view = view
+        before, self.view = self.view, view
+        replaced = not _goes_on(before.plan, view.plan)
+        if jumped or replaced or any(isinstance(event, PlanReplaced | RunResumed) for _, event in records):
+            return self._count_anew(records, replaced=replaced, jumped=jumped)
         if len(view.plan) > len(self._states):
             self._states += [UnitState.PENDING] * (len(view.plan) - len(self._states))  # as their events find them
             add_names(self.layout.names, view.plan)
         of_units = [event for _, event in records if isinstance(event, UNIT_EVENTS)]
         stepped = {event.unit for event in of_units if not isinstance(event, UnitProgress)}
         return Change(records, {event.unit for event in of_units}, self._follow(stepped))
+
+    def _take(self) -> tuple[list[Record], bool]:
+        """The new events, and whether they go on elsewhere: a replay that jumps closes its feeds."""
+        records = self._feed.take(timeout=0)
+        if self._session.kind != "replay" or not self._feed.closed:
+            return records, False
+        self._feed = self._session.feed()
+        return self._feed.take(timeout=0), True
+
+    def _count_anew(self, records: list[Record], *, replaced: bool, jumped: bool) -> Change:
+        view = self.view
+        if replaced:
+            self.layout = self._lay_out(view.plan)
+        else:
+            add_names(self.layout.names, view.plan)
+        self._states = list(view.states)
+        for index in (self.holding, self.fallbacks, self.cached, self.allowed, self.asking):
+            index.clear()
+        self._held_at = -1
+        self.grow(self.layout)
+        self._follow(range(len(self._states)))
+        return Change(records, frozenset(range(len(self._states))), True, replaced=replaced, jumped=jumped)
 
     @property
     def outgrown(self) -> bool:
@@ -90,10 +131,23 @@ class Bridge:
         view = self.view
         if view.states[number] is not UnitState.READY or number in self.holding:
             return ""
-        if self._held_at != view.seq:  # counted once for all rows of a frame
-            self._held_at = view.seq
-            self._holders.update(view, self.holding)
-        return waits_for(view, self._session.options, self._holders, number)
+        return waits_for(view, self._session.options, self._count_holders(), number)
+
+    @property
+    def busy(self) -> int:
+        """How many workers have units; those that share one count as one."""
+        return self._count_holders().busy
+
+    def look_of(self, number: int) -> Look:
+        """How a unit is shown."""
+        return look_of(self.view.unit(number), self.waits_for(number))
+
+    def _count_holders(self) -> Holders:
+        """Who holds what, counted once for all that is drawn in a frame."""
+        if self._held_at != self.view.seq:
+            self._held_at = self.view.seq
+            self._holders.update(self.view, self.holding)
+        return self._holders
 
     def _follow(self, units: Iterable[int]) -> bool:
         """Bring the indexes up to date for `units`; True if the exposed units changed."""
@@ -130,3 +184,11 @@ class Bridge:
                 index.add(unit)
             else:
                 index.discard(unit)
+
+
+def _goes_on(before: ExecutionPlan, after: ExecutionPlan) -> bool:
+    """Whether `after` is `before`, or has grown from it: the units of that have the same numbers."""
+    if before is after:
+        return True
+    same = (old is new or old.id == new.id for old, new in zip(before.table, after.table, strict=False))
+    return len(before) <= len(after) and all(same)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from qtui.core.events import ConfirmRequested
 from qtui.core.model import UnitError, UnitState
 from qtui.core.state import RunView, UnitView
+from qtui.tui.bridge import Bridge
 from qtui.tui.format import (
     COUNT_ORDER,
     SIGNS,
@@ -87,23 +88,26 @@ def after_output(unit: UnitView, now: float) -> list[Detail]:
     if found := badges(unit):
         left = unit.view.left_behind.get((unit.number, unit.attempt))
         on = f"and is still running, for {short_clock(now - left.at)} now" if left else "and ended by itself later"
+        stale = clean(unit.view.stale.get(unit.number, ""))
         texts = {
+            "stale": f"stale: {stale}",
             "fallback": "the fallback value was used instead of a result",
             "abandoned": f"the attempt could not be stopped {on}",
             "allowed": "the failure is allowed: what needs this unit runs all the same",
         }
         lines += [Detail(texts[badge], Role.WARNING) for badge in found.split()]
+        if stale:
+            lines.append(Detail("its earlier result is kept; qtui resume --stale runs it again", Role.MUTED))
     return lines
 
 
-def about_bundle(
-    bundle: Bundle, view: RunView, now: float, glyphs: Glyphs, waits_for: Callable[[int], str]
-) -> list[Detail]:
+def about_bundle(bundle: Bundle, bridge: Bridge, now: float, glyphs: Glyphs, *, keys: str) -> list[Detail]:
     """What there is to know about units that have a row of their own: of an item each unit, of others how many there
-    are in which state, by name, and what is in trouble."""
-    lines = [Detail(text, Role.MUTED) for text in (*_headings(bundle, view), "enter unfolds; x, r: all of them", "")]
+    are in which state, by name, and what is in trouble. `keys` says which keys do something about them."""
+    view = bridge.view
+    lines = [Detail(text, Role.MUTED) for text in (*_headings(bundle, view), keys, "")]
     if bundle.kind is Kind.ITEM:
-        return lines + _unit_lines(bundle.units, view, now, glyphs, waits_for)
+        return lines + _unit_lines(bundle.units, bridge, now, glyphs)
     by_name: dict[str, Counter[UnitState]] = {}
     for number in bundle.units:
         name = bundle.name if bundle.kind is Kind.FAMILY else family_name(view.plan.table[number])
@@ -115,7 +119,7 @@ def about_bundle(
         lines.append(Detail(f"and {len(by_name) - _MOST_UNITS} more names", Role.MUTED))
     bad = [number for number in bundle.units if view.states[number] in _BAD]
     if bad:
-        lines += [Detail("", Role.MUTED), *_unit_lines(bad, view, now, glyphs, waits_for)]
+        lines += [Detail("", Role.MUTED), *_unit_lines(bad, bridge, now, glyphs)]
     return lines
 
 
@@ -135,15 +139,11 @@ def _counted(counts: Counter[UnitState], view: RunView, glyphs: Glyphs) -> str:
     return "  ".join(f"{glyphs.sign(look)} {look.value} {looks[look]:,}" for look in COUNT_ORDER if looks[look])
 
 
-def _unit_lines(
-    numbers: Iterable[int], view: RunView, now: float, glyphs: Glyphs, waits_for: Callable[[int], str]
-) -> list[Detail]:
+def _unit_lines(numbers: Iterable[int], bridge: Bridge, now: float, glyphs: Glyphs) -> list[Detail]:
     numbers = list(numbers)
     lines = []
     for number in numbers[:_MOST_UNITS]:
-        unit = view.unit(number)
-        why = waits_for(number)
-        look = look_of(unit, why)
+        unit, why, look = bridge.view.unit(number), bridge.waits_for(number), bridge.look_of(number)
         elapsed = unit.elapsed(now)
         took = "" if elapsed is None else short_clock(elapsed)
         text = f"{glyphs.sign(look)} {look.value:<5} {took:>5} {clean(unit.id)}  {cause_of(unit, now, why)}"

@@ -180,14 +180,17 @@ def prefers_ascii(environ: Mapping[str, str], encoding: str | None) -> bool:
 
 
 def look_of_state(state: UnitState, view: RunView) -> Look:
-    """How units in `state` are shown while the run is as in `view`."""
-    if state is UnitState.READY and (view.paused or _busy(view) >= view.workers):
+    """How units in `state` are shown while the run is as in `view`.
+
+    A unit that could start is started at once: those that are ready for longer wait for what others hold.
+    """
+    if state is UnitState.READY and (view.paused or view.active or view.stuck):
         return Look.QUEUE
     return _LOOKS[state]
 
 
-def look_of(unit: UnitView, waits_for: str = "") -> Look:
-    """How this unit is shown; `waits_for` as for `cause_of`."""
+def look_of(unit: UnitView, waits_for: str | None = None) -> Look:
+    """How this unit is shown; `waits_for` as for `cause_of`, None if that is not known."""
     state = unit.state
     if state is UnitState.COMPLETED and (end := unit.finished) is not None and end.cached:
         return Look.HIT
@@ -195,8 +198,8 @@ def look_of(unit: UnitView, waits_for: str = "") -> Look:
         return Look.QUEUE
     if isinstance(unit.view.last[unit.number], ConfirmRequested):
         return Look.ASK
-    if state is UnitState.READY and waits_for:
-        return Look.QUEUE
+    if state is UnitState.READY and waits_for is not None:
+        return Look.QUEUE if waits_for else Look.READY
     return look_of_state(state, unit.view)
 
 
@@ -231,6 +234,11 @@ def short_clock(seconds: float) -> str:
     return f"{whole // 86400}d{whole // 3600 % 24:02}h"
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 unit``, ``1,204 units``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def size_of(count: float) -> str:
     """A number of bytes in at most five cells: ``812B``, ``45M``, ``1.2G``."""
     for unit in "BKMGT":
@@ -241,9 +249,9 @@ def size_of(count: float) -> str:
 
 
 def most_active(view: RunView) -> int:
-    """How many units may run at a time; while lanes have targets of their own, the sum of those, to which coroutines
-    add nothing that the machine would feel."""
-    return sum(view.lane_workers.values()) or view.workers
+    """How many units may run at a time; while lanes have targets of their own, the sum of those if that is less:
+    coroutines add nothing to it that the machine would feel."""
+    return min(sum(view.lane_workers.values()) or view.workers, view.workers)
 
 
 def sparkline(values: Sequence[float], most: float, width: int, glyphs: Glyphs) -> str:
@@ -260,13 +268,14 @@ def tries(unit: UnitView) -> str:
 
 
 def badges(unit: UnitView) -> str:
-    """What must not be overlooked about a unit that ended: a fallback was used, an attempt was left behind, its failure
-    is allowed."""
+    """What must not be overlooked about a unit that ended: its result could be another one now, a fallback was used, an
+    attempt was left behind, its failure is allowed."""
     end = unit.finished
     if end is None:
         return ""
     allowed = unit.unit.allow_failure and end.state in FAILURES
-    found = (("fallback", end.fallback), ("abandoned", end.abandoned), ("allowed", allowed))
+    stale = unit.number in unit.view.stale
+    found = (("stale", stale), ("fallback", end.fallback), ("abandoned", end.abandoned), ("allowed", allowed))
     return " ".join(word for word, on in found if on)
 
 
@@ -293,7 +302,7 @@ def cause_of(unit: UnitView, now: float, waits_for: str = "") -> str:
             return " ".join(filter(None, (clean(unit.cause).removeprefix("canceled "), badges(unit))))
         case UnitState.COMPLETED:
             if (end := unit.finished) is not None and end.cached:
-                return clean(end.cause)
+                return " ".join(filter(None, (badges(unit), clean(end.cause))))
             used = unit.error
             return " ".join(filter(None, (badges(unit), f"after {short_error(unit)}" if used else tries(unit))))
         case _:
@@ -325,10 +334,6 @@ def waits_for_itself(unit: UnitView) -> str:
         return ""
     attempts = sorted(attempt for number, attempt in unit.view.left_behind if number == unit.number)
     return f"waits for attempt {', '.join(map(str, attempts))}, which could not be stopped" if attempts else ""
-
-
-def _busy(view: RunView) -> int:
-    return view.active + view.stuck
 
 
 def _progress(unit: UnitView) -> str:

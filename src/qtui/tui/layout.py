@@ -129,6 +129,24 @@ class TreeLayout:
         """The node with this key, or None."""
         return self.node_of[key] if isinstance(key, int) else self.places.get(key)
 
+    def node_like(self, node: int, before: TreeLayout) -> int:
+        """The node for what was at `node` of a layout of another plan, by the ids of units; of what is no more, the
+        node for what it stood below, and the first node where nothing of that is left."""
+        for old in (node, *before.ancestors(node)):
+            units = before.units_under(old)
+            found = (self.plan.numbers.get(before.plan.table[unit].id, -1) for unit in units)
+            numbers = [number for number in found if number >= 0]
+            if not numbers:
+                continue
+            bundle = before.bundle(old)
+            if bundle is not None:
+                first = min(numbers) if bundle.kind is Kind.FAMILY else -1
+                place = self.places.get((bundle.kind, bundle.name, first))
+                if place is not None:
+                    return place
+            return self.node_of[numbers[0]]
+        return 0
+
     def rows(self, *, unfolded: Collection[int], closed: Collection[int], exposed: Collection[int]) -> list[int]:
         """The nodes on show, in order: bundles fold unless in `unfolded`, but for what they hold that is `exposed`;
         nothing is shown below the nodes in `closed`. All of them are node numbers."""

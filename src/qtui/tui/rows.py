@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from qtui.core.model import UnitState
 from qtui.core.state import RunView, UnitView
 from qtui.tui.bridge import Bridge
-from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, Role, cause_of, look_of, look_of_state, short_clock
+from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, Role, cause_of, look_of_state, short_clock
 from qtui.tui.layout import Bundle, TreeLayout, family_name, further_needs
 from qtui.tui.scopes import Kind
 from qtui.tui.text import PLAIN, Span, clean, cut_end, cut_middle, pad
@@ -55,8 +55,7 @@ class RowPainter:
         if bundle is not None:
             return self._bundle_row(node, bundle, now, room, words, closed, selected)
         unit = self._bridge.view.unit(self._layout.units[node])
-        waits_for = self._bridge.waits_for(unit.number)
-        look = look_of(unit, waits_for)
+        waits_for, look = self._bridge.waits_for(unit.number), self._bridge.look_of(unit.number)
         elapsed = unit.elapsed(now)
         gutter = self._gutter(look, "" if elapsed is None else short_clock(elapsed), words, selected)
         name = self._layout.names[unit.number]
@@ -90,7 +89,7 @@ class RowPainter:
         urgent, most = None, len(_URGENCY)
         for number in bundle.units:
             unit = self._bridge.view.unit(number)
-            look = look_of(unit, self._bridge.waits_for(number))
+            look = self._bridge.look_of(number)
             signs.append(Span(self._glyphs.sign(look), QUIET[SIGNS[look].role]))
             if look in _URGENCY[:most]:
                 urgent, most = unit, _URGENCY.index(look)
@@ -188,11 +187,15 @@ _BUNDLE_LOOKS: Final = (
     (UnitState.READY, Look.QUEUE),
     (UnitState.FAILED, Look.FAIL),
     (UnitState.TIMEOUT, Look.TIME),
+    (UnitState.CANCELED, Look.CANC),
 )
 
 
 def bundle_look(counts: Mapping[UnitState, int], view: RunView) -> Look:
-    """One look for a whole bundle: what goes on in it, else what went wrong, else what most of it is."""
+    """One look for a whole bundle: what goes on in it, else the worst that happened, else what most of it is.
+
+    Units that were skipped may well be all right, so they count only where they are most.
+    """
     for state, look in _BUNDLE_LOOKS:
         if counts.get(state):
             return look_of_state(state, view) if look is Look.QUEUE else look

@@ -22,7 +22,7 @@ class Moment(NamedTuple):
 
     cpu: float
     memory: float
-    active: int
+    busy: int
 
 
 class Sampler:
@@ -34,11 +34,18 @@ class Sampler:
     def __init__(self, session: RunSession) -> None:
         self._session = session
         self._stopped = threading.Event()
+        self.busy = 0
+        """How many workers have units: for the history, and set by who counts them."""
         self.latest: LoadSample | None = None
         self.history: tuple[Moment, ...] = ()
         self.error = ""
         # a daemon: a sample that hangs must not keep the program from ending
         self._thread = threading.Thread(target=self._run, name="qtui-sampler", daemon=True)
+
+    @property
+    def begun(self) -> bool:
+        """True once it was started: there is or will be a sample, or an error."""
+        return self._thread.ident is not None
 
     def start(self) -> None:
         """Begin to sample."""
@@ -50,10 +57,10 @@ class Sampler:
 
     def take(self) -> None:
         """Take a sample now. Raises what the session raises."""
-        sample, view = self._session.sample(), self._session.view()
+        sample = self._session.sample()
         memory = 100 * sample.memory_used / max(1, sample.memory_total)
         # a new tuple each time, as the screen reads it from its own thread
-        self.history = (*self.history, Moment(sample.cpu, memory, view.active))[-KEPT:]
+        self.history = (*self.history, Moment(sample.cpu, memory, self.busy))[-KEPT:]
         self.latest = sample
 
     def _run(self) -> None:

@@ -9,6 +9,7 @@ from qtui.core.brakes import HELD, PROBING
 from qtui.core.events import ConfirmRequested
 from qtui.core.holding import brake_words
 from qtui.core.model import FAILURES, UnitState
+from qtui.core.session import UNUSABLE
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
     ApproveRequested,
@@ -22,6 +23,7 @@ from qtui.core.stimuli import (
     UnpauseRequested,
     WorkersStepRequested,
 )
+from qtui.tui.format import counted
 from qtui.tui.text import clean
 
 
@@ -38,16 +40,20 @@ class Do(NamedTuple):
     leave: bool = False
 
 
+class Detach(NamedTuple):
+    """Nothing is asked of the run; the screen is left, and the run goes on."""
+
+
 class Option(NamedTuple):
     """An answer to a question: the key to press, what it says, what it does."""
 
     key: str
     label: str
-    action: Do
+    action: Do | Detach
 
 
 class Ask(NamedTuple):
-    """A question. There is always one more answer: back, on ``n``, escape and enter.
+    """A question. There is always one more answer: back, on ``n``, enter and escape; so no option may have these keys.
 
     `moot_when_ended` says that there is nothing to ask any more once the run has finished.
     """
@@ -63,36 +69,83 @@ Answer = Note | Do | Ask
 _RERUN: Final = FAILURES | {UnitState.CANCELED}
 
 
-def retry_unit(view: RunView, number: int) -> Answer:
-    """Run a unit again; asks for the scope when units below it have results of their own."""
+def as_ever(_number: int) -> str:
+    """Of units that are on the disk as they are in the run."""
+    return ""
+
+
+def retry_unit(view: RunView, number: int, edited: Callable[[int], str] = as_ever) -> Answer:
+    """Run a unit again; asks for the scope when units below it have results of their own, and whether it is to be what
+    it was if it is not what is on the disk. `edited` tells how it differs there."""
     unit = view.unit(number)
     name = clean(unit.id)
     again = RetryRequested((number,))
-    if unit.state is UnitState.RETRYING:
-        return Do(again)  # without the rest of the wait
-    if not unit.state.ended:
+    if not unit.state.ended and unit.state is not UnitState.RETRYING:
         return Note(f"{name} has not ended; x stops it")
     below = [fed for fed in view.plan.below(number) if view.states[fed].ended]
     redone = [fed for fed in below if view.states[fed] is not UnitState.SKIPPED]
+    if difference := edited(number):
+        return _retry_edited(view, number, counted(len(redone), "dependent") if redone else "", difference)
+    if unit.state is UnitState.RETRYING:
+        return Do(again)  # without the rest of the wait
     if unit.state is not UnitState.COMPLETED and not redone:
         return Do(again)
     options = [Option("u", "this unit only", Do(again))]
     if redone:
         everything = Do(RetryRequested((number,), "dependents"))
-        options.append(Option("d", f"the unit and {_count(len(redone), 'dependent')} that ran", everything))
+        options.append(Option("d", f"the unit and {counted(len(redone), 'dependent')} that ran", everything))
     return Ask("Run again", f"{name} is {unit.state.value}. Run it again?", tuple(options))
 
 
-def retry_units(view: RunView, numbers: Iterable[int], what: str) -> Answer:
-    """Run again all failed, timed-out and canceled units among `numbers`; `what` names where they are from."""
+def _retry_edited(view: RunView, number: int, redone: str, difference: str) -> Ask:
+    """Run a unit again that is another on the disk; `redone` counts what is below it and ran."""
+    again, unit = RetryRequested((number,)), view.unit(number)
+    usable = not difference.startswith(UNUSABLE)
+    options = _new_or_old(again, "its edited definition" if usable else "", "as it was")
+    if redone:
+        below = _new_or_old(again._replace(scope="dependents"), "edited definitions" if usable else "", "as it was")
+        options += [Option(each.key.upper(), f"{each.label}, and {redone} that ran", each.action) for each in below]
+    how = "" if usable else " as it was"
+    text = f"{clean(unit.id)} is {unit.state.value}. {_on_disk(difference)}\nRun it again{how}?"
+    return Ask("Run again", text, tuple(options))
+
+
+def _on_disk(difference: str, of: str = "") -> str:
+    """What a session says of edited units, as a sentence; `of` tells which of several."""
+    if difference.startswith(UNUSABLE):
+        return f"What is on the disk{of} cannot be run:\n{difference.removeprefix(UNUSABLE)}"
+    return f"On the disk now{of}:\n{difference}"
+
+
+def _new_or_old(again: RetryRequested, new: str, old: str) -> list[Option]:
+    """The two ways to run again, or only the old one if the label `new` is empty."""
+    fresh = Do(again._replace(fresh=True, cause="retried with what is on the disk by you"))
+    was = Do(again._replace(cause="retried as it was by you"))
+    return [*([Option("e", new, fresh)] if new else []), Option("o", old, was)]
+
+
+def retry_units(view: RunView, numbers: Iterable[int], what: str, edited: Callable[[int], str] = as_ever) -> Answer:
+    """Run again all failed, timed-out and canceled units among `numbers`; `what` names where they are from. Asks
+    whether they are to be what they were if some are not what is on the disk."""
     numbers = tuple(numbers)
     bad = tuple(number for number in numbers if view.states[number] in _RERUN)
     if not bad:
         return Note(_nothing_to_rerun(view, numbers, what))
     skipped = len(_reached(view, bad, lambda unit: view.states[unit] is UnitState.SKIPPED))
     too = f", and {skipped:,} skipped because of {'it' if len(bad) == 1 else 'them'}" if skipped else ""
-    text = f"Run again what failed, timed out or was canceled in {what}: {_count(len(bad), 'unit')}{too}?"
-    return Ask("Run again", text, (Option("y", "run again", Do(RetryRequested(bad))),))
+    text = f"Run again what failed, timed out or was canceled in {what}: {counted(len(bad), 'unit')}{too}?"
+    others = [difference for difference in map(edited, bad) if difference]
+    if not others:
+        return Ask("Run again", text, (Option("y", "run again", Do(RetryRequested(bad))),))
+    usable = [difference for difference in others if not difference.startswith(UNUSABLE)]
+    alike = set(usable or others)
+    if len(alike) == 1:
+        which = f" for {len(usable or others):,} of {len(bad):,}" if len(bad) > 1 else ""
+        text += f"\n{_on_disk(alike.pop(), which)}"
+    else:
+        text += f"\nOn the disk {len(usable or others):,} of them have changed."
+    new, old = ("its edited definition", "as it was") if len(bad) == 1 else ("edited definitions", "as they were")
+    return Ask("Run again", text, tuple(_new_or_old(RetryRequested(bad), new if usable else "", old)))
 
 
 def _nothing_to_rerun(view: RunView, numbers: Iterable[int], what: str) -> str:
@@ -116,7 +169,7 @@ def cancel_unit(view: RunView, number: int) -> Answer:
     skipped = _would_skip(view, (number,))
     if not skipped:
         return cancel
-    text = f"cancel {name}; {_count(skipped, 'dependent')} will be skipped"
+    text = f"cancel {name}; {counted(skipped, 'dependent')} will be skipped"
     return Ask("Cancel", text, (Option("y", "cancel", cancel),), moot_when_ended=True)
 
 
@@ -130,8 +183,8 @@ def cancel_units(view: RunView, numbers: Sequence[int], what: str) -> Answer:
     parts = ((running, "running"), (stopping, "stopping (to be killed)"), (len(still) - running - stopping, "waiting"))
     hit = ", ".join(f"{count:,} {word}" for count, word in parts if count)
     skipped = _would_skip(view, still)
-    consequence = f"; {_count(skipped, 'dependent')} will be skipped" if skipped else ""
-    text = f"cancel {_count(len(still), 'unit')} of {what}: {hit}{consequence}"
+    consequence = f"; {counted(skipped, 'dependent')} will be skipped" if skipped else ""
+    text = f"cancel {counted(len(still), 'unit')} of {what}: {hit}{consequence}"
     return Ask("Cancel", text, (Option("y", "cancel", Do(CancelRequested(still))),), moot_when_ended=True)
 
 
@@ -194,7 +247,7 @@ def answer(view: RunView, number: int | None) -> Answer:
         chosen = number if number in asking else asking[0]
         unit = view.unit(chosen)
         below = _would_skip(view, (chosen,))
-        consequence = f"; {_count(below, 'dependent')} will be skipped" if below else ""
+        consequence = f"; {counted(below, 'dependent')} will be skipped" if below else ""
         options = (
             Option("y", "yes, start it", Do(ApproveRequested((chosen,)))),
             Option("c", f"cancel it{consequence}", Do(CancelRequested((chosen,)))),
@@ -232,8 +285,4 @@ def adapt_workers(view: RunView) -> Answer:
 
 def _run_text(view: RunView) -> str:
     still = len(view.plan) - view.ended
-    return f"{_count(view.active, 'unit')} running, {still - view.active} not started yet."
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{counted(view.active, 'unit')} running, {still - view.active} not started yet."

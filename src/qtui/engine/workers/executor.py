@@ -17,7 +17,8 @@ from qtui.core.stimuli import InterruptUnit, KillUnit, LaneEffect, StartUnit
 from qtui.engine.failure import describe_exception
 from qtui.engine.shipped import Answer, run_job
 from qtui.engine.workers.base import Host
-from qtui.engine.workers.executorjobs import LiveJob, Shipping, Stage
+from qtui.engine.workers.executorjobs import LiveJob, Stage
+from qtui.engine.workers.sending import Sender
 
 WATCH_SECONDS: Final = 0.05
 """How often futures are asked whether they run, while there are some that do not yet."""
@@ -56,7 +57,7 @@ class ExecutorLane:
     def open(self, host: Host) -> None:
         """Start the threads; the executor is made when there is work."""
         self.host = host
-        self.shipping = Shipping(host)
+        self.sender = Sender(host, "shipped")
         self._held = _Held(self._source, lambda message: host.warn(-1, message))
         self._hand = _start_thread("hand", self._follow)
         _start_thread("submitter", self._submit_all)

@@ -6,20 +6,18 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from enum import Enum, auto
-from itertools import count
 from typing import Any, Protocol
 from uuid import uuid4
 
 from qtui.core.errors import Canceled
-from qtui.core.model import Call, Outcome, UnitError
-from qtui.engine import packing
+from qtui.core.model import Outcome, UnitError
 from qtui.engine.context import current_context
 from qtui.engine.failure import describe_exception
+from qtui.engine.returned import settled
 from qtui.engine.shipped import LIVE, Shipped, arrived
 from qtui.engine.workers.base import Attempt, Host
-from qtui.engine.workers.sending import cannot_send, culprit, definition_of, others_of, sees_others, told_of
+from qtui.engine.workers.sending import Sender, sees_run
 from qtui.engine.workers.slots import Unstartable
 from qtui.engine.workers.thread import call
 
@@ -37,7 +35,7 @@ class Owner(Protocol):
     """The lane of a job."""
 
     host: Host
-    shipping: Shipping
+    sender: Sender
 
     def entered(self) -> None:
         """A job has begun in this process."""
@@ -111,8 +109,17 @@ class LiveJob:
 
     def _ship(self) -> Shipped:
         self.shipped = True
+        host, sender, unit = self._owner.host, self._owner.sender, self.attempt.unit
         try:
-            return self._owner.shipping.shipped(self)
+            return Shipped(
+                token=self.token,
+                home=self.home,
+                path=list(sys.path),
+                run=host.run,
+                params=tuple(sender.params()) if sees_run(unit) else None,
+                values=host.value_path(""),
+                job=sender.job(self.attempt, *sender.function(unit)),
+            )
         except Unstartable as error:
             self.unsendable = error.unit_error
             raise
@@ -128,7 +135,7 @@ class LiveJob:
         error, canceled = None, False
         token = current_context.set(context)
         try:
-            value = call(attempt, context)
+            value = settled(call(attempt, context))
         except Canceled:
             canceled = True
         except BaseException as raised:  # noqa: BLE001  - SystemExit must not end a thread of the executor
@@ -139,68 +146,3 @@ class LiveJob:
         if os.getpid() != self.home:
             os._exit(error is not None)  # a child that the unit forked: there can be only one qtui
         return Outcome(error, canceled, False, time.monotonic() - began, context.metrics), value
-
-
-class Shipping:
-    """Packs attempts for other processes, on whatever threads executors pickle."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._lock = threading.Lock()
-        self._params: packing.Packed | None = None
-        self._functions: dict[int, tuple[Any, packing.Packed]] = {}
-        self._file_numbers = count(1)
-
-    def shipped(self, job: LiveJob) -> Shipped:
-        """The attempt as plain data. Raises Unstartable for what cannot be pickled."""
-        host, unit, (number, tried) = self._host, job.attempt.unit, job.key
-        action = unit.action
-        assert isinstance(action, Call)
-        needs_head = action.wants_context or unit.args
-        head = self._pack(lambda: (definition_of(unit), dict(unit.args)), culprit, unit) if needs_head else None
-        fields = (
-            number,
-            tried,
-            0,
-            tuple(self._function(action)),
-            action.wants_context,
-            None if head is None else tuple(head),
-            *others_of(host, unit, number, lambda other: told_of(host, other)),
-            {**host.variables_of(number), "QTUI_ATTEMPT": str(tried)},
-            unit.cwd,
-            "",
-            unit.log_max,
-            None,
-        )
-        return Shipped(
-            token=job.token,
-            home=job.home,
-            path=list(sys.path),
-            run=host.run,
-            params=tuple(self._run_params()) if sees_others(unit) else None,
-            values=host.value_path(""),
-            timeout=unit.timeout,
-            job=fields,
-        )
-
-    def _pack(self, value: Callable[[], Any], what: Callable[[Any], str], of: Any) -> packing.Packed:
-        try:
-            return packing.pack(value(), lambda: self._host.value_path(f"shipped.{next(self._file_numbers)}"))
-        except Exception as error:
-            raise cannot_send(what(of), error) from error
-
-    def _function(self, action: Call) -> packing.Packed:
-        key = id(action.function)
-        with self._lock:
-            if key not in self._functions:
-                packing.note_modules()
-                packing.note_module(getattr(action.function, "__module__", None) or "__main__")
-                packed = self._pack(lambda: action.function, str, "the function")
-                self._functions[key] = (action.function, packed)  # keeps it alive, so its id, too
-            return self._functions[key][1]
-
-    def _run_params(self) -> packing.Packed:
-        with self._lock:
-            if self._params is None:
-                self._params = self._pack(lambda: dict(self._host.params), str, "the params of the run")
-            return self._params

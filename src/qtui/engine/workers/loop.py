@@ -21,6 +21,7 @@ from qtui.core.errors import Canceled
 from qtui.core.model import Outcome
 from qtui.engine.context import current_context
 from qtui.engine.failure import describe_exception
+from qtui.engine.returned import settled
 from qtui.engine.workers.base import Attempt, Host
 from qtui.engine.workers.thread import call
 
@@ -163,7 +164,7 @@ class UnitLoop:
         value: Any = None
         error, canceled = None, False
         try:
-            value = await call(attempt, context)
+            value = settled(await call(attempt, context))
         except (Canceled, asyncio.CancelledError):
             canceled = True
         except BaseException as raised:  # noqa: BLE001  - SystemExit must not end the loop

@@ -10,19 +10,19 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from qtui.core.model import Call, ExecutionMode, Outcome, UnitError
 from qtui.engine import packing
 from qtui.engine.addedunits import with_additions
+from qtui.engine.codefiles import latest_change
 from qtui.engine.context import ExecutionContext
 from qtui.engine.logpage import LogPage
 from qtui.engine.probe import total_memory, usable_cores
 from qtui.engine.wire import FrameReader, frame
-from qtui.engine.workers.base import Attempt
-from qtui.engine.workers.sending import cannot_send, culprit, definition_of, others_of, told_of
+from qtui.engine.workers.base import Attempt, Host
+from qtui.engine.workers.sending import Sender
 from qtui.engine.workers.slots import SlotLane, describe_exit, keeper_lost
 
 _SOURCES = str(Path(__file__).resolve().parents[3])
@@ -45,15 +45,22 @@ class ProcessLane(SlotLane):
         """Slots without an attempt; their workers may still be starting."""
         self.shared: set[_Slot] = set()
         """Slots for which units of batches may queue."""
-        self._functions: dict[int, tuple[Any, packing.Packed]] = {}
         self._init: bytes = b""
-        self.file_numbers = count(1)
+        self._doubted = False
         self.buffer = memoryview(bytearray(_BUFFER))
         """What slots receive into, one after another: making one for each message costs more than the message."""
         self.cwd = os.getcwd()  # noqa: PTH109
 
+    def open(self, host: Host) -> None:
+        """Start the thread; workers are started when there is work."""
+        self.sender = Sender(host, "sent")
+        super().open(host)
+
     def begin(self, attempt: Attempt) -> None:
         """Send the unit to a worker that is idle, to one that others of its batch queue for, or to a new one."""
+        if self._doubted:
+            self._doubted = False
+            self._recycle()
         begun = False
         while not begun:
             slot = attempt.kept = self._slot_for(attempt.start.batch)
@@ -67,6 +74,23 @@ class ProcessLane(SlotLane):
             if least is not None and least.queued() < batch:
                 return least
         return _Slot(self)
+
+    def doubt(self) -> None:
+        """Look, before the next unit begins, whether workers may have imported code that has changed since: those end,
+        busy ones after the units that are there. Any thread may ask for that."""
+        self._doubted = True
+
+    def _recycle(self) -> None:
+        plan = self.host.plan
+        actions = [unit.action for unit, lane in zip(plan.table, plan.lanes, strict=False) if lane is self.mode]
+        changed = latest_change(
+            {id(call.function): call.function for call in actions if isinstance(call, Call)}.values()
+        )
+        busy = [attempt.kept for attempt in self.attempts.values() if attempt.kept is not None]
+        for slot in {*self.idle, *busy}:
+            if slot.made_at < changed:
+                slot.wear_out()
+        self.sender.forget_functions()  # their names may lead to others now
 
     def interrupt(self, attempt: Attempt) -> None:
         """TERM to the worker and everything below it."""
@@ -90,23 +114,10 @@ class ProcessLane(SlotLane):
     def init_frame(self) -> bytes:
         """What a worker is told first; the same for all of a run. Raises Unstartable if the params cannot be sent."""
         if not self._init:
-            packing.note_modules()
-            try:
-                params = packing.pack(dict(self.host.params), lambda: self.host.value_path("params"))
-            except Exception as error:
-                raise cannot_send("the params of the run", error) from error
             limit = total_memory() // (2 * usable_cores())
-            self._init = frame(("init", list(sys.path), tuple(params), limit, self.host.value_path("")))
+            params = tuple(self.sender.params())
+            self._init = frame(("init", list(sys.path), params, limit, self.host.value_path("")))
         return self._init
-
-    def function(self, action: Call) -> tuple[int, packing.Packed]:
-        """A number for the function of a unit, and the function packed, once. Raises what pickling raises."""
-        key = id(action.function)
-        if key not in self._functions:
-            packing.note_module(getattr(action.function, "__module__", None) or "__main__")
-            packed = packing.pack(action.function, lambda: self.host.value_path(f"function{key}"))
-            self._functions[key] = (action.function, packed)  # keeps it alive, so its id, too
-        return key, self._functions[key][1]
 
 
 @dataclass(slots=True)
@@ -127,6 +138,7 @@ class _Slot:
 
     def __init__(self, lane: ProcessLane) -> None:
         self._lane = lane
+        self.made_at = time.time()
         init = lane.init_frame()  # it may raise; from here on there is something to give back
         ours, theirs = socket.socketpair()
         page = LogPage.create()
@@ -229,6 +241,14 @@ class _Slot:
         else:
             self._keeper.signal(signal.SIGTERM)
 
+    def wear_out(self) -> None:
+        """Take no more units; the worker ends when those that are here have."""
+        if self._jobs:
+            self._worn = True
+            self._lane.shared.discard(self)
+        else:
+            self.let_go()
+
     def let_go(self) -> None:
         """End the worker."""
         self._lane.forget(self)
@@ -252,39 +272,10 @@ class _Slot:
             self._lane.host.began(job.attempt.start, self._pid)
 
     def _make_job(self, attempt: Attempt, context: ExecutionContext) -> bytes:
-        unit, number, tried = attempt.unit, attempt.start.unit, attempt.start.attempt
-        action, host = attempt.unit.action, self._lane.host
-        assert isinstance(action, Call)
-        try:
-            key, function = self._lane.function(action)
-        except Exception as error:
-            raise cannot_send("the function", error) from error
-        head: packing.Packed | None = None
-        if action.wants_context or unit.args:
-            try:
-                name = f"arguments.{next(self._lane.file_numbers)}"
-                head = packing.pack((definition_of(unit), dict(unit.args)), lambda: host.value_path(name))
-            except Exception as error:
-                raise cannot_send(culprit(unit), error) from error
-        others = others_of(host, unit, number, lambda other: told_of(host, other, self._stays))
-        known = key in self._known
-        message = frame(
-            (
-                "job",
-                number,
-                tried,
-                key,
-                None if known else tuple(function),
-                action.wants_context,
-                None if head is None else tuple(head),
-                *others,
-                {**host.variables_of(number), "QTUI_ATTEMPT": str(tried)},
-                unit.cwd,
-                context.log_writer.path,
-                unit.log_max,
-                context.deadline,
-            )
-        )
+        sender, log = self._lane.sender, context.log_writer.path
+        key, function = sender.function(attempt.unit)
+        sent = None if key in self._known else function
+        message = frame(("job", *sender.job(attempt, key, sent, made=self._stays, log=log)))
         self._known.add(key)
         return message
 
@@ -353,10 +344,7 @@ class _Slot:
                 self._keeper.finish(min(grace, 1.0))
             return
         self._jobs.popleft()
-        if worn:
-            self._worn = True
-            self._lane.shared.discard(self)
-        if self._page.halted and not (self._jobs and self._page.entered >= self._jobs[0].number > 0):
+        if worn or (self._page.halted and not (self._jobs and self._page.entered >= self._jobs[0].number > 0)):
             self._retire()
         elif self._jobs:  # the next one runs, unless it has seen that it may not
             self._begin_first()

@@ -9,6 +9,7 @@ from qtui.core.errors import Canceled
 from qtui.core.model import Call, Outcome
 from qtui.engine.context import ExecutionContext, current_context
 from qtui.engine.failure import describe_exception
+from qtui.engine.returned import settled
 from qtui.engine.workers.base import Attempt
 from qtui.engine.workers.pool import PooledLane
 
@@ -27,7 +28,7 @@ class ThreadLane(PooledLane):
             return Outcome(canceled=True), None
         token = current_context.set(context)
         try:
-            value = call(attempt, context)
+            value = settled(call(attempt, context))
             error, canceled = None, False
         except Canceled:
             value, error, canceled = None, None, True

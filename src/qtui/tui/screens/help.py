@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -9,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from qtui.tui.format import SIGNS, Glyphs, Look, Role
-from qtui.tui.keys import GROUPS
+from qtui.tui.keys import GROUPS, Group
 from qtui.tui.text import PLAIN, Span, pad
 from qtui.tui.theme import DARK, QUIET
 from qtui.tui.widgets.lines import Line, Lines, set_title
@@ -17,8 +18,8 @@ from qtui.tui.widgets.lines import Line, Lines, set_title
 _COLUMN = 52
 _MEANINGS = {
     Look.WAIT: "needs not met",
-    Look.READY: "needs met",
-    Look.QUEUE: "waits for a worker",
+    Look.READY: "is about to start",
+    Look.QUEUE: "waits for a worker, a pool, ...",
     Look.RUN: "running",
     Look.OK: "completed",
     Look.HIT: "not run: unchanged",
@@ -43,9 +44,10 @@ class Help(ModalScreen[None], inherit_bindings=False):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,f1", "dismiss", show=False)]
 
-    def __init__(self, glyphs: Glyphs) -> None:
+    def __init__(self, glyphs: Glyphs, groups: Sequence[Group] = GROUPS) -> None:
         super().__init__(classes="" if glyphs.unicode else "-ascii")
         self._glyphs = glyphs
+        self._groups = groups
 
     def compose(self) -> ComposeResult:
         """Textual's hook: one box."""
@@ -62,7 +64,7 @@ class Help(ModalScreen[None], inherit_bindings=False):
     def _draw(self) -> None:
         if not self.query("#help"):
             return  # closed again before it was there: keys come faster than screens
-        blocks = [self._block(name, [(key.keys, key.text) for key in keys]) for name, keys in GROUPS]
+        blocks = [self._block(name, [(key.keys, key.text) for key in keys]) for name, keys in self._groups]
         states = self._states()
         width, height = self.app.size
         if width >= 2 * _COLUMN + 6:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, Final
 
 from textual import events
@@ -15,30 +16,40 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from qtui.core.events import UnitFinished
+from qtui.core.events import UnitFinished, Warned
 from qtui.core.model import FAILURES
 from qtui.core.session import RunSession
 from qtui.tui import steering
-from qtui.tui.bridge import Bridge
+from qtui.tui.bridge import Bridge, Change
 from qtui.tui.format import Glyphs, Role
 from qtui.tui.growing import Relayout
+from qtui.tui.keys import groups_for, hints_for
 from qtui.tui.layout import lay_out
 from qtui.tui.panes import LOWER, Arrangement, Pane, arrangement_for, panes_shown
+from qtui.tui.player import Player
 from qtui.tui.sampler import Sampler
 from qtui.tui.screens.help import Help
 from qtui.tui.screens.question import Question
-from qtui.tui.steering import Answer, Ask, Do, Note
+from qtui.tui.steering import Answer, Ask, Detach, Do, Note
 from qtui.tui.text import clean
+from qtui.tui.widgets.banner import Banner, alarm
 from qtui.tui.widgets.events import EventsPane
 from qtui.tui.widgets.filter import FilterInput
 from qtui.tui.widgets.header import Header
 from qtui.tui.widgets.log import LogView
 from qtui.tui.widgets.machine import short_machine
+from qtui.tui.widgets.replay import ReplayPanes, Slider
 from qtui.tui.widgets.status import KeyLine, StatusLine, situation
 from qtui.tui.widgets.tree import UnitTree
 from qtui.tui.widgets.workers import WorkersPane
 
 NOTE_SECONDS: Final = 5.0
+DONE: Final = "done"
+"""The answer to a request after which there is nothing to say."""
+
+_REFUSED: Final = "this screen only reads: attach without --read-only to steer the run"
+_REPLAYED: Final = "this is a replay: nothing can be asked of the run"
+_ENDED: Final = "the run has ended here: qtui resume {run}"
 _FRAME_SECONDS: Final = 0.1
 _REMOTE_FRAME_SECONDS: Final = 0.2  # a network may be slow
 
@@ -86,6 +97,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         title: str,
         glyphs: Glyphs,
         *,
+        player: Player | None = None,
         on_finished: Callable[[], None],
         on_frame: Callable[[], None],
     ) -> None:
@@ -93,11 +105,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._session = session
         self._run_title = title
         self._glyphs = glyphs
+        self._player = player
         self._on_finished = on_finished
         self._on_frame = on_frame
-        self._layout_of_plan = lay_out(session.view().plan, times=glyphs.times, dots=glyphs.range)
-        self.bridge = Bridge(session, self._layout_of_plan)
-        self._relayout = Relayout(self.bridge, glyphs)
+        drawn = partial(lay_out, times=glyphs.times, dots=glyphs.range)
+        self.bridge = Bridge(session, drawn(session.view().plan), lay_out=drawn)
+        self._relayout = Relayout(self.bridge, drawn)
         self._sampler = Sampler(session)
         self._pane = Pane.UNITS
         self._lower = Pane.LOG
@@ -107,26 +120,32 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._note = ""
         self._note_until = 0.0
         self._second = -1
-        self._ended = False
+        self._ended = self._lost = False
+        self._heard = 0  # how many requests have been answered, from the first on
 
     def compose(self) -> ComposeResult:
         """Textual's hook: the parts of the screen."""
         glyphs, bridge = self._glyphs, self.bridge
-        yield Header(self._run_title, bridge, glyphs)
-        with Container(id="panes"):
-            yield UnitTree(self._layout_of_plan, bridge, glyphs, clock=self._session.now, id=Pane.UNITS)
+        yield Header(self._session, self._run_title, bridge, glyphs)
+        yield Banner()
+        with Container(id="panes") if self._player is None else ReplayPanes(self._player):
+            yield UnitTree(bridge.layout, bridge, glyphs, clock=self._session.now, id=Pane.UNITS)
             yield LogView(self._session, bridge, glyphs, id=Pane.LOG)
             yield WorkersPane(bridge, self._sampler, glyphs, id=Pane.WORKERS)
-            yield EventsPane(self._layout_of_plan, glyphs, id=Pane.EVENTS)
+            yield EventsPane(self._session.plan, glyphs, id=Pane.EVENTS)
+        if self._player is not None:
+            yield Slider(self._player, glyphs)
         yield StatusLine(glyphs)
         yield FilterInput()
-        yield KeyLine()
+        yield KeyLine(hints_for(self._session))
 
     def on_mount(self) -> None:
         """Begin to draw frames."""
         self._arrange()
         self.set_focus(self.tree_pane)
-        self._sampler.start()
+        if self._player is None:  # of the machine as it was nothing is known
+            self._sampler.busy = self.bridge.busy
+            self._sampler.start()
         self._watch_selected()
         self.set_interval(_REMOTE_FRAME_SECONDS if "SSH_CONNECTION" in os.environ else _FRAME_SECONDS, self.draw_frame)
 
@@ -150,6 +169,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def draw_frame(self) -> None:
         """Take what is new and repaint what it touches."""
         change = self.bridge.advance()
+        self._sampler.busy = self.bridge.busy
+        if change.replaced:
+            self.tree_pane.replace(self.bridge.layout)
+        if change.replaced or change.jumped:
+            self.log_pane.forget()
+            self._watch_selected()
         ended = self.bridge.view.state.ended
         if (layout := self._relayout.take(soon=ended)) is not None:
             self.bridge.grow(layout)
@@ -157,38 +182,71 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self._watch_selected()
         now = self._session.now()
         second, self._second = self._second, int(now)
-        changed = bool(change.records) or second != self._second
+        lost, self._lost = self._lost, self._session.lost
+        changed = bool(change.records) or second != self._second or lost is not self._lost
         if changed:
             self.query_one(Header).update_run(now)
             self.tree_pane.update_rows(exposure=change.exposure)
-        self.query_one(EventsPane).add(change.records)
+        self._tell_events(change)
         self.query_one(WorkersPane).update_workers(now, change.records, changed=changed)
         self.log_pane.update_log(self.bridge.view, now)
         self._say()
+        if self._player is not None:
+            self.query_one(Slider).update_moment()
         ended = ended and not self.bridge.outgrown  # what is to be selected then may be new
         if ended and not self._ended:
             self._finish()
         self._ended = ended
         self._on_frame()
 
+    def _tell_events(self, change: Change) -> None:
+        pane = self.query_one(EventsPane)
+        if change.jumped:
+            pane.begin_anew(self._session.plan)
+        pane.add(change.records)
+        warned = [event for _, event in change.records if isinstance(event, Warned) and event.unit < 0]
+        if warned and self._player is None:
+            self.note(warned[-1].message)
+
     def _say(self) -> None:
-        """Bring the status line up to date."""
+        """Bring the status line and the banner up to date."""
         view = self.bridge.view
+        self.query_one(Banner).tell(alarm(self._session, view))
+        self.query_one(KeyLine).tell(hints_for(self._session))
+        self._hear()
         if time.monotonic() < self._note_until:
             text, role = self._note, Role.ACCENT
         else:
-            text, role = situation(view, allowed=len(self.bridge.allowed))
+            allowed, steerable = len(self.bridge.allowed), not self._session.read_only
+            text, role = situation(view, allowed=allowed, steerable=steerable, lost=self._lost)
             if not text and self.tree_pane.filter:
                 text, role = f"filter: {self.tree_pane.filter}; n N next, esc clears", Role.ACCENT
-        right = "" if self.query_one(WorkersPane).display else short_machine(view, self._sampler.latest)
-        self.query_one(StatusLine).say(text, role, right)
+        machine = short_machine(view, self._sampler.latest, self.bridge.busy)
+        told = self._lost or self.query_one(WorkersPane).display
+        self.query_one(StatusLine).say(text, role, "" if told else machine)
+
+    def _hear(self) -> None:
+        """Say what became of requests that others carry out, but for those that were done: that is seen."""
+        answers = self._session.answers()[self._heard :]
+        for answer in answers:
+            if not answer.text:
+                break
+            self._heard += 1
+            if answer.text != DONE:
+                self.note(answer.text)
+
+    def on_key(self) -> None:
+        """Textual's hook, before what the key does: what was said is read, and may not be true any more."""
+        self._note_until = 0.0
 
     def note(self, text: str) -> None:
-        """Say something for a few seconds."""
+        """Say something for a few seconds, or until the next key."""
         self._note, self._note_until = text, time.monotonic() + NOTE_SECONDS
 
     def _finish(self) -> None:
-        """The run has ended: show what failed first."""
+        """The run has ended: show what failed first. Who plays it again looks where they want."""
+        if self._player is not None:
+            return
         view = self.bridge.view
         allowed = self.bridge.allowed
         ends = [
@@ -273,7 +331,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def action_help(self) -> None:
         """Show the keys."""
-        self.app.push_screen(Help(self._glyphs))
+        self.app.push_screen(Help(self._glyphs, groups_for(self._session)))
 
     # -- the selected unit -------------------------------------------------------------------------------
 
@@ -350,6 +408,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def carry_out(self, answer: Answer) -> None:
         """Do what a key asked for, after a question if there is one."""
         match answer:
+            case _ if self._session.lost:
+                self.note(self._session.trouble)
+            case _ if self._session.read_only:
+                self.note(self._refusal())
             case Note(text):
                 self.note(text)
             case Do(request):
@@ -357,22 +419,31 @@ class MainScreen(Screen[None], inherit_bindings=False):
             case Ask():
                 self.app.push_screen(Question(answer, self._glyphs), self._answered)
 
-    def _answered(self, chosen: Do | None) -> None:
-        if chosen is not None:
+    def _refusal(self) -> str:
+        """Why nothing can be asked of the run."""
+        if self._player is not None:
+            return _REPLAYED
+        return _ENDED.format(run=self._session.run) if self._session.view().state.ended else _REFUSED
+
+    def _answered(self, chosen: Do | Detach | None) -> None:
+        if isinstance(chosen, Do):
             self._session.request(chosen.request)
 
     def action_retry(self) -> None:
         """Run the selected unit or bundle again."""
         tree, view = self.tree_pane, self._session.view()
         if tree.unit is not None:
-            self.carry_out(steering.retry_unit(view, tree.unit))
+            self.carry_out(steering.retry_unit(view, tree.unit, self._edited))
         else:
-            self.carry_out(steering.retry_units(view, tree.units, tree.label))
+            self.carry_out(steering.retry_units(view, tree.units, tree.label, self._edited))
+
+    def _edited(self, number: int) -> str:
+        return "" if self._session.read_only else self._session.edited(number)
 
     def action_retry_all(self) -> None:
         """Run all that ended badly again."""
         view = self._session.view()
-        self.carry_out(steering.retry_units(view, range(len(view.plan)), clean(self._run_title)))
+        self.carry_out(steering.retry_units(view, range(len(view.plan)), clean(self._run_title), self._edited))
 
     def action_cancel(self) -> None:
         """Stop the selected unit or bundle."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from rich.cells import cell_len
+from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
 from qtui.tui.format import Glyphs, Role
-from qtui.tui.steering import Ask, Do
+from qtui.tui.steering import Ask, Detach, Do
 from qtui.tui.text import PLAIN, Span, clean
 from qtui.tui.theme import DARK, selected
 from qtui.tui.widgets.lines import Line, Lines, set_title
@@ -19,7 +18,7 @@ _WIDTH = 64
 _BACK = frozenset({"n", "enter", "escape", "q"})
 
 
-class Question(ModalScreen[Do | None], inherit_bindings=False):
+class Question(ModalScreen[Do | Detach | None], inherit_bindings=False):
     """Answers with what the pressed key stands for, or None for back, which is what enter and escape mean."""
 
     def __init__(self, ask: Ask, glyphs: Glyphs) -> None:
@@ -50,15 +49,14 @@ class Question(ModalScreen[Do | None], inherit_bindings=False):
         """
         if not self.is_active:
             return  # keys that were typed fast are all on their way here before the first has closed the question
-        if event.key in _BACK:
-            event.stop()
-            self.dismiss(None)
-            return
         for option in self._ask.options:
             if event.character == option.key:
                 event.stop()
                 self.dismiss(option.action)
                 return
+        if event.key in _BACK:
+            event.stop()
+            self.dismiss(None)
 
     def _draw(self) -> None:
         if not self.query("#question"):
@@ -66,10 +64,11 @@ class Question(ModalScreen[Do | None], inherit_bindings=False):
         width = max(20, min(_WIDTH, self.app.size.width - 4))
         inside = width - 4
         lines: list[Line] = [()]
-        lines += [(Span(f" {line}", PLAIN),) for line in textwrap.wrap(clean(self._ask.text), inside)]
+        for paragraph in self._ask.text.splitlines():
+            lines += [(Span(f" {line}", PLAIN),) for line in self._wrapped(clean(paragraph), inside - 1)]
         lines.append(())
         for option in self._ask.options:
-            label = textwrap.wrap(option.label, inside - 4) or [""]
+            label = self._wrapped(option.label, inside - 4)
             lines.append((Span(f" {option.key} ", DARK[Role.KEY]), Span(f" {label[0]}", PLAIN)))
             lines += [(Span(f"    {rest}", PLAIN),) for rest in label[1:]]
         back = " n  back (also enter, esc)"
@@ -80,3 +79,7 @@ class Question(ModalScreen[Do | None], inherit_bindings=False):
         box.styles.height = len(lines) + 2
         set_title(box, self._ask.title)
         box.show(lines)
+
+    def _wrapped(self, text: str, width: int) -> list[str]:
+        """Lines of at most `width` cells: a character may take two."""
+        return [line.plain.rstrip() for line in Text(text).wrap(self.app.console, width)]

@@ -16,10 +16,13 @@ from qtui.core.events import (
     ConfirmRequested,
     Event,
     GovernorChanged,
+    JournalChanged,
     LateResult,
+    PlanReplaced,
     RunFinished,
     RunPaused,
     RunReopened,
+    RunResumed,
     RunStarted,
     RunStopping,
     RunUnpaused,
@@ -29,8 +32,10 @@ from qtui.core.events import (
     UnitFinished,
     UnitProgress,
     UnitReady,
+    UnitRedefined,
     UnitReset,
     UnitRetrying,
+    UnitStale,
     UnitStarted,
     UnitSubmitted,
     Warned,
@@ -38,9 +43,10 @@ from qtui.core.events import (
 )
 from qtui.core.holding import brake_words, governor_words, workers_words
 from qtui.core.model import UnitState
+from qtui.core.plan import ExecutionPlan
 from qtui.core.session import Record
-from qtui.tui.format import SIGNS, Glyphs, Look, Role, short_clock
-from qtui.tui.layout import TreeLayout
+from qtui.tui.eventnames import EventNames
+from qtui.tui.format import SIGNS, Glyphs, Look, Role, counted, short_clock
 from qtui.tui.text import Span, clean
 from qtui.tui.theme import DARK, QUIET
 from qtui.tui.widgets.lines import Line, Lines, set_row_count, set_title
@@ -62,25 +68,31 @@ _ENDS: Final = {
 
 
 class EventsPane(Lines, can_focus=True):
-    """Keeps the last few thousand events; follows the end until one scrolls up."""
+    """Keeps the last few thousand events; follows the end until one scrolls up.
+
+    `plan` is the one that holds before the first event.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = Lines.SCROLL_KEYS
 
-    def __init__(self, layout: TreeLayout, glyphs: Glyphs, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, plan: ExecutionPlan, glyphs: Glyphs, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._layout = layout
+        self._names = EventNames(plan)
         self._glyphs = glyphs
         self.ellipsis = glyphs.ellipsis
-        self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._events: deque[tuple[Event, str]] = deque(maxlen=MOST_EVENTS)
         self._following = True
         self._new = 0
         self._paint_after = 0.0
 
     def add(self, records: Iterable[Record]) -> None:
         """Append what people care about of `records`; call it in every frame, as a flood is painted less often."""
-        shown = [event for _, event in records if not isinstance(event, _SILENT) and event_text(event)]
-        self._events.extend(shown)
-        self._new += len(shown)
+        for _, event in records:
+            if not isinstance(event, _SILENT):
+                name = self._names.name_of(event)
+                if event_text(event):
+                    self._events.append((event, name))
+                    self._new += 1
         if not self._new or time.monotonic() < self._paint_after:
             return
         self._new, self._paint_after = 0, time.monotonic() + PAINT_SECONDS
@@ -90,7 +102,14 @@ class EventsPane(Lines, can_focus=True):
 
     def line(self, at: int) -> Line:
         """The event at this place, as a line."""
-        return event_line(self._events[at], self._layout, self._glyphs) if at < len(self._events) else ()
+        return event_line(*self._events[at], self._glyphs) if at < len(self._events) else ()
+
+    def begin_anew(self, plan: ExecutionPlan) -> None:
+        """Forget all events; `plan` is the one that holds before those to come, which are shown at once."""
+        self._events.clear()
+        self._names = EventNames(plan)
+        self._paint_after = 0.0
+        self._new = 1  # the former vanish also if none come
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Following ends when one scrolls up and begins again at the end."""
@@ -111,14 +130,13 @@ class EventsPane(Lines, can_focus=True):
             self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
 
 
-def event_line(event: Event, layout: TreeLayout, glyphs: Glyphs) -> Line:
-    """Time of day, sign, unit and a short text."""
+def event_line(event: Event, name: str, glyphs: Glyphs) -> Line:
+    """Time of day, sign, the unit's name if it is about one, and a short text."""
     look = sign_of(event)
     at = time.strftime("%H:%M:%S", time.localtime(event.at))
-    role = SIGNS[look].role if look else Role.WARNING if isinstance(event, Warned) else Role.ACCENT
-    sign = glyphs.sign(look) if look else "!" if isinstance(event, Warned) else " "
-    unit = getattr(event, "unit", -1)
-    name = layout.names[unit] if unit >= 0 else ""
+    warns = isinstance(event, Warned | UnitStale) or (isinstance(event, JournalChanged) and bool(event.cause))
+    role = SIGNS[look].role if look else Role.WARNING if warns else Role.ACCENT
+    sign = glyphs.sign(look) if look else "!" if warns else " "
     return (
         Span(f"{at} ", DARK[Role.MUTED]),
         Span(f"{sign} ", QUIET[role]),
@@ -162,6 +180,18 @@ def event_text(event: Event) -> str:
             return "its abandoned attempt has ended by itself"
         case UnitReset() | RunReopened():
             return clean(event.cause)
+        case UnitRedefined():
+            return "runs as its file says now from here on"
+        case UnitStale():
+            return f"stale: {clean(event.cause)}"
+        case RunResumed():
+            return f"the run goes on: {clean(event.cause)}"
+        case PlanReplaced():
+            return f"the workflow has {counted(len(event.units), 'unit')} from here on"
+        case JournalChanged():
+            return (
+                f"the record cannot be written: {clean(event.cause)}" if event.cause else "the record is written again"
+            )
         case CacheMissed():
             return f"no earlier result: {clean(event.reason)}"
         case ConfirmRequested():

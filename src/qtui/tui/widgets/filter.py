@@ -30,8 +30,8 @@ class FilterInput(Input):
             super().__init__()
             self.count = count
 
-    def __init__(self) -> None:
-        super().__init__(id="filter", placeholder="part of a unit's name", compact=True, select_on_focus=False)
+    def __init__(self, what: str = "part of a unit's name") -> None:
+        super().__init__(id="filter", placeholder=what, compact=True, select_on_focus=False)
 
     def validate_value(self, value: str) -> str:
         """Pasted text may hold anything."""

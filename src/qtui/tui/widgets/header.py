@@ -7,6 +7,7 @@ from typing import Final
 from rich.cells import cell_len
 
 from qtui.core.model import UnitState
+from qtui.core.session import RunSession
 from qtui.core.state import RunView
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, Role, clock, look_of_state, run_word
@@ -21,8 +22,9 @@ _LEAST_BAR: Final = 10
 class Header(Lines):
     """Shows the run as a whole."""
 
-    def __init__(self, title: str, bridge: Bridge, glyphs: Glyphs) -> None:
+    def __init__(self, session: RunSession, title: str, bridge: Bridge, glyphs: Glyphs) -> None:
         super().__init__(id="header")
+        self._session = session
         self._title = clean(title)
         self._bridge = bridge
         self._glyphs = glyphs
@@ -34,12 +36,22 @@ class Header(Lines):
             view = self._bridge.view
             cached = len(self._bridge.cached)
             counts = look_counts(view, cached=cached)
+            state, kind = ("LOST", Role.WARNING) if self._session.lost else run_word(view), kind_word(self._session)
             self.show(
                 [
-                    progress_line(view, now, self._title, width, self._glyphs, cached=cached),
-                    counts_line(counts, len(self._bridge.fallbacks), width, self._glyphs),
+                    progress_line(view, now, self._title, width, self._glyphs, cached=cached, kind=kind, state=state),
+                    counts_line(counts, len(self._bridge.fallbacks), width, self._glyphs, stale=len(view.stale)),
                 ]
             )
+
+
+def kind_word(session: RunSession) -> str:
+    """How one looks at the run, if it is not in this process."""
+    if session.kind == "replay":
+        return "replay"
+    if session.kind == "attached":
+        return "read-only" if session.read_only else "attached"
+    return ""
 
 
 def look_counts(view: RunView, *, cached: int = 0) -> dict[Look, int]:
@@ -55,15 +67,31 @@ def look_counts(view: RunView, *, cached: int = 0) -> dict[Look, int]:
     return counts
 
 
-def progress_line(view: RunView, now: float, title: str, width: int, glyphs: Glyphs, *, cached: int = 0) -> Line:
-    """Name, state of the run, bar, ended units of all, elapsed time."""
-    word, role = run_word(view)
+def progress_line(
+    view: RunView,
+    now: float,
+    title: str,
+    width: int,
+    glyphs: Glyphs,
+    *,
+    cached: int = 0,
+    kind: str = "",
+    state: tuple[str, Role] | None = None,
+) -> Line:
+    """Name, state of the run, bar, ended units of all, elapsed time.
+
+    `kind` says how one looks at the run; `state` is told instead of what the view says.
+    """
+    word, role = state or run_word(view)
     tail = f" {view.ended}/{len(view.plan)}  {clock(view.elapsed(now))} "
     filled = max(len(word), _WORD)
     room = width - filled - cell_len(tail) - 4
+    kind = f"{kind}  " if kind and room >= _LEAST_BAR + 16 + len(kind) + 2 else ""
+    room -= len(kind)
     name = cut_middle(title, max(0, min(room - _LEAST_BAR, max(16, room // 3))), glyphs.ellipsis)
     bar = max(0, room - cell_len(name))
-    spans = [Span(f" {name}  ", DARK[Role.TITLE]), Span(word, DARK[role]), Span(" " * (filled - len(word) + 1), PLAIN)]
+    spans = [Span(f" {name}  ", DARK[Role.TITLE]), Span(kind, DARK[Role.MUTED])]
+    spans += [Span(word, DARK[role]), Span(" " * (filled - len(word) + 1), PLAIN)]
     spans += progress_bar(view, bar, glyphs, cached=cached) if bar >= 5 else [Span(" " * bar, PLAIN)]
     return (*spans, Span(tail, DARK[Role.TEXT]))
 
@@ -91,8 +119,8 @@ def progress_bar(view: RunView, width: int, glyphs: Glyphs, *, cached: int = 0) 
 _ALWAYS = (Look.OK, Look.RUN, Look.QUEUE, Look.WAIT, Look.FAIL)
 
 
-def counts_line(counts: dict[Look, int], fallbacks: int, width: int, glyphs: Glyphs) -> Line:
-    """The units by look. Counts are never cut: zeros go first, then the words, then the gaps."""
+def counts_line(counts: dict[Look, int], fallbacks: int, width: int, glyphs: Glyphs, *, stale: int = 0) -> Line:
+    """The units by look, and what to know besides. Counts are never cut: zeros go first, then words, then gaps."""
     merged = dict(counts)
     if not merged[Look.HIT]:
         merged.pop(Look.HIT)
@@ -116,9 +144,10 @@ def counts_line(counts: dict[Look, int], fallbacks: int, width: int, glyphs: Gly
             word = f" {look.value} " if words else ""
             sign = Span(f"{glyphs.sign(look)}{word}{count}", QUIET[SIGNS[look].role if count else Role.MUTED])
             spans += [Span(gap if spans else " ", PLAIN), sign]
-        if fallbacks:
-            text = f"{fallbacks} fallback" if len(gap) > 1 else f"{fallbacks}fb"
-            spans += [Span(gap, PLAIN), Span(text, QUIET[Role.WARNING])]
+        for count, long, short in ((fallbacks, "fallback", "fb"), (stale, "stale", "st")):
+            if count:
+                text = f"{count} {long}" if len(gap) > 1 else f"{count}{short}"
+                spans += [Span(gap, PLAIN), Span(text, QUIET[Role.WARNING])]
         if sum(cell_len(span.text) for span in spans) <= width:
             break
     return tuple(spans)

@@ -10,7 +10,7 @@ from qtui.core.session import RunSession
 from qtui.core.state import RunView
 from qtui.tui.bridge import Bridge
 from qtui.tui.details import Detail, about_bundle, after_output, before_output
-from qtui.tui.format import Glyphs, Role, look_of, tries
+from qtui.tui.format import Glyphs, Role, tries
 from qtui.tui.layout import Bundle
 from qtui.tui.loglines import LogLines
 from qtui.tui.text import Span, clean, parse_line
@@ -60,6 +60,10 @@ class LogView(Lines, can_focus=True):
             self._log = LogLines(self._session, unit, attempt)
             self._show_anew()
 
+    def forget(self) -> None:
+        """Numbers of units or the outputs mean something else from now on: what is watched next is read anew."""
+        self._log = self._bundle = None
+
     def _show_anew(self) -> None:
         self._parsed.clear()
         self.left = 0
@@ -69,7 +73,7 @@ class LogView(Lines, can_focus=True):
     def update_log(self, view: RunView, now: float) -> None:
         """Show what the unit has printed since the last frame."""
         if self._bundle is not None:
-            self._tell_bundle(self._bundle, view, now)
+            self._tell_bundle(self._bundle, now)
         if self._log is None:
             return
         unit = view.unit(self._log.unit)
@@ -87,14 +91,16 @@ class LogView(Lines, can_focus=True):
             before = [Detail(self._left_out(), Role.MUTED)]
         self._show_details(before, after_output(unit, now), grown=grown)
         place = "end resumes" if not self.following else "" if unit.state.ended else "following"
-        parts = [unit.id, look_of(unit).value, tries(unit) and f"try {tries(unit)}", place if len(self._log) else ""]
+        word, tried = self._bridge.look_of(unit.number).value, tries(unit)
+        parts = [unit.id, word, tried and f"try {tried}", place if len(self._log) else ""]
         set_title(self, f"Log {'  '.join(filter(None, parts))}")
 
-    def _tell_bundle(self, bundle: Bundle, view: RunView, now: float) -> None:
+    def _tell_bundle(self, bundle: Bundle, now: float) -> None:
         """Say how a bundle is; to count many units takes milliseconds, so that is done once a second."""
         if self._told_at != int(now) or len(bundle.units) < _MANY_UNITS:
             self._told_at = int(now)
-            lines = about_bundle(bundle, view, now, self._glyphs, self._bridge.waits_for)
+            keys = "enter unfolds" if self._session.read_only else "enter unfolds; x, r: all of them"
+            lines = about_bundle(bundle, self._bridge, now, self._glyphs, keys=keys)
             self._show_details(lines, [], grown=False)
         set_title(self, f"Log {bundle.label}")
 

@@ -39,37 +39,38 @@ def machine_lines(
     sample: LoadSample | None,
     history: Sequence[Moment],
     decision: Decision,
+    busy: int,
     width: int,
     count: int,
     glyphs: Glyphs,
 ) -> list[Line]:
     """The machine in `count` lines, as `lines_for` allows, of up to `width` cells; what there is no room for is left
-    out."""
+    out. `busy` is how many workers have units."""
     words = cut_end(f" {decision_words(view, decision, glyphs)}", width, glyphs.ellipsis)
     said = Span(words, DARK[Role.MUTED])
     if sample is None:
         measuring = (Span(" measuring the machine", DARK[Role.MUTED]),)
         return [measuring] if count == 1 else [(said,), measuring]
     cells = _bars(width) if count < 5 else min(KEPT, max(_NARROW, width - _WORDS_BESIDE))
-    cpu, memory, active = _figures(view, sample, history, cells, glyphs)
+    cpu, memory, run = _figures(view, sample, history, busy, cells, glyphs)
     if count < 5:
         # how many there are is in the title of the pane
-        first = _line([active[:2], [Span(words.lstrip(), DARK[Role.MUTED])]], width, glyphs)
+        first = _line([run[:2], [Span(words.lstrip(), DARK[Role.MUTED])]], width, glyphs)
         second = _line([cpu, memory, _muted(_memory_words(sample)), _muted(_disk_words(sample)), _own(sample)], width)
         return [second] if count == 1 else [first, second]
     load = f"load {sample.load:.1f}" if sample.load is not None else ""
     return [
         _line([cpu, _muted(_count(sample.cores, "core")), _muted(load)], width),
         _line([memory, _muted(_memory_words(sample))], width),
-        _line([active], width),
+        _line([run], width),
         _line([_muted(_disk_words(sample)), _own(sample)], width),
         (said,),
     ]
 
 
-def short_machine(view: RunView, sample: LoadSample | None) -> str:
+def short_machine(view: RunView, sample: LoadSample | None, busy: int) -> str:
     """The machine in a few words, for the status line: ``cpu 88%  mem 71%  workers 6/8 auto``."""
-    workers = f"workers {view.active}/{most_active(view)}{' auto' if view.governed else ''}"
+    workers = f"workers {busy}/{most_active(view)}{' auto' if view.governed else ''}"
     if sample is None:
         return workers
     return f"cpu {sample.cpu:.0f}%  mem {_memory_percent(sample):.0f}%  {workers}"
@@ -92,20 +93,20 @@ def decision_words(view: RunView, decision: Decision, glyphs: Glyphs) -> str:
 
 
 def _figures(
-    view: RunView, sample: LoadSample, history: Sequence[Moment], cells: int, glyphs: Glyphs
+    view: RunView, sample: LoadSample, history: Sequence[Moment], busy: int, cells: int, glyphs: Glyphs
 ) -> tuple[list[Span], list[Span], list[Span]]:
-    """CPU, memory and running units, each with its history in `cells` cells."""
+    """CPU, memory and busy workers, each with its history in `cells` cells."""
     memory = _memory_percent(sample)
-    most = max([most_active(view), *(moment.active for moment in history[-cells:])])
-    active = [
+    most = max([most_active(view), *(moment.busy for moment in history[-cells:])])
+    run = [
         Span("run ", DARK[Role.MUTED]),
-        Span(sparkline([moment.active for moment in history], most, cells, glyphs), QUIET[Role.PRIMARY]),
-        Span(f" {f'{view.active}/{most_active(view)}':>7}", DARK[Role.TEXT]),
+        Span(sparkline([moment.busy for moment in history], most, cells, glyphs), QUIET[Role.PRIMARY]),
+        Span(f" {f'{busy}/{most_active(view)}':>7}", DARK[Role.TEXT]),
     ]
     return (
         _percent("cpu", sample.cpu, [moment.cpu for moment in history], cells, glyphs),
         _percent("mem", memory, [moment.memory for moment in history], cells, glyphs),
-        active,
+        run,
     )
 
 

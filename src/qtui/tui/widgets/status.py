@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.cells import cell_len
 
 from qtui.core.model import RunState, UnitState
 from qtui.core.state import RunView
 from qtui.tui.format import Glyphs, Role
-from qtui.tui.keys import key_line
+from qtui.tui.keys import Key, key_line
 from qtui.tui.steering import held_brakes
 from qtui.tui.text import PLAIN, Span, clean, cut_end
 from qtui.tui.theme import DARK, QUIET
@@ -22,9 +24,9 @@ class StatusLine(Lines):
         self._glyphs = glyphs
 
     def say(self, text: str, role: Role, right: str = "") -> None:
-        """Show these instead of the former."""
+        """Show these instead of the former; the sentence goes first where there is no room for both."""
         width = self.size.width
-        right = f" {right} " if right and cell_len(right) + 20 < width else ""
+        right = f" {right} " if right and cell_len(right) + max(20, cell_len(clean(text)) + 3) <= width else ""
         left = cut_end(f" {clean(text)}", width - cell_len(right), self._glyphs.ellipsis)
         gap = " " * max(0, width - cell_len(left) - cell_len(right))
         self.show([(Span(left, QUIET[role]), Span(gap, PLAIN), Span(right, DARK[Role.MUTED]))])
@@ -33,47 +35,66 @@ class StatusLine(Lines):
 class KeyLine(Lines):
     """The most needed keys, as many as fit."""
 
-    def __init__(self) -> None:
+    def __init__(self, hints: Sequence[Key]) -> None:
         super().__init__(id="keys")
+        self._hints = hints
+
+    def tell(self, hints: Sequence[Key]) -> None:
+        """Show these keys instead of the former."""
+        if hints != self._hints:
+            self._hints = hints
+            self.show([key_line(self.size.width, hints)])
 
     def on_resize(self) -> None:
         """Draw for the new width."""
-        self.show([key_line(self.size.width)])
+        self.show([key_line(self.size.width, self._hints)])
 
 
-def situation(view: RunView, *, allowed: int = 0) -> tuple[str, Role]:
-    """What is worth saying about the run when nothing else is, and its role; `allowed` failures are no bad news."""
+def situation(view: RunView, *, allowed: int = 0, steerable: bool = True, lost: bool = False) -> tuple[str, Role]:
+    """What is worth saying about the run when nothing else is, and its role; `allowed` failures are no bad news.
+
+    Keys that ask something of the run are named only if it is `steerable`, and nobody is told to wait if it is `lost`.
+    """
+    if lost:
+        return "this is the last on record; q leaves", Role.WARNING
+
+    def say(text: str, keys: str) -> str:
+        return f"{text}; {keys}" if steerable else text
+
     failed = view.counts[UnitState.FAILED] + view.counts[UnitState.TIMEOUT] - allowed
+    again = f"{failed} failed: f next{', r again, R all' if steerable else ''}"
+    rerun = "R runs again what was canceled" if steerable else ""
     if view.state.ended:
-        text, role = _end(view, failed, allowed)
+        text, role = _end(view, again if failed else rerun, allowed)
         left = f"; {view.abandoned} abandoned, still running" if view.abandoned else ""
         return f"{text}{left}; q leaves", role
     if view.stopping is not None:
         left = f"{view.active} still running"
         if view.stopping.how == "drain":
-            return f"draining, {left}; X s stops now", Role.WARNING
-        return f"stopping, {left}; X s kills", Role.WARNING
+            return say(f"draining, {left}", "X s stops now"), Role.WARNING
+        return say(f"stopping, {left}", "X s kills"), Role.WARNING
     if view.asked:
         who = f"{view.asked} units ask" if view.asked > 1 else "1 unit asks"
-        return f"{who} for your yes; a answers", Role.WARNING
+        return say(f"{who} for {'your' if steerable else 'a'} yes", "a answers"), Role.WARNING
     if view.paused:
-        return "paused: nothing new starts; p goes on", Role.WARNING
+        return say("paused: nothing new starts", "p goes on"), Role.WARNING
     if held := held_brakes(view):
-        return f"starts are held: {'; '.join(held)}; a lets go", Role.WARNING
+        return say(f"starts are held: {'; '.join(held)}", "a lets go"), Role.WARNING
     if view.stalled:
-        return f"stalled by {view.abandoned} abandoned units that cannot be stopped; X ends the run", Role.WARNING
+        stalled = f"stalled by {view.abandoned} abandoned units that cannot be stopped"
+        return say(stalled, "X ends the run"), Role.WARNING
     if view.abandoned:
         return f"{view.abandoned} abandoned, still running: could not be stopped", Role.WARNING
     if failed:
-        return f"{failed} failed: f next, r again, R all", Role.ERROR
+        return again, Role.ERROR
     return "", Role.MUTED
 
 
-def _end(view: RunView, failed: int, allowed: int) -> tuple[str, Role]:
+def _end(view: RunView, bad: str, allowed: int) -> tuple[str, Role]:
+    """How the run ended; `bad` is what to do about failures."""
     match view.state:
         case RunState.FAILED:
-            keys = f"{failed} failed: f next, r again, R all" if failed else "R runs again what was canceled"
-            return f"{view.timed_out}; {keys}" if view.timed_out else keys, Role.ERROR
+            return "; ".join(filter(None, (view.timed_out, bad))) or "failed", Role.ERROR
         case RunState.CANCELED:
             return "canceled", Role.SECONDARY
         case RunState.INTERRUPTED:

@@ -157,16 +157,26 @@ class UnitTree(ScrollView, can_focus=True):
 
     def grow(self, layout: TreeLayout) -> None:
         """Show a later layout of the same plan; the bridge must know it already."""
-        before, anchors = self.nodes, self._anchors()
+        before = self.nodes
 
         def moved(node: int) -> int:
             found = layout.node(before.key(node))
             # a family that is no more: where its first unit is now
             return layout.node_of[before.units_under(node)[0]] if found is None else found
 
+        self._move_to(layout, moved, {node for node in layout.opened if before.node(layout.key(node)) is None})
+
+    def replace(self, layout: TreeLayout) -> None:
+        """Show the layout of another plan: units are the same by their ids."""
+        before = self.nodes
+        kept = {layout.node_like(node, before) for node in before.bundle_nodes}
+        self._move_to(layout, lambda node: layout.node_like(node, before), set(layout.opened) - kept)
+
+    def _move_to(self, layout: TreeLayout, moved: Callable[[int], int], new: set[int]) -> None:
+        """Show `layout`, where a node of before is at `moved(node)`, and the `new` nodes are unfolded."""
+        anchors = self._anchors()
         self.nodes = layout
         self._painter = RowPainter(layout, self._bridge, self._glyphs)
-        new = {node for node in layout.opened if before.node(layout.key(node)) is None}
         self._unfolded = {moved(node) for node in self._unfolded} | new
         self._shut = {moved(node) for node in self._shut}
         self.selected, self._unfiltered = moved(self.selected), moved(self._unfiltered)

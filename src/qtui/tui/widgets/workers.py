@@ -17,7 +17,7 @@ from qtui.core.samples import LoadSample, UnitSample
 from qtui.core.session import Record
 from qtui.core.state import RunView, UnitView, stalled_by
 from qtui.tui.bridge import Bridge
-from qtui.tui.format import SIGNS, Glyphs, Role, look_of, short_clock, size_of
+from qtui.tui.format import SIGNS, Glyphs, Role, look_of, most_active, short_clock, size_of
 from qtui.tui.sampler import Sampler
 from qtui.tui.text import Span, clean, cut_middle
 from qtui.tui.theme import DARK, QUIET
@@ -52,6 +52,10 @@ class WorkersPane(Vertical):
         yield WorkerLines(id="worker-lines")
         yield Lines(id="machine")
 
+    def on_resize(self) -> None:
+        """Paint for the new width in the next frame."""
+        self._stale, self._paint_after = True, 0.0
+
     def update_workers(self, now: float, records: Sequence[Record], *, changed: bool) -> None:
         """Show who works on what at `now`, what the machine does, and who decided on the number of workers.
 
@@ -68,8 +72,7 @@ class WorkersPane(Vertical):
         held = sorted((view.unit(number) for number in self._bridge.holding), key=lambda unit: unit.worker or 0)
         self._show_workers(view, held, now)
         self._show_machine(view)
-        lanes = Counter(unit.lane for unit in held)
-        set_title(self, pane_title(view, lanes, self.size.width))
+        set_title(self, pane_title(view, busy_lanes(held, self._bridge.busy), self.size.width))
 
     def _show_workers(self, view: RunView, held: Sequence[UnitView], now: float) -> None:
         lines = self.query_one("#worker-lines", Lines)
@@ -84,9 +87,12 @@ class WorkersPane(Vertical):
         count = lines_for(self.size.height, view, self._decision)
         if sampler.error:
             shown: list[Line] = [(Span(f" cannot measure the machine: {clean(sampler.error)}", QUIET[Role.WARNING]),)]
+        elif not sampler.begun:
+            shown = [(Span(" what the machine did is not on record", DARK[Role.MUTED]),)]
         else:
             width = machine.size.width
-            shown = machine_lines(view, self._shown, sampler.history, self._decision, width, count, self._glyphs)
+            busy, history = self._bridge.busy, sampler.history
+            shown = machine_lines(view, self._shown, history, self._decision, busy, width, count, self._glyphs)
         if machine.styles.height is None or machine.styles.height.value != len(shown):
             machine.styles.height = len(shown)
         machine.show(shown)
@@ -105,16 +111,30 @@ def later_decision(before: Decision, event: Event) -> Decision:
             return before
 
 
+def busy_lanes(held: Sequence[UnitView], busy: int) -> Counter[ExecutionMode]:
+    """How many workers have units in each lane, `busy` in all: only in the lane of processes do units share one."""
+    lanes = Counter(unit.lane for unit in held)
+    if ExecutionMode.PROCESS in lanes:
+        lanes[ExecutionMode.PROCESS] -= len(held) - busy
+    return lanes
+
+
 def pane_title(view: RunView, lanes: Counter[ExecutionMode], width: int) -> str:
-    """``Workers 6/8``; while lanes have targets of their own, ``Workers 6 auto  command 2/4  thread 4/8``."""
+    """``Workers 6/8``; while lanes have targets of their own, ``Workers 6 auto  command 2/4  thread 4/8``, with the
+    limit of all of them where it is below their sum."""
+    busy = lanes.total()
     if not view.governed:
-        return f"Workers {view.active}/{view.workers}"
+        return f"Workers {busy}/{view.workers}"
     if len(view.lane_workers) == 1 and lanes.keys() <= set(map(ExecutionMode, view.lane_workers)):
-        return f"Workers {view.active}/{sum(view.lane_workers.values())} auto"
-    title = f"Workers {view.active} auto"
-    governed = [f"  {lane} {lanes[ExecutionMode(lane)]}/{target}" for lane, target in sorted(view.lane_workers.items())]
-    others = [f"  {lane} {count}" for lane, count in sorted(lanes.items()) if lane not in view.lane_workers]
-    for parts in (governed + others, governed):
+        return f"Workers {busy}/{most_active(view)} auto"
+    limit = f"/{view.workers}" if view.workers < sum(view.lane_workers.values()) else ""
+    title = f"Workers {busy}{limit} auto"
+    limits = sorted(view.lane_workers.items())
+    governed = {lane: f"  {lane} {lanes[ExecutionMode(lane)]}/{most}" for lane, most in limits}
+    others = [f"  {lane} {count}" for lane, count in sorted(lanes.items()) if lane not in governed]
+    at_work = [part for lane, part in governed.items() if lanes[ExecutionMode(lane)]]
+    every = list(governed.values())
+    for parts in (every + others, at_work + others, every):
         if len(title) + sum(map(len, parts)) + 4 <= width:
             return title + "".join(parts)
     return title

@@ -1,0 +1,74 @@
+"""``qtui attach``: follow and steer a run of another process, on the dashboard, as lines, or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from contextlib import nullcontext
+from typing import TextIO
+
+from qtui.attached import AttachedSession
+from qtui.cli.answers import answering, can_answer
+from qtui.cli.options import choose_ui, wants_color
+from qtui.cli.reaching import gone, opened, state_dir_of
+from qtui.cli.run import Follower, write
+from qtui.core.errors import EXIT_INTERNAL, EXIT_OK, UsageError
+
+LOOK_SECONDS = 0.5
+
+
+def attach(options: argparse.Namespace) -> int:
+    """Follow a run until one leaves or it ends; leaving never touches it.
+
+    Returns the exit code of a run that has finished, 0 if it goes on, and 3 if nobody runs it any more.
+    """
+    ui = choose_ui(options.ui, os.environ)
+    if sys.stdout is None:
+        raise UsageError("standard output is closed; qtui status tells how a run is going")
+    with opened(options, read_only=options.read_only) as session:
+        if ui == "tui":
+            from qtui.cli.screen import show
+
+            title = session.view().name or session.run
+            show(lambda: session, title=title, ascii=options.ascii, runs=state_dir_of(options) / "runs")
+        else:
+            _print(session, ui, sys.stdout, options)
+        end = session.view().finished
+        if end is not None:
+            return end.exit_code
+        if session.lost:
+            print(f"qtui: {gone(session.run)}", file=sys.stderr)
+            return EXIT_INTERNAL
+        print(f"qtui: the run goes on; qtui attach {session.run} shows it again", file=sys.stderr)
+        return EXIT_OK
+
+
+def _print(session: AttachedSession, ui: str, out: TextIO, options: argparse.Namespace) -> None:
+    """Write what happens until the run has ended or is lost; ctrl+c ends only that."""
+    answerable = ui == "plain" and not session.read_only and can_answer(session)
+    follower = _follower(session, ui, out, options, answerable=answerable)
+    writer = threading.Thread(target=write, args=(follower, out), name="qtui-output", daemon=True)
+    writer.start()
+    try:
+        with answering(session) if answerable else nullcontext():
+            while session.wait(timeout=LOOK_SECONDS) is None and not session.lost and writer.is_alive():
+                pass  # a timeout, so that signals get their turn on every platform
+    except KeyboardInterrupt:
+        return
+    session.close()
+    writer.join()
+
+
+def _follower(
+    session: AttachedSession, ui: str, out: TextIO, options: argparse.Namespace, *, answerable: bool
+) -> Follower:
+    if ui == "json":
+        from qtui.cli.json_lines import JsonLines
+
+        return JsonLines(session, out)
+    from qtui.cli.plain import PlainLines
+
+    color = wants_color(options.color, os.environ, out.isatty())
+    return PlainLines(session, out, color=color, verbose=options.verbose, answerable=answerable)

@@ -1,0 +1,76 @@
+"""A run as Markdown, for a pull request, a wiki or a mail."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from qtui.cli.junit import Tail
+from qtui.cli.plain import duration
+from qtui.cli.rundata import counts_of, failures, is_allowed, moment_of, run_state, unit_state
+from qtui.core.state import RunView, UnitView
+from qtui.tui.text import clean, clean_lines
+
+_MARKUP: Final = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$@:])")
+_FENCE: Final = re.compile("`{3,}")
+
+
+def markdown(run: str, view: RunView, now: float, tail: Tail, *, lost: bool = False) -> str:
+    """The report: how the run ended, each failure with the last lines of its output, and a table of all units."""
+    return "\n".join(_lines(run, view, moment_of(view, now, lost), tail, lost)) + "\n"
+
+
+def _lines(run: str, view: RunView, at: float, tail: Tail, lost: bool) -> Iterator[str]:
+    state, counts = run_state(view, lost), counts_of(view, lost)
+    yield f"# {plain(view.name or run)}: {state}"
+    yield ""
+    yield f"- Run: {plain(run)}"
+    if view.started_at is not None:
+        yield f"- Began: {datetime.fromtimestamp(view.started_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    yield f"- Took: {duration(view.elapsed(at))}"
+    if view.finished is not None:
+        yield f"- Exit code: {view.finished.exit_code}"
+    yield f"- Units: {', '.join(f'{count} {state}' for state, count in counts.items())}"
+    failed = [unit for unit, _ in failures(view)]
+    if failed:
+        yield ""
+        yield "## Failures"
+    for unit in failed:
+        yield from _failure(unit, tail)
+    yield ""
+    yield "## Units"
+    yield ""
+    yield "| Unit | State | Tries | Took | Cause |"
+    yield "|---|---|--:|--:|---|"
+    for unit in view.units:
+        took = unit.elapsed(at)
+        cells = (
+            plain(unit.id),
+            unit_state(unit, lost),
+            str(unit.attempt) if unit.attempt else "",
+            duration(took) if took is not None else "",
+            plain(unit.cause),
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+def _failure(unit: UnitView, tail: Tail) -> Iterator[str]:
+    yield ""
+    yield f"### {plain(unit.id)}{' (allowed to fail)' if is_allowed(unit) else ''}"
+    yield ""
+    yield f"{unit.state}: {plain(unit.cause)}"
+    traceback = clean_lines(unit.error.traceback) if unit.error is not None and unit.error.traceback else []
+    shown = [*tail(unit), *traceback]
+    if shown:
+        fence = "`" * max([3, *(len(ticks) + 1 for line in shown for ticks in _FENCE.findall(line))])
+        yield ""
+        yield f"{fence}text"
+        yield from shown
+        yield fence
+
+
+def plain(text: str) -> str:
+    """Any text as words of a paragraph or cells of a table: nothing in it is taken for markup, link or mention."""
+    return _MARKUP.sub(r"\\\1", clean(text))

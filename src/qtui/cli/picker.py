@@ -1,0 +1,160 @@
+"""``qtui`` alone on a terminal: pick a workflow of this directory, or a run, and go on with that."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from qtui.cli import shepherd
+from qtui.core.errors import EXIT_OK, UsageError
+from qtui.core.model import RunState
+from qtui.services import open_services
+from qtui.store.rundir import default_state_dir
+from qtui.tui.format import Role
+from qtui.tui.picker import pick
+from qtui.tui.picking import ATTACH, REPLAY, RESUME, RUN, Choice, Entry, Offer, ago
+
+if TYPE_CHECKING:
+    from qtui.listing import KnownRun
+
+MOST_RUNS: Final = 100
+
+_ALWAYS: Final = ("qtui.toml", "workflow.toml", "*.qtui.toml")
+"""Files that are workflows by their names."""
+
+_WITH_UNITS: Final = ("*.toml", "workflows/*.toml")
+"""Files that are workflows if they have units or groups."""
+
+_BUILDERS: Final = ("workflow.py", "*.qtui.py")
+"""Files that are workflows if they make one. Other Python files are not looked into: most are no workflows."""
+
+_MOST_FILES: Final = 200
+"""So many files are looked into for each pattern, as a directory may hold any number of them."""
+
+_UNITS: Final = re.compile(rb"^\s*\[+\s*(units|groups)\b", re.MULTILINE)
+_WORKFLOW: Final = re.compile(rb"\bWorkflow\s*\(")
+_LOOKED_AT: Final = 1 << 20
+
+_WHEN_CELLS: Final = len("began 10 days ago")
+
+_STATES: Final = {
+    RunState.COMPLETED: ("OK", Role.SUCCESS),
+    RunState.FAILED: ("FAILED", Role.ERROR),
+    RunState.CANCELED: ("CANCELED", Role.SECONDARY),
+    RunState.INTERRUPTED: ("INTERRUPTED", Role.SECONDARY),
+}
+
+
+def picker(_options: argparse.Namespace) -> int:
+    """Let the person pick, and do what was picked; returns its exit code, and 0 if nothing was."""
+    here = Path.cwd()
+    with open_services(default_state_dir()) as services:
+
+        def look() -> Offer:
+            notes = []
+            runs: Sequence[KnownRun] = ()
+            try:
+                runs = services.manager.runs(limit=MOST_RUNS)
+            except UsageError as error:
+                notes.append(str(error))
+            return offer(here, runs, time.time(), notes)
+
+        front = shepherd.front()
+        if front is not None:
+            front.drawn(True)
+        choice = pick(_title(here), look)
+        if front is not None:
+            front.drawn(False)
+    if choice is None:
+        return EXIT_OK
+    from qtui.cli.main import main
+
+    return main([choice.action, choice.target])
+
+
+def offer(here: Path, runs: Sequence[KnownRun], now: float, notes: Sequence[str] = ()) -> Offer:
+    """The workflows in the directory `here`, and these runs, newest first."""
+    latest: dict[str, KnownRun] = {}
+    for known in runs:
+        latest.setdefault(known.summary.source, known)
+    workflows = [_workflow_entry(here, path, latest, now) for path in workflows_in(here)]
+    return Offer(workflows, [run_entry(known, now) for known in runs], notes)
+
+
+def workflows_in(directory: Path) -> Iterator[Path]:
+    """The files there that say that they are workflows; those that cannot be read are left out."""
+    found: dict[Path, None] = {}
+    for patterns, wanted in ((_ALWAYS, None), (_WITH_UNITS, _UNITS), (_BUILDERS, _WORKFLOW)):
+        for pattern in patterns:
+            with suppress(OSError):
+                paths = sorted(islice(directory.glob(pattern), _MOST_FILES))
+                found.update(dict.fromkeys(path for path in paths if path not in found and _is_file(path, wanted)))
+    return iter(found)
+
+
+def _is_file(path: Path, wanted: re.Pattern[bytes] | None) -> bool:
+    """True for a file with what is wanted near its beginning."""
+    try:
+        if not path.is_file():
+            return False
+        if wanted is None:
+            return True
+        with path.open("rb") as file:
+            return wanted.search(file.read(_LOOKED_AT)) is not None
+    except OSError:
+        return False
+
+
+def _workflow_entry(here: Path, path: Path, latest: dict[str, KnownRun], now: float) -> Entry:
+    name = str(path.relative_to(here))
+    known = latest.get(str(path)) or latest.get(str(path.resolve()))
+    about = ""
+    if known is not None:
+        word, _ = _state_of(known)
+        about = f"last run {word}, {ago(now - (known.summary.ended or known.summary.began))}"
+    return Entry(Choice(RUN, f"./{name}" if name.startswith("-") else name), name, about=about)
+
+
+def run_entry(known: KnownRun, now: float) -> Entry:
+    """A run as a row: one that goes on is attached to, one that was cut is resumed, one that has ended is replayed."""
+    summary = known.summary
+    if known.fault:
+        return Entry(Choice("doctor", summary.run), summary.name or summary.run, "UNREADABLE", Role.ERROR, known.fault)
+    word, role = _state_of(known)
+    counts = ", ".join(f"{count} {state}" for state, count in summary.counts.items())
+    # the end of its name tells a run from others and is enough to name it by
+    about = f"{_when(known, now):<{_WHEN_CELLS}}  {summary.run.rpartition('-')[2]}  {counts}".rstrip()
+    resume = Choice(RESUME, summary.run)
+    if known.holder is not None:
+        return Entry(Choice(ATTACH, summary.run), summary.name, word, role, about)
+    if known.lost or summary.state == RunState.INTERRUPTED:
+        return Entry(resume, summary.name, word, role, about)
+    other = None if summary.state == RunState.COMPLETED else resume
+    return Entry(Choice(REPLAY, summary.run), summary.name, word, role, about, other)
+
+
+def _state_of(known: KnownRun) -> tuple[str, Role]:
+    if known.fault:
+        return "UNREADABLE", Role.ERROR
+    if known.lost:
+        return "LOST", Role.WARNING
+    if known.summary.ended is None:
+        return "RUNNING", Role.PRIMARY
+    return _STATES.get(RunState(known.summary.state), (known.summary.state.upper(), Role.TEXT))
+
+
+def _when(known: KnownRun, now: float) -> str:
+    ended = known.summary.ended
+    return ago(now - ended) if ended is not None else f"began {ago(now - known.summary.began)}"
+
+
+def _title(here: Path) -> str:
+    """The directory, with ``~`` for home."""
+    home = Path.home()
+    return f"~/{here.relative_to(home)}" if here.is_relative_to(home) and here != home else str(here)

@@ -1,0 +1,103 @@
+"""What is known about a run as plain data: what ``status --json`` and the reports are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from qtui.core.events import UnitFinished
+from qtui.core.model import FAILURES, UnitState
+from qtui.core.state import RunView, UnitView
+
+LOST: Final = "lost"
+"""The state of a run that has no end, and nobody who could bring it to one."""
+
+CUT: Final = "interrupted"
+"""The state of a unit that ran when its run was lost."""
+
+HELD: Final = frozenset({UnitState.RUNNING, UnitState.CANCELING})
+"""The states of a unit that has a worker."""
+
+
+def run_state(view: RunView, lost: bool) -> str:
+    """The state of the run in one word."""
+    return LOST if lost and not view.state.ended else str(view.state)
+
+
+def unit_state(unit: UnitView, lost: bool) -> str:
+    """The state of the unit in one word. What ran in a lost run runs no more, although nobody could write that down."""
+    return CUT if lost and unit.state in HELD else str(unit.state)
+
+
+def counts_of(view: RunView, lost: bool) -> dict[str, int]:
+    """How many units are in each state that any is in."""
+    counts = {str(state): view.counts[state] for state in UnitState}
+    if lost:
+        counts[CUT] = sum(counts.pop(state) for state in HELD)
+    return {state: count for state, count in counts.items() if count}
+
+
+def moment_of(view: RunView, now: float, lost: bool) -> float:
+    """When what is known was true: the last that a lost run said of itself, or `now`."""
+    return view.updated_at if lost else now
+
+
+def run_data(run: str, view: RunView, now: float, *, lost: bool = False) -> dict[str, Any]:
+    """The run and its units as JSON-ready data; times are Unix seconds, durations seconds.
+
+    ``run``, ``name``, ``state`` (a RunState's value or ``lost``), ``paused``, ``exit_code`` (null before the end),
+    ``started``, ``ended``, ``duration``, ``unsaved`` (why the record cannot be written, or empty), ``counts`` by state,
+    and ``units``: see `unit_data`.
+    """
+    at, end = moment_of(view, now, lost), view.finished
+    return {
+        "run": run,
+        "name": view.name,
+        "state": run_state(view, lost),
+        "paused": view.paused,
+        "exit_code": end.exit_code if end is not None else None,
+        "started": view.started_at,
+        "ended": end.at if end is not None else None,
+        "duration": round(view.elapsed(at), 6),
+        "unsaved": view.unsaved,
+        "counts": counts_of(view, lost),
+        "units": [unit_data(unit, at, lost) for unit in view.units],
+    }
+
+
+def unit_data(unit: UnitView, now: float, lost: bool) -> dict[str, Any]:
+    """A unit: ``id``, ``family``, ``state``, ``attempt``, ``generation``, ``mode``, ``started``, ``duration`` (null if
+    it never ran), ``cause``, ``error`` (``type``, ``message``, ``exit_code``, or null), and what must not be
+    overlooked: ``cached``, ``fallback``, ``abandoned``, ``allowed``, ``stale`` (why, or empty)."""
+    end, error, took = unit.finished, unit.error, unit.elapsed(now)
+    return {
+        "id": unit.id,
+        "family": unit.unit.name,
+        "state": unit_state(unit, lost),
+        "attempt": unit.attempt,
+        "generation": unit.generation,
+        "mode": str(unit.lane),
+        "started": unit.started_at,
+        "duration": round(took, 6) if took is not None else None,
+        "cause": unit.cause,
+        "error": None
+        if error is None
+        else {"type": error.type, "message": error.message, "exit_code": error.exit_code},
+        "cached": end is not None and end.cached,
+        "fallback": end is not None and end.fallback,
+        "abandoned": end is not None and end.abandoned,
+        "allowed": is_allowed(unit),
+        "stale": unit.view.stale.get(unit.number, ""),
+    }
+
+
+def is_allowed(unit: UnitView) -> bool:
+    """Whether the unit failed and that counts for nothing."""
+    return unit.state in FAILURES and unit.unit.allow_failure
+
+
+def failures(view: RunView) -> Iterator[tuple[UnitView, UnitFinished]]:
+    """The units that failed or timed out, with their ends."""
+    for unit in view.units:
+        if unit.state in FAILURES and (end := unit.finished) is not None:
+            yield unit, end

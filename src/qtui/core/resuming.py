@@ -1,0 +1,276 @@
+"""How a run goes on after its process has gone: what it does with each unit, as events, and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Final
+
+from qtui.core.events import Event, PlanReplaced, RunResumed, UnitFinished, UnitReset, UnitStale
+from qtui.core.growth import robbed
+from qtui.core.model import FAILURES, QuantumUnit, RunOptions, UnitState
+from qtui.core.plan import ExecutionPlan
+from qtui.core.settling import CUT
+from qtui.core.state import RunView, fold
+from qtui.core.targets import WorkerTargets
+
+INTERRUPTED: Final = "was interrupted"
+"""The cause of the reset of a unit that was running when the run's process died."""
+
+NOT_RUN: Final = "has not run yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What a person wants of a resume.
+
+    `changed` says of completed units, by id, why their results could be others now; with `redo_stale` they run again.
+    `missing` says of completed units why their results cannot be had any more. With `only_failed`, units that were
+    canceled, or skipped for another reason than a failure, stay as they are. `again` are the ids of units that are not
+    idempotent, and may run again all the same.
+    """
+
+    changed: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    redo_stale: bool = False
+    only_failed: bool = False
+    again: Collection[str] = ()
+    cause: str = "resumed by you"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumption:
+    """How a run goes on: the `events` that make it ready for that, and the `view` with them.
+
+    `reasons` says why each unit runs that will, by number; `questions` are those that may have done their work
+    already, and ask before they do it again. `options` are those of the run from now on.
+    """
+
+    events: list[Event]
+    view: RunView
+    reasons: Mapping[int, str]
+    options: RunOptions
+    questions: Sequence[int] = ()
+
+    @property
+    def kept(self) -> int:
+        """How many units keep their results."""
+        states = enumerate(self.view.states)
+        return sum(1 for n, state in states if state is UnitState.COMPLETED and n not in self.reasons)
+
+
+def resume(
+    view: RunView, units: Sequence[QuantumUnit], options: RunOptions, wishes: Wishes, now: float, *, replan: bool
+) -> Resumption:
+    """Let the run of `view` go on with `units`, the workflow's as they are now, at `now`.
+
+    With `replan` they are not what the record has, so it must have them. Raises InvalidWorkflow if they make no plan.
+    """
+    plan = ExecutionPlan.build(units, default_mode=options.mode)
+    targets = WorkerTargets(plan.lanes, options)
+    lanes = {str(lane): target for lane, target in targets.of_lane.items()}
+    resumed = RunResumed(now, wishes.cause, targets.together, targets.governed, lanes)
+    before, table = view, tuple(units)
+    if replan:
+        view = fold(before, [resumed, PlanReplaced(table, options.mode, now)])
+        changed = {**_other_needs(before, view), **wishes.changed}
+        wishes = replace(wishes, changed=changed)
+    else:
+        view = fold(_with_functions(before, table), [resumed])
+    deciding = _Deciding(view, wishes, robbed(before.plan, view.plan))
+    more = deciding.events(now)
+    asking = {view.plan.table[number].id: question for number, question in deciding.questions().items()}
+    if asking:
+        # the question stands in the plan, so it is asked again should this process go, too
+        table = tuple(replace(unit, confirm=asking.get(unit.id, unit.confirm)) for unit in units)
+        view = fold(before, [resumed, PlanReplaced(table, options.mode, now)])
+    events = [resumed, PlanReplaced(table, options.mode, now)] if replan or asking else [resumed]
+    return Resumption(
+        events=[*events, *more],
+        view=fold(view, more),
+        reasons=deciding.reasons,
+        options=_asking_options(options, view.plan, asking),
+        questions=[view.plan.numbers[unit] for unit in asking],
+    )
+
+
+def _other_needs(before: RunView, view: RunView) -> dict[str, str]:
+    """The units that need others than before, as a matrix or a glob means more or fewer of them."""
+    old, new = before.plan, view.plan
+    found = {}
+    for number, unit in enumerate(new.table):
+        was = old.numbers.get(unit.id)
+        needs = {new.table[need].id for need in new.needs[number]}
+        if was is not None and {old.table[need].id for need in old.needs[was]} != needs:
+            found[unit.id] = "what it needs changed"
+    return found
+
+
+def _asking_options(options: RunOptions, plan: ExecutionPlan, asking: Collection[str]) -> RunOptions:
+    """What was approved when the run began says nothing of the questions that have come since."""
+    if not asking or not options.approved:
+        return options
+    patterns = options.approved
+    approved = [
+        unit.id.replace("[", "[[]")
+        for unit in plan.table
+        if unit.id not in asking and any(fnmatchcase(unit.id, pattern) for pattern in patterns)
+    ]
+    return replace(options, approved=tuple(approved))
+
+
+def _with_functions(view: RunView, table: Sequence[QuantumUnit]) -> RunView:
+    """The record knows what units are called, not what they call."""
+    plan = view.plan.thawed()
+    plan.table[: len(table)] = table  # type: ignore[index]
+    return replace(view, plan=plan)
+
+
+def _may_have_run(view: RunView, number: int) -> bool:
+    """True for a unit that began, or had been handed to a lane, and has no end."""
+    if view.states[number].ended:
+        return False
+    last = view.last[number]
+    was_cut = isinstance(last, UnitReset) and last.cause == CUT
+    return was_cut or (view.begun[number] is not None and not isinstance(last, UnitReset))
+
+
+class _Deciding:
+    """What becomes of each unit of a run that goes on."""
+
+    def __init__(self, view: RunView, wishes: Wishes, robbed: Collection[int] = ()) -> None:
+        self._view, self._plan, self._wishes, self._robbed = view, view.plan, wishes, robbed
+        self.reasons: dict[int, str] = {}
+        self._reset: dict[int, str] = {}
+
+    def events(self, now: float) -> list[Event]:
+        """The resets, and what is told of the results that stay."""
+        plan, wishes = self._plan, self._wishes
+        for number in plan.order:
+            if number not in plan.dropped:
+                self._decide(number)
+        self._fetch_results()
+        self._pull_handlers()
+        self._note_added()
+        events: list[Event] = []
+        for number in plan.order:
+            if number in self._reset:
+                cause = self._reset[number]
+                events.append(UnitReset(number, self._view.generations[number] + 1, cause, now, forced=False))
+        stale: dict[int, str] = {}
+        for number in plan.order:
+            if self._view.states[number] is not UnitState.COMPLETED or number in self.reasons:
+                continue
+            why = wishes.changed.get(plan.table[number].id) or self._stale_by_needs(number, stale)
+            if why:
+                stale[number] = why
+                events.append(UnitStale(number, why, now))
+        return events
+
+    def _decide(self, number: int) -> None:
+        """Whether the unit runs again for its own sake."""
+        view, unit, state = self._view, self._plan.table[number], self._view.states[number]
+        last = view.last[number]
+        why = ""
+        if not state.ended:
+            why = INTERRUPTED if _may_have_run(view, number) else NOT_RUN
+            if state is UnitState.PENDING:
+                self.reasons[number] = why
+                return
+        elif state in FAILURES:
+            why = "failed last time" if state is UnitState.FAILED else "timed out last time"
+        elif state in (UnitState.CANCELED, UnitState.SKIPPED):
+            why = self._left_out(number, last)
+        elif isinstance(last, UnitFinished) and last.fallback:
+            why = "used its fallback last time"
+        elif number in self._robbed:
+            why = "what it had added is not in the plan any more"
+        elif not self._additions_done(number):
+            why = "what it adds has not all completed"
+        elif self._wishes.redo_stale:
+            why = self._wishes.changed.get(unit.id, "") or self._above(number)
+        if why:
+            self._again(number, why)
+
+    def _again(self, number: int, why: str) -> None:
+        self._reset[number] = self.reasons[number] = why
+
+    def _left_out(self, number: int, last: Event | None) -> str:
+        """Why a unit that was canceled or skipped runs after all; empty if it stays as it is."""
+        if self._wishes.only_failed:
+            because = last.because if isinstance(last, UnitFinished) else -1
+            needs_again = any(need in self._reset for need in self._plan.needs[number])
+            return "what it needs failed last time" if because >= 0 and needs_again else ""
+        state = self._view.states[number]
+        return "was canceled" if state is UnitState.CANCELED else "was skipped"
+
+    def _additions_done(self, number: int) -> bool:
+        added = self._plan.added.get(number, ())
+        states = self._view.states
+        return all(states[other] is UnitState.COMPLETED for other in added if other not in self._plan.dropped)
+
+    def _above(self, number: int) -> str:
+        """With stale results done again, what is built on them is, too."""
+        need = next((need for need in self._plan.needs[number] if need in self.reasons), None)
+        return f"{self._plan.table[need].id} runs again" if need is not None else ""
+
+    def _stale_by_needs(self, number: int, stale: Mapping[int, str]) -> str:
+        for need in self._plan.needs[number]:
+            if need in self.reasons:
+                return f"{self._plan.table[need].id} runs again"
+            if need in stale:
+                return f"{self._plan.table[need].id} is stale"
+        return ""
+
+    def _fetch_results(self) -> None:
+        """A result that is not there any more is made again if a unit that runs needs it."""
+        for number in reversed(self._plan.order):
+            why = self._wishes.missing.get(self._plan.table[number].id)
+            if why is None or number in self._reset or self._view.states[number] is not UnitState.COMPLETED:
+                continue
+            feeds = self._plan.feeds[number]
+            user = next((fed for fed in feeds if fed in self.reasons and fed not in self._plan.dropped), None)
+            if user is not None:
+                self._again(number, f"{self._plan.table[user].id} needs its result, {why}")
+
+    def _pull_handlers(self) -> None:
+        """Handlers below of what runs again run again, too."""
+        for number in self._plan.order:
+            again = self._plan.table[number].is_handler and self._view.states[number].ended
+            if again and number not in self._reset:
+                above = self._above(number)
+                if above:
+                    self._again(number, above)
+
+    def _note_added(self) -> None:
+        """What units have added that run again is added anew, and runs again with that."""
+        stack = [number for number in self._plan.added if number in self._reset]
+        for number in stack:  # grows while it is read
+            for added in self._plan.added.get(number, ()):
+                if added not in self._plan.dropped:
+                    self.reasons[added] = f"{self._plan.table[number].id} runs again, and adds it anew"
+                    stack.append(added)
+
+    def questions(self) -> dict[int, str]:
+        """What is asked before units run that are not idempotent and have begun before, by the unit that asks.
+
+        What is added anew asks by the unit that adds it, as long as that has not added it.
+        """
+        asking: dict[int, str] = {}
+        adders = {added: by for by, units in self._plan.added.items() for added in units}
+        for number in self.reasons:
+            unit = self._plan.table[number]
+            if unit.idempotent or not self._view.attempts[number] or unit.id in self._wishes.again:
+                continue
+            by = number
+            while by in adders:
+                by = adders[by]
+            name = self._plan.table[by].id
+            if name in self._wishes.again:
+                continue
+            if by == number:
+                asking[by] = f"{name} may have done its work: run it again?"
+            else:
+                asking.setdefault(by, f"{unit.id}, which it adds, may have done its work: run {name} again?")
+        return asking

@@ -1,0 +1,106 @@
+"""The runs of a user, as their directories, the index of them and, where that knows too little, their journals tell."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from qtui.core.errors import QtuiError
+from qtui.core.state import RunView
+from qtui.recordkeeping import durations_of
+from qtui.store.history import Durations, History, RunSummary
+from qtui.store.journal import JournalReader
+from qtui.store.rundir import Holder, RunDirectory, list_runs
+
+
+class KnownRun(NamedTuple):
+    """A run with a record. `holder` is the process that runs it, or None; `fault` says why its record cannot be read,
+    and then little else is known. It has taken so many `seconds`, as far as it is known."""
+
+    summary: RunSummary
+    holder: Holder | None = None
+    fault: str = ""
+    seconds: float = 0.0
+
+    @property
+    def lost(self) -> bool:
+        """True if it has no end, and nobody runs it."""
+        return self.summary.ended is None and self.holder is None and not self.fault
+
+
+def known_runs(state_dir: Path, workflow: str | None = None, limit: int = 50) -> list[KnownRun]:
+    """The latest runs, of all workflows or of the one with that name or file, newest first.
+
+    The index knows those that have ended; of the others, and of those that somebody has taken up again, their journals
+    tell. Raises UsageError if the place is not safe.
+    """
+    names = list_runs(state_dir)
+    if not names:
+        return []
+    history = History(state_dir)
+    if not history.complete:
+        history.rebuild(_all_summaries(state_dir, names))
+    summaries = {summary.run: summary for summary in history.runs(limit=len(names))}
+    found: list[KnownRun] = []
+    for name in reversed(names):
+        if len(found) == limit:
+            break
+        summary = summaries.get(name)
+        if summary is not None and not _is_of(summary, workflow):
+            continue
+        known = _known(state_dir, name, summary)
+        if _is_of(known.summary, workflow):
+            found.append(known)
+    return found
+
+
+def _is_of(run: RunSummary, workflow: str | None) -> bool:
+    if workflow is None or workflow in (run.name, run.source):
+        return True
+    return bool(run.source) and os.path.realpath(workflow) == os.path.realpath(run.source)
+
+
+def _read(directory: RunDirectory) -> tuple[RunSummary, RunView]:
+    """What a journal says in short, and in full. Raises JournalError."""
+    with closing(JournalReader(directory.journal)) as reader:
+        head, view = reader.head, reader.view()
+    end = view.finished
+    summary = RunSummary(
+        run=directory.run,
+        name=head.name,
+        source=str(head.origin.get("source") or ""),
+        directory=head.directory or "",
+        began=head.created,
+        ended=end.at if end is not None else None,
+        state=str(view.state),
+        exit_code=end.exit_code if end is not None else None,
+        counts={str(state): count for state, count in view.counts.items() if count},
+    )
+    return summary, view
+
+
+def _known(state_dir: Path, name: str, summary: RunSummary | None) -> KnownRun:
+    try:
+        directory = RunDirectory.open(state_dir, name)
+        holder = directory.holder()
+        if summary is not None and summary.ended is not None and holder is None:
+            return KnownRun(summary, holder, seconds=max(0.0, summary.ended - summary.began))
+        summary, view = _read(directory)  # its end, or that it goes on, may not have reached the index
+        return KnownRun(summary, holder, seconds=view.elapsed(time.time() if holder is not None else view.updated_at))
+    except QtuiError as error:
+        unknown = RunSummary(run=name, name="", source="", directory="", began=0.0)
+        return KnownRun(summary or unknown, fault=str(error))
+
+
+def _all_summaries(state_dir: Path, names: list[str]) -> list[tuple[RunSummary, Durations]]:
+    found: list[tuple[RunSummary, Durations]] = []
+    for name in names:
+        try:
+            summary, view = _read(RunDirectory.open(state_dir, name))
+        except QtuiError:
+            continue  # `known_runs` tells of it
+        found.append((summary, durations_of(view)))
+    return found

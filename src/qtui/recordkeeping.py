@@ -1,0 +1,287 @@
+"""All that a run writes down: made when it begins, opened again when it goes on, closed when it is over."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from qtui.commanded import Ask, Steward
+from qtui.core.errors import Canceled, QtuiError
+from qtui.core.events import RunFinished, UnitFinished
+from qtui.core.masking import TextMasker, masks_of
+from qtui.core.model import Call, UnitState, WorkflowDefinition
+from qtui.core.plan import ExecutionPlan
+from qtui.core.portable import Digest, Mask
+from qtui.core.state import RunView
+from qtui.engine.engine import Engine
+from qtui.engine.journaling import Keeper, Sink
+from qtui.engine.packing import Packed, pack
+from qtui.engine.plaindata import FunctionDigests, NotPlain
+from qtui.store.boot import boot_id, host_name
+from qtui.store.history import History
+from qtui.store.journal import Durability, Head, Journal, Runner, StoredResult
+from qtui.store.resultkey import load_key
+from qtui.store.results import ResultStore, Verified
+from qtui.store.rundir import RunDirectory
+from qtui.store.runlock import RunLock
+
+ON_NETWORK: Final = (
+    "the record is on a network file system ({}): writing it takes longer and waits for those who read it, and only "
+    "the locks of that system keep other hosts from the run (--state-dir puts records elsewhere)"
+)
+"""Warns of where the record is."""
+
+MOST_DURATIONS: Final = 20
+"""Durations of a family that one run adds to the history."""
+
+
+class RunRecord:
+    """The lock, the journal and the results of a run that this process runs. Closing lets others have it."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        directory: RunDirectory,
+        lock: RunLock,
+        journal: Journal,
+        results: ResultStore,
+        mask: Mask | None,
+    ) -> None:
+        self.directory, self._lock, self._journal, self._results = directory, lock, journal, results
+        self.mask: Mask = mask or str
+        """Hides the run's secrets in a text."""
+        self._history = History(state_dir)
+        self._steward: Steward | None = None
+        self._afterwards: list[Callable[[], object]] = []
+
+    @classmethod
+    def begin(
+        cls,
+        state_dir: Path,
+        run: str,
+        definition: WorkflowDefinition,
+        plan: ExecutionPlan,
+        origin: Mapping[str, Any],
+        secrets: Sequence[str],
+    ) -> RunRecord:
+        """The record of a new run.
+
+        Raises UsageError, or another QtuiError, if there can be none: nothing has begun then.
+        """
+        directory = RunDirectory.create(state_dir, run)
+        lock = directory.lock()
+        try:
+            now, mask = time.time(), _mask(secrets)
+            head = Head(
+                run=run,
+                name=definition.name,
+                origin={**origin, "source": definition.source or "", "masked": _holds_secret(origin, mask)},
+                params=definition.params,
+                plan=plan,
+                options=definition.options,
+                directory=definition.directory,
+                created=now,
+                version=version("qtui"),
+            )
+            journal = Journal.create(
+                directory.journal,
+                head,
+                _durability(definition),
+                mask,
+                digest=code_digests(),
+                wal=not directory.network,
+            )
+            self = cls._opened(state_dir, directory, lock, journal, definition, mask)
+        except BaseException:
+            lock.release()
+            raise
+        self._note_begin(definition, now)
+        return self
+
+    @classmethod
+    def reopen(
+        cls,
+        state_dir: Path,
+        directory: RunDirectory,
+        lock: RunLock,
+        definition: WorkflowDefinition,
+        secrets: Sequence[str],
+    ) -> RunRecord:
+        """The record of a run that goes on; `lock` is its own from now on. Raises QtuiError."""
+        mask = _mask(secrets)
+        journal = Journal.reopen(directory.journal, _durability(definition), mask, digest=code_digests())
+        self = cls._opened(state_dir, directory, lock, journal, definition, mask)
+        self._note_begin(definition, time.time())  # or its old end would stand, should this process be killed
+        return self
+
+    def _note_begin(self, definition: WorkflowDefinition, at: float) -> None:
+        run = self.directory.run
+        self._history.begin(run, definition.name, definition.source or "", definition.directory or "", at)
+
+    @classmethod
+    def _opened(
+        cls,
+        state_dir: Path,
+        directory: RunDirectory,
+        lock: RunLock,
+        journal: Journal,
+        definition: WorkflowDefinition,
+        mask: Mask | None,
+    ) -> RunRecord:
+        try:
+            results = ResultStore(directory, load_key(state_dir), definition.persist_max, pack)
+            results.sweep()
+        except BaseException:
+            journal.close()
+            raise
+        return cls(state_dir, directory, lock, journal, results, mask)
+
+    @property
+    def parts(self) -> tuple[Sink, Keeper]:
+        """What the engine writes to."""
+        return self._journal, _Keeper(self._results)
+
+    def load(self, stored: StoredResult) -> Any:
+        """A value as the engine has it. Raises ResultUnusable."""
+        value = self._results.load(stored)
+        return Packed(*value) if isinstance(value, Verified) else value
+
+    def mark_ready(self) -> None:
+        """Note that this process is about to begin. Raises QtuiError."""
+        self._journal.add_runner(_this_process())
+        self._journal.mark_ready()
+
+    def serve(self, engine: Engine, ask: Ask) -> None:
+        """The engine has begun: answer those who ask for something, with what comes of it."""
+        self._steward = Steward(self.directory, self._lock, engine, ask)
+        self._steward.start()
+        if self.directory.network:
+            engine.warn(-1, ON_NETWORK.format(self.directory.network))
+
+    def afterwards(self, call: Callable[[], object]) -> None:
+        """Have this called when the record is closed, or abandoned, and before anybody else can have the run."""
+        self._afterwards.append(call)
+
+    def abandon(self) -> None:
+        """Nothing has begun: let go of the run as it was."""
+        with suppress(QtuiError):
+            self._journal.close()
+        self._let_go()
+
+    def close(self, view: RunView) -> str:
+        """The engine is closed, and this is the last view; returns what went wrong with the end of the record."""
+        if self._steward is not None:
+            self._steward.close()
+        trouble = ""
+        try:
+            self._journal.close()
+        except QtuiError as error:
+            trouble = str(error)
+        if view.finished is not None:
+            self._note_end(view, view.finished)
+        self._let_go()
+        return trouble
+
+    def _let_go(self) -> None:
+        while self._afterwards:
+            self._afterwards.pop(0)()
+        self._lock.release()
+
+    def _note_end(self, view: RunView, end: RunFinished) -> None:
+        counts = {str(state): count for state, count in view.counts.items() if count}
+        self._history.end(self.directory.run, str(end.state), end.exit_code, counts, end.at, durations_of(view))
+
+
+class _Keeper:
+    """What processes have pickled already is kept as it is."""
+
+    def __init__(self, results: ResultStore) -> None:
+        self._results = results
+
+    def encode(self, number: int, unit_id: str, attempt: int, value: Any) -> StoredResult:
+        """What is to be kept of the unit's value. Never raises."""
+        encode = self._results.encode_packed if isinstance(value, Packed) else self._results.encode
+        try:
+            return encode(number, unit_id, attempt, value)
+        except Canceled:  # a class of the user's looks into the context while it is pickled
+            return StoredResult(number, unit_id, attempt, "none", why="the unit was asked to stop while it was kept")
+
+
+def durations_of(view: RunView) -> dict[str, list[float]]:
+    """How long units took that ran and completed, by family; seconds."""
+    took: dict[str, list[float]] = defaultdict(list)
+    for number, last in enumerate(view.last):
+        if isinstance(last, UnitFinished) and last.state is UnitState.COMPLETED:
+            name = view.plan.table[number].name
+            if not last.cached and not last.fallback and last.attempt and len(took[name]) < MOST_DURATIONS:
+                took[name].append(last.duration)
+    return {name: seconds for name, seconds in took.items() if seconds}
+
+
+def code_digests() -> Digest:
+    """Identifies the code of functions, of each once; empty for one that holds more than plain data."""
+    digests = FunctionDigests()
+    known: dict[Callable[..., Any], str] = {}
+
+    def digest(call: Call) -> str:
+        try:
+            found = known.get(call.function)
+            if found is None:
+                found = known[call.function] = _short(digests, call)
+        except TypeError:  # it cannot be a key
+            found = _short(digests, call)
+        return found
+
+    return digest
+
+
+def _short(digests: FunctionDigests, call: Call) -> str:
+    try:
+        return digests.of(call.function)[:16]
+    except (NotPlain, OSError, RecursionError):
+        return ""
+
+
+def _holds_secret(origin: Mapping[str, Any], mask: Mask | None) -> bool:
+    """Whether the command line, or an answer to it, has something that the record must not keep."""
+    texts = [*origin.get("words", ()), *origin.get("answers", {}).values()]
+    return mask is not None and any(mask(text) != text for text in texts)
+
+
+def _mask(secrets: Sequence[str]) -> Mask | None:
+    return TextMasker(masks_of(secrets)).text if secrets else None
+
+
+def _durability(definition: WorkflowDefinition) -> Durability:
+    return "full" if definition.durability == "full" else "normal"
+
+
+def _this_process() -> Runner:
+    try:
+        session = os.ttyname(0)
+    except OSError:
+        session = ""
+    return Runner(
+        host=host_name(),
+        boot=boot_id(),
+        pid=os.getpid(),
+        started=_started(),
+        version=version("qtui"),
+        at=time.time(),
+        session=session,
+    )
+
+
+def _started() -> float:
+    """When this process began, in clock ticks since its machine did; 0 where nobody tells."""
+    try:
+        stat = Path("/proc/self/stat").read_text()
+    except OSError:
+        return 0.0
+    return float(stat.rpartition(")")[2].split()[19])

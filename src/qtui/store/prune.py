@@ -1,0 +1,179 @@
+"""Removes what runs have left, by age and by size; never a run that is live or that could still go on."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from qtui.core.errors import QtuiError, UsageError
+from qtui.core.model import RunState
+from qtui.store.history import History
+from qtui.store.journal_reader import JournalReader
+from qtui.store.rundir import RunDirectory, RunIsLive, run_directories
+
+KEEP_DAYS: Final = 90.0
+MAX_BYTES: Final = 5 << 30
+"""What is kept if nobody says otherwise."""
+
+_REMOVED: Final = ".pruned-"
+"""Directories that are being removed are called so: no list of runs has them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """A run that was removed, or would be: its size on the disk, and why. `error` says why it could not be removed."""
+
+    run: str
+    bytes: int
+    why: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Candidate:
+    run: str
+    changed: float
+    bytes: int
+
+
+def prune(
+    state_dir: Path,
+    keep_days: float | None = KEEP_DAYS,
+    max_bytes: int | None = MAX_BYTES,
+    dry_run: bool = False,
+    *,
+    unfinished: bool = False,
+    spare: Collection[str] = (),
+) -> list[Pruned]:
+    """Remove runs that last changed more than `keep_days` days ago, then the oldest until the rest is at most
+    `max_bytes`; returns them, oldest first. None is no limit.
+
+    Runs that did not come to their end, and those that cannot be read, go only if `unfinished`; live ones and those in
+    `spare` never do. A `dry_run` only tells. Raises UsageError if the place is not safe.
+    """
+    history = History(state_dir)
+    candidates = sorted(_candidates(state_dir, history, note=not dry_run), key=lambda each: each.changed)
+    if not dry_run:
+        _sweep(state_dir / "runs")
+    total, now = sum(each.bytes for each in candidates), time.time()
+    pruned = []
+    for each in candidates:
+        why = _why(each, now, keep_days, max_bytes, total)
+        if not why or each.run in spare:
+            continue
+        error = _remove(state_dir, each.run, unfinished=unfinished, dry_run=dry_run)
+        if error is None:
+            continue
+        pruned.append(Pruned(run=each.run, bytes=each.bytes, why=why, error=error))
+        if not error:
+            total -= each.bytes
+            if not dry_run:
+                history.forget(each.run)
+    return pruned
+
+
+def _why(run: _Candidate, now: float, keep_days: float | None, max_bytes: int | None, total: int) -> str:
+    """Why it is to go; empty if it may stay."""
+    days = (now - run.changed) / 86400
+    if keep_days is not None and days > keep_days:
+        return f"last changed {days:.0f} days ago"
+    if max_bytes is not None and total > max_bytes:
+        return "the oldest, and all runs together take too much"
+    return ""
+
+
+def _remove(state_dir: Path, run: str, *, unfinished: bool, dry_run: bool) -> str | None:
+    """Remove a run: empty once it is done, None if it has to stay, else why that cannot be done."""
+    try:
+        directory = RunDirectory.open(state_dir, run)
+        if directory.holder() is not None or not (unfinished or _finished(directory)):
+            return None
+        if dry_run:
+            return ""
+        with directory.lock_for_removal():  # nobody can go on with it from here on
+            if not (unfinished or _finished(directory)):
+                return None
+            removed = directory.path.with_name(f"{_REMOVED}{run}-{secrets.token_hex(4)}")
+            directory.path.rename(removed)  # gone at once, or not at all
+        shutil.rmtree(removed)
+    except RunIsLive:
+        return None
+    except UsageError as error:
+        return str(error)
+    except OSError as error:
+        return f"{error.filename or run} cannot be removed: {error.strerror or error}"
+    return ""
+
+
+def _finished(directory: RunDirectory) -> bool:
+    """True if nobody would go on with the run. Older versions kept no journal: what they left is finished."""
+    if not directory.journal.exists():
+        return True
+    try:
+        reader = JournalReader(directory.journal)
+        try:
+            state = reader.view().state
+        finally:
+            reader.close()
+    except QtuiError:  # damaged, or of a newer version: nobody knows
+        return False
+    return state.ended and state is not RunState.INTERRUPTED
+
+
+def _sweep(runs: Path) -> None:
+    """Remove what is left of directories whose removal was cut short."""
+    for path in runs.glob(f"{_REMOVED}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+# -- ages and sizes ----------------------------------------------------------------------------------------
+
+
+def _candidates(state_dir: Path, history: History, *, note: bool) -> Iterator[_Candidate]:
+    known, fresh = history.sizes(), {}
+    for run in run_directories(state_dir):
+        path = state_dir / "runs" / run
+        try:
+            stamp = _changed(path)
+            if run in known and known[run][0] == stamp:
+                size = known[run][1]
+            else:
+                size = _size(path)
+                fresh[run] = (stamp, size)
+        except FileNotFoundError:  # somebody else removes it
+            continue
+        yield _Candidate(run=run, changed=stamp / 1e9, bytes=size)
+    if fresh and note:
+        history.note_sizes(fresh)
+
+
+def _changed(path: Path) -> int:
+    """When a run last changed, in nanoseconds. Reading a journal does not count, though SQLite makes files for it."""
+    stamps = []
+    for name in ("journal.db", "journal.db-wal", "logs", "results"):
+        try:
+            found = (path / name).lstat()
+        except FileNotFoundError:
+            continue
+        if found.st_size:
+            stamps.append(found.st_mtime_ns)
+    return max(stamps, default=path.stat().st_mtime_ns)
+
+
+def _size(path: Path) -> int:
+    """Bytes on the disk, of all files below but those that come and go with readers."""
+    total, waiting = 0, [str(path)]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if not entry.name.endswith("-shm"):
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+    return total

@@ -1,0 +1,107 @@
+"""What a replay has and a run does not: keys that move through time, and one line with begin, moment and end."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar, Final
+
+from rich.cells import cell_len
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+
+from qtui.tui.format import Glyphs, Role, clock
+from qtui.tui.player import Player, faster
+from qtui.tui.text import Span
+from qtui.tui.theme import DARK, QUIET
+from qtui.tui.widgets.lines import Line, Lines
+
+_DATE_FROM: Final = 100
+_LEAST_BAR: Final = 6
+
+
+_LEAP: Final = 1 / 20
+
+
+class ReplayPanes(Container):
+    """Holds the panes of a replay, and has the keys that move through time whichever of them has the focus."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("p", "play", show=False),
+        Binding("left_square_bracket", "step(-1)", show=False),
+        Binding("right_square_bracket", "step(1)", show=False),
+        Binding("left_parenthesis", "leap(-1)", show=False),
+        Binding("right_parenthesis", "leap(1)", show=False),
+        Binding("left_curly_bracket", "speed(-1)", show=False),
+        Binding("right_curly_bracket", "speed(1)", show=False),
+    ]
+
+    def __init__(self, player: Player) -> None:
+        super().__init__(id="panes")
+        self._player = player
+
+    def action_play(self) -> None:
+        """Play or pause; from the beginning again at the end."""
+        self._player.playing = not self._player.playing
+
+    def action_step(self, count: int) -> None:
+        """Pause at the next moment when something happened, or the previous one."""
+        self._player.step(count)
+
+    def action_leap(self, count: int) -> None:
+        """Go a part of the whole time on, or back."""
+        player = self._player
+        player.seek(player.now() + count * _LEAP * (player.end - player.begin))
+
+    def action_speed(self, step: int) -> None:
+        """Play faster, or slower."""
+        self._player.speed = faster(self._player.speed, step)
+
+
+class Slider(Lines):
+    """Shows where a replay is; a click goes there."""
+
+    def __init__(self, player: Player, glyphs: Glyphs) -> None:
+        super().__init__(id="slider")
+        self._player = player
+        self._glyphs = glyphs
+        self._bar = range(0)
+
+    def update_moment(self) -> None:
+        """Show the moment of now."""
+        if self.size.width:
+            line, self._bar = slider_line(self._player, self.size.width, self._glyphs)
+            self.show([line])
+
+    def on_resize(self) -> None:
+        """Draw for the new width."""
+        self.update_moment()
+
+    def on_click(self, event: events.Click) -> None:
+        """Go to the moment under the pointer."""
+        if self._bar and event.x in self._bar:
+            share = (event.x - self._bar.start) / max(1, len(self._bar) - 1)
+            self._player.seek(self._player.begin + share * (self._player.end - self._player.begin))
+
+
+def slider_line(player: Player, width: int, glyphs: Glyphs) -> tuple[Line, range]:
+    """The line, and the columns of its bar: ``playing x8  0:04:12 [####......] 0:10:33``."""
+    passed, whole = player.now() - player.begin, player.end - player.begin
+    word = f" {'playing' if player.playing else 'paused ':7} x{player.speed:g} "
+    word = f"{word:<15}"
+    moment, end = f"{clock(passed)} ", f" {clock(whole)} "
+    date = time.strftime(" %Y-%m-%d %H:%M:%S ", time.localtime(player.now())) if width >= _DATE_FROM else ""
+    room = width - cell_len(word + moment + end + date)
+    if room < _LEAST_BAR:
+        return (Span(f"{word}{moment}of{end}", DARK[Role.TEXT]),), range(0)
+    done = min(room, max(0, round(room * passed / whole))) if whole > 0 else room
+    line = (
+        Span(word, DARK[Role.PRIMARY if player.playing else Role.WARNING]),
+        Span(moment, DARK[Role.TEXT]),
+        Span(glyphs.full * done, QUIET[Role.ACCENT]),
+        Span(glyphs.empty * (room - done), DARK[Role.MUTED]),
+        Span(end, DARK[Role.TEXT]),
+        Span(date, DARK[Role.MUTED]),
+    )
+    start = cell_len(word + moment)
+    return line, range(start, start + room)

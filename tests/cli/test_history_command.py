@@ -1,0 +1,87 @@
+"""``qtui history``: which runs there are, and which units got slower."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from told import Told, command
+
+from qtui.core.model import RunState
+from qtui.store.history import History
+
+Qtui = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run_of(state_home: Path, day: int, seconds: float = 2.0, name: str = "nightly") -> str:
+    """A run on that day, in which `fetch` took so long."""
+    told = Told(command("fetch"), command("check"), name=name)
+    told.starts("fetch", 101.0).ends("fetch", at=101.0 + seconds).starts("check").ends("check")
+    return told.over(RunState.COMPLETED, 0).recorded(state_home, f"202601{day:02}-030405-abcd").run
+
+
+def test_runs_are_listed_from_the_newest_on_with_state_and_counts(qtui: Qtui, state_home: Path) -> None:
+    runs = [run_of(state_home, day) for day in (1, 2)]
+    lost = Told(command("a"), name="other").starts("a").recorded(state_home, "20260103-030405-abcd").run
+    lines = qtui("history").stdout.splitlines()
+
+    assert lines[0].split() == ["run", "ago", "took", "state", "workflow", "units"]
+    assert [line.split()[0] for line in lines[1:]] == [lost, *reversed(runs)]
+    assert [line.split()[2:] for line in lines[1:3]] == [
+        ["1.00s", "lost", "other", "1,", "1", "interrupted"],
+        ["11.0s", "completed", "nightly", "2"],
+    ]
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_list_may_be_of_one_workflow_and_short(qtui: Qtui, state_home: Path) -> None:
+    run_of(state_home, 1)
+    run_of(state_home, 2, name="other")
+    newest = run_of(state_home, 3)
+
+    shown = [line.split()[0] for line in qtui("history", "nightly", "--limit", "1").stdout.splitlines()]
+    assert shown == ["run", newest]
+    assert qtui("history", "nonsense").stdout == "no runs\n"
+
+
+def test_what_the_index_knows_is_not_read_from_journals(qtui: Qtui, state_home: Path) -> None:
+    run = run_of(state_home, 1)
+    index = History(state_home / "qtui")
+    index.begin(run, "nightly", "/flows/nightly.toml", "/flows", 100.0)
+    index.end(run, "completed", 0, {"completed": 7, "failed": 0}, 130.0, {})
+    journal = state_home / "qtui" / "runs" / run / "journal.db"
+    journal.write_bytes(b"garbage" * 999)
+
+    for words in ((), ("nightly",), ("/flows/nightly.toml",)):
+        line = qtui("history", *words).stdout.splitlines()[1]
+        assert line.split()[2:] == ["30.0s", "completed", "nightly", "7"]
+    assert qtui("history", "/flows/other.toml").stdout == "no runs\n"
+
+
+def test_what_got_slower_is_told(qtui: Qtui, state_home: Path) -> None:
+    for day in (1, 2, 3):
+        run_of(state_home, day, 2.0)
+    run_of(state_home, 4, 5.0)
+    lines = qtui("history").stdout.splitlines()
+
+    assert lines[-2:] == [
+        "slower in the latest run of nightly, against the median of those before:",
+        "  fetch   2.00s ->  5.00s  +150 %",
+    ]
+
+
+def test_a_run_that_cannot_be_read_does_not_hide_the_others(qtui: Qtui, state_home: Path) -> None:
+    run_of(state_home, 1)
+    (state_home / "qtui" / "runs" / run_of(state_home, 2) / "journal.db").write_bytes(b"garbage" * 999)
+    result = qtui("history")
+
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[2].split()[-3:] == ["completed", "nightly", "2"]
+    assert "unreadable" in result.stdout
+
+
+def test_without_runs_there_is_nothing_to_list(qtui: Qtui) -> None:
+    result = qtui("history")
+
+    assert (result.returncode, result.stdout) == (0, "no runs\n")

@@ -1,0 +1,179 @@
+"""Running units again with what is on the disk: new definitions, as it was, and modules that have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from terminal import Terminal
+from test_terminal import is_in_state, wait_state
+
+from qtui.core.events import Event, UnitFinished, UnitRedefined, UnitReset
+from qtui.core.model import Shell
+from qtui.store.journal import JournalReader
+
+FAILING = """
+[workflow]
+name = "mended"
+[units.broken]
+run = "echo first try; exit 3"
+[units.after]
+needs = ["broken"]
+run = "echo after, as it was"
+"""
+
+QUESTION = "On the disk now"
+
+
+def events_of(state_home: Path) -> list[Event]:
+    (directory,) = (state_home / "qtui" / "runs").iterdir()
+    reader = JournalReader(directory / "journal.db")
+    try:
+        return reader.after(0)
+    finally:
+        reader.close()
+
+
+def failed(terminal: Callable[..., Terminal], path: Path, name: str = "broken", **keys: int) -> Terminal:
+    """A screen with the run of a workflow of which this unit, the first one, has failed: so it is selected."""
+    screen = terminal(path, columns=120, rows=40, **keys)
+    wait_state(screen, name, "FAIL")
+    return screen
+
+
+def test_a_changed_file_is_shown_and_its_new_definition_runs(terminal, workflow, state_home) -> None:
+    path = workflow(FAILING)
+    screen = failed(terminal, path)
+    path.write_text(FAILING.replace("echo first try; exit 3", "echo mended").replace("as it was", "as it is now"))
+    screen.press("r")
+    assert "does: echo first try; exit 3 -> echo mended" in screen.wait_for(QUESTION)
+    screen.press("e")
+    wait_state(screen, "broken", "ok")
+    wait_state(screen, "after", "ok")
+    screen.press("q")
+    assert screen.exit_code() == 0
+    said = events_of(state_home)
+    used = {event.definition.id: event.definition for event in said if isinstance(event, UnitRedefined)}
+    assert used.keys() == {"broken", "after"}, "what had to wait for it takes its new definition, too"
+    assert used["broken"].action == Shell(("echo mended",))
+    causes = [event.cause for event in said if isinstance(event, UnitReset)]
+    assert causes == ["retried with what is on the disk by you", "broken runs again"]
+
+
+def test_a_unit_can_run_again_as_it_was(terminal, workflow, state_home) -> None:
+    path = workflow(FAILING)
+    screen = failed(terminal, path)
+    path.write_text(FAILING.replace("exit 3", "echo mended"))
+    screen.press("r")
+    screen.wait_for(QUESTION)
+    screen.press("o")
+    screen.wait_for("retried as it was by you")
+    screen.wait_for(
+        lambda _: sum(isinstance(each, UnitFinished) for each in events_of(state_home)) == 4, "two more ends"
+    )
+    assert not any(isinstance(event, UnitRedefined) for event in events_of(state_home))
+    screen.press("q")
+    assert screen.exit_code() == 1
+
+
+def test_a_file_that_is_as_it_was_is_not_asked_about(terminal, workflow) -> None:
+    path = workflow(FAILING.replace("exit 3", "test -e flag"))
+    screen = failed(terminal, path)
+    path.write_text(f"# only this line is new\n{path.read_text()}")
+    (path.parent / "flag").touch()
+    screen.press("r")
+    wait_state(screen, "broken", "ok")
+    assert QUESTION not in screen.text()
+
+
+def test_a_file_that_cannot_be_loaded_any_more_is_told_and_nothing_runs(terminal, workflow, state_home) -> None:
+    path = workflow(FAILING)
+    screen = failed(terminal, path)
+    path.write_text(FAILING.replace("run =", "runs =", 1))
+    screen.press("r")
+    screen.wait_for("What is on the disk cannot be run:")
+    shown = screen.wait_for('did you mean "run"')
+    assert "edited definition" not in shown and "as it was" in shown
+    screen.press("n")
+    assert is_in_state("broken", "FAIL")(screen.text())
+    assert not any(isinstance(event, UnitReset) for event in events_of(state_home))
+
+
+def test_what_would_change_the_graph_is_left_to_a_resume(terminal, workflow, state_home) -> None:
+    path = workflow(FAILING)
+    screen = failed(terminal, path)
+    path.write_text(FAILING.replace("[units.broken]", '[units.new]\nrun = "true"\n[units.broken]\nneeds = ["new"]'))
+    screen.press("r")
+    screen.wait_for(QUESTION)
+    screen.press("e")
+    screen.wait_for("not run again: what it needs")
+    assert not any(isinstance(event, UnitReset) for event in events_of(state_home))
+
+
+def test_all_that_failed_runs_again_with_what_is_on_the_disk(terminal, workflow) -> None:
+    other = '[units.other]\nrun = "exit 4"\n'
+    path = workflow(FAILING + other)
+    screen = failed(terminal, path)
+    wait_state(screen, "other", "FAIL")
+    path.write_text(FAILING.replace("exit 3", "true") + other)
+    screen.press("R")
+    screen.wait_for("On the disk now for 1 of 2:")
+    screen.press("e")
+    wait_state(screen, "broken", "ok")
+    wait_state(screen, "after", "ok")
+    wait_state(screen, "other", "FAIL")
+
+
+CALLING = """
+[units.broken]
+call = "steps:work"
+mode = "{mode}"
+"""
+RAISING = "def helped():\n    raise ValueError('not yet')\n"
+STEPS = "def work():\n    import helping\n    print(helping.helped())\n"
+
+
+def test_workers_that_have_imported_other_code_are_replaced(terminal, workflow) -> None:
+    path = workflow(CALLING.format(mode="process"), steps=STEPS, helping=RAISING)
+    screen = failed(terminal, path)
+    (path.parent / "helping.py").write_text("def helped():\n    return 'helped at last'\n")
+    screen.press("r")
+    wait_state(screen, "broken", "ok")
+    screen.wait_for("helped at last")
+
+
+def test_units_of_threads_tell_that_their_code_is_old(terminal, workflow) -> None:
+    path = workflow(CALLING.format(mode="thread"), steps=STEPS, helping=RAISING)
+    screen = failed(terminal, path)
+    (path.parent / "helping.py").write_text("def helped():\n    return 'helped at last'\n")
+    screen.press("r")
+    screen.wait_for("runs old code: helping.py")
+    wait_state(screen, "broken", "FAIL")
+
+
+WAITING = (
+    FAILING
+    + """
+[units.waiting]
+run = "while ! test -e release; do sleep 0.05; done"
+"""
+)
+
+
+def test_who_looks_on_from_elsewhere_has_the_same_choice(terminal, workflow, state_home) -> None:
+    path = workflow(WAITING)
+    runner = terminal(path, columns=120, rows=40)
+    wait_state(runner, "broken", "FAIL")
+    other = terminal("attach", columns=120, rows=40)
+    wait_state(other, "broken", "FAIL")
+    path.write_text(WAITING.replace("exit 3", "echo mended"))
+    other.press("r")
+    other.wait_for("the workflow's file was written since the run began")
+    other.press("e")
+    wait_state(other, "broken", "ok")
+    wait_state(runner, "after", "ok")
+    (redefined,) = (event for event in events_of(state_home) if isinstance(event, UnitRedefined))
+    assert redefined.cause.startswith("retried with what is on the disk by ")
+    assert not redefined.cause.endswith(" by you")
+    (path.parent / "release").touch()
+    wait_state(other, "waiting", "ok")

@@ -1,0 +1,93 @@
+"""``qtui status`` as text: what stands first, what is cut, and that nothing is claimed which is not so."""
+
+from __future__ import annotations
+
+import pytest
+from rich.cells import cell_len
+from told import Told, command
+
+from qtui.cli.status import MOST_ROWS, status_lines
+from qtui.core.events import JournalChanged, RunPaused, UnitStale
+from qtui.core.model import RunState
+from qtui.tui.format import ASCII, UNICODE
+
+
+def lines_of(told: Told, now: float = 163.0, width: int = 80, **keys: bool) -> list[str]:
+    return list(status_lines("20260102-030405-abcd", told.view, now, UNICODE, width, **keys))
+
+
+def test_running_units_stand_first_with_their_time() -> None:
+    told = Told(command("prepare"), command("embed"), command("publish", "embed"))
+    told.starts("prepare").ends("prepare").starts("embed", at=103.0)
+
+    assert lines_of(told) == [
+        "flow  20260102-030405-abcd",
+        "running for 0:01:03",
+        "3 units: 1 pending, 1 running, 1 completed",
+        "",
+        "▸ run   embed     1:00",
+        "∙ wait  publish         needs embed",
+        "✓ ok    prepare   0:02",
+    ]
+
+
+def test_the_end_has_the_exit_code_and_failures_stand_before_successes() -> None:
+    told = Told(command("good"), command("bad")).starts("good").ends("good").fails("bad").over(RunState.FAILED, 1)
+    lines = lines_of(told)
+
+    assert lines[1] == "failed after 0:00:10, exit code 1"
+    assert [line.split()[2] for line in lines[4:]] == ["bad", "good"]
+    assert lines[4].endswith("exit 3")
+
+
+def test_a_run_whose_process_is_gone_says_so_and_what_helps() -> None:
+    told = Told(command("cut"), command("later", "cut")).starts("cut")
+    lines = lines_of(told, now=9e9, lost=True)
+
+    assert lines[1] == "lost after 0:00:01"
+    assert lines[2] == "the process that ran it is gone: qtui resume 20260102-030405-abcd"
+    assert lines[3] == "2 units: 1 pending, 1 interrupted"
+    assert lines[5] == "⊘ cut   cut     0:00  ran when its process was lost"
+
+
+def test_pausing_stopping_and_a_record_that_cannot_be_written_are_told() -> None:
+    told = (
+        Told(command("a")).starts("a").add(RunPaused(102.0, "paused by you"), JournalChanged("the disk is full", 103.0))
+    )
+
+    assert lines_of(told)[1:3] == [
+        "running for 0:01:03, paused",
+        "the record cannot be written: the disk is full; nothing new starts",
+    ]
+    assert lines_of(told.stops())[1].endswith(", stopping: canceled by you")
+
+
+def test_kept_work_that_is_stale_says_why() -> None:
+    told = Told(command("a")).starts("a").ends("a").add(UnitStale(0, "its command changed", 104.0))
+
+    assert lines_of(told)[-1].endswith("stale: its command changed")
+
+
+def test_of_many_units_those_that_matter_are_shown() -> None:
+    told = Told(*(command(f"u{number}") for number in range(100))).starts("u77").fails("u99")
+    lines = lines_of(told)
+
+    assert [line.split()[2] for line in lines[4:6]] == ["u77", "u99"]
+    assert len(lines) == 4 + MOST_ROWS + 1
+    assert lines[-1] == "and 60 more units; --json has them all"
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_no_line_is_wider_than_asked_for_and_nothing_steers_the_terminal(width: int) -> None:
+    name = "\x1b[2J" + "漢字" * 40 + "\u202e"
+    told = Told(command(name), name=name).starts(name).add(RunPaused(102.0, "x")).stops()
+    lines = lines_of(told, width=width)
+
+    assert max(map(cell_len, lines)) <= width
+    assert all(line.isprintable() for line in lines)
+
+
+def test_a_terminal_of_ascii_gets_ascii() -> None:
+    told = Told(command("a"), command("b" * 90)).starts("a")
+
+    assert all(line.isascii() for line in status_lines("r", told.view, 200.0, ASCII))
