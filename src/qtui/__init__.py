@@ -5,6 +5,8 @@ Names are imported when they are first used, so that a worker process pays only 
 
 from __future__ import annotations
 
+__version__ = "0.1.0"
+
 TYPE_CHECKING = False  # importing typing would take a third of the start of the small processes that qtui makes
 if TYPE_CHECKING:
     from typing import Any

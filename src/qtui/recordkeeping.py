@@ -7,10 +7,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from qtui import __version__
 from qtui.commanded import Ask, Steward
 from qtui.core.errors import Canceled, QtuiError
 from qtui.core.events import RunFinished, UnitFinished
@@ -87,7 +87,7 @@ class RunRecord:
                 options=definition.options,
                 directory=definition.directory,
                 created=now,
-                version=version("qtui"),
+                version=__version__,
             )
             journal = Journal.create(
                 directory.journal,
@@ -272,7 +272,7 @@ def _this_process() -> Runner:
         boot=boot_id(),
         pid=os.getpid(),
         started=_started(),
-        version=version("qtui"),
+        version=__version__,
         at=time.time(),
         session=session,
     )

@@ -7,10 +7,10 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, Literal, NoReturn
 
+from qtui import __version__
 from qtui.cli.run_options import RUN_HELP, Commands, add_run_commands, add_state_dir
 from qtui.core.errors import UsageError, did_you_mean
 from qtui.definition import machine, values
@@ -128,7 +128,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"qtui {_version()}")
+    parser.add_argument("--version", action="version", version=f"qtui {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     run = commands.add_parser(
         "run", help="run a workflow", epilog=f"{_SELECTION}\n{_EPILOG}",
@@ -377,10 +377,3 @@ def wants_color(asked: str, environment: Mapping[str, str], is_terminal: bool) -
     if is_terminal and (environment.get("TERM") or "dumb") != "dumb":
         return True
     return environment.get("FORCE_COLOR", "0") != "0" or environment.get("CLICOLOR_FORCE", "0") != "0"
-
-
-def _version() -> str:
-    try:
-        return version("qtui")
-    except PackageNotFoundError:
-        return "unknown"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from qtui.core.errors import InvalidWorkflow, did_you_mean
 from qtui.core.model import WorkflowDefinition
 from qtui.definition.report import Report, shown_file
 from qtui.definition.values import Fault, Rejected, quoted
 from qtui.loaders.imports import guarded, import_function
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP: Final = "qtui.executors"
 """The group of entry points by which packages register functions that make executors."""
@@ -24,6 +26,8 @@ def find_executor(name: str, directory: str) -> Callable[[], Any]:
     """
     if ":" in name:
         return import_function(name, directory)
+    from importlib.metadata import entry_points  # a sixth of the start of qtui, for the few that name an executor
+
     registered = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in registered:
         raise Rejected(_unknown(name, registered))
