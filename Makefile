@@ -20,7 +20,7 @@ demo: $(VENV)/.installed  ## run the document pipeline: the dashboard on a termi
 
 test: $(VENV)/.installed  ## run the tests; properties with the same examples each time, `make soak` tries new ones
 	$(BIN)/python -m compileall -q src  # as an installation does; else each of the 1,000 processes of the tests may compile it anew
-	$(BIN)/python -m pytest -n 2 --hypothesis-profile=ci
+	$(BIN)/python -m pytest -n 3 --hypothesis-profile=ci
 
 lint: $(VENV)/.installed  ## style and format
 	$(BIN)/ruff check .

@@ -17,12 +17,12 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from qtui.core.stimuli import Request
 from qtui.store.errors import JournalDamaged, primary_code
-from qtui.store.journal_rows import connected, storable, told, transaction
+from qtui.store.journal_rows import storable, told
 from qtui.store.place import identity
+from qtui.store.sqlite import connected, transaction, use_wal
 
 VERSION: Final = 1
 _APPLICATION_ID: Final = 0x71747563
-_BUSY_SECONDS: Final = 5.0
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS command (id INTEGER PRIMARY KEY AUTOINCREMENT, who TEXT NOT NULL, at REAL NOT NULL,"
     " request TEXT NOT NULL, attempt INTEGER NOT NULL, answer TEXT, answered_at REAL)"
@@ -135,21 +135,21 @@ class CommandQueue:
 
     def _prepare(self) -> None:
         database = self._database
-        if self._is_ours():
-            return
+        with transaction(database, "DEFERRED"):  # one look: another process may be making it
+            if self._is_ours():
+                return
         with transaction(database):
             if self._is_ours():  # another process has just made it
                 return
             database.execute(_TABLE)
             database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             database.execute(f"PRAGMA user_version = {VERSION}")
-        _use_wal(database)
+        use_wal(database)
 
     def _is_ours(self) -> bool:
         """Whether the file is a queue already; False if it is nothing yet. Raises JournalDamaged."""
-        # one statement, so that both are of one moment: another process may be making it
-        query = "SELECT a.application_id, v.user_version FROM pragma_application_id AS a, pragma_user_version AS v"
-        application, version = self._database.execute(query).fetchone()
+        (application,) = self._database.execute("PRAGMA application_id").fetchone()
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if (application, version) == (_APPLICATION_ID, VERSION):
             return True
         if application or version:
@@ -228,16 +228,3 @@ def put_aside(path: Path) -> Path:
             path.with_name(path.name + end).unlink(missing_ok=True)
         path.rename(aside)
     return aside
-
-
-def _use_wal(database: sqlite3.Connection) -> None:
-    """Whoever asks and whoever answers do not wait for each other's reading. Several may come here first at a time."""
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)

@@ -11,8 +11,8 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -20,15 +20,13 @@ from typing import Any, Final
 
 from qtui.store.errors import DAMAGE, primary_code, why
 from qtui.store.mounts import network_of
+from qtui.store.sqlite import connected, transaction, use_wal
 
 LAST: Final = 20
 """Durations that count for a family, and the most that are kept of one run."""
 
 MOST_ROWS: Final = 10_000
 """Of a workflow of so many families only the last run counts, so that no start waits for this."""
-
-BUSY_SECONDS: Final = 5.0
-"""How long to wait for another process that is writing."""
 
 _APPLICATION: Final = 0x71747568  # "qtuh"
 _VERSION: Final = 1
@@ -201,7 +199,7 @@ class History:
 
     def _change(self, change: Callable[[sqlite3.Connection], object]) -> None:
         def changed(database: sqlite3.Connection) -> None:
-            with _transaction(database):
+            with transaction(database):
                 change(database)
 
         self._safely(changed)
@@ -228,7 +226,7 @@ class History:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         os.close(os.open(self.path, flags, 0o600))  # private from the start, and what SQLite puts next to it
-        database = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+        database = connected(self.path)
         try:
             _prepare(database, wal=not network_of(self.path.parent))
         except BaseException:
@@ -256,11 +254,12 @@ class _Foreign(sqlite3.DatabaseError):
 
 
 def _prepare(database: sqlite3.Connection, *, wal: bool) -> None:
-    if _is_made(database):
-        return
+    with transaction(database, "DEFERRED"):  # one look: another process may be making it
+        if _is_made(database):
+            return
     if wal:
-        _use_wal(database)
-    with _transaction(database):
+        use_wal(database)
+    with transaction(database):
         if not _is_made(database):  # another process may have been quicker
             for statement in _TABLES.split(";"):
                 database.execute(statement)
@@ -280,31 +279,6 @@ def _is_made(database: sqlite3.Connection) -> bool:
     if application or tables:
         raise _Foreign("it is something else")
     return False
-
-
-def _use_wal(database: sqlite3.Connection) -> None:
-    """Readers and a writer do not wait for each other. The switch itself does not wait either, so try again."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-
-
-@contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        database.execute("COMMIT")
-    except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
 
 
 def _keep_durations(database: sqlite3.Connection, run: str, source: str, at: float, durations: Durations) -> None:

@@ -23,20 +23,11 @@ from qtui.core.state import RunView
 from qtui.store.codec import encode_events, encode_view
 from qtui.store.errors import JournalDamaged, JournalError, JournalTooNew
 from qtui.store.journal_reader import JournalReader
-from qtui.store.journal_rows import (
-    Head,
-    Runner,
-    StoredResult,
-    batch_row,
-    connected,
-    head_row,
-    storable,
-    told,
-    transaction,
-)
+from qtui.store.journal_rows import Head, Runner, StoredResult, batch_row, head_row, storable, told
 from qtui.store.migrations import APPLICATION_ID, SCHEMA, VERSION, migrate
 from qtui.store.place import Place, beside
 from qtui.store.recovery import recover
+from qtui.store.sqlite import connected, transaction
 
 __all__ = [
     "Durability",

@@ -19,9 +19,10 @@ from qtui.core.redefining import redefine
 from qtui.core.state import RunView, fold
 from qtui.store.codec import decode_view
 from qtui.store.errors import JournalDamaged, JournalError
-from qtui.store.journal_rows import HELP, Head, Runner, StoredResult, batch_of, connected, head_of, storable, told
+from qtui.store.journal_rows import HELP, Head, Runner, StoredResult, batch_of, head_of, storable, told
 from qtui.store.migrations import VERSION, version_of
 from qtui.store.place import NOWHERE, beside, identity
+from qtui.store.sqlite import connected
 
 _ROWS: Final = 64
 """Batches that are read in one transaction."""

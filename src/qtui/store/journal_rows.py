@@ -6,7 +6,7 @@ import re
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -25,9 +25,6 @@ from qtui.core.portable import (
 )
 from qtui.store.codec import decode_events, dump, load
 from qtui.store.errors import DAMAGE, JournalDamaged, JournalError, primary_code, why
-
-BUSY_SECONDS: Final = 5.0
-"""How long to wait for others that hold the file."""
 
 HELP: Final = "qtui doctor tells what can be read of it"
 
@@ -130,24 +127,6 @@ def _crc_of_batch(first: int, data: str) -> int:
 def storable(value: Any) -> Any:
     """A value for SQLite, whose texts cannot have half of a character."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-
-
-def connected(path: Path | str, *, uri: bool = False) -> sqlite3.Connection:
-    """A connection without transactions of its own, for one thread at a time."""
-    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri)
-
-
-@contextmanager
-def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All that is written inside, or nothing. It is one writer's turn from its beginning."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        database.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):  # SQLite has done it already for most errors
-            database.execute("ROLLBACK")
-        raise
 
 
 _NOT_OURS: Final = re.compile(

@@ -15,9 +15,10 @@ from qtui.core.model import UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView, fold
 from qtui.store.errors import JournalDamaged
-from qtui.store.journal_rows import batch_of, connected, head_of, storable, told, transaction
+from qtui.store.journal_rows import batch_of, head_of, storable, told
 from qtui.store.migrations import APPLICATION_ID, SCHEMA, VERSION, version_of
 from qtui.store.place import beside
+from qtui.store.sqlite import connected, transaction
 
 _COLUMNS: Final = {
     "result": "id, unit, attempt, kind, data, path, digest, why",
