@@ -37,8 +37,10 @@ check: lint types layers test  ## all that a change must pass
 screenshots: $(VENV)/.installed  ## make the pictures in screenshots/ from real runs
 	$(BIN)/python screenshots/make.py
 
-soak: $(VENV)/.installed  ## 20,000 examples of each property of the core, 60,000 mutants of the example files
-	QTUI_HYPOTHESIS=soak $(BIN)/python -m pytest -n 2 tests/core tests/loaders/test_fuzzed_examples.py
+soak: $(VENV)/.installed  ## 20,000 examples of each property of the core, 60,000 mutants of the example files, 200 kills
+	$(BIN)/python -m compileall -q src
+	QTUI_HYPOTHESIS=soak QTUI_SOAK=1 $(BIN)/python -m pytest -n 2 tests/core tests/loaders/test_fuzzed_examples.py \
+		tests/cli/test_resume.py
 
 $(VENV)/.bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
