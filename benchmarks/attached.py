@@ -21,9 +21,11 @@ from statistics import quantiles
 
 from qtui.attached import AttachedSession
 from qtui.core.events import Event, RunStarted, UnitFinished, UnitReady, UnitReset, UnitStarted, Warned
-from qtui.core.model import Argv, ExecutionMode, QuantumUnit, RunOptions, UnitState
+from qtui.core.folding import fold
+from qtui.core.model import Argv, ExecutionMode, QuantumUnit, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.replayed import ReplaySession
 from qtui.store.journal import Head, Journal, JournalReader
 from qtui.store.rundir import RunDirectory, list_runs

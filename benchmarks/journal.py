@@ -12,9 +12,11 @@ from pathlib import Path
 from benchmarks.model import MICROSECONDS, MILLISECONDS, Case, Group, Metrics, Row
 from benchmarks.noops import scratch
 from qtui.core.events import Event, RunStarted, UnitFinished, UnitReady, UnitReset, UnitStarted
-from qtui.core.model import Argv, ExecutionMode, QuantumUnit, RunOptions, UnitState
+from qtui.core.folding import fold
+from qtui.core.model import Argv, ExecutionMode, QuantumUnit, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.store.journal import Head, Journal, JournalReader
 
 UNITS = 10_000

@@ -19,7 +19,7 @@ from benchmarks.runs import RUN_SECONDS
 from benchmarks.work import noop
 
 if TYPE_CHECKING:
-    from qtui.core.model import WorkflowDefinition
+    from qtui.core.definition import WorkflowDefinition
 
 WORKERS = 4
 

@@ -15,7 +15,7 @@ from benchmarks.work import fifo_pair, stamp, warm
 
 if TYPE_CHECKING:
     from qtui import Workflow
-    from qtui.core.model import WorkflowDefinition
+    from qtui.core.definition import WorkflowDefinition
     from qtui.core.session import RunSession
 
 RUN_SECONDS = 300.0

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import getpass
-import math
+import json
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
 from pathlib import Path
 from sqlite3 import Error as SqliteError
 from typing import Final
 
 from qtui.core.errors import QtuiError
 from qtui.core.events import Event, RunFinished
-from qtui.core.model import UnitState
+from qtui.core.folding import fold
+from qtui.core.model import FAILURES, UnitState
 from qtui.core.samples import LoadSample
 from qtui.core.session import Answer, Feed, LogChunk, Record
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.core.stimuli import ApproveRequested, CancelRequested, Request, RetryRequested
 from qtui.engine.probe import Place, Probe
 from qtui.engine.record import EventRecord
 from qtui.recorded import RecordedLogs, read_latest
 from qtui.store.boot import host_name
-from qtui.store.commands import CommandQueue
+from qtui.store.commands import CommandQueue, DifferencesAsked
 from qtui.store.errors import JournalError
 from qtui.store.journal import JournalReader
 from qtui.store.rundir import Holder, RunDirectory
 
 POLL_SECONDS: Final = 0.02
-"""How often the journal is asked for news. Without any, that takes a percent of a core at most."""
+"""How often the journal is asked for news while there are some."""
+
+QUIET_SECONDS: Final = 0.05
+"""The same when nothing has come for `LIVELY_SECONDS`: most of what a poll costs is to wake up."""
+
+LIVELY_SECONDS: Final = 1.0
 
 REST_SECONDS: Final = 0.25
 """The same while nobody runs it: somebody may resume it."""
@@ -45,12 +51,18 @@ TROUBLE_SECONDS: Final = 1.0
 CHUNK: Final = 10_000
 """Events that are read at a time, so that the view keeps up while much is read."""
 
+ANSWER_SECONDS: Final = 2.0
+"""How long it is waited for what differs on the disk; the process that is asked takes a second at most."""
+
+FRESH_SECONDS: Final = 0.5
+"""For so long the answer counts for each of the other units that failed, once: a person asks for many with one key."""
+
 NOBODY: Final = "refused: nobody runs it: qtui resume {run}"
 READ_ONLY: Final = "refused: this session only reads"
-WRITTEN: Final = "the workflow's file was written since the run began"
 
 _OF_UNITS: Final = (CancelRequested, RetryRequested, ApproveRequested)
 _AT_WORK: Final = frozenset({UnitState.RUNNING, UnitState.CANCELING})
+_RETRIED: Final = FAILURES | {UnitState.CANCELED}
 _FAULTS: Final = (QtuiError, OSError, SqliteError)
 
 
@@ -77,7 +89,6 @@ class AttachedSession:
         try:
             head = self._reader.head
             self.options = head.options
-            self._source, self._started_in = (str(head.origin.get(name, "")) for name in ("source", "cwd"))
             self.opening, events = read_latest(self._reader, self._reader.last_seq())
         except BaseException:
             self._reader.close()
@@ -89,6 +100,8 @@ class AttachedSession:
         self._unread = True  # something may have come since
         self._clock = _Clock(self._view.updated_at)
         self._requests = _Requests(directory, who or whoami(), NOBODY.format(run=self.run))
+        self._differing: dict[int, str] = {}
+        self._differing_until = 0.0
         self._probe: tuple[int, Probe] | None = None
         self._probe_lock = threading.Lock()
         self._unreadable = self._displaced = self._unanswered = ""
@@ -96,7 +109,7 @@ class AttachedSession:
         self._wake = threading.Event()
         self._closed = False
         self._holder: Holder | None = None
-        self._look_due = 0.0
+        self._look_due = self._taken_at = 0.0
         self._look_for_holder()
         self._thread = threading.Thread(target=self._follow, name="qtui-attached", daemon=True)
         self._thread.start()
@@ -138,12 +151,16 @@ class AttachedSession:
         self._wake.set()
 
     def edited(self, unit: int) -> str:
-        """That the workflow's file was written since the process that runs it began; what that means for the unit, if
-        anything, only that process can find out, for it may have to run code of the workflow."""
-        holder, source = self._holder, self._view.plan.table[unit].source
-        files = {self._source, str(Path(self._started_in, source.file)) if source is not None else ""} - {""}
-        since = holder.since if holder is not None else math.inf
-        return WRITTEN if any(_written(file) > since for file in files) else ""
+        """How the unit differs on the disk, as the process that runs the run tells it: that may have to run code of the
+        workflow. Takes some hundredths of a second; empty if there is no answer within `ANSWER_SECONDS`."""
+        if self.read_only:
+            return ""
+        if unit not in self._differing or time.monotonic() > self._differing_until:
+            units = {unit, *(number for number, state in enumerate(self._view.states) if state in _RETRIED)}
+            found = _differences(self._directory, self._requests.who, units)
+            self._differing = {number: found.get(number, "") for number in units}
+            self._differing_until = time.monotonic() + FRESH_SECONDS
+        return self._differing.pop(unit)
 
     def answers(self) -> list[Answer]:
         """What became of the requests made here, in order."""
@@ -206,7 +223,9 @@ class AttachedSession:
     def _pause(self) -> float:
         if self._unreadable:
             return TROUBLE_SECONDS
-        return POLL_SECONDS if self._holder is not None else REST_SECONDS
+        if self._holder is None:
+            return REST_SECONDS
+        return POLL_SECONDS if time.monotonic() - self._taken_at < LIVELY_SECONDS else QUIET_SECONDS
 
     def _look(self) -> None:
         """One poll; what cannot be read or written now may be at the next."""
@@ -234,6 +253,7 @@ class AttachedSession:
         self._unread = False
 
     def _take(self, events: list[Event]) -> None:
+        self._taken_at = time.monotonic()
         view = fold(self._view, events)
         self._clock.reach(view.updated_at)
         with self._news:
@@ -305,11 +325,31 @@ class _Clock:
         self._standing = still
 
 
+def _differences(directory: RunDirectory, who: str, units: Iterable[int]) -> dict[int, str]:
+    """Ask whoever runs the run how these units differ on the disk; empty if there is no answer in time."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    try:
+        with closing(CommandQueue(directory.commands)) as queue:
+            number = queue.ask(who, DifferencesAsked(tuple(sorted(units))))
+            while (answer := queue.answer_of(number)) is None:
+                if time.monotonic() > deadline:
+                    return {}
+                time.sleep(POLL_SECONDS / 2)
+        return {int(unit): str(text) for text, differing in json.loads(answer) for unit in differing}
+    except (
+        *_FAULTS,
+        ValueError,
+        TypeError,
+        RecursionError,
+    ):  # not to be asked, or by a version that does not know the question
+        return {}
+
+
 class _Requests:
     """What was asked for here, and what became of it. Any thread may add; one thread sends and hears."""
 
     def __init__(self, directory: RunDirectory, who: str, nobody: str) -> None:
-        self._directory, self._who, self._nobody = directory, who, nobody
+        self._directory, self.who, self._nobody = directory, who, nobody
         self._answers: list[Answer] = []
         self._unsent: deque[tuple[int, int]] = deque()
         self._unanswered: dict[int, int] = {}
@@ -361,7 +401,7 @@ class _Requests:
                 return
             if self._queue is None:
                 self._queue = CommandQueue(self._directory.commands)
-            self._unanswered[self._queue.ask(self._who, self._answers[at].request, attempt)] = at
+            self._unanswered[self._queue.ask(self.who, self._answers[at].request, attempt)] = at
         except _FAULTS as error:
             self._answer(at, f"refused: it cannot be sent: {error}")
 
@@ -391,14 +431,6 @@ def _terminal() -> str:
         except OSError:
             continue
     return ""
-
-
-def _written(file: str) -> float:
-    """When a file was last written, in Unix seconds; 0 if that cannot be told."""
-    try:
-        return Path(file).stat().st_mtime
-    except (OSError, ValueError):
-        return 0.0
 
 
 def _file_at(path: Path) -> tuple[int, int] | None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from typing import Final
 
 from qtui.core.errors import QtuiError
 from qtui.core.events import UnitCanceling
-from qtui.core.stimuli import CancelRequested, Request
+from qtui.core.futile import TOO_LATE, futile
+from qtui.core.model import UnitState
+from qtui.core.state import RunView
+from qtui.core.stimuli import CancelRequested, CancelRunRequested, InterruptRequested, Request
 from qtui.engine.engine import Engine
-from qtui.store.commands import Command, CommandQueue, put_aside
+from qtui.store.commands import Command, CommandQueue, DifferencesAsked, put_aside
 from qtui.store.errors import JournalDamaged
 from qtui.store.rundir import RunDirectory
-from qtui.store.runlock import HEARTBEAT_SECONDS, RunLock
+from qtui.store.runlock import HEARTBEAT_SECONDS, RunIsLive, RunLock
 
 POLL_SECONDS: Final = 0.05
 """How often it is looked whether somebody has asked for something; without news that costs 2 µs."""
@@ -24,25 +29,36 @@ DONE: Final = "done"
 SAME_MOMENT: Final = 0.5
 """Who asks for a cancel within so many seconds of another has not seen that one on the screen yet."""
 
-TOO_LATE: Final = "too late"
+CAUGHT_UP_SECONDS: Final = 0.5
+"""The view is a few milliseconds behind the decisions: for so long it is asked why nothing came of a request."""
+
+ANOTHER_TRY: Final = f"{TOO_LATE}: it is another try by now"
+JUST_CANCELED: Final = f"{TOO_LATE}: somebody else has just asked it to stop"
 UNKNOWN: Final = "refused: this version of qtui does not know that request"
 NO_UNIT: Final = "refused: the run has no unit {}"
+
+_STOPPED: Final = frozenset({UnitState.CANCELING, UnitState.CANCELED})
 
 Ask = Callable[[Request, Callable[[bool], None]], None]
 """Posts a request; whoever works it off tells whether anything came of it."""
 
 
 class Steward:
-    """Answers the requests in a run's `commands.db`: ``done``, ``too late`` if nothing came of it, or ``refused``.
+    """Answers the requests in a run's `commands.db`: ``done``, or why nothing came of them (see `futile`).
 
     Any process of the user may write to that file: nothing in it ends this thread. One that is damaged is put aside.
     """
 
-    def __init__(self, directory: RunDirectory, lock: RunLock, engine: Engine, ask: Ask) -> None:
-        self._path, self._lock, self._engine, self._ask = directory.commands, lock, engine, ask
+    def __init__(
+        self, directory: RunDirectory, lock: RunLock, engine: Engine, ask: Ask, edited: Callable[[int], str]
+    ) -> None:
+        self._path, self._journal = directory.commands, directory.journal
+        self._lock, self._engine, self._ask = lock, engine, ask
+        self._edited = edited
         self._queue: CommandQueue | None = None
         self._answers: dict[int, str] = {}  # by number: a request is done once, even if its answer cannot be written
-        self._trouble = ""
+        self._trouble = self._unlocked = ""
+        self._taken = self._missed = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="qtui-steward", daemon=True)
 
@@ -63,6 +79,8 @@ class Steward:
         beaten = 0.0
         while True:
             over = self._over.wait(POLL_SECONDS)
+            if not over:
+                self._keep_lock()
             if time.monotonic() - beaten > HEARTBEAT_SECONDS:
                 beaten = time.monotonic()
                 self._lock.beat()
@@ -76,6 +94,27 @@ class Steward:
             if over:
                 self._let_go()
                 return
+
+    def _keep_lock(self) -> None:
+        """A lock whose file was removed is made anew. If somebody was quicker, the run is theirs, and this process
+        stops: the journal takes the events of only one."""
+        if self._taken:
+            return
+        try:
+            missed, self._missed = self._missed, not self._lock.stands
+            if missed and self._journal.exists():  # or all of it is being removed, and a new file would be in the way
+                self._lock.keep()
+            self._unlocked = ""
+        except RunIsLive as error:
+            self._taken = True
+            self._engine.warn(
+                -1, f"{error.holder} runs this run now, as its lock file was replaced: this process stops"
+            )
+            self._engine.post(InterruptRequested(signal.SIGTERM))
+        except (QtuiError, OSError) as error:
+            if self._unlocked != str(error):
+                self._unlocked = str(error)
+                self._engine.warn(-1, f"others cannot see that somebody runs this run: {error}")
 
     def _answer_all(self, over: bool) -> None:
         self._queue = self._queue or CommandQueue(self._path)
@@ -125,8 +164,10 @@ class Steward:
         missing = next((number for number in units if not 0 <= number < size), None)
         if missing is not None:
             return NO_UNIT.format(missing)
-        if self._outdated(request, command):
-            return TOO_LATE
+        if isinstance(request, DifferencesAsked):
+            return self._differences(request.units)
+        if outdated := self._outdated(request, command):
+            return outdated
         told = threading.Event()
         came: list[bool] = []
 
@@ -138,20 +179,55 @@ class Steward:
         while not told.wait(0.05):
             if self._over.is_set():
                 return TOO_LATE
-        return DONE if came[0] else TOO_LATE
+        if not came[0]:
+            return self._why_nothing(request)
+        self._await_view(request)
+        return DONE
 
-    def _outdated(self, request: Request, command: Command) -> bool:
-        """True if what goes on now is not what was seen there, and must not be hit for it: another attempt, or one that
+    def _differences(self, units: Iterable[int]) -> str:
+        """How units differ on the disk; those that differ in the same way are told together."""
+        differing: dict[str, list[int]] = {}
+        for unit in units:
+            if text := self._edited(unit):
+                differing.setdefault(text, []).append(unit)
+        return json.dumps(list(differing.items()))
+
+    def _why_nothing(self, request: Request) -> str:
+        deadline = time.monotonic() + CAUGHT_UP_SECONDS
+        while not (why := futile(self._engine.view(), request)) and time.monotonic() < deadline:
+            self._over.wait(0.01)
+        return why or TOO_LATE
+
+    def _outdated(self, request: Request, command: Command) -> str:
+        """Says if what goes on now is not what was seen there, and must not be hit for it: another attempt, or what
         somebody else had asked to stop a moment before, which would be killed for being asked twice."""
-        if not isinstance(request, CancelRequested) or len(request.units) != 1:
-            return False
-        view, number = self._engine.view(), request.units[0]
-        if command.attempt and view.attempts[number] != command.attempt:
-            return True
-        last = view.last[number]
+        view = self._engine.view()
         # the run's clock never steps; the wall clock, by which those who ask note the time, may have
         asked = command.at + self._engine.now() - time.time()
-        return isinstance(last, UnitCanceling) and asked < last.at + SAME_MOMENT
+        match request:
+            case CancelRequested(units=(number,)) if command.attempt and view.attempts[number] != command.attempt:
+                return ANOTHER_TRY
+            case CancelRequested(units=units):
+                last = [event for number in units if isinstance(event := view.last[number], UnitCanceling)]
+                return JUST_CANCELED if any(asked < event.at + SAME_MOMENT for event in last) else ""
+            case CancelRunRequested(how=how) if view.stopping is not None and view.stopping.how == how:
+                return JUST_CANCELED if asked < view.stopping.at + SAME_MOMENT else ""
+        return ""
+
+    def _await_view(self, request: Request) -> None:
+        """Wait until the view has what came of a cancel, so that the next one is judged by it."""
+        deadline = time.monotonic() + CAUGHT_UP_SECONDS
+        while not _shows(self._engine.view(), request) and time.monotonic() < deadline:
+            self._over.wait(0.002)
+
+
+def _shows(view: RunView, request: Request) -> bool:
+    match request:
+        case CancelRequested(units=units):
+            return any(view.states[number] in _STOPPED for number in units)
+        case CancelRunRequested():
+            return view.stopping is not None or view.finished is not None
+    return True
 
 
 def _by(request: Request, who: str) -> Request:

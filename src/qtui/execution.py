@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from qtui.core.errors import BrokenResult, WorkflowFailed
 from qtui.core.events import CacheMissed, Event, RunFinished, UnitFinished, UnitRetrying, UnitStarted, Warned
-from qtui.core.model import FAILURES, RunOptions, RunState, UnitError, UnitState
+from qtui.core.model import FAILURES, RunState, UnitError, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
 from qtui.core.stimuli import InterruptRequested

@@ -18,12 +18,11 @@ from qtui.store.rundir import Holder, RunDirectory, list_runs
 
 class KnownRun(NamedTuple):
     """A run with a record. `holder` is the process that runs it, or None; `fault` says why its record cannot be read,
-    and then little else is known. It has taken so many `seconds`, as far as it is known."""
+    and then little else is known."""
 
     summary: RunSummary
     holder: Holder | None = None
     fault: str = ""
-    seconds: float = 0.0
 
     @property
     def lost(self) -> bool:
@@ -63,8 +62,11 @@ def _is_of(run: RunSummary, workflow: str | None) -> bool:
     return bool(run.source) and os.path.realpath(workflow) == os.path.realpath(run.source)
 
 
-def _read(directory: RunDirectory) -> tuple[RunSummary, RunView]:
-    """What a journal says in short, and in full. Raises JournalError."""
+def _read(directory: RunDirectory, *, live: bool = False) -> tuple[RunSummary, RunView]:
+    """What a journal says in short, and in full. Raises JournalError.
+
+    A run that is not `live` went on until its last event, as far as anybody knows.
+    """
     with closing(JournalReader(directory.journal)) as reader:
         head, view = reader.head, reader.view()
     end = view.finished
@@ -75,6 +77,7 @@ def _read(directory: RunDirectory) -> tuple[RunSummary, RunView]:
         directory=head.directory or "",
         began=head.created,
         ended=end.at if end is not None else None,
+        seconds=view.elapsed(time.time() if live else view.updated_at),
         state=str(view.state),
         exit_code=end.exit_code if end is not None else None,
         counts={str(state): count for state, count in view.counts.items() if count},
@@ -87,9 +90,10 @@ def _known(state_dir: Path, name: str, summary: RunSummary | None) -> KnownRun:
         directory = RunDirectory.open(state_dir, name)
         holder = directory.holder()
         if summary is not None and summary.ended is not None and holder is None:
-            return KnownRun(summary, holder, seconds=max(0.0, summary.ended - summary.began))
-        summary, view = _read(directory)  # its end, or that it goes on, may not have reached the index
-        return KnownRun(summary, holder, seconds=view.elapsed(time.time() if holder is not None else view.updated_at))
+            return KnownRun(summary, holder)
+        # its end, or that it goes on, may not have reached the index
+        summary, _ = _read(directory, live=holder is not None)
+        return KnownRun(summary, holder)
     except QtuiError as error:
         unknown = RunSummary(run=name, name="", source="", directory="", began=0.0)
         return KnownRun(summary or unknown, fault=str(error))

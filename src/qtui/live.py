@@ -8,7 +8,8 @@ from typing import Final
 
 from qtui.core.errors import UsageError
 from qtui.core.events import RunFinished
-from qtui.core.model import RunOptions, UnitState
+from qtui.core.model import UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.samples import LoadSample
 from qtui.core.session import Answer, Feed, LogChunk
@@ -148,7 +149,7 @@ class LiveSession:
             self._record.mark_ready()  # now, as the journal is the engine's from its begin to its end
         self._engine.begin()
         if self._record is not None:
-            self._record.serve(self._engine, self._ask)
+            self._record.serve(self._engine, self._ask, self.edited)
 
     def _ask(self, request: Request, answer: Callable[[bool], None]) -> None:
         """Post what another process asks for."""

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import BrokenResult, InvalidWorkflow, Problem, UsageError, did_you_mean
 from qtui.core.events import RunFinished
-from qtui.core.model import QuantumUnit, UnitState, WorkflowDefinition
+from qtui.core.model import QuantumUnit, UnitState
 from qtui.core.state import RunView, UnitView
 from qtui.core.stimuli import CancelRunRequested, Request
 from qtui.engine.bus import EventBus

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import UsageError
-from qtui.core.model import EMPTY, QuantumUnit, UnitState, WorkflowDefinition
+from qtui.core.growth import replaced
+from qtui.core.model import EMPTY, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.projector import StateProjector
 from qtui.core.resuming import Resumption, Wishes, resume
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
-from qtui.engine.bus import EventBus, EventType, pending_data
+from qtui.definition.selection import named_units
+from qtui.engine.bus import EventBus
 from qtui.engine.cache import ResultCache
-from qtui.engine.engine import CLOSE_SECONDS, Engine
+from qtui.engine.engine import Engine
 from qtui.engine.files import RunFiles, new_run_id
 from qtui.engine.notify import Notifier
 from qtui.engine.output import routed_output
+from qtui.engine.variables import RECORD, record_tag
 from qtui.live import LiveSession
 from qtui.loaders.executors import executor_of
 from qtui.loaders.load import Ask, load_definition
-from qtui.managed import CLOSED, CREATED, ManagedExecution, ManagedWorkflow
 from qtui.ondisk import OnDisk
-from qtui.projections import Follower, add_projections
 from qtui.recordkeeping import RunRecord
-from qtui.resumption import changes, end_leftovers, last_known, results_of, same_plan
+from qtui.resumption import changes, end_leftovers, former_units, last_known, loaded, results_of, same_plan
 from qtui.store.history import History
 from qtui.store.journal import Head, JournalReader
 from qtui.store.rundir import RunDirectory, RunIsLive, find_run
 from qtui.store.turns import Turn, take_turn
+from qtui.taskworkflows import TaskWorkflows
 from qtui.tidying import Tidying
 from qtui.workflow import Overrides
 
@@ -63,7 +65,7 @@ class PreparedResume(NamedTuple):
     abandon: Callable[[], None]
 
 
-class WorkflowManager:
+class WorkflowManager(TaskWorkflows):
     """Loads workflows and runs them, several at a time if need be.
 
     With a `state_dir` each run has a record there, in ``state_dir/runs/RUN`` (0700): journal, logs and results. Other
@@ -78,15 +80,10 @@ class WorkflowManager:
     def __init__(
         self, *, bus: EventBus, state_dir: Path | None = None, state_projector: StateProjector | None = None
     ) -> None:
-        self._bus, self._state_dir = bus, state_dir
+        super().__init__(bus, state_projector or StateProjector({"tasks": {}, "workflows": {}}))
+        self._state_dir = state_dir
         self._tidying = Tidying(state_dir) if state_dir is not None else None
         self._sessions: dict[str, LiveSession] = {}
-        self.state_projector = state_projector or StateProjector({"tasks": {}, "workflows": {}})
-        add_projections(self.state_projector)
-        self._follower: Follower | None = None
-        self._workflows: dict[str, ManagedWorkflow] = {}
-        self._closed = False
-        self._lock = threading.Lock()
 
     def load(
         self,
@@ -148,17 +145,19 @@ class WorkflowManager:
         *,
         only_failed: bool = False,
         redo_stale: bool = False,
-        again: Collection[str] = (),
+        again: Sequence[str] = (),
+        units: Sequence[str] = (),
         turn: Turn | None = None,
         tell: Callable[[str], None] | None = None,
     ) -> PreparedResume:
         """Get ready to go on with a run that no process runs any more, with `definition` for its workflow as it is now.
 
         What has completed is kept, see `qtui.core.resuming`. `again` names units that may run again although they are
-        not idempotent. Nothing has happened before the result's `begin`, which takes a turn as `start` does if there is
-        none; but a damaged journal is recovered at once, and `tell` (by default the log) hears what is left of it.
-        Raises RunIsLive if a process does run it, InvalidWorkflow, and UsageError if the record cannot be read or
-        written.
+        not idempotent, `units` those that are to run, and no others; both may be ids, families and globs, ``NAME+`` is
+        the unit with its dependents. Nothing has happened before the result's `begin`, which takes a turn as `start`
+        does if there is none; but a damaged journal is recovered at once, and `tell` (by default the log) hears what is
+        left of it. Raises RunIsLive if a process does run it, InvalidWorkflow, and UsageError for names that no unit
+        has, and if the record cannot be read or written.
         """
         with ExitStack() as undo:
             if turn is not None:
@@ -169,13 +168,19 @@ class WorkflowManager:
             view, kept = last_known(directory, tell or _warn)
             record = RunRecord.reopen(self._state_dir, directory, lock, definition, sorted(_secrets(definition)))
             undo.callback(record.abandon)
+            former, more = former_units(directory.journal, view, definition, record.mask)
             values, missing = results_of(view, kept, record.load)
+            former, of_former = loaded(former, more, record.load)
+            names = units or again
+            plan = replaced(view.plan, definition.units, definition.options.mode) if names else view.plan
             wishes = Wishes(
                 changed=changes(view, definition, record.mask),
                 missing=missing,
                 redo_stale=redo_stale,
                 only_failed=only_failed,
-                again=again,
+                again=named_units(plan, again),
+                former=former,
+                named=named_units(plan, units) if units else None,
             )
             now = max(time.time(), view.updated_at)  # a clock may have been set back since
             replan = not same_plan(view.plan, definition, record.mask)
@@ -183,7 +188,7 @@ class WorkflowManager:
             if turn is not None:
                 record.afterwards(turn.release)
             undo.pop_all()
-        going_on = _GoingOn(view, resumption, values)
+        going_on = _GoingOn(view, resumption, {**values, **of_former})
         taken = turn is not None
         return PreparedResume(resumption, lambda: self._go_on(definition, record, going_on, taken), record.abandon)
 
@@ -195,7 +200,7 @@ class WorkflowManager:
             except BaseException:
                 record.abandon()
                 raise
-        end_leftovers(run)
+        end_leftovers(record.directory)
         session = self._open(definition, run, record=record, going_on=going_on)
         session.begin()
         return session
@@ -239,155 +244,14 @@ class WorkflowManager:
 
     def close(self) -> None:
         """Close every session; what still runs is killed, but executions of workflows are canceled first."""
-        with self._lock:
-            self._closed = True
-            executions = [workflow.last for workflow in self._workflows.values() if workflow.last is not None]
         try:
-            for execution in executions:
-                execution.cancel(CLOSED)
-            for execution in executions:
-                execution.over.wait(execution.grace + CLOSE_SECONDS)
+            self._cancel_executions()
         finally:
             for session in list(self._sessions.values()):
                 session.close()
-            for execution in executions:
-                execution.over.wait()
-            if self._follower is not None:
-                self._follower.close()
+            self._let_go_of_executions()
             if self._tidying is not None:
                 self._tidying.close()
-
-    # -- workflows made task by task -----------------------------------------------------------------------
-
-    def create_workflow(
-        self,
-        name: str,
-        description: str = "",
-        tasks: Iterable[QuantumUnit | Callable[..., Any]] = (),
-        **settings: Any,
-    ) -> str:
-        """Make a workflow of these tasks, to which more may be added; returns its id.
-
-        `settings` are those of a `QuantumPartitioner`: ``max_workers``, ``default_execution_mode`` and so on. Raises
-        InvalidWorkflow or UsageError for tasks and settings that cannot be right; then there is no workflow.
-        """
-        workflow = ManagedWorkflow(name, description, self._bus, settings)
-        units = [workflow.add(task, {}) for task in tasks]
-        with self._lock:
-            self._follower = self._follower or Follower(self._bus, self.state_projector)
-            self._follower.add(workflow.id)
-            self._workflows[workflow.id] = workflow
-        self._tell(EventType.WORKFLOW_CREATED, workflow, name=name, description=description, status=CREATED)
-        for unit in units:
-            self._tell_pending(workflow, unit)
-        return workflow.id
-
-    def add_task(self, workflow_id: str, task: QuantumUnit | Callable[..., Any], **keys: Any) -> str:
-        """Add a unit to a workflow, or a function and the `keys` of one: see `QuantumPartitioner.add_unit`.
-
-        Returns the unit's id. Raises UsageError for an unknown workflow, and while the workflow is being executed, and
-        InvalidWorkflow for a unit that cannot be right.
-        """
-        with self._lock:
-            workflow = self._workflow(workflow_id)
-            unit = workflow.add(task, keys)
-        self._tell_pending(workflow, unit)
-        return unit.id
-
-    def execute_workflow(self, workflow_id: str, context: Mapping[str, Any] | None = None) -> str:
-        """Begin to execute a workflow in the background; returns the id of this execution.
-
-        Tasks find what is in `context` in theirs, and ``workflow_id`` and ``execution_id``. Several workflows may be
-        executed at a time, one of them again when its last execution has ended. Raises UsageError if it has not or the
-        manager was closed, and InvalidWorkflow if the tasks make no plan or one is called like a key of `context`; then
-        nothing was begun.
-        """
-        run = new_run_id()
-        with self._lock:
-            workflow = self._workflow(workflow_id)
-            if self._closed:
-                raise UsageError(f'workflow "{workflow.name}" cannot be executed: {CLOSED}')
-            again = workflow.last is not None
-            definition = workflow.definition({**(context or {}), "workflow_id": workflow_id, "execution_id": run})
-            session = self._open(definition, run, workflow_id)
-            workflow.last = ManagedExecution(session, definition.options.grace, lambda: self._sessions.pop(run, None))
-        try:
-            for unit in definition.units if again else ():
-                self._tell_pending(workflow, unit)
-            session.begin()
-        except BaseException:
-            session.close()
-            raise
-        return run
-
-    def get_workflow_status(self, workflow_id: str) -> dict[str, Any]:
-        """What is known of a workflow and its last execution; keys that have no value yet are not there.
-
-        ``id``, ``name``, ``description``, ``status`` (CREATED, or the name of a RunState), ``created_at``,
-        ``task_count``, ``execution_id``, ``started_at``, ``completed_at`` (Unix seconds), ``duration`` (seconds),
-        ``error`` (a text), and at the end ``task_results``: by task ``status`` (the name of a UnitState), ``result``,
-        and ``error`` if there was one. Raises UsageError for an unknown workflow.
-        """
-        with self._lock:
-            workflow = self._workflow(workflow_id)
-        return workflow.status()
-
-    def get_task_status(self, task_id: str, workflow_id: str | None = None) -> dict[str, Any] | None:
-        """What is known of a task: ``id``, ``workflow_id``, ``status``, and, once there, ``attempt``, ``started_at``,
-        ``completed_at``, ``duration``, ``result``, ``error``, ``cause``.
-
-        Without `workflow_id` it is the task of the newest workflow that has one of that id, and None if there is none.
-        Raises UsageError for an unknown workflow, and for a task that it does not have.
-        """
-        with self._lock:
-            if workflow_id is not None:
-                workflow = self._workflow(workflow_id)
-            else:
-                having = (each for each in reversed(self._workflows.values()) if each.has(task_id))
-                found = next(having, None)
-                if found is None:
-                    return None
-                workflow = found
-        return workflow.task_status(task_id)
-
-    def wait(self, workflow_id: str, timeout: float | None = None) -> dict[str, Any] | None:
-        """Wait until the workflow's last execution has ended and every subscriber was told; returns its status.
-
-        None if `timeout` seconds pass first. Raises UsageError if it was never executed. Not for handlers of events,
-        which the end waits for.
-        """
-        if not self._last(workflow_id).over.wait(timeout):
-            return None
-        return self.get_workflow_status(workflow_id)
-
-    def cancel(self, workflow_id: str) -> None:
-        """Stop the workflow's last execution; asked twice, what runs is killed. Nothing happens if it has ended.
-
-        Raises UsageError if it was never executed.
-        """
-        self._last(workflow_id).cancel("canceled by the program")
-
-    def _workflow(self, workflow_id: str) -> ManagedWorkflow:
-        try:
-            return self._workflows[workflow_id]
-        except KeyError:
-            raise UsageError(f"there is no workflow {workflow_id} here") from None
-
-    def _last(self, workflow_id: str) -> ManagedExecution:
-        with self._lock:
-            workflow = self._workflow(workflow_id)
-        if workflow.last is None:
-            raise UsageError(f'workflow "{workflow.name}" was never executed')
-        return workflow.last
-
-    def _tell_pending(self, workflow: ManagedWorkflow, unit: QuantumUnit) -> None:
-        self._tell(EventType.TASK_PENDING, workflow, **pending_data(unit))
-
-    def _tell(self, event_type: EventType, workflow: ManagedWorkflow, **data: Any) -> None:
-        for who, error in self._bus.tell(event_type, {"workflow_id": workflow.id, **data}, workflow.id):
-            import logging  # here, because hardly any start of qtui needs it
-
-            logging.getLogger("qtui").warning("%s raised at %s", who, event_type.name, exc_info=error)
 
     # -- runs ----------------------------------------------------------------------------------------------
 
@@ -441,6 +305,9 @@ class WorkflowManager:
         session = self._sessions[run] = LiveSession(engine, self._notifier(definition, engine), record, disk)
         return session
 
+    def _forget(self, run: str) -> None:
+        self._sessions.pop(run, None)
+
     def _turn(
         self,
         definition: WorkflowDefinition,
@@ -466,13 +333,14 @@ class WorkflowManager:
     def _notifier(self, definition: WorkflowDefinition, engine: Engine) -> Notifier | None:
         if definition.notify is None or not definition.notify.run:
             return None
+        tag = {RECORD: record_tag(self._directory_of(engine.run).path)} if self._state_dir is not None else {}
         return Notifier(
             definition.notify,
             self._bus,
             run=engine.run,
             directory=definition.directory,
             log=self._state_dir / "runs" / engine.run / "notify.log" if self._state_dir is not None else None,
-            environment=dict(os.environ),
+            environment={**os.environ, **tag},
             warn=lambda message: engine.warn(-1, message),
             secrets=_secrets(definition),
         )

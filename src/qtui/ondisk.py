@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import InvalidWorkflow, QtuiError, UsageError
 from qtui.core.masking import TextMasker, masks_of
-from qtui.core.model import Call, ExecutionMode, QuantumUnit, UnitState, WorkflowDefinition
+from qtui.core.model import Call, ExecutionMode, QuantumUnit, UnitState
 from qtui.core.portable import Mask, plain_unit
 from qtui.core.session import UNUSABLE
 from qtui.core.stimuli import RedefineRequested, RetryRequested, WarningRaised

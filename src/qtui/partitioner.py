@@ -10,17 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import InvalidWorkflow, Problem, UsageError
 from qtui.core.growth import limit_problems
-from qtui.core.model import (
-    FAILURES,
-    ExecutionMode,
-    QuantumUnit,
-    RunOptions,
-    Source,
-    UnitState,
-    WorkflowDefinition,
-)
+from qtui.core.model import FAILURES, ExecutionMode, QuantumUnit, Source, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan, problem_of
 from qtui.core.questions import wrong_questions
 from qtui.definition import machine

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from qtui.core.events import Event, PlanReplaced
+from qtui.core.folding import fold
 from qtui.core.plan import ExecutionPlan
 from qtui.core.session import LogChunk
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.engine.files import RunFiles
 from qtui.engine.logs import LogStore
 from qtui.store.journal import JournalReader

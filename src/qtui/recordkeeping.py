@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from qtui import __version__
 from qtui.commanded import Ask, Steward
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import Canceled, QtuiError
 from qtui.core.events import RunFinished, UnitFinished
 from qtui.core.masking import TextMasker, masks_of
-from qtui.core.model import Call, UnitState, WorkflowDefinition
+from qtui.core.model import Call, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.portable import Digest, Mask
 from qtui.core.state import RunView
@@ -157,9 +158,10 @@ class RunRecord:
         self._journal.add_runner(_this_process())
         self._journal.mark_ready()
 
-    def serve(self, engine: Engine, ask: Ask) -> None:
-        """The engine has begun: answer those who ask for something, with what comes of it."""
-        self._steward = Steward(self.directory, self._lock, engine, ask)
+    def serve(self, engine: Engine, ask: Ask, edited: Callable[[int], str]) -> None:
+        """The engine has begun: answer those who ask for something, with what comes of it, and who ask how a unit
+        differs on the disk, with what `edited` says."""
+        self._steward = Steward(self.directory, self._lock, engine, ask, edited)
         self._steward.start()
         if self.directory.network:
             engine.warn(-1, ON_NETWORK.format(self.directory.network))
@@ -180,13 +182,22 @@ class RunRecord:
             self._steward.close()
         trouble = ""
         try:
-            self._journal.close()
+            self._close_journal()
         except QtuiError as error:
             trouble = str(error)
         if view.finished is not None:
             self._note_end(view, view.finished)
         self._let_go()
         return trouble
+
+    def _close_journal(self) -> None:
+        """Results of earlier attempts go once it is safe that nothing refers to them. Raises QtuiError."""
+        try:
+            referred = self._journal.result_paths()
+        finally:
+            safe = self._journal.close()
+        if safe:
+            self._results.remove_others(referred)
 
     def _let_go(self) -> None:
         while self._afterwards:
@@ -195,7 +206,8 @@ class RunRecord:
 
     def _note_end(self, view: RunView, end: RunFinished) -> None:
         counts = {str(state): count for state, count in view.counts.items() if count}
-        self._history.end(self.directory.run, str(end.state), end.exit_code, counts, end.at, durations_of(view))
+        run, state, took = self.directory.run, str(end.state), durations_of(view)
+        self._history.end(run, state, end.exit_code, counts, end.at, end.duration, took)
 
 
 class _Keeper:

@@ -11,10 +11,11 @@ from typing import Final, TypeVar
 
 from qtui.core.errors import QtuiError, UsageError
 from qtui.core.events import Event, RunFinished, RunResumed, UnitProgress
+from qtui.core.folding import fold
 from qtui.core.plan import ExecutionPlan
 from qtui.core.samples import LoadSample
 from qtui.core.session import Answer, Feed, LogChunk, Record
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.core.stimuli import Request
 from qtui.engine.record import EventRecord
 from qtui.recorded import LATEST_EVENTS, NO_LOG, RecordedLogs, of_one_plan
@@ -51,10 +52,10 @@ class ReplaySession:
 
     kind: Final = "replay"
     read_only: Final = True
-    lost: Final = False
 
     def __init__(self, directory: RunDirectory, clock: Callable[[], float] = time.monotonic) -> None:
         self.run, self._clock = directory.run, clock
+        self._nobody_runs_it = directory.holder() is None
         self._logs = RecordedLogs(directory.path)
         self._reader = JournalReader(directory.journal)
         try:
@@ -85,6 +86,13 @@ class ReplaySession:
     def plan(self) -> ExecutionPlan:
         """The units of `opening`."""
         return self.opening.plan
+
+    @property
+    def lost(self) -> bool:
+        """True at the end of the record of a run that has not finished, and that nobody ran when this was opened."""
+        with self._lock:
+            self._advance()
+            return self._nobody_runs_it and self._moment >= self.end and self._view.finished is None
 
     def view(self) -> RunView:
         """What was known at the moment."""

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
+from dataclasses import replace
 from glob import glob
 from pathlib import Path
 from typing import Any, Final
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.events import UnitFinished
-from qtui.core.model import Fallback, QuantumUnit, UnitState, WorkflowDefinition
+from qtui.core.model import Call, Fallback, QuantumUnit, UnitState
 from qtui.core.plan import ExecutionPlan
-from qtui.core.portable import plain_unit
-from qtui.core.state import RunView
+from qtui.core.portable import Digest, Mask, plain_unit
+from qtui.core.resuming import AWAY, Former
+from qtui.core.state import RunView, UnitView
+from qtui.engine.variables import RECORD, record_tag
 from qtui.ondisk import alike
 from qtui.recordkeeping import code_digests
 from qtui.store.journal import JournalDamaged, JournalReader, StoredResult, recover
@@ -62,23 +67,87 @@ def _known(journal: Path) -> tuple[RunView, dict[str, StoredResult]]:
 def changes(view: RunView, definition: WorkflowDefinition, mask: Callable[[str], str] = str) -> dict[str, str]:
     """Why results of completed units could be others now, by id: their definition or their inputs have changed.
 
-    What an earlier resume has found and left as it was counts, too: since then the record has the new definition.
+    What an earlier resume has found and left as it was counts, too: since then the record has the new definition. Of a
+    unit that a running one has added nobody knows what its definition would be now; but its files are there, and the
+    code of its function if the module of the unit that adds it has one of that name.
     """
     digest = code_digests()
     found = {view.plan.table[number].id: why for number, why in view.stale.items()}
-    for unit in definition.units:
-        number = view.plan.numbers.get(unit.id)
-        if number is None or view.states[number] is not UnitState.COMPLETED or unit.id in found:
+    now = {unit.id: unit for unit in definition.units}
+    adders = {added: by for by, units in view.plan.added.items() for added in units if added not in view.plan.dropped}
+    for number, unit in enumerate(view.plan.table):
+        new = now.get(unit.id)
+        if view.states[number] is not UnitState.COMPLETED or unit.id in found:
             continue
-        old = plain_unit(view.plan.table[number])
-        new = plain_unit(unit, mask=mask, digest=digest)
-        why = next((words for part, words in _COUNTS.items() if not alike(old.get(part), new.get(part))), "")
+        if new is not None:
+            why = _difference(unit, new, mask, digest)
+        elif number in adders:
+            by = number
+            while by in adders:
+                by = adders[by]
+            why = _other_code(unit, now.get(view.plan.table[by].id), digest)
+        else:
+            continue
         last = view.last[number]
         if not why and isinstance(last, UnitFinished):
-            why = next(_touched(unit, last.at), "")
+            why = next(_touched(new or unit, last.at), "")
         if why:
             found[unit.id] = why
     return found
+
+
+def _difference(old: QuantumUnit, new: QuantumUnit, mask: Mask, digest: Digest) -> str:
+    """Why the results of a unit could be others with its new definition; empty if they could not."""
+    before, after = plain_unit(old), plain_unit(new, mask=mask, digest=digest)
+    return next((words for part, words in _COUNTS.items() if not alike(before.get(part), after.get(part))), "")
+
+
+def _other_code(unit: QuantumUnit, adder: QuantumUnit | None, digest: Digest) -> str:
+    """Whether the function of a unit that `adder` has added is another one by now; empty if nobody can tell."""
+    if adder is None or not isinstance(adder.action, Call) or not isinstance(unit.action, Call):
+        return ""
+    found: Any = sys.modules.get(getattr(adder.action.function, "__module__", ""))
+    for name in str(unit.action).split("."):
+        found = getattr(found, name, None)
+    if not callable(found):
+        return ""
+    new = plain_unit(replace(unit, action=replace(unit.action, function=found)), digest=digest)
+    return "" if alike(plain_unit(unit)["action"], new["action"]) else _COUNTS["action"]
+
+
+def former_units(
+    journal: Path, view: RunView, definition: WorkflowDefinition, mask: Mask = str
+) -> tuple[dict[str, Former], dict[str, StoredResult]]:
+    """The units of the workflow that the plan of `view` has not, but one before had, and what is kept of the results of
+    those that are as they were."""
+    units = {unit.id: unit for unit in definition.units if unit.id not in view.plan.numbers}
+    found: dict[str, Former] = {}
+    kept: dict[str, StoredResult] = {}
+    digest = code_digests()
+    with closing(JournalReader(journal)) as reader:
+        for seq in reversed(reader.replaced_at() if units else []):
+            before = reader.view(seq - 1)
+            for name in [name for name in units if name in before.plan.numbers]:
+                new = units.pop(name)
+                stored = reader.result(name)
+                found[name] = former = _former(before.unit(before.plan.numbers[name]), new, stored, mask, digest)
+                if former.end is not None and stored is not None:
+                    kept[name] = stored
+    return found, kept
+
+
+def _former(was: UnitView, new: QuantumUnit, stored: StoredResult | None, mask: Mask, digest: Digest) -> Former:
+    end = was.finished
+    changed = _difference(was.unit, new, mask, digest)
+    if end is None or end.state is not UnitState.COMPLETED or end.fallback:
+        why = AWAY
+    elif changed:
+        why = f"{AWAY}, and {changed}"
+    elif stored is not None and stored.kind == "none":
+        why = f"{AWAY}, and its result is not there: {stored.why}"
+    else:
+        return Former(was.attempt, was.generation, end)
+    return Former(was.attempt, was.generation, None, why)
 
 
 def _touched(unit: QuantumUnit, ended: float) -> Iterator[str]:
@@ -136,9 +205,26 @@ def results_of(
     return values, missing
 
 
-def end_leftovers(run: str) -> list[int]:
-    """End the processes that still carry the run's tag, however they got away; returns their pids. Only on Linux."""
-    left = list(_tagged(run))
+def loaded(
+    former: Mapping[str, Former], kept: Mapping[str, StoredResult], load: Callable[[StoredResult], Any]
+) -> tuple[dict[str, Former], dict[str, Any]]:
+    """The units that are back, and the results of those of them that need not run again."""
+    found, values = dict(former), {}
+    for name, stored in kept.items():
+        try:
+            values[name] = load(stored)
+        except ResultUnusable as error:
+            found[name] = former[name]._replace(end=None, why=f"{AWAY}, and its result is not there: {error}")
+    return found, values
+
+
+def end_leftovers(directory: RunDirectory) -> list[int]:
+    """End the processes that still carry the run's tags, however they got away; returns their pids. Only on Linux.
+
+    A copy of the directory is a run of the same id: what that runs carries another tag, and is left alone.
+    """
+    tags = {f"QTUI_RUN={directory.run}".encode(), f"{RECORD}={record_tag(directory.path)}".encode()}
+    left = list(_tagged(tags))
     for pid in left:
         with suppress(OSError):
             os.kill(pid, signal.SIGTERM)
@@ -146,21 +232,21 @@ def end_leftovers(run: str) -> list[int]:
     going = left
     while going and time.monotonic() < deadline:
         time.sleep(0.02)
-        going = [pid for pid in going if pid in set(_tagged(run))]
+        going = [pid for pid in going if pid in set(_tagged(tags))]
     for pid in going:
         with suppress(OSError):
             os.kill(pid, signal.SIGKILL)
     return left
 
 
-def _tagged(run: str) -> Iterator[int]:
-    tag, own = f"QTUI_RUN={run}".encode(), set(_ancestors())
+def _tagged(tags: set[bytes]) -> Iterator[int]:
+    own = set(_ancestors())
     for entry in Path("/proc").glob("[0-9]*"):
         pid = int(entry.name)
         if pid in own:
             continue
         try:
-            if tag in (entry / "environ").read_bytes().split(b"\0"):
+            if tags <= set((entry / "environ").read_bytes().split(b"\0")):
                 yield pid
         except OSError:
             continue  # it has ended, or is somebody else's

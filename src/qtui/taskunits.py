@@ -20,7 +20,7 @@ from qtui.definition.unit_keys import FUNCTION_KEYS
 _KEYS: Final[Table] = {name: key for name, key in FUNCTION_KEYS.items() if name not in ("matrix", "group", "confirm")}
 _RESOURCE_TYPES: Final = ("cpu", "io", "async")
 _OWN_MODULES: Final = frozenset(
-    {"qtui.taskunits", "qtui.partitioner", "qtui.quantumplan", "qtui.managed", "qtui.manager"}
+    {"qtui.taskunits", "qtui.partitioner", "qtui.quantumplan", "qtui.managed", "qtui.taskworkflows"}
 )
 
 

@@ -9,8 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
+from qtui.core.definition import Notify, WorkflowDefinition
 from qtui.core.errors import InvalidWorkflow
-from qtui.core.model import EMPTY, Brake, Notify, QuantumUnit, RunOptions, Source, WorkflowDefinition
+from qtui.core.model import EMPTY, QuantumUnit, Source
+from qtui.core.options import Brake, RunOptions
 from qtui.definition import params as declared_params
 from qtui.definition.assemble import Assembler, Assembly
 from qtui.definition.dotenv import read_env_files

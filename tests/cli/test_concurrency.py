@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from terminal import GENEROUS, Terminal
 
@@ -157,6 +158,52 @@ def test_ctrl_c_ends_the_waiting_and_nothing_was_run(programs: Programs) -> None
     assert "waits" in line_of(third)
     programs.let_go()
     assert third.wait(GENEROUS) == 0
+
+
+def test_a_detached_run_waits_in_front_and_says_for_whom(programs: Programs) -> None:
+    programs.write("queue")
+    first = programs.begin()
+    programs.going(1)
+    second = programs.begin("run", "flow.toml", "--detach")
+
+    assert f"qtui: waits for run {programs.runs[0]} (process {first.pid} on " in line_of(second)
+    assert len(programs.runs) == 1
+    programs.let_go()
+    out, err = second.communicate(timeout=GENEROUS)
+    assert second.returncode == 0
+    assert out.strip() == programs.runs[1]
+    assert "goes on in the background" in err
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", -15), ("SIGHUP", -1), ("SIGKILL", -9)])
+def test_the_end_of_the_call_ends_the_waiting_of_a_detached_run(programs: Programs, number: str, code: int) -> None:
+    programs.write("queue")
+    programs.begin()
+    programs.going(1)
+    second = programs.begin("run", "flow.toml", "--detach")
+    assert "waits" in line_of(second)
+    (waiter,) = psutil.Process(second.pid).children()
+
+    second.send_signal(signal.Signals[number])
+
+    assert second.wait(GENEROUS) == code
+    until(lambda: not waiter.is_running(), "nobody waits any more")
+    assert not list((programs.state / "turns").glob("*.wait-*"))
+    assert len(programs.runs) == 1
+
+
+def test_a_waiter_that_is_killed_is_told_by_its_call(programs: Programs) -> None:
+    programs.write("queue")
+    programs.begin()
+    programs.going(1)
+    second = programs.begin("run", "flow.toml", "--detach")
+    assert "waits" in line_of(second)
+    (waiter,) = psutil.Process(second.pid).children()
+
+    waiter.kill()
+
+    assert second.wait(GENEROUS) == 137
+    assert len(programs.runs) == 1
 
 
 def test_runs_that_are_allowed_go_on_side_by_side_and_are_seen_by_one_that_is_not(programs: Programs) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from told import Told, command
 
+from qtui.core.events import RunFinished, RunResumed, UnitReset
 from qtui.core.model import RunState
+from qtui.listing import known_runs
 from qtui.store.history import History
 
 Qtui = Callable[..., subprocess.CompletedProcess[str]]
@@ -29,10 +32,25 @@ def test_runs_are_listed_from_the_newest_on_with_state_and_counts(qtui: Qtui, st
     assert lines[0].split() == ["run", "ago", "took", "state", "workflow", "units"]
     assert [line.split()[0] for line in lines[1:]] == [lost, *reversed(runs)]
     assert [line.split()[2:] for line in lines[1:3]] == [
-        ["1.00s", "lost", "other", "1,", "1", "interrupted"],
-        ["11.0s", "completed", "nightly", "2"],
+        [">1.00s", "lost", "other", "1,", "1", "interrupted"],
+        ["10.0s", "completed", "nightly", "2"],
     ]
     assert max(map(len, lines)) <= 80
+
+
+def test_a_run_took_what_its_processes_took_however_long_nobody_ran_it(qtui: Qtui, state_home: Path) -> None:
+    told = Told(command("a")).starts("a", 101.0)
+    told.add(RunResumed(5000.0, "resumed", 1)).add(RunResumed(9000.0, "resumed", 1))
+    cut, day = told.recorded(state_home, "20260101-030405-abcd"), state_home / "qtui"
+    assert qtui("history").stdout.splitlines()[1].split()[2:4] == [">1.00s", "lost"]
+    assert "lost after at least 0:00:01" in qtui("status").stdout
+
+    told.add(UnitReset(0, 2, "interrupted", 9001.0)).starts("a", 9001.0).ends("a", at=9004.0)
+    told.add(RunFinished(RunState.COMPLETED, {}, 6.0, 0, 9005.0)).goes_on(cut)
+    (known,) = known_runs(day)
+    shown = json.loads(qtui("status", "--json").stdout)["duration"]
+    assert known.summary.seconds == shown == told.view.elapsed(9e9) == 6
+    assert "- Took: 6.00s" in qtui("report").stdout
 
 
 def test_the_list_may_be_of_one_workflow_and_short(qtui: Qtui, state_home: Path) -> None:
@@ -49,7 +67,7 @@ def test_what_the_index_knows_is_not_read_from_journals(qtui: Qtui, state_home: 
     run = run_of(state_home, 1)
     index = History(state_home / "qtui")
     index.begin(run, "nightly", "/flows/nightly.toml", "/flows", 100.0)
-    index.end(run, "completed", 0, {"completed": 7, "failed": 0}, 130.0, {})
+    index.end(run, "completed", 0, {"completed": 7, "failed": 0}, 130.0, 30.0, {})
     journal = state_home / "qtui" / "runs" / run / "journal.db"
     journal.write_bytes(b"garbage" * 999)
 

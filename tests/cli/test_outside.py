@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
 from terminal import GENEROUS
 from told import Told, command
 
+from qtui.cli.logs import LOOK_SECONDS
 from qtui.core.events import ConfirmRequested, UnitReady
 from qtui.core.model import RunState
 from qtui.core.stimuli import ApproveRequested, CancelRequested, CancelRunRequested, PauseRequested, UnpauseRequested
+from qtui.engine.caplog import lost_line
 from qtui.store.commands import Command, CommandQueue
 from qtui.store.rundir import RunDirectory
 
@@ -181,6 +186,23 @@ def test_logs_follow_an_attempt_until_it_ends(following, state_home: Path) -> No
         assert process.returncode == 0
 
 
+def test_logs_follow_shows_where_output_was_lost_though_that_was_shown_already(following, state_home: Path) -> None:
+    told = Told(command("a")).starts("a")
+    directory = told.recorded(state_home)
+    directory.logs.mkdir(mode=0o700)
+    with (directory.logs / "a.1.log").open("wb", buffering=0) as log, directory.lock():
+        log.write(b"one\n" * 100)
+        process = following("logs", RUN, "a", "--follow")
+        assert [process.stdout.readline() for _ in range(100)] == [b"one\n"] * 100
+        time.sleep(3 * LOOK_SECONDS)  # it waits for more
+        log.seek(-len(lost_line(ENOSPC)), os.SEEK_END)
+        log.write(lost_line(ENOSPC))
+        assert process.stdout.readline() == b"\n"
+        assert process.stdout.readline() == b"[qtui: output was lost here: No space left on device]\n"
+        log.write(b"two\n")
+        assert process.stdout.readline() == b"two\n"
+
+
 def test_logs_follow_waits_for_a_unit_that_has_not_begun(following, state_home: Path) -> None:
     told = Told(command("a"))
     directory = told.recorded(state_home)
@@ -205,6 +227,15 @@ def test_logs_of_a_run_that_is_lost_meanwhile_end(following, state_home: Path) -
     assert process.communicate(timeout=GENEROUS)[0] == b""
 
 
+def test_lines_that_tell_of_progress_are_output_like_any_other(qtui: Qtui, workflow: Callable[[str], Path]) -> None:
+    plain = qtui("run", workflow("[units.a]\nrun = 'echo begun; echo ::progress 1/2 rows; echo ended'\n"))
+    run = json.loads(qtui("status", "--json").stdout)["run"]
+    written = "begun\n::progress 1/2 rows\nended\n"
+
+    assert qtui("logs", run, "a").stdout == written
+    assert "".join(f"    {line}\n" for line in written.splitlines()) in plain.stdout
+
+
 def test_status_waits_for_the_end_and_returns_the_code_of_the_run(following, state_home: Path) -> None:
     told = Told(command("a")).starts("a")
     directory = told.recorded(state_home)
@@ -217,6 +248,13 @@ def test_status_waits_for_the_end_and_returns_the_code_of_the_run(following, sta
 
     assert process.returncode == 130
     assert json.loads(out)["state"] == "canceled"
+
+
+def test_attach_to_a_lost_run_says_how_long_it_took_at_least(qtui: Qtui, lost: RunDirectory) -> None:
+    result = qtui("attach")
+
+    assert result.returncode == 3
+    assert "flow: lost after at least 1.00s" in result.stdout
 
 
 # -- cancel, pause, unpause, approve -----------------------------------------------------------------------

@@ -85,6 +85,13 @@ def test_a_workflow_tells_of_its_last_run(tmp_path: Path) -> None:
     assert found.runs[1].about.split() == ["2", "min", "ago", "old", "4", "completed"]
 
 
+def test_a_workflow_that_runs_tells_since_when(tmp_path: Path) -> None:
+    path = tmp_path / "qtui.toml"
+    path.write_text(UNITS)
+    (entry,) = offer(tmp_path, [known("new", "running", ended=None, source=path, holder=here())], NOW).workflows
+    assert entry.about == "last run RUNNING, began 5 min ago"
+
+
 def test_runs_are_told_apart_in_columns_by_the_ends_of_their_names() -> None:
     ended = run_entry(known("20260101-120000-0f13f2f4"), NOW).about
     begun = run_entry(known("20260101-110000-d0f36b9c", "running", ended=None, holder=here()), NOW).about

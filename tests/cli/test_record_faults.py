@@ -214,6 +214,33 @@ def test_a_full_disk_at_the_begin_is_told_and_nothing_runs(begin: Begin, tmp_pat
     assert not (tmp_path / "first").exists()
 
 
+TALK = """
+[units.talk]
+run = '''echo begun; touch first; while ! test -e full; do sleep 0.02; done
+seq 100000; touch said; while ! test -e free; do sleep 0.02; done; echo "there is room"'''
+"""
+
+
+def test_a_log_says_where_output_was_lost_to_a_full_disk(
+    begin: Begin, tmp_path: Path, small_disk: Path, qtui: Qtui
+) -> None:
+    program = begin(TALK, state=small_disk / "state")
+    until((tmp_path / "first").exists, "it runs")
+    ballast = fill(small_disk)
+    let(tmp_path, "full")
+    until((tmp_path / "said").exists, "it has written what is lost")
+    ballast.unlink()
+    let(tmp_path, "free")
+
+    assert program.end() == 0, program.said
+    assert "talk: some of its output is lost: No space left on device" in program.said
+    shown = qtui("logs", "--state-dir", program.state, program.record.run, "talk").stdout
+    before, line, after = shown.partition("\n[qtui: output was lost here: No space left on device]\n")
+    written = "\n".join(["begun", *map(str, range(1, 100_001)), "there is room\n"])
+    assert line and written.startswith(before) and written.endswith(after)
+    assert after.endswith("there is room\n") and len(before + after) < len(written)
+
+
 def test_a_limit_on_the_size_of_files_stops_new_starts_until_it_is_lifted(begin: Begin, tmp_path: Path) -> None:
     program = begin(STEPS)
     under_way(program, tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
@@ -11,7 +13,8 @@ from told import Told, command
 from qtui.cli.junit import junit
 from qtui.cli.markdown import markdown, plain
 from qtui.cli.rundata import run_data
-from qtui.core.model import RunState, UnitState
+from qtui.core.events import ConfirmRequested, JournalChanged, UnitReady
+from qtui.core.model import RunState, UnitError, UnitState
 from qtui.core.state import UnitView
 
 HOSTILE = "a\x1b]52;c;eA==\x07\u202eb\x00\ufffe<b>&\"'|`]]>"
@@ -79,6 +82,56 @@ def test_junit_keeps_to_the_names_and_the_order_of_the_schema(told: Told) -> Non
     assert suite.get("time") == "10.000"
 
 
+ATTRIBUTES = {
+    "testsuites": (set(), {"name", "time", "tests", "failures", "errors"}),
+    "testsuite": ({"name", "tests", "failures", "errors"}, {"time", "skipped", "timestamp"}),
+    "properties": (set(), set()),
+    "property": ({"name", "value"}, set()),
+    "testcase": ({"name"}, {"time", "classname"}),
+    "failure": (set(), {"type", "message"}),
+    "error": (set(), {"type", "message"}),
+    "skipped": (set(), {"type", "message"}),
+}
+"""Of each element, the attributes that Jenkins' schema requires, and of those that it allows the ones we use."""
+
+CHILDREN = {
+    "testsuites": {"testsuite"},
+    "testsuite": {"properties", "testcase"},
+    "properties": {"property"},
+    "testcase": {"failure", "error", "skipped"},
+}
+
+
+def follow_the_schema(element: ET.Element) -> None:
+    """Fail for what is not as the schema of Jenkins and Surefire has it."""
+    required, allowed = ATTRIBUTES[element.tag]
+    assert required <= set(element.keys()) <= required | allowed, element.tag
+    assert {child.tag for child in element} <= CHILDREN.get(element.tag, set()), element.tag
+    if element.tag not in ("failure", "error"):
+        assert not (element.text or "").strip(), f"{element.tag} has text"
+    if (seconds := element.get("time")) is not None:
+        assert re.fullmatch(r"[0-9]+\.[0-9]{3}", seconds)
+    if element.tag == "testsuite":
+        cases = list(element.iter("testcase"))
+        kinds = {"tests": len(cases)} | {
+            kind: sum(case.find(tag) is not None for case in cases)
+            for kind, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped"))
+        }
+        assert {kind: int(element.get(kind, "")) for kind in kinds} == kinds
+        assert next(child.tag for child in element) == "properties"
+    if element.tag == "testcase":
+        assert len(element) <= 1, "a case that is both skipped and failed counts twice"
+    for child in element:
+        follow_the_schema(child)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_junit_is_what_the_schema_of_ci_servers_allows(told: Told, lost: bool) -> None:
+    hostile = Told(command(HOSTILE), command("cut"), name=HOSTILE).fails(HOSTILE, traceback=HOSTILE).starts("cut")
+    for run in (told, hostile):
+        follow_the_schema(ET.fromstring(junit("r1", run.view, 200.0, lambda unit: [HOSTILE], lost=lost)))
+
+
 def test_a_failure_has_its_cause_the_last_lines_and_the_traceback(told: Told) -> None:
     suite = suite_of(junit("r1", told.view, 200.0, lambda unit: ["printed by", unit.id]))
 
@@ -109,6 +162,8 @@ def test_what_ran_when_the_process_was_lost_is_an_error_and_what_had_not_begun_i
 
     assert [child.tag for child in suite.iter() if child.tag in ("error", "skipped")] == ["error", "skipped"]
     assert suite.get("time") == "1.000"  # up to the last that is known, not until now
+    took = suite.find("properties/property[@name='took']")
+    assert took is not None and took.get("value") == "at least 1.00s"
 
 
 def test_json_data_tells_states_counts_and_causes(told: Told) -> None:
@@ -129,6 +184,22 @@ def test_a_lost_run_is_not_said_to_be_running() -> None:
     lost = run_data("r1", run.view, 200.0, lost=True)
     assert (lost["state"], lost["counts"]) == ("lost", {"pending": 1, "interrupted": 1})
     assert [unit["state"] for unit in lost["units"]] == ["interrupted", "pending"]
+    assert lost["lost"] == {"message": "the process that ran it is gone", "command": "qtui resume r1"}
+    assert run_data("r1", run.view, 200.0)["lost"] is None
+    assert "- Took: at least 1.00s" in markdown("r1", run.view, 9e9, silent, lost=True).splitlines()
+
+
+def test_a_unit_that_asks_says_what_and_how_to_answer() -> None:
+    run = Told(command("it's"), command("b"))
+    run.add(UnitReady(0, 101.0), ConfirmRequested(0, "Sure?", 101.0), JournalChanged("the disk is full", 102.0))
+    data = run_data("r1", run.view, 200.0)
+
+    assert (data["asking"], data["unsaved"]) == (1, "the disk is full")
+    asks, silent_one = (unit["asks"] for unit in data["units"])
+    assert silent_one is None
+    assert asks["question"] == "Sure?"
+    assert shlex.split(asks["command"]) == ["qtui", "approve", "r1", "it's"]
+    assert [unit["asks"] for unit in run_data("r1", run.view, 200.0, lost=True)["units"]] == [None, None]
 
 
 def test_markdown_has_the_end_the_failures_and_all_units(told: Told) -> None:
@@ -148,6 +219,22 @@ def test_output_cannot_end_the_block_of_markdown_it_stands_in() -> None:
 
     begin, end = lines.index("``````text"), lines.index("``````")
     assert begin < lines.index("# no heading") < end
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a|b", "| - |", "`x`", "``", "[x](javascript:1)", "![i](http://h/i.png)", "<img src=x>", "www.h.org", "x\\", "*"],
+)
+def test_a_row_of_the_table_stays_one_whatever_a_unit_is_called(name: str) -> None:
+    error = UnitError("exit", f"{name}\n| forged | completed |", "", 1)
+    run = Told(command(name)).starts(name).ends(name, UnitState.FAILED, error=error).over(RunState.FAILED, 1)
+    text = markdown("r1", run.view, 200.0, silent)
+
+    (row,) = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| Unit")]
+    cells = re.split(r"(?<!\\)(?:\\\\)*\|", row)
+    assert len(cells) == 7, "five cells, and nothing beside them"
+    bare = re.sub(r"\\[^\w\s]", "", row.replace("|", ""))
+    assert not re.search(r"[`<>\[\]*]|http:|www\.", bare), "nothing is left that is markup"
 
 
 def test_names_are_no_markup_in_markdown() -> None:

@@ -165,6 +165,30 @@ def test_when_the_process_in_front_is_killed_the_run_goes_on(shell, workflow, tm
     until(lambda: not engine.is_running(), "the process ends with its run")
 
 
+@pytest.mark.parametrize("arguments", ["flow.toml", ""])
+def test_when_the_process_in_front_is_killed_the_next_program_finds_the_terminal_as_it_was(
+    terminal, workflow, tmp_path: Path, arguments: str
+) -> None:
+    workflow(LONG)
+    script = f"{sys.executable} -m qtui {arguments}; read line; echo got $line"
+    screen = terminal(program=("sh", "-c", script))
+    screen.wait_for("RUNNING" if arguments else "flow.toml")
+    screen.wait_for(lambda _: screen.modes != screen.modes_before, "it is drawn")
+    (front,) = psutil.Process(screen.pid).children()
+    (engine,) = front.children()
+
+    front.kill()
+
+    until(lambda: screen.modes == screen.modes_before, "lines are edited and echoed again")
+    screen.press("typed\r")
+    screen.wait_for("got typed")
+    assert_given_back(screen, screen.modes_before)
+    (tmp_path / "go").touch()
+    if arguments:
+        until((tmp_path / "done").exists, "the run goes on")
+    until(lambda: not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE, "the process ends")
+
+
 def test_ctrl_z_gives_the_prompt_and_fg_the_screen_while_the_run_goes_on(shell, workflow, tmp_path: Path) -> None:
     bash = shell()
     start_in(bash, workflow(LONG))

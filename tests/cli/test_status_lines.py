@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from told import Told, command
 
 from qtui.cli.status import MOST_ROWS, status_lines
-from qtui.core.events import JournalChanged, RunPaused, UnitStale
+from qtui.core.events import JournalChanged, LateResult, RunPaused, RunResumed, UnitStale
 from qtui.core.model import RunState
 from qtui.tui.format import ASCII, UNICODE
 
@@ -44,10 +44,17 @@ def test_a_run_whose_process_is_gone_says_so_and_what_helps() -> None:
     told = Told(command("cut"), command("later", "cut")).starts("cut")
     lines = lines_of(told, now=9e9, lost=True)
 
-    assert lines[1] == "lost after 0:00:01"
+    assert lines[1] == "lost after at least 0:00:01"
     assert lines[2] == "the process that ran it is gone: qtui resume 20260102-030405-abcd"
     assert lines[3] == "2 units: 1 pending, 1 interrupted"
     assert lines[5] == "⊘ cut   cut     0:00  ran when its process was lost"
+
+
+def test_what_a_thread_left_behind_took_after_the_end_does_not_count_for_a_run_that_is_resumed() -> None:
+    told = Told(command("a")).starts("a").over(RunState.INTERRUPTED, 143)
+    told.add(LateResult(0, 1, 0, 500.0), RunResumed(5000.0, "resumed", 1))
+
+    assert lines_of(told, now=5003.0)[1] == "running for 0:00:13"
 
 
 def test_pausing_stopping_and_a_record_that_cannot_be_written_are_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,12 @@ from pathlib import Path
 
 import pytest
 from terminal import GENEROUS
+from terminal import until as eventually
+
+from qtui.attached import AttachedSession
+from qtui.core.stimuli import CancelRequested, CancelRunRequested, Request
+from qtui.store.rundir import RunDirectory
+from qtui.store.runlock import here, take_lock
 
 FLOW = """
 [units.slow]
@@ -44,14 +51,23 @@ def until(process: subprocess.Popen[str], **wanted: str) -> dict[str, object]:
     raise AssertionError(f"{wanted} has not come")
 
 
-def test_what_others_ask_for_is_done_and_recorded_with_who_asked(qtui, process) -> None:
+def test_what_others_ask_for_is_done_and_recorded_with_who_asked(qtui, process, state_home: Path) -> None:
     run = json.loads(qtui("status", "--json").stdout)["run"]
 
     assert qtui("approve", run).stdout == "ask: done\n"
     until(process, event="unit_finished", unit="last", state="completed")
     assert qtui("pause", run).stdout == "done\n"
     assert "@" in str(until(process, event="run_paused")["cause"])
+    again = qtui("pause", run)
+    assert (again.returncode, again.stdout) == (0, "nothing to do: the run is paused already\n")
     assert qtui("unpause", run).stdout == "done\n"
+    silent = qtui("approve", run, "slow")
+    assert (silent.returncode, silent.stdout) == (1, "slow: refused: slow does not ask, it is running\n")
+    past = qtui("cancel", run, "last")
+    assert (past.returncode, past.stdout) == (1, "last: too late: last has completed\n")
+    with closing(sqlite3.connect(state_home / "qtui" / "runs" / run / "commands.db")) as database:
+        answers = [answer for (answer,) in database.execute("SELECT answer FROM command ORDER BY id DESC LIMIT 2")]
+    assert answers == ["too late: last has completed", "refused: slow does not ask, it is running"]
     assert qtui("cancel", run, "slow").stdout == "slow: done\n"
     end = until(process, event="unit_finished", unit="slow")
     assert end["state"] == "canceled"
@@ -62,6 +78,55 @@ def test_what_others_ask_for_is_done_and_recorded_with_who_asked(qtui, process) 
     assert qtui("status", run, "--wait").returncode == 130
     assert qtui("logs", run, "slow").stdout == "begun\n"
     assert qtui("doctor", run).returncode == 0
+
+
+STUBBORN = """
+[workflow]
+grace = 60
+[units.slow]
+run = "trap 'echo not yet' TERM; echo begun; until test -e go; do sleep 0.02; done"
+"""
+
+
+@pytest.mark.parametrize("request_made", [CancelRunRequested(), CancelRequested((0,))])
+def test_two_who_cancel_at_the_same_moment_do_not_kill(
+    qtui, workflow, tmp_path: Path, state_home: Path, request_made: Request
+) -> None:
+    started = qtui(workflow(STUBBORN), "--detach")
+    directory = RunDirectory.open(state_home / "qtui", started.stdout.strip())
+    with closing(AttachedSession(directory, who="one")) as one, closing(AttachedSession(directory, who="two")) as two:
+        try:
+            eventually(lambda: "begun" in qtui("logs", directory.run, "slow").stdout, "the unit runs")
+            for session in (one, two):
+                session.request(request_made)
+            eventually(lambda: all(session.answers()[0].text for session in (one, two)), "both are answered")
+            texts = [session.answers()[0].text for session in (one, two)]
+            assert sorted(texts) == ["done", "too late: somebody else has just asked it to stop"]
+            eventually(lambda: "not yet" in qtui("logs", directory.run, "slow").stdout, "the unit is asked to stop")
+        finally:
+            (tmp_path / "go").touch()
+        assert one.wait(GENEROUS) is not None
+
+
+def test_a_run_whose_lock_file_is_removed_makes_it_anew_and_nobody_takes_it_for_lost(
+    qtui, process, state_home: Path
+) -> None:
+    lock = commands_of(state_home).with_name("lock")
+    lock.unlink()
+    eventually(lock.exists, "there is a new one")
+
+    assert json.loads(qtui("status", "--json").stdout)["state"] == "running"
+    refused = qtui("resume")
+    assert (refused.returncode, f"process {process.pid}" in refused.stderr) == (2, True), refused.stderr
+
+
+def test_a_run_that_somebody_else_has_taken_stops(process, state_home: Path) -> None:
+    directory = RunDirectory.open(state_home / "qtui", commands_of(state_home).parent.name)
+    with take_lock(directory.path / "other", directory.run, here()):
+        (directory.path / "other").rename(directory.path / "lock")
+        told = until(process, event="warning")
+        assert str(told["message"]).startswith(f"process {os.getpid()} on ")
+        assert process.wait(GENEROUS) == 143
 
 
 def test_a_run_whose_process_is_killed_is_lost_and_nothing_else_is_said_of_it(qtui, process) -> None:

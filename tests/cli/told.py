@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from qtui.core.events import Event, RunFinished, RunStarted, RunStopping, UnitFinished, UnitReady, UnitStarted
-from qtui.core.model import Argv, ExecutionMode, QuantumUnit, RunOptions, RunState, UnitError, UnitState
+from qtui.core.folding import fold
+from qtui.core.model import Argv, ExecutionMode, QuantumUnit, RunState, UnitError, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.engine.files import RunFiles
 from qtui.engine.logs import LogStore
 from qtui.store.journal import Head, Journal

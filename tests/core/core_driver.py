@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from core_steps import check_steps
+
 from qtui.core.events import Event, RunFinished, UnitStarted, UnitSubmitted
-from qtui.core.model import Action, Argv, Call, ExecutionMode, Outcome, QuantumUnit, RunOptions, UnitError
+from qtui.core.folding import fold
+from qtui.core.model import Action, Argv, Call, ExecutionMode, Outcome, QuantumUnit, UnitError
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.scheduler import Scheduler
-from qtui.core.state import RunView, UnitView, check_steps, fold
+from qtui.core.state import RunView, UnitView
 from qtui.core.stimuli import (
     CancelRequested,
     Effect,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from qtui.core.governor import Governor
 from qtui.core.load import LaneLoad, Load, Wish
-from qtui.core.model import ExecutionMode, RunOptions
+from qtui.core.model import ExecutionMode
+from qtui.core.options import RunOptions
 
 STEP = 0.02
 THREAD, PROCESS, COMMAND = ExecutionMode.THREAD, ExecutionMode.PROCESS, ExecutionMode.COMMAND

@@ -13,7 +13,8 @@ from qtui.core.events import BrakeChanged, UnitReady
 from qtui.core.growth import Growth
 from qtui.core.limits import capacities
 from qtui.core.machine import PROBE_TIMER
-from qtui.core.model import FAILURES, RunOptions, RunState, UnitState
+from qtui.core.model import FAILURES, RunState, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.ready import FREE, Key, ReadyQueue, Terms
 from qtui.core.scheduler import Scheduler

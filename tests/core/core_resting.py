@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from core_rules import BrakeModel, Rules
 
 from qtui.core.events import ConfirmRequested, UnitReady
-from qtui.core.model import ExecutionMode, RunOptions, RunState, UnitState
+from qtui.core.model import ExecutionMode, RunState, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.scheduler import Scheduler
 from qtui.core.state import RunView

@@ -10,7 +10,8 @@ from fractions import Fraction
 from typing import Any
 
 from qtui.core.events import RunStopping, UnitFinished
-from qtui.core.model import FAILURES, ExecutionMode, QuantumUnit, RunOptions, UnitError, UnitState
+from qtui.core.model import FAILURES, ExecutionMode, QuantumUnit, UnitError, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
 

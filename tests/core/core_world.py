@@ -14,19 +14,18 @@ from qtui.core.condition import Condition
 from qtui.core.machine import QUEUEING_LANES
 from qtui.core.model import (
     LOST_LOOP,
-    Brake,
     CachePolicy,
     ExecutionMode,
     Fallback,
     Outcome,
     QuantumUnit,
     RetryPolicy,
-    RunOptions,
     RunState,
     UnitError,
     UnitState,
     When,
 )
+from qtui.core.options import Brake, RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.scheduler import Scheduler
 from qtui.core.state import RunView

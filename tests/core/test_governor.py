@@ -25,7 +25,8 @@ from hypothesis import strategies as some
 
 from qtui.core.governor import Governor
 from qtui.core.load import LaneLoad, Load
-from qtui.core.model import ExecutionMode, RunOptions
+from qtui.core.model import ExecutionMode
+from qtui.core.options import RunOptions
 
 SERVERS: dict[str, Server] = {
     "unlimited": unlimited,

@@ -7,7 +7,8 @@ from typing import Any
 from core_driver import Run, unit
 
 from qtui.core.events import BrakeChanged
-from qtui.core.model import Brake, QuantumUnit, RetryPolicy
+from qtui.core.model import QuantumUnit, RetryPolicy
+from qtui.core.options import Brake
 from qtui.core.stimuli import ReleaseRequested
 
 

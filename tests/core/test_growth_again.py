@@ -6,10 +6,10 @@ import pytest
 from core_driver import SUCCESS, Run, unit
 
 from qtui.core.events import RunResumed, UnitReset, UnitsAdded, Warned
+from qtui.core.folding import fold
 from qtui.core.growth import grow, replaced, robbed
 from qtui.core.model import ExecutionMode, QuantumUnit, RetryPolicy
 from qtui.core.scheduler import Scheduler
-from qtui.core.state import fold
 from qtui.core.stimuli import PauseRequested, ResumeRequested, StartUnit, UnpauseRequested, WorkersRequested
 
 

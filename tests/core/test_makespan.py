@@ -13,7 +13,8 @@ from typing import NamedTuple
 import pytest
 from core_driver import SUCCESS, WORK, Run, milestone, plan_of, unit
 
-from qtui.core.model import ExecutionMode, QuantumUnit, RunOptions
+from qtui.core.model import ExecutionMode, QuantumUnit
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.scheduler import Scheduler
 from qtui.core.stimuli import Decision, RunRequested, StartUnit, UnitReturned

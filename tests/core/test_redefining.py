@@ -7,7 +7,8 @@ from dataclasses import replace
 from core_driver import COMMAND, Run, milestone, unit
 
 from qtui.core.events import Event, UnitRedefined, UnitReset, Warned, from_plain, to_plain
-from qtui.core.model import Brake, ExecutionMode, Fallback, QuantumUnit, RetryPolicy, UnitState
+from qtui.core.model import ExecutionMode, Fallback, QuantumUnit, RetryPolicy, UnitState
+from qtui.core.options import Brake
 from qtui.core.scheduler import Scheduler
 from qtui.core.stimuli import RedefineRequested, RetryRequested
 from qtui.store.codec import decode_events, encode_events

@@ -4,42 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
-from typing import Any
 
 import pytest
 from core_driver import SUCCESS, WORK, Run, unit
+from core_resumed import Resumed
+from core_steps import check_steps
 from hypothesis import given
 from test_ends_model import WRONG, chance, in_many_graphs, predict, random_graph
 
 from qtui.core.errors import InvalidWorkflow
 from qtui.core.events import ConfirmRequested, JournalChanged, RunResumed, UnitReset
-from qtui.core.model import Fallback, Outcome, QuantumUnit
+from qtui.core.folding import fold
+from qtui.core.model import Fallback, Outcome
 from qtui.core.plan import ExecutionPlan
-from qtui.core.resuming import Resumption, Wishes, resume
-from qtui.core.scheduler import Scheduler
-from qtui.core.state import RunView, check_steps, fold
-from qtui.core.stimuli import ApproveRequested, InterruptRequested, JournalReported, PauseRequested, ResumeRequested
-
-
-class Resumed(Run):
-    """The run of a process that has gone, in the hands of another one; `units` are the workflow's by now."""
-
-    def __init__(self, gone: Run, *units: QuantumUnit, later: float = 1000.0, **wishes: Any) -> None:
-        options = {name: getattr(gone.options, name) for name in gone.options.__slots__}
-        super().__init__(*(units or gone.plan.table), begin=False, **options)
-        self.now = gone.now + later
-        made = tuple(units) if units else tuple(gone.plan.table)
-        self.how: Resumption = resume(gone.view, made, self.options, Wishes(**wishes), self.now, replan=bool(units))
-        assert fold(gone.view, self.how.events).states == self.how.view.states, "the events tell all"
-        self.view = self.how.view
-        self.scheduler = Scheduler.restore(self.how.options, self.view)
-        self.plan = self.scheduler.plan
-        self.events += self.how.events
-        self.send(ResumeRequested())
-
-    @property
-    def why(self) -> dict[str, str]:
-        return {self.plan.table[number].id: reason for number, reason in self.how.reasons.items()}
+from qtui.core.resuming import Wishes, resume
+from qtui.core.state import RunView
+from qtui.core.stimuli import ApproveRequested, InterruptRequested, JournalReported, PauseRequested
 
 
 def test_what_was_done_stays_done_and_what_ran_runs_once_more() -> None:
@@ -211,7 +191,8 @@ def test_a_workflow_that_has_changed_goes_on_under_the_ids_of_its_units() -> Non
     run = Resumed(gone, unit("new"), unit("c", "b", "new"), unit("b", "a"), unit("a"))
 
     assert run.states() == {"new": "running", "c": "pending", "b": "completed", "a": "completed"}
-    assert run.why == {"new": "has not run yet", "c": "has not run yet"}
+    assert run.why == {"new": "is new in the workflow", "c": "has not run yet"}
+    assert run.how.gone == {"gone": "not run"}
     run.succeed("new", "c")
     assert run.end == ("completed", 0)
     assert run.unit("a").attempt == 1
@@ -399,7 +380,7 @@ def test_a_unit_that_needs_more_than_before_is_stale_and_a_handler_runs_again() 
     run = Resumed(gone, unit("m1"), unit("m2"), unit("total", "m*"), unit("clean", "m*", when="always"))
 
     assert run.view.stale == {run.plan.numbers["total"]: "what it needs changed"}
-    assert run.why == {"m2": "has not run yet", "clean": "m2 runs again"}
+    assert run.why == {"m2": "is new in the workflow", "clean": "m2 runs again"}
 
 
 def test_a_unit_whose_additions_clash_with_the_workflow_by_now_runs_again() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from core_driver import COMMAND, COROUTINE, SUCCESS, Run, milestone, plan_of, unit
 
 from qtui.core.events import RunFinished, RunStarted, UnitProgress, UnitStarted, UnitSubmitted, Warned
-from qtui.core.model import ExecutionMode, Fallback, Outcome, RetryPolicy, RunOptions, RunState, UnitError
+from qtui.core.model import ExecutionMode, Fallback, Outcome, RetryPolicy, RunState, UnitError
+from qtui.core.options import RunOptions
 from qtui.core.scheduler import Scheduler
 from qtui.core.stimuli import (
     PauseRequested,

@@ -8,7 +8,8 @@ from pathlib import Path
 from engine_waiting import GENEROUS
 
 from qtui.core.events import CacheMissed, UnitFinished, Warned
-from qtui.core.model import CachePolicy, Call, QuantumUnit, RunOptions, Shell, UnitState
+from qtui.core.model import CachePolicy, Call, QuantumUnit, Shell, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.engine.cache import ResultCache
 from qtui.engine.engine import Engine

@@ -14,7 +14,8 @@ import psutil
 import pytest
 from engine_waiting import Start, until
 
-from qtui.core.model import QuantumUnit, RunOptions
+from qtui.core.model import QuantumUnit
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.engine.bus import EventBus
 from qtui.engine.engine import Engine
@@ -103,3 +104,11 @@ def processes_of_runs() -> list[int]:
         except OSError:
             continue  # ended, or somebody else's
     return found
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """Opened at the end of the test at the latest, so that no thread waits for ever."""
+    event = threading.Event()
+    yield event
+    event.set()

@@ -251,7 +251,7 @@ def test_without_a_state_directory_there_is_no_cache(run: Run) -> None:
 
 
 def test_the_manager_keeps_results_in_its_state_directory(tmp_path: Path) -> None:
-    from qtui.core.model import WorkflowDefinition
+    from qtui.core.definition import WorkflowDefinition
     from qtui.engine.bus import EventBus
 
     definition = WorkflowDefinition(name="w", units=(shell("echo kept"),))

@@ -201,6 +201,7 @@ def test_a_warden_that_was_killed_is_replaced(start: Start) -> None:
         ("printf '10%%\\r100%%\\r\\n'; exit 6", "100%"),
         ("printf '\\033[31mred\\033[0m \\033]0;title\\007text\\n'; exit 6", "red text"),
         ("head -c 90000 /dev/zero | tr '\\0' x >&2; exit 6", "x" * 300),
+        ("echo cannot go on; echo '::progress 61/100 rows'; exit 6", "cannot go on"),
         ("exit 6", ""),
     ],
 )

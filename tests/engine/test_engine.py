@@ -12,8 +12,9 @@ from engine_waiting import GENEROUS, Start, until
 
 from qtui.core.errors import NoResult, UsageError
 from qtui.core.events import RunFinished, UnitProgress, Warned
+from qtui.core.folding import fold
 from qtui.core.model import Call, ExecutionMode, Fallback, QuantumUnit, RunState, Shell, UnitState
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.core.stimuli import PauseRequested, UnpauseRequested, WorkersRequested
 from qtui.engine.bus import EventBus
 from qtui.engine.output import routed_output

@@ -95,8 +95,8 @@ PROGRAM = """
     import sys, time
     from pathlib import Path
     sys.path[:0] = {paths!r}
+    from qtui.core.options import RunOptions
     from test_escapes import ExecutionMode, escaping
-    from qtui.core.model import RunOptions
     from qtui.core.plan import ExecutionPlan
     from qtui.engine.engine import Engine
     from qtui.engine.files import RunFiles

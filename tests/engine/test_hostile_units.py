@@ -218,7 +218,8 @@ def test_a_unit_that_writes_to_qtuis_own_descriptors_loses_its_worker(start: Sta
 PROGRAM = """
     import asyncio, pathlib, sys, time
     from qtui import aio
-    from qtui.core.model import Call, QuantumUnit, RunOptions
+    from qtui.core.model import Call, QuantumUnit
+    from qtui.core.options import RunOptions
     from qtui.core.plan import ExecutionPlan
     from qtui.engine.engine import Engine
     from qtui.engine.files import RunFiles

@@ -26,7 +26,8 @@ from qtui.core.events import (
     UnitSubmitted,
     Warned,
 )
-from qtui.core.model import Argv, Call, ExecutionMode, QuantumUnit, RunOptions, RunState, UnitState
+from qtui.core.model import Argv, Call, ExecutionMode, QuantumUnit, RunState, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
 from qtui.core.stimuli import CancelRequested, CancelRunRequested, InterruptRequested, RetryRequested

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import random
 import re
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from qtui.core.model import Call, QuantumUnit
 from qtui.core.plan import ExecutionPlan
-from qtui.engine.caplog import CappedLog, dropped_line
+from qtui.engine.caplog import CappedLog, dropped_line, lost_line
 from qtui.engine.files import RunFiles
 from qtui.engine.logs import LogStore
 
@@ -106,6 +110,87 @@ def test_the_file_never_grows_far_beyond_its_limit(tmp_path: Path) -> None:
 
     assert largest <= 2 * LIMIT + len(numbered(10)) + len(dropped_line(1 << 63))
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
+@pytest.fixture
+def room() -> Iterator[Callable[[int], None]]:
+    """Says how long a file may get: beyond that, writing fails as on a full disk. A negative number is no limit."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size if size >= 0 else before[0], before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+LOST = lost_line(errno.EFBIG)
+
+
+def test_where_output_was_lost_the_log_says_so_and_goes_on_when_there_is_room(store: LogStore, room) -> None:
+    told: list[OSError] = []
+    store.on_error = lambda _unit, error: told.append(error)
+    writer = store.writer(0, 1)
+    writer.write(numbered(20))
+    room(300)
+    for _ in range(3):
+        writer.write(numbered(20))
+    full = Path(writer.path).read_bytes()
+    room(-1)
+    writer.write(b"there is room again\n")
+    writer.close()
+
+    assert full == (numbered(20) + numbered(20))[: 300 - len(LOST)] + LOST
+    assert read_all(store) == full + b"there is room again\n"
+    assert [error.errno for error in told] == [errno.EFBIG], "it is told once"
+
+
+def test_a_log_that_could_not_even_begin_says_so_once_it_can(store: LogStore, room) -> None:
+    writer = store.writer(0, 1)
+    room(0)
+    writer.write(b"lost\n")
+    room(20)
+    writer.write(b"lost too\n")
+    room(-1)
+    writer.write(b"kept\n")
+    writer.close()
+
+    assert read_all(store) == LOST + b"kept\n"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_is_missing_in_a_log_is_told_where_it_is_missing(tmp_path: Path, room, seed: int) -> None:
+    chance, written = random.Random(seed), b""
+    log = CappedLog(str(tmp_path / "log"), 1 << 20)
+    for number in range(60):
+        data = b"".join(b"%05d-%02d\n" % (number, line) for line in range(chance.randrange(1, 12)))
+        written += data
+        size = (tmp_path / "log").stat().st_size if number else 0
+        room(chance.choice([-1, -1, size + chance.randrange(0, 2 * len(data))]))
+        try:
+            log.write(data)
+        except OSError as error:
+            assert error.errno == errno.EFBIG
+        room(-1)
+    log.close()
+
+    at, pieces = 0, (tmp_path / "log").read_bytes().split(LOST)
+    for number, piece in enumerate(pieces):
+        found = written.find(piece, at)
+        assert found >= 0, f"piece {number} is no part of what was written, or out of order"
+        assert number or found == 0
+        at = found + len(piece)
+    assert at == len(written) or not pieces[-1], "the last piece goes to the end"
+    assert all(pieces[1:-1]), "nothing is told twice"
+
+
+def test_a_log_is_shortened_within_itself_where_there_is_no_room_for_a_copy(store: LogStore) -> None:
+    written = numbered(10_000)
+    writer = store.writer(0, 1)
+    Path(f"{writer.path}.short").mkdir()
+    for start in range(0, len(written), 300):
+        writer.write(written[start : start + 300])
+        assert Path(writer.path).stat().st_size < 2 * LIMIT + 300
+    writer.close()
+
+    dropped = len(written) - LIMIT
+    assert read_all(store) == written[: LIMIT // 2] + dropped_line(dropped) + written[-LIMIT // 2 :]
 
 
 def test_no_two_units_share_a_file(tmp_path: Path) -> None:

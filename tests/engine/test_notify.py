@@ -12,8 +12,9 @@ import psutil
 import pytest
 from engine_waiting import GENEROUS, Start, until
 
+from qtui.core.definition import Notify
 from qtui.core.events import BrakeChanged, ConfirmRequested, RunPaused, Warned
-from qtui.core.model import Call, Notify, QuantumUnit, Shell
+from qtui.core.model import Call, QuantumUnit, Shell
 from qtui.core.plan import ExecutionPlan
 from qtui.core.stimuli import CancelRequested, PauseRequested, UnpauseRequested
 from qtui.engine import notify as notifying

@@ -19,7 +19,7 @@ from process_units import MB, error_of, log_of, process, run, value, workers
 from qtui.core.events import Warned
 from qtui.core.model import ExecutionMode, RetryPolicy, Source, UnitState
 from qtui.core.stimuli import CancelRequested
-from qtui.engine import worker as worker_program
+from qtui.engine.job import Job
 
 # -- what units do to their worker -------------------------------------------------------------------------
 
@@ -209,7 +209,7 @@ def test_progress_is_passed_on_once_a_second_however_often_it_is_told() -> None:
         send = staticmethod(sent.append)
 
     fields = (0, 1, 7, None, False, None, (), (), (), {"QTUI_UNIT": "u"}, None, "", 0, None)
-    job = worker_program.Job(Recorder(), fields, None)  # type: ignore[arg-type]
+    job = Job(Recorder(), fields, None)  # type: ignore[arg-type]
 
     for done in range(1000):
         job.report_progress(0, 1, done, 1000, "")

@@ -103,7 +103,7 @@ def test_without_a_history_ranks_count_units() -> None:
 def test_workflows_without_a_file_learn_nothing_of_each_other(tmp_path: Path) -> None:
     history = History(tmp_path / "state")
     history.begin("one", "a", "", "", 1.0)
-    history.end("one", "completed", 0, {}, 2.0, {"b": [50.0]})
+    history.end("one", "completed", 0, {}, 2.0, 1.0, {"b": [50.0]})
     with open_services(tmp_path / "state") as services:
         manager = services.manager
         workflow = manager.create_workflow("other", tasks=[QuantumUnit(id="b", action=Shell("true"))])
@@ -121,7 +121,7 @@ def test_large_workflows_learn_from_their_last_runs(tmp_path: Path, families: in
     for number in range(2):
         history.begin(f"run{number}", "a", "/flow.toml", "/", float(number))
         took = {f"unit{each}": [1.0 + 2 * number] for each in range(families)}
-        history.end(f"run{number}", "completed", 0, {}, float(number), took)
+        history.end(f"run{number}", "completed", 0, {}, float(number), 1.0, took)
     known = history.durations("/flow.toml")
     assert len(known) == families
     assert set(known.values()) == ({2.0} if families == 20 else {3.0})

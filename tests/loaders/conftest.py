@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import InvalidWorkflow, Problem
-from qtui.core.model import WorkflowDefinition
 from qtui.loaders.load import load_definition
 
 

@@ -7,8 +7,10 @@ from random import Random
 
 import pytest
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.events import RunFinished, Warned
-from qtui.core.model import Argv, Outcome, QuantumUnit, RetryPolicy, RunOptions, UnitError, WorkflowDefinition
+from qtui.core.model import Argv, Outcome, QuantumUnit, RetryPolicy, UnitError
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.scheduler import Scheduler
 from qtui.core.stimuli import Decision, RunRequested, StartUnit, TimerFired, UnitBegan, UnitReturned, WakeAt

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import Problem
-from qtui.core.model import WorkflowDefinition
 from qtui.definition.dotenv import parse_env
 
 Load = Callable[..., WorkflowDefinition]

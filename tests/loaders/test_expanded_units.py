@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import Problem
-from qtui.core.model import Call, Shell, WorkflowDefinition
+from qtui.core.model import Call, Shell
 from qtui.core.plan import ExecutionPlan
 
 Load = Callable[..., WorkflowDefinition]

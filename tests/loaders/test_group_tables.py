@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import InvalidWorkflow, Problem
-from qtui.core.model import Brake, Shell, WorkflowDefinition
+from qtui.core.model import Shell
+from qtui.core.options import Brake
 from qtui.core.plan import ExecutionPlan
 from qtui.definition.matrix import Matrix
 from qtui.definition.values import Rejected

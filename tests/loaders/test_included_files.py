@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import InvalidWorkflow, Problem
-from qtui.core.model import Brake, Call, FromUnit, Shell, WorkflowDefinition
+from qtui.core.model import Call, FromUnit, Shell
+from qtui.core.options import Brake
 from qtui.core.plan import ExecutionPlan
 from qtui.loaders.load import load_definition
 

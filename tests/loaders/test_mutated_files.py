@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import InvalidWorkflow
-from qtui.core.model import WorkflowDefinition
 from qtui.loaders.load import load_definition
 
 BASE = """

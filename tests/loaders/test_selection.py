@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import UsageError
-from qtui.core.model import WorkflowDefinition
 from qtui.core.plan import ExecutionPlan
 from qtui.definition.selection import NothingSelected, select
 

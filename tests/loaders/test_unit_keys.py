@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import Problem
-from qtui.core.model import CachePolicy, FromUnit, QuantumUnit, Shell, WorkflowDefinition
+from qtui.core.model import CachePolicy, FromUnit, QuantumUnit, Shell
 from qtui.loaders.load import load_definition
 
 Load = Callable[..., WorkflowDefinition]

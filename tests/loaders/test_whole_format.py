@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import tomli
 
-from qtui.core.model import ExecutionMode, WorkflowDefinition
+from qtui.core.definition import WorkflowDefinition
+from qtui.core.model import ExecutionMode
 from qtui.core.plan import ExecutionPlan
 from qtui.definition.keys import Table, Templates
 from qtui.definition.params import PARAM_KEYS

@@ -10,21 +10,21 @@ from typing import Any
 
 import pytest
 
+from qtui.core.definition import Notify
 from qtui.core.errors import CircularDependencyError, InvalidWorkflow
 from qtui.core.model import (
     Argv,
-    Brake,
     CachePolicy,
     Call,
     ExecutionMode,
     Fallback,
     FromUnit,
-    Notify,
     QuantumUnit,
     RetryPolicy,
     Shell,
     Source,
 )
+from qtui.core.options import Brake
 from qtui.core.plan import ExecutionPlan
 from qtui.workflow import Overrides, Workflow, default_workers
 

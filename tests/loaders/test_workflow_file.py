@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import InvalidWorkflow
-from qtui.core.model import Argv, Call, ExecutionMode, Fallback, RetryPolicy, Shell, Source, WorkflowDefinition
+from qtui.core.model import Argv, Call, ExecutionMode, Fallback, RetryPolicy, Shell, Source
 from qtui.loaders.load import Overrides, load_definition
 from qtui.workflow import default_workers
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import CircularDependencyError, InvalidWorkflow, Problem
-from qtui.core.model import WorkflowDefinition
 from qtui.definition.values import TOO_LARGE
 from qtui.loaders.load import load_definition
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from qtui.core.definition import Notify, WorkflowDefinition
 from qtui.core.errors import InvalidWorkflow, Problem
-from qtui.core.model import Brake, Notify, WorkflowDefinition
+from qtui.core.options import Brake
 from qtui.core.plan import ExecutionPlan
 from qtui.definition import machine
 from qtui.definition.options import build_options

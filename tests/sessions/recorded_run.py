@@ -10,8 +10,9 @@ from typing import Any
 from core_driver import Run
 
 from qtui.core.events import Event
+from qtui.core.folding import fold
 from qtui.core.model import QuantumUnit
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.core.stimuli import RunRequested, Stimulus
 from qtui.store.commands import CommandQueue
 from qtui.store.journal import Head, Journal

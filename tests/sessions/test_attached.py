@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,13 +19,14 @@ from recorded_run import GENEROUS, START, RecordedRun, eventually, known
 from qtui import recorded
 from qtui.attached import AttachedSession, whoami
 from qtui.core.events import PlanReplaced, RunFinished, UnitsAdded, Warned
+from qtui.core.folding import fold
 from qtui.core.model import ExecutionMode, RunState, UnitState
-from qtui.core.state import fold
 from qtui.core.stimuli import CancelRequested, PauseRequested, RetryRequested
-from qtui.store.commands import CommandQueue, put_aside
+from qtui.store.commands import CommandQueue, DifferencesAsked, put_aside
 from qtui.store.errors import JournalError
 from qtui.store.rundir import RunDirectory
 
+REFUSED = "refused: this version of qtui does not know that request"
 Start = Callable[..., RecordedRun]
 Attach = Callable[..., AttachedSession]
 
@@ -257,6 +258,61 @@ def test_a_session_that_only_reads_refuses(start: Start, attach: Attach) -> None
     assert answer.text.startswith("refused: ") and answer.answered_at
     session.close()
     assert run.commands.pending() == []
+
+
+@contextmanager
+def answering(run: RecordedRun, answer: str) -> Iterator[list[tuple[int, ...]]]:
+    """Whoever runs it answers whatever is asked for; yields the units of what was asked."""
+    asked: list[tuple[int, ...]] = []
+    over = threading.Event()
+
+    def answer_all() -> None:
+        with closing(CommandQueue(run.directory.commands)) as queue:
+            while not over.wait(0.005):
+                for command in queue.pending():
+                    assert isinstance(command.request, DifferencesAsked)
+                    asked.append(command.request.units)
+                    queue.answer(command.id, answer)
+
+    thread = threading.Thread(target=answer_all)
+    thread.start()
+    yield asked
+    over.set()
+    thread.join()
+
+
+def test_how_units_differ_on_the_disk_is_asked_once_for_all_that_failed(start: Start, attach: Attach) -> None:
+    run = start(unit("a"), unit("b"), unit("c"))
+    run.fail("a")
+    run.fail("b")
+    session = attach()
+    with answering(run, '[["does: x -> y", [0, 1]]]') as asked:
+        assert [session.edited(0), session.edited(1)] == ["does: x -> y"] * 2
+        assert asked == [(0, 1)]
+        assert session.edited(2) == ""
+        assert session.edited(2) == ""
+        assert asked == [(0, 1), (0, 1, 2), (0, 1, 2)], "what was told once is asked anew"
+    assert session.answers() == [], "a question is no request"
+
+
+@pytest.mark.parametrize(
+    "answer", [REFUSED, "", "null", "[1]", '[["x"]]', '[["x", 1]]', '[["x", [null]]]', "[" * 10_000]
+)
+def test_an_answer_that_tells_nothing_of_the_disk_is_none(start: Start, attach: Attach, answer: str) -> None:
+    run = start(unit("a"))
+    run.fail("a")
+    with answering(run, answer):
+        assert attach().edited(0) == ""
+
+
+def test_nobody_is_asked_for_differences_by_who_only_reads_or_where_nobody_is(start: Start, attach: Attach) -> None:
+    run = start(unit("a"), unit("b"))
+    run.fail("a")
+    with answering(run, '[["does: x -> y", [0]]]') as asked:
+        assert attach(read_only=True).edited(0) == ""
+    run.leave()
+    assert attach().edited(0) == ""
+    assert asked == []
 
 
 def test_who_asks_is_a_user_on_a_host() -> None:

@@ -111,7 +111,7 @@ def test_runs_of_one_workflow_can_be_asked_for(manager: WorkflowManager, begin: 
         run.leave()
         History(state).forget(run.directory.run)
         History(state).begin(run.directory.run, "demo", source, "/w", START)
-        History(state).end(run.directory.run, "completed", 0, {"completed": 1}, START, {})
+        History(state).end(run.directory.run, "completed", 0, {"completed": 1}, START, 0.0, {})
     assert [each.summary.run for each in manager.runs("/w/ours.toml")] == [ours.directory.run]
 
 
@@ -141,7 +141,7 @@ def test_a_run_that_somebody_has_taken_up_again_goes_on_whatever_the_index_knows
     manager.runs()
     index = History(state)
     index.begin(run.directory.run, "demo", "", "", START)
-    index.end(run.directory.run, "interrupted", 130, {}, START, {})
+    index.end(run.directory.run, "interrupted", 130, {}, START, 0.0, {})
     run.record(RunResumed(START + 5, "resumed", 1))
     (known,) = manager.runs()
     assert (known.summary.state, known.summary.ended, known.summary.counts) == ("running", None, {"running": 1})

@@ -13,8 +13,9 @@ from recorded_run import GENEROUS, START, RecordedRun, known
 from qtui import replayed
 from qtui.core.errors import UsageError
 from qtui.core.events import PlanReplaced, RunResumed, UnitProgress, Warned
+from qtui.core.folding import fold
 from qtui.core.model import ExecutionMode, UnitState
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.core.stimuli import PauseRequested
 from qtui.replayed import ReplaySession
 from qtui.store.rundir import RunDirectory
@@ -285,3 +286,16 @@ def test_a_record_that_becomes_unreadable_stops_time(three: RecordedRun, replay:
     session.playing = True
     clock.now += 15
     assert session.now() == START and not session.playing and session.trouble
+
+
+def test_a_record_without_an_end_is_that_of_a_lost_run_unless_somebody_runs_it(start: Start, replay: Replay) -> None:
+    run = start(unit("a"))
+    run.wait(5)
+    run.send(PauseRequested())
+    live = replay()
+    run.leave()
+    lost = replay()
+    assert not lost.lost, "there it has not come to its end yet"
+    for session in (live, lost):
+        session.seek(math.inf)
+    assert (live.lost, lost.lost) == (False, True)

@@ -15,9 +15,11 @@ from qtui.core.events import (
     UnitReset,
     UnitStarted,
 )
-from qtui.core.model import ExecutionMode, QuantumUnit, RunOptions, RunState, Shell, UnitState
+from qtui.core.folding import fold
+from qtui.core.model import ExecutionMode, QuantumUnit, RunState, Shell, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.store.journal import Head, Journal
 
 START = 1_700_000_000.0

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from stored_runs import history, units
 
 from qtui.core.events import NAMES, Event, UnitFinished, UnitProgress, UnitReady, UnitsAdded, Warned
+from qtui.core.folding import fold
 from qtui.core.model import ExecutionMode, QuantumUnit, RunState, Shell, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.store.codec import decode_events, decode_view, dump, encode_events, encode_view, load
 from qtui.store.errors import JournalDamaged
 

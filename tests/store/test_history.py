@@ -26,7 +26,7 @@ def index(state: Path) -> tuple[History, list[str]]:
 def run(history: History, number: int, durations: dict[str, list[float]] | None = None, source: str = W) -> str:
     name = f"run-{number}"
     history.begin(name, "flow", source, "/work", 1000.0 + number)
-    history.end(name, RunState.COMPLETED, 0, {"completed": 2}, 1000.5 + number, durations or {})
+    history.end(name, RunState.COMPLETED, 0, {"completed": 2}, 1000.5 + number, 0.5, durations or {})
     return name
 
 
@@ -35,7 +35,7 @@ def test_a_run_is_known_from_its_begin_and_its_end_is_told_later(tmp_path: Path)
     history.begin("r", "flow", W, "/work", 1000.0)
     going = RunSummary(run="r", name="flow", source=W, directory="/work", began=1000.0)
     assert history.runs() == [going]
-    history.end("r", RunState.FAILED, 1, {"completed": 3, "failed": 1}, 1060.0, {})
+    history.end("r", RunState.FAILED, 1, {"completed": 3, "failed": 1}, 1060.0, 60.0, {})
     (ended,) = History(tmp_path).runs()
     assert (ended.ended, ended.state, ended.exit_code, ended.counts) == (
         1060.0,
@@ -52,7 +52,7 @@ def test_a_run_that_goes_on_is_running_again_and_keeps_its_begin(tmp_path: Path)
     name = run(history, 1, {"a": [1.0]})
     history.begin(name, "flow", W, "/work", 5000.0)
     assert (history.runs()[0].state, history.runs()[0].ended, history.runs()[0].began) == ("running", None, 1001.0)
-    history.end(name, RunState.COMPLETED, 0, {}, 5001.0, {"a": [1.0, 3.0]})
+    history.end(name, RunState.COMPLETED, 0, {}, 5001.0, 1.0, {"a": [1.0, 3.0]})
     assert history.medians(W) == {"a": [2.0]}, "its durations count once"
 
 
@@ -83,6 +83,16 @@ def test_only_what_counts_is_kept_of_a_family(tmp_path: Path) -> None:
         run(history, number, {"often": [float(number)], "seldom": [1.0]} if number < 2 else {"often": [float(number)]})
     assert len(history.medians(W)["often"]) == LAST
     assert history.medians(W)["seldom"] == [1.0, 1.0], "it is not crowded out by others"
+
+
+def test_runs_that_no_estimate_looks_at_any_more_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qtui.store.history.MOST_ROWS", 3)
+    history, _ = index(tmp_path)
+    run(history, 1, {"old": [1.0]})
+    run(history, 2, {"a": [2.0], "b": [2.0]})
+    run(history, 3, {"a": [4.0], "c": [4.0]})
+    assert history.durations(W) == {"a": 3.0, "b": 2.0, "c": 4.0}, "the third row is amid a run, which counts"
+    assert history.medians(W) == {"a": [4.0, 2.0], "b": [2.0], "c": [4.0]}, "what is not looked at is not there"
 
 
 def test_a_run_that_is_forgotten_still_tells_how_long_units_take(tmp_path: Path) -> None:
@@ -228,7 +238,7 @@ history = History(Path(sys.argv[1]), print)
 for number in range(25):
     name = f"{sys.argv[2]}-{number}"
     history.begin(name, "flow", "w", "/", float(number))
-    history.end(name, "completed", 0, {}, number + 1.0, {"a": [1.0]})
+    history.end(name, "completed", 0, {}, number + 1.0, 1.0, {"a": [1.0]})
 """
 
 

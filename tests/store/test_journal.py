@@ -11,9 +11,11 @@ import pytest
 from stored_runs import START, head_of, history, units, write
 
 from qtui.core.events import Event, PlanReplaced, RunStarted, UnitFinished, UnitReady, UnitsAdded, UnitStarted
-from qtui.core.model import ExecutionMode, QuantumUnit, RunOptions, Shell, UnitState
+from qtui.core.folding import fold
+from qtui.core.model import ExecutionMode, QuantumUnit, Shell, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.store.journal import Journal, JournalDamaged, JournalError, JournalReader, JournalTooNew, Runner, StoredResult
 from qtui.store.migrations import APPLICATION_ID, VERSION, migrate
 

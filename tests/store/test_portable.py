@@ -17,7 +17,6 @@ from qtui.core.growth import grow
 from qtui.core.model import (
     Action,
     Argv,
-    Brake,
     CachePolicy,
     Call,
     ExecutionMode,
@@ -25,10 +24,10 @@ from qtui.core.model import (
     FromUnit,
     QuantumUnit,
     RetryPolicy,
-    RunOptions,
     Shell,
     Source,
 )
+from qtui.core.options import Brake, RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.portable import (
     options_from_plain,

@@ -190,6 +190,20 @@ def test_what_a_dead_process_left_half_written_is_swept(tmp_path: Path) -> None:
     assert loaded(store, stored) == b"x" * (2 << 20)
 
 
+def test_values_that_the_journal_does_not_refer_to_are_removed_and_nothing_else_is(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    store.remove_others([])
+    first, second = (store.encode(0, "unit", attempt, b"x" * (2 << 20)) for attempt in (1, 2))
+    (tmp_path / "runs" / RUN / "results" / "notes.txt").write_text("a person's")
+
+    store.remove_others([second.path])
+
+    assert files(tmp_path) == sorted(["notes.txt", second.digest])
+    assert loaded(store, second) == b"x" * (2 << 20)
+    with pytest.raises(ResultUnusable, match="cannot be read"):
+        store.load(first)
+
+
 def test_a_result_that_cannot_be_written_does_not_fail_the_unit(tmp_path: Path) -> None:
     store = store_in(tmp_path)
     (tmp_path / "runs" / RUN / "results").write_text("in the way")

@@ -308,6 +308,27 @@ def test_who_looks_for_ever_is_told_of(tmp_path: Path, monkeypatch: pytest.Monke
             directory.lock()
 
 
+def test_a_lock_whose_file_was_removed_is_made_anew_and_still_held(tmp_path: Path) -> None:
+    directory = made(tmp_path)
+    with directory.lock() as lock:
+        (directory.path / "lock").unlink()
+        assert directory.holder() is None
+        lock.keep()
+        assert directory.holder() == lock.holder
+        with pytest.raises(RunIsLive):
+            directory.lock()
+    directory.lock().release()
+
+
+def test_who_lost_the_lock_to_somebody_quicker_is_told_who_that_is(tmp_path: Path) -> None:
+    directory = made(tmp_path)
+    with directory.lock() as lock:
+        (directory.path / "lock").unlink()
+        with directory.lock() as other, pytest.raises(RunIsLive) as told:
+            lock.keep()
+        assert told.value.holder == other.holder
+
+
 def test_of_many_who_want_the_lock_at_once_one_gets_it(tmp_path: Path) -> None:
     directory = made(tmp_path)
     begin, got, refused = threading.Barrier(8), [], []

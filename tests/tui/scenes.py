@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from scripted import ScriptedSession
 
-from qtui.core.model import (
-    Argv,
-    Call,
-    ExecutionMode,
-    Fallback,
-    Outcome,
-    QuantumUnit,
-    RetryPolicy,
-    RunOptions,
-    Source,
-    UnitError,
-)
+from qtui.core.model import Argv, Call, ExecutionMode, Fallback, Outcome, QuantumUnit, RetryPolicy, Source, UnitError
+from qtui.core.options import RunOptions
 
 
 def nothing() -> None:

@@ -9,13 +9,15 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from qtui.core.events import Event, RunFinished
+from qtui.core.folding import fold
 from qtui.core.machine import QUEUEING_LANES
-from qtui.core.model import Outcome, QuantumUnit, RunOptions, UnitError
+from qtui.core.model import Outcome, QuantumUnit, UnitError
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.samples import LoadSample, ProcessSample, UnitSample
 from qtui.core.scheduler import Scheduler
 from qtui.core.session import Answer, LogChunk, Record
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.core.stimuli import (
     InterruptUnit,
     KillUnit,

@@ -12,7 +12,8 @@ from scripted import ScriptedSession
 from stage import MEDIUM, SMALL, staged
 from textual.events import MouseScrollUp
 
-from qtui.core.model import Argv, Call, QuantumUnit, RetryPolicy, RunOptions, UnitError
+from qtui.core.model import Argv, Call, QuantumUnit, RetryPolicy, UnitError
+from qtui.core.options import RunOptions
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
     CancelRequested,

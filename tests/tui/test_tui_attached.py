@@ -152,7 +152,7 @@ async def test_a_lost_run_asks_for_nothing_and_takes_nothing() -> None:
     async with staged(session, SMALL) as stage:
         await stage.shows("1 unit asks for your yes")
         session.lost, session.trouble = True, "the process that ran it is gone: qtui resume test-run"
-        await stage.shows("LOST", "this is the last on record; q leaves")
+        await stage.shows("LOST", "at least 0:0", "this is the last on record; q leaves")
         assert "asks for your yes" not in stage.text()
         assert "workers" not in stage.lines()[-2]
         for key in ("a", "x", "p", "X"):

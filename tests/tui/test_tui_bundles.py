@@ -10,7 +10,8 @@ from scenes import unit
 from scripted import ScriptedSession
 from stage import MEDIUM, SMALL, Stage, staged
 
-from qtui.core.model import QuantumUnit, RetryPolicy, RunOptions
+from qtui.core.model import QuantumUnit, RetryPolicy
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.stimuli import CancelRequested, RetryRequested
 from qtui.loaders.load import load_definition

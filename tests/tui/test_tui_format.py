@@ -11,17 +11,8 @@ from rich.cells import cell_len
 from scenes import diamond, nightly, unit
 from scripted import ScriptedSession
 
-from qtui.core.model import (
-    Argv,
-    Brake,
-    CachePolicy,
-    ExecutionMode,
-    Outcome,
-    RetryPolicy,
-    RunOptions,
-    UnitError,
-    UnitState,
-)
+from qtui.core.model import Argv, CachePolicy, ExecutionMode, Outcome, RetryPolicy, UnitError, UnitState
+from qtui.core.options import Brake, RunOptions
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
     CacheChecked,
@@ -338,13 +329,15 @@ def mixed() -> RunView:
     return nightly().view()
 
 
-@given(st.integers(20, 220))
-def test_the_progress_line_fits_and_always_tells_state_and_counts(width: int) -> None:
-    line = written(progress_line(mixed(), 1_700_000_200.0, "a-workflow-with-a-long-name.toml", width, UNICODE))
+@given(st.integers(20, 220), st.booleans())
+def test_the_progress_line_fits_and_always_tells_state_and_counts(width: int, least: bool) -> None:
+    title = "a-workflow-with-a-long-name.toml"
+    line = written(progress_line(mixed(), 1_700_000_200.0, title, width, UNICODE, least=least))
     if width >= 40:
         assert cell_len(line) == width
         assert "RUNNING" in line
         assert "12/23" in line
+        assert ("at least 0:" in line) is least
 
 
 @given(st.integers(30, 220))

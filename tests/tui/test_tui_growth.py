@@ -15,7 +15,8 @@ from scenes import unit
 from scripted import ScriptedSession
 from stage import GENEROUS, MEDIUM, staged
 
-from qtui.core.model import QuantumUnit, RunOptions
+from qtui.core.model import QuantumUnit
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.stimuli import CancelRequested, RetryRequested
 from qtui.tui import growing

@@ -6,7 +6,8 @@ import pytest
 from scenes import diamond, failed, fan_out, finished, unit
 from scripted import ScriptedSession
 
-from qtui.core.model import Brake, RetryPolicy, RunOptions
+from qtui.core.model import RetryPolicy
+from qtui.core.options import Brake, RunOptions
 from qtui.core.stimuli import (
     ApproveRequested,
     CancelRequested,

@@ -11,7 +11,8 @@ from scripted import START, ScriptedSession
 from stage import MEDIUM, SMALL, Stage, staged
 
 from qtui.core.events import GovernorChanged, WorkersChanged
-from qtui.core.model import Call, ExecutionMode, RunOptions
+from qtui.core.model import Call, ExecutionMode
+from qtui.core.options import RunOptions
 from qtui.core.samples import UnitSample
 from qtui.core.stimuli import GovernorRequested, LaneWorkersRequested, WorkersRequested, WorkersStepRequested
 from qtui.tui import steering
@@ -97,6 +98,32 @@ async def test_each_worker_tells_its_cpu_and_memory_in_columns(size: tuple[int, 
             await stage.until(lambda row=row: re.search(row, stage.text()), f"the row of {name}")
         ends = {re.search(r"(shared|-|[\d.]+[KMG]) (command|process|thread|async) ", line) for line in stage.lines()}
         assert len({found.end(1) for found in ends if found}) == 1, "one column for memory"
+
+
+@pytest.mark.parametrize("size", [SMALL, MEDIUM, LARGE])
+@pytest.mark.parametrize(("ascii", "color"), [(False, True), (True, False)])
+async def test_workers_that_do_not_fit_are_counted(size: tuple[int, int], ascii: bool, color: bool) -> None:
+    units = [unit(f"load[{n}]", action=COMMAND) for n in range(60)]
+    async with staged(ScriptedSession(units, RunOptions(workers=60)), size, ascii=ascii, color=color) as stage:
+
+        def seen() -> list[int]:
+            return [int(number) for number in re.findall(r" w(\d+) +[^ ]+ +0:00", stage.text())]
+
+        await stage.press("3")
+        await stage.until(lambda: re.search(r" \+\d+ more *", stage.text()), "the sign")
+        rows = seen()
+        assert rows == list(range(1, len(rows) + 1))
+        await stage.shows(f" +{60 - len(rows)} more ")
+        await stage.press("j")
+        await stage.shows(f" +{59 - len(rows)} more ")
+        assert seen() == [row + 1 for row in rows]
+        await stage.press("G")
+        await stage.hides(" more ")
+        assert seen() == list(range(60 - len(rows), 61))
+        for n in range(60 - len(rows)):
+            stage.session.completes(f"load[{n}]")
+        await stage.until(lambda: len(seen()) == len(rows), "what still runs fits")
+        await stage.hides(" more ")
 
 
 def test_what_is_not_known_is_blank_and_what_is_small_is_right_aligned() -> None:

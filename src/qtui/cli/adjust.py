@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import InvalidWorkflow, UsageError, did_you_mean
-from qtui.core.model import WorkflowDefinition
 from qtui.definition.dotenv import REQUIRED, read_env_files
 from qtui.definition.options import Overrides
 from qtui.definition.selection import select
@@ -70,6 +70,28 @@ def adjusted(definition: WorkflowDefinition, options: argparse.Namespace) -> Wor
     elif forced:
         definition = _forced(definition, forced)
     return select(definition, options.units, options.tag, options.exclude)
+
+
+def still_meant(definition: WorkflowDefinition, options: argparse.Namespace) -> tuple[argparse.Namespace, list[str]]:
+    """The options without names and tags that the workflow does not have any more, and these, as they were written."""
+    there, lost = argparse.Namespace(**vars(options)), []
+    checks: list[tuple[str, str, Callable[[str], object]]] = [
+        ("units", "", lambda name: select(definition, [name])),
+        ("tag", "-t ", lambda tag: select(definition, tags=[tag])),
+        ("exclude", "--exclude ", lambda name: _matching(definition, [name], "--exclude")),
+        ("force", "-f ", lambda name: _matching(definition, [name], "-f")),
+        ("yes", "--yes=", lambda name: _matching(definition, [name], "--yes")),
+    ]
+    for field, flag, check in checks:
+        kept = []
+        for name in getattr(options, field):
+            try:
+                check(name)
+                kept.append(name)
+            except UsageError:
+                lost.append(f"{flag}{name}")
+        setattr(there, field, kept)
+    return there, lost
 
 
 def _forced(definition: WorkflowDefinition, forced: Mapping[str, None]) -> WorkflowDefinition:

@@ -13,7 +13,7 @@ from shlex import quote
 from typing import Final, NamedTuple, TextIO
 
 from qtui.core.events import BrakeChanged, ConfirmRequested, Event
-from qtui.core.model import Brake
+from qtui.core.options import Brake
 from qtui.core.session import RunSession
 from qtui.core.stimuli import ApproveRequested, CancelRequested, CancelRunRequested, ReleaseRequested, Request
 from qtui.tui.text import clean

@@ -13,6 +13,7 @@ from qtui.cli.naming import units_named
 from qtui.cli.reaching import gone, opened
 from qtui.core.errors import EXIT_FAILED, EXIT_OK
 from qtui.core.events import ConfirmRequested
+from qtui.core.futile import NOTHING
 from qtui.core.session import Answer
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
@@ -76,7 +77,7 @@ def _of_units(
 
 
 def _ask(session: AttachedSession, wishes: Sequence[_Wish]) -> int:
-    """Send what is asked for and print each answer; 0 if all is done, else 1."""
+    """Send what is asked for and print each answer; 0 if all is as was asked for now, else 1."""
     if session.view().finished is not None:
         print("too late: the run has ended")
         return EXIT_FAILED
@@ -88,7 +89,7 @@ def _ask(session: AttachedSession, wishes: Sequence[_Wish]) -> int:
     answers = _answers(session)
     for (unit, _), answer in zip(wishes, answers, strict=True):
         print(f"{unit}: {_said(session, answer)}" if unit else _said(session, answer))
-    return EXIT_OK if all(answer.text == DONE for answer in answers) else EXIT_FAILED
+    return EXIT_OK if all(answer.text.startswith((DONE, NOTHING)) for answer in answers) else EXIT_FAILED
 
 
 def _answers(session: AttachedSession) -> list[Answer]:

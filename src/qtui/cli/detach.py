@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, TextIO
+from types import FrameType
+from typing import Final, NoReturn, TextIO
 
 from qtui.cli.linger import lingering
 from qtui.core.errors import EXIT_INTERNAL, EXIT_OK, UsageError
 from qtui.definition.params import Ask, ParamSpec
-from qtui.tui.text import clean_lines
+from qtui.tui.text import clean, clean_lines
 
 DETACHED_LOG: Final = "detached.log"
 """Where, in the run's directory, a run without a terminal writes."""
@@ -29,7 +32,8 @@ def start_detached(answers: Mapping[str, str], out: TextIO, directory: str) -> i
     """Start this program again, with the same arguments, and return when its run has begun; prints its id to `out`.
 
     `directory` is where this program was started, and `answers` are the values of params that a person has been asked
-    for. If the new program ends before its run has begun, its output is shown, and its exit code returned.
+    for. While the run waits for its turn, this says for whom; the end of this program, however it comes, ends the
+    waiting. If the new program ends before its run has begun, its output is shown, and its exit code returned.
     """
     ours, theirs = socket.socketpair()
     with ours, tempfile.TemporaryFile() as output:
@@ -48,6 +52,7 @@ def start_detached(answers: Mapping[str, str], out: TextIO, directory: str) -> i
             run = _run_of(ours, answers)
         except KeyboardInterrupt:
             child.terminate()
+            child.wait()
             raise
         if not run:
             code = child.wait()
@@ -62,10 +67,14 @@ def start_detached(answers: Mapping[str, str], out: TextIO, directory: str) -> i
 
 
 def _run_of(link: socket.socket, answers: Mapping[str, str]) -> str:
-    """The id of the run that the other program has begun; empty if it has ended instead."""
-    with suppress(OSError), link.makefile("rw", encoding="utf-8") as words:
-        print(json.dumps(answers), file=words, flush=True)
-        return words.readline().strip()
+    """The id of the run that the other program has begun; empty if it has ended instead. Says what it waits for."""
+    with suppress(OSError), link.makefile("rw", encoding="utf-8") as lines:
+        print(json.dumps(answers), file=lines, flush=True)
+        for line in lines:
+            word, text = json.loads(line)
+            if word == "run":
+                return str(text)
+            print(clean(f"qtui: {text}"), file=sys.stderr, flush=True)
     return ""
 
 
@@ -112,6 +121,30 @@ class Starter:
         except KeyError:  # the workflow was changed a moment ago
             raise UsageError(f"-p {spec.name}=VALUE must be given") from None
 
+    @contextmanager
+    def queueing(self) -> Iterator[Callable[[str], None]]:
+        """While this holds the run waits for its turn: what it waits for is to be told with what this yields, and a
+        KeyboardInterrupt is raised when the other program has ended, or TERM comes. Enter it once, on the main thread.
+        """
+        over = threading.Event()
+        thread = threading.Thread(target=self._watch, args=(over,), name="qtui-starter", daemon=True)
+        before = signal.signal(signal.SIGTERM, _give_up)
+        thread.start()
+        try:
+            yield lambda text: self._tell("waits", text)
+        finally:
+            over.set()
+            with suppress(OSError):
+                self._link.shutdown(socket.SHUT_RD)
+            thread.join()
+            signal.signal(signal.SIGTERM, before)
+
+    def _watch(self, over: threading.Event) -> None:
+        with suppress(OSError):
+            self._link.recv(1)  # nothing comes any more, until the other end is closed
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
     def begun(self, run: str, directory: Path, out: TextIO) -> None:
         """The run has begun: what `out`, standard output and standard error get from now on goes to a file in its
         `directory`."""
@@ -121,8 +154,16 @@ class Starter:
         for descriptor in {1, 2, out.fileno()}:
             os.dup2(log, descriptor, inheritable=descriptor in (1, 2))
         os.close(log)
-        with suppress(OSError), self._link:  # nobody may wait any more: the run is worth more
-            self._link.sendall(f"{run}\n".encode())
+        self._tell("run", run)
+        self._link.close()
+
+    def _tell(self, *words: str) -> None:
+        with suppress(OSError):  # nobody may wait any more: the run is worth more
+            self._link.sendall(json.dumps(words).encode() + b"\n")
+
+
+def _give_up(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def starter() -> Starter | None:

@@ -78,12 +78,17 @@ def history_lines(runs: Sequence[KnownRun], now: float, times: TimesOf) -> Itera
     yield f"{'run':<{ids}}  {'ago':>5}  {'took':>6}  {'state':<{states}}  {'workflow':<{names}}  units"
     for run in runs:
         ago = short_clock(max(0.0, now - run.summary.began)) if not run.fault else ""
-        took = duration(run.seconds) if not run.fault else ""
+        took = _took(run) if not run.fault else ""
         found = _counts(run)
         counts = ", ".join([str(sum(found.values())), *_not_completed(found)]) if found else ""
         name = pad(clean(run.summary.name), names)
         yield f"{run.summary.run:<{ids}}  {ago:>5}  {took:>6}  {_state(run):<{states}}  {name}  {counts}".rstrip()
     yield from _slower_lines(runs, times)
+
+
+def _took(run: KnownRun) -> str:
+    """How long processes ran it; of a lost run, nobody knows how long it went on after its last event."""
+    return f"{'>' if run.lost else ''}{duration(run.summary.seconds)}"
 
 
 def _not_completed(counts: Mapping[str, int]) -> Iterator[str]:

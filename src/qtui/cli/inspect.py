@@ -15,8 +15,8 @@ from qtui.cli.options import params_of
 from qtui.cli.plain import counted
 from qtui.cli.preview import lines_of, masker
 from qtui.core.advice import advise
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import EXIT_OK
-from qtui.core.model import WorkflowDefinition
 from qtui.core.plan import ExecutionPlan
 from qtui.core.targets import WorkerTargets
 from qtui.definition.options import Overrides

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from qtui.cli.rundata import CUT, is_allowed, moment_of, run_state, unit_state
+from qtui.cli.plain import duration
+from qtui.cli.rundata import CUT, is_allowed, moment_of, run_state, took, unit_state
 from qtui.core.model import FAILURES, UnitState
 from qtui.core.state import RunView, UnitView
 from qtui.tui.text import clean, clean_lines
@@ -27,14 +28,16 @@ def junit(run: str, view: RunView, now: float, tail: Tail, *, lost: bool = False
     cases = [_case(unit, name, at, lost, tail) for unit in view.units]
     found = {kind: sum(case.find(kind) is not None for case in cases) for kind in ("failure", "error", "skipped")}
     counts = {"tests": str(len(cases)), "failures": str(found["failure"]), "errors": str(found["error"])}
-    took = _seconds(view.elapsed(at))
-    suites = ET.Element("testsuites", {"name": name, **counts, "time": took})
-    suite = ET.SubElement(suites, "testsuite", {"name": name, **counts, "skipped": str(found["skipped"]), "time": took})
+    seconds = _seconds(view.elapsed(at))
+    suites = ET.Element("testsuites", {"name": name, **counts, "time": seconds})
+    suite = ET.SubElement(
+        suites, "testsuite", {"name": name, **counts, "skipped": str(found["skipped"]), "time": seconds}
+    )
     if view.started_at is not None:
         # the schema knows no time zone: UTC, as its own documentation says
         suite.set("timestamp", datetime.fromtimestamp(view.started_at, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
     properties = ET.SubElement(suite, "properties")
-    for key, value in (("run", run), ("state", run_state(view, lost))):
+    for key, value in (("run", run), ("state", run_state(view, lost)), ("took", took(view, at, lost, duration))):
         ET.SubElement(properties, "property", {"name": key, "value": _text(value)})
     suite.extend(cases)
     ET.indent(suites)
@@ -42,8 +45,8 @@ def junit(run: str, view: RunView, now: float, tail: Tail, *, lost: bool = False
 
 
 def _case(unit: UnitView, suite: str, at: float, lost: bool, tail: Tail) -> ET.Element:
-    took = _seconds(unit.elapsed(at) or 0.0)
-    case = ET.Element("testcase", {"name": _text(unit.id), "classname": suite, "time": took})
+    seconds = _seconds(unit.elapsed(at) or 0.0)
+    case = ET.Element("testcase", {"name": _text(unit.id), "classname": suite, "time": seconds})
     state = unit_state(unit, lost)
     cause = f"{state}: {unit.cause}" if unit.cause else state
     if is_allowed(unit):

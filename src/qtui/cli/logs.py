@@ -20,6 +20,9 @@ from qtui.core.model import UnitState
 from qtui.tui.text import clean, parse_line
 
 LOOK_SECONDS: Final = 0.1
+LATEST_BYTES: Final = 256
+"""More than the line has that stands for lost output."""
+
 LONGEST_LINE: Final = 64 * 1024
 """Of a line that does not end, so much is waited for before it is shown."""
 
@@ -84,17 +87,32 @@ class _Shown:
 
 
 def _copy(session: AttachedSession, unit: int, attempt: int, write: Callable[[bytes], None], follow: bool) -> None:
-    offset = 0
+    offset, latest = 0, b""
     while True:
         # asked before the rest is read: what is written before the end is in the file by then
         over = not follow or not _goes_on(session, unit, attempt)
+        offset, changed = _changed(session, unit, attempt, offset, latest)
+        if changed:
+            write(changed)
         while (chunk := session.read_log(unit, attempt, offset)).next > offset:
             offset = chunk.next
             if chunk.data:
                 write(chunk.data)
+        latest = session.read_log(unit, attempt, max(0, offset - LATEST_BYTES), min(offset, LATEST_BYTES)).data
         if over:
             return
         time.sleep(LOOK_SECONDS)
+
+
+def _changed(session: AttachedSession, unit: int, attempt: int, offset: int, latest: bytes) -> tuple[int, bytes]:
+    """Where to read on, and what stands now in the place of the `latest` bytes before `offset`: where output is lost,
+    the line that says so takes the place of what was there."""
+    found = session.read_log(unit, attempt, offset - len(latest), len(latest))
+    if found.data == latest or found.next > offset:  # the latter: they were dropped meanwhile
+        return offset, b""
+    pairs = zip(found.data, latest, strict=False)
+    same = next((at for at, (now, before) in enumerate(pairs) if now != before), len(found.data))
+    return min(offset, found.size), found.data[same:]
 
 
 def _goes_on(session: AttachedSession, number: int, attempt: int) -> bool:

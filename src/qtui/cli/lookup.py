@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import Problem
-from qtui.core.model import Argv, QuantumUnit, Shell, WorkflowDefinition
+from qtui.core.model import Argv, QuantumUnit, Shell
 from qtui.definition.report import shown_file
 
 _HINT: Final = "a unit that runs before may make it"

@@ -9,11 +9,11 @@ from typing import Final
 
 from qtui.cli.junit import Tail
 from qtui.cli.plain import duration
-from qtui.cli.rundata import counts_of, failures, is_allowed, moment_of, run_state, unit_state
+from qtui.cli.rundata import counts_of, failures, is_allowed, moment_of, run_state, took, unit_state
 from qtui.core.state import RunView, UnitView
 from qtui.tui.text import clean, clean_lines
 
-_MARKUP: Final = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$@:])")
+_MARKUP: Final = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$@:]|(?<=www)\.)", re.IGNORECASE)
 _FENCE: Final = re.compile("`{3,}")
 
 
@@ -29,7 +29,7 @@ def _lines(run: str, view: RunView, at: float, tail: Tail, lost: bool) -> Iterat
     yield f"- Run: {plain(run)}"
     if view.started_at is not None:
         yield f"- Began: {datetime.fromtimestamp(view.started_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    yield f"- Took: {duration(view.elapsed(at))}"
+    yield f"- Took: {took(view, at, lost, duration)}"
     if view.finished is not None:
         yield f"- Exit code: {view.finished.exit_code}"
     yield f"- Units: {', '.join(f'{count} {state}' for state, count in counts.items())}"
@@ -45,12 +45,12 @@ def _lines(run: str, view: RunView, at: float, tail: Tail, lost: bool) -> Iterat
     yield "| Unit | State | Tries | Took | Cause |"
     yield "|---|---|--:|--:|---|"
     for unit in view.units:
-        took = unit.elapsed(at)
+        seconds = unit.elapsed(at)
         cells = (
             plain(unit.id),
             unit_state(unit, lost),
             str(unit.attempt) if unit.attempt else "",
-            duration(took) if took is not None else "",
+            duration(seconds) if seconds is not None else "",
             plain(unit.cause),
         )
         yield f"| {' | '.join(cells)} |"

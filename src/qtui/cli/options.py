@@ -40,6 +40,11 @@ _SELECTION = """\
 UNIT is an id, a name or a glob; only these units are run, with what they need. UNIT+ runs what depends on it, too.
 -f and --yes may stand alone or have a unit.
 """
+_AGAIN = """\
+UNIT is an id, a name or a glob: only these units run again, even if they have completed, with what they need and has
+not, and with what waited for them or was skipped because of them. UNIT+ runs all that depends on it again, too. With
+--only-failed, only those of them that have not completed. What else has not run is left for a later resume.
+"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -235,7 +240,9 @@ def _add_resume(commands: Commands) -> None:
     resume = commands.add_parser(
         "resume", help="go on with a run whose process has gone, or run again what failed", allow_abbrev=False
     )
+    resume.epilog, resume.formatter_class = _AGAIN, argparse.RawDescriptionHelpFormatter
     resume.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: the newest run")
+    resume.add_argument("units", metavar="UNIT", nargs="*", default=[], help="run these again, and RUN must be named")
     resume.add_argument("-n", "--dry-run", action="store_true", help="only tell what would run, and why")
     resume.add_argument(
         "--only-failed", action="store_true", help="leave alone what was canceled, and what was skipped for that"

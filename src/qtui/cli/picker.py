@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import signal
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from qtui.cli import shepherd
 from qtui.core.errors import EXIT_OK, UsageError
@@ -65,17 +69,29 @@ def picker(_options: argparse.Namespace) -> int:
                 notes.append(str(error))
             return offer(here, runs, time.time(), notes)
 
-        front = shepherd.front()
-        if front is not None:
-            front.drawn(True)
-        choice = pick(_title(here), look)
-        if front is not None:
-            front.drawn(False)
+        choice = _picked(_title(here), look)
     if choice is None:
         return EXIT_OK
     from qtui.cli.main import main
 
     return main([choice.action, choice.target])
+
+
+def _picked(title: str, look: Callable[[], Offer]) -> Choice | None:
+    front = shepherd.front()
+    if front is None:
+        return pick(title, look)
+    front.drawn(True)
+    with front.watched(partial(_abandoned, front)):
+        choice = pick(title, look)
+    front.drawn(False)
+    return choice
+
+
+def _abandoned(front: shepherd.Front) -> NoReturn:
+    """The process in front of this one was killed, and nothing goes on here: give the terminal back, and end."""
+    shepherd.restore_alone(sys.stdin.fileno(), front.modes)
+    os._exit(128 + signal.SIGHUP)
 
 
 def offer(here: Path, runs: Sequence[KnownRun], now: float, notes: Sequence[str] = ()) -> Offer:
@@ -117,7 +133,7 @@ def _workflow_entry(here: Path, path: Path, latest: dict[str, KnownRun], now: fl
     about = ""
     if known is not None:
         word, _ = _state_of(known)
-        about = f"last run {word}, {ago(now - (known.summary.ended or known.summary.began))}"
+        about = f"last run {word}, {_when(known, now)}"
     return Entry(Choice(RUN, f"./{name}" if name.startswith("-") else name), name, about=about)
 
 

@@ -6,6 +6,8 @@ import signal
 from typing import TextIO
 
 from qtui.cli.answers import NOBODY, scope_name, spared
+from qtui.cli.rundata import LOST, run_state, took
+from qtui.core.definition import Notify
 from qtui.core.events import (
     BrakeChanged,
     CacheMissed,
@@ -31,11 +33,12 @@ from qtui.core.events import (
     Warned,
     WorkersChanged,
 )
+from qtui.core.folding import fold
 from qtui.core.holding import governor_words, workers_words
-from qtui.core.model import FAILURES, Notify, RunState, UnitState
+from qtui.core.model import FAILURES, RunState, UnitState
 from qtui.core.session import Record, RunSession
 from qtui.core.settling import CUT
-from qtui.core.state import RunView, UnitView, fold, stalled_by
+from qtui.core.state import RunView, UnitView, stalled_by
 from qtui.tui.format import clock
 from qtui.tui.text import clean, clean_lines
 
@@ -353,13 +356,16 @@ def summary(session: RunSession) -> list[str]:
         counts.append(f"{allowed} allowed to fail")
     if view.abandoned:
         counts.append(f"{view.abandoned} abandoned, which end with qtui")
-    state = str(end.state) if end is not None else "unfinished"
+    state = run_state(view, session.lost) if end is not None or session.lost else "unfinished"
     why = f": {clean(view.timed_out)}" if view.timed_out and view.state is RunState.FAILED else ""
     left = len(view.plan) - len(view.plan.dropped) - view.counts[UnitState.COMPLETED]
     if end is not None and end.exit_code and left > 0 and not session.trouble:
         lines += ["", f"qtui resume {session.run} goes on with what has not completed"]
-    took = duration(view.elapsed(session.now()))
-    lines += ["", f"{clean(view.name)}: {state} in {took}{why} ({', '.join(counts)})"]
+    lasted = took(view, session.now(), session.lost, duration)
+    lines += [
+        "",
+        f"{clean(view.name)}: {state} {'after' if state == LOST else 'in'} {lasted}{why} ({', '.join(counts)})",
+    ]
     return lines
 
 

@@ -14,9 +14,11 @@ from typing import Final
 from rich.cells import cell_len
 
 from qtui.cli.plain import counted
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.limits import Limits, capacities
 from qtui.core.masking import TextMasker, masks_of
-from qtui.core.model import Argv, Call, FromUnit, QuantumUnit, RunOptions, Shell, WorkflowDefinition
+from qtui.core.model import Argv, Call, FromUnit, QuantumUnit, Shell
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.ready import ReadyQueue
 from qtui.core.targets import WorkerTargets

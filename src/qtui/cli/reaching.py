@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from qtui.attached import AttachedSession
+from qtui.cli.rundata import GONE
 from qtui.core.errors import UsageError
 from qtui.store.rundir import default_state_dir, find_run
 
@@ -36,4 +37,4 @@ def standard_output() -> TextIO:
 
 def gone(run: str) -> str:
     """What to tell of a run that has no end and nobody who runs it."""
-    return f"the process that ran it is gone: qtui resume {run}"
+    return f"{GONE}: qtui resume {run}"

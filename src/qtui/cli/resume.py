@@ -10,15 +10,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from qtui.cli.options import EVERY, parse
-from qtui.cli.run import drive, tell
-from qtui.core.errors import UsageError, did_you_mean
-from qtui.core.model import UnitState, WorkflowDefinition
-from qtui.core.resuming import NOT_RUN, Resumption
+from qtui.cli.adjust import adjusted, still_meant
+from qtui.cli.options import parse
+from qtui.cli.run import TakeTurn, drive, tell
+from qtui.core.definition import WorkflowDefinition
+from qtui.core.errors import UsageError
+from qtui.core.model import UnitState
+from qtui.core.resuming import LEFT_OUT, NOT_RUN, Resumption
 from qtui.manager import LiveSession
 from qtui.services import Services, open_services
-from qtui.store.rundir import default_state_dir
+from qtui.store.journal import Head
+from qtui.store.rundir import default_state_dir, list_runs
 from qtui.tui.text import clean
+
+_COUNTED: Final = {NOT_RUN: "had not run yet", LEFT_OUT: "had been left out of a resume"}
+"""What is told of all units to which it happened at once."""
 
 MOST_LINES: Final = 30
 """Units that are named with their reasons; more of one reason are counted."""
@@ -27,8 +33,47 @@ MOST_LINES: Final = 30
 def resume(options: argparse.Namespace) -> int:
     """Go on with a run; returns its exit code, or 0 after ``--dry-run``."""
     state_dir = Path(options.state_dir).absolute() if options.state_dir else default_state_dir()
+    _check_run(options, state_dir)
     with open_services(state_dir) as services:
         head = services.manager.head(options.run)
+    given = _given(head, options)
+    given.state_dir = str(state_dir)
+    lost = _Lost(head.run)
+
+    def begin(
+        services: Services,
+        definition: WorkflowDefinition,
+        answers: Mapping[str, str],  # noqa: ARG001
+        take_turn: TakeTurn,
+    ) -> Callable[[], LiveSession] | None:
+        turn = take_turn(head.run) if not options.dry_run else None
+        prepared = services.manager.resume(
+            head.run,
+            definition,
+            only_failed=options.only_failed,
+            redo_stale=options.stale,
+            again=[*options.again, *options.yes],
+            units=options.units,
+            turn=turn,
+            tell=tell,
+        )
+        for line in told(prepared.resumption, head.run):
+            print(clean(line), file=sys.stdout if options.dry_run else sys.stderr)
+        if options.dry_run:
+            prepared.abandon()
+            return None
+        return prepared.begin
+
+    def adjust(loaded: WorkflowDefinition, given: argparse.Namespace) -> WorkflowDefinition:
+        earlier = lost.without(loaded, given)
+        earlier.yes = [*earlier.yes, *options.yes]
+        return adjusted(loaded, earlier)
+
+    return drive(given, begin, dict(head.origin.get("answers", {})), adjust)
+
+
+def _given(head: Head, options: argparse.Namespace) -> argparse.Namespace:
+    """The options that the run began with, with those of the resume over them; from the directory it began in."""
     words = list(head.origin.get("words", ()))
     if not words:
         raise UsageError(f"run {head.run} was begun by a program, not by a command line: that program has to resume it")
@@ -45,53 +90,45 @@ def resume(options: argparse.Namespace) -> int:
         _go_to(given.directory, head.run)
     for name in ("ui", "verbose", "color", "ascii"):
         setattr(given, name, getattr(options, name))
-    given.state_dir, given.detach, given.dry_run = str(state_dir), options.detach, False
-    given.cwd = options.cwd
+    given.detach, given.dry_run, given.cwd = options.detach, False, options.cwd
     given.param = [*_without(given.param, options.param), *options.param]
-    given.yes = [*given.yes, *options.yes]
+    return given
 
-    def begin(
-        services: Services,
-        definition: WorkflowDefinition,
-        answers: Mapping[str, str],  # noqa: ARG001
-    ) -> Callable[[], LiveSession] | None:
-        again = _again(definition, [*options.again, *options.yes])
-        turn = services.manager.take_turn(definition, tell, head.run) if not options.dry_run else None
-        prepared = services.manager.resume(
-            head.run,
-            definition,
-            only_failed=options.only_failed,
-            redo_stale=options.stale,
-            again=again,
-            turn=turn,
-            tell=tell,
-        )
-        for line in told(prepared.resumption):
-            print(clean(line), file=sys.stdout if options.dry_run else sys.stderr)
-        if options.dry_run:
-            prepared.abandon()
-            return None
-        return prepared.begin
 
-    return drive(given, begin, dict(head.origin.get("answers", {})))
+def _check_run(options: argparse.Namespace, state_dir: Path) -> None:
+    """Refuse a unit in the place of the run, and say so."""
+    text, runs = options.run, list_runs(state_dir)
+    if text and runs and not any(run.startswith(text) or run.endswith(text) for run in runs):
+        raise UsageError(f'there is no run "{text}"; to run a unit again, name its run first: qtui resume RUN {text}')
+
+
+class _Lost:
+    """Names of units on the command line that a run began with, which the workflow does not have any more."""
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._told: set[str] = set()
+
+    def without(self, definition: WorkflowDefinition, given: argparse.Namespace) -> argparse.Namespace:
+        """The options without them; each is told of once. Raises UsageError if they were all that was to run."""
+        there, lost = still_meant(definition, given)
+        if (given.units or given.tag) and not (there.units or there.tag):
+            names = ", ".join([*given.units, *(f"-t {tag}" for tag in given.tag)])
+            raise UsageError(
+                f"run {self._run} was to run only {names}, and the workflow has nothing of that name any more: "
+                "begin a new run"
+            )
+        for text in lost:
+            if text not in self._told:
+                self._told.add(text)
+                tell(f"the run was begun with {text}, which the workflow does not have any more")
+        return there
 
 
 def _without(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
     """The params of an earlier command line that a later one does not set."""
     names = {pair.partition("=")[0] for pair in later}
     return [pair for pair in earlier if pair.partition("=")[0] not in names]
-
-
-def _again(definition: WorkflowDefinition, names: Sequence[str]) -> set[str]:
-    """The ids of the units that are meant: by id, by family, or all of them. Raises UsageError for anything else."""
-    found: set[str] = set()
-    for name in names:
-        ids = {unit.id for unit in definition.units if name in (EVERY, unit.id, unit.name)}
-        if not ids:
-            hint = did_you_mean(name, [unit.id for unit in definition.units]) or "qtui status lists the units"
-            raise UsageError(f'there is no unit "{name}" ({hint})')
-        found |= ids
-    return found
 
 
 def _go_to(directory: str, run: str) -> None:
@@ -101,12 +138,12 @@ def _go_to(directory: str, run: str) -> None:
         raise UsageError(f"run {run} was begun in {directory}, which cannot be used: {error.strerror}") from None
 
 
-def told(how: Resumption) -> Iterator[str]:
-    """What a resume does, in lines: why units run, what is kept, and what is stale."""
+def told(how: Resumption, run: str) -> Iterator[str]:
+    """What a resume does, in lines: why units run, what is kept, gone, stale, and left as it is."""
     units = how.view.plan.table
     state = how.view.states
-    again = {number: why for number, why in how.reasons.items() if why != NOT_RUN}
-    fresh = len(how.reasons) - len(again)
+    again = {number: why for number, why in how.reasons.items() if why not in _COUNTED}
+    counted = Counter(_COUNTED[why] for why in how.reasons.values() if why in _COUNTED)
     plural = "" if len(how.reasons) == 1 else "s"
     yield f"resume: {len(how.reasons)} unit{plural} to run, {how.kept} kept"
     width = min(40, max((len(units[number].id) for number in again), default=0))
@@ -114,12 +151,19 @@ def told(how: Resumption) -> Iterator[str]:
         yield f"  run   {units[number].id:<{width}}  {why}"
     for why, count in Counter(list(again.values())[MOST_LINES:]).most_common():
         yield f"  run   {count} more  {why}"
-    if fresh:
-        yield f"  run   {fresh} that had not run yet"
+    for words, count in counted.items():
+        yield f"  run   {count} that {words}"
     stale = {number: why for number, why in how.view.stale.items() if state[number] is UnitState.COMPLETED}
-    for number, why in list(stale.items())[:MOST_LINES]:
-        yield f"  stale {units[number].id}  {why}: kept; --stale runs it again"
-    if len(stale) > MOST_LINES:
-        yield f"  stale {len(stale) - MOST_LINES} more"
+    yield from _few("stale", [f"{units[n].id}  {why}: kept; --stale runs it again" for n, why in stale.items()])
+    yield from _few("gone", [f"{name}  is not in the workflow any more ({was})" for name, was in how.gone.items()])
+    if how.left:
+        counts = ", ".join(f"{count} {words}" for words, count in how.left.items())
+        yield f"  left  {counts}: qtui resume {run} goes on with them"
     for number in how.questions:
         yield f"  ask   {units[number].id}  is not idempotent and may have done its work: it asks before it runs"
+
+
+def _few(what: str, lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"  {what:<5} {line}" for line in lines[:MOST_LINES])
+    if len(lines) > MOST_LINES:
+        yield f"  {what:<5} {len(lines) - MOST_LINES} more"

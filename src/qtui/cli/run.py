@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -19,13 +20,15 @@ from qtui.cli.detach import Starter, answered, recorded, start_detached, starter
 from qtui.cli.dump import dumped_on_quit
 from qtui.cli.hangup import Outside, dropping
 from qtui.cli.options import choose_ui, params_of, wants_color
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import EXIT_INTERNAL, EXIT_OK, UsageError
-from qtui.core.model import EMPTY, WorkflowDefinition
+from qtui.core.model import EMPTY
 from qtui.core.session import RunSession
 from qtui.core.stimuli import InterruptRequested
 from qtui.manager import LiveSession, routed_output
 from qtui.services import Services, open_services
 from qtui.store.rundir import default_state_dir
+from qtui.store.turns import Turn
 from qtui.tui.text import clean
 
 
@@ -36,13 +39,23 @@ class Follower(Protocol):
         """Write until the run's record is closed."""
 
 
+class TakeTurn(Protocol):
+    """Waits until the workflow may run, see WorkflowManager.take_turn, and says what it waits for."""
+
+    def __call__(self, run: str = "") -> Turn | None:
+        """The turn; `run` is one that goes on."""
+
+
 class Begin(Protocol):
     """Begins a run of a workflow, or goes on with one; None if there is nothing more to do."""
 
     def __call__(
-        self, services: Services, definition: WorkflowDefinition, answers: Mapping[str, str]
+        self, services: Services, definition: WorkflowDefinition, answers: Mapping[str, str], take_turn: TakeTurn
     ) -> Callable[[], LiveSession] | None:
-        """What begins it; `answers` are the params that a person has been asked for."""
+        """What begins it, once `take_turn` was called; `answers` are the params that a person has been asked for."""
+
+
+Adjust = Callable[[WorkflowDefinition, argparse.Namespace], WorkflowDefinition]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,9 +63,9 @@ def run(options: argparse.Namespace) -> int:
     origin = {"words": options.words, "cwd": options.cwd}
 
     def begin(
-        services: Services, definition: WorkflowDefinition, answers: Mapping[str, str]
+        services: Services, definition: WorkflowDefinition, answers: Mapping[str, str], take_turn: TakeTurn
     ) -> Callable[[], LiveSession]:
-        turn = services.manager.take_turn(definition, tell)
+        turn = take_turn()
         return lambda: services.manager.start(definition, {**origin, "answers": dict(answers)}, turn)
 
     return drive(options, begin)
@@ -64,10 +77,13 @@ def tell(text: str) -> None:
         print(clean(f"qtui: {text}"), file=sys.stderr, flush=True)
 
 
-def drive(options: argparse.Namespace, begin: Begin, known: Mapping[str, str] = EMPTY) -> int:
+def drive(
+    options: argparse.Namespace, begin: Begin, known: Mapping[str, str] = EMPTY, adjust: Adjust = adjusted
+) -> int:
     """Load the workflow that `options` of ``qtui run`` name, and follow the run that `begin` makes of it.
 
-    `known` are values of params that a person has been asked for earlier.
+    `known` are values of params that a person has been asked for earlier; `adjust` makes of the workflow what `options`
+    say of it.
     """
     ui = choose_ui(options.ui, os.environ)
     if options.detach and options.ui == "tui":
@@ -87,7 +103,7 @@ def drive(options: argparse.Namespace, begin: Begin, known: Mapping[str, str] = 
         answers = dict(known)
         ask = waiting.ask if waiting is not None else answered(known, asker(os.environ))
         loaded = services.manager.load(options.workflow, params, overrides, recorded(ask, answers))
-        definition = adjusted(loaded, options)
+        definition = adjust(loaded, options)
         if options.dry_run:
             from qtui.cli.inspect import dry_run
 
@@ -97,13 +113,13 @@ def drive(options: argparse.Namespace, begin: Begin, known: Mapping[str, str] = 
         if detaching:
             services.manager.plan(definition)  # what cannot run is told here, and nothing is started
             return start_detached(answers, out, options.cwd)
-        start = begin(services, definition, answers)
+        start = begin(services, definition, answers, partial(_take_turn, services, definition, waiting))
         if start is None:
             return EXIT_OK
 
         def reload() -> WorkflowDefinition:
             ask = answered(answers, None)
-            return adjusted(services.manager.load(options.workflow, params, overrides, ask), options)
+            return adjust(services.manager.load(options.workflow, params, overrides, ask), options)
 
         start = following(start, reload)
         if ui == "tui":
@@ -111,6 +127,13 @@ def drive(options: argparse.Namespace, begin: Begin, known: Mapping[str, str] = 
         else:
             session = _in_lines(ui, start, definition, options, waiting, state_dir / "runs", out)
         return _exit_code(session)
+
+
+def _take_turn(
+    services: Services, definition: WorkflowDefinition, waiting: Starter | None, run: str = ""
+) -> Turn | None:
+    with waiting.queueing() if waiting is not None else nullcontext(tell) as say:
+        return services.manager.take_turn(definition, say, run)
 
 
 def following(start: Callable[[], LiveSession], reload: Callable[[], WorkflowDefinition]) -> Callable[[], LiveSession]:

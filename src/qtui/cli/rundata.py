@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from shlex import quote
 from typing import Any, Final
 
-from qtui.core.events import UnitFinished
+from qtui.core.events import ConfirmRequested, UnitFinished
 from qtui.core.model import FAILURES, UnitState
 from qtui.core.state import RunView, UnitView
+
+GONE: Final = "the process that ran it is gone"
 
 LOST: Final = "lost"
 """The state of a run that has no end, and nobody who could bring it to one."""
@@ -42,14 +45,23 @@ def moment_of(view: RunView, now: float, lost: bool) -> float:
     return view.updated_at if lost else now
 
 
+def took(view: RunView, now: float, lost: bool, form: Callable[[float], str]) -> str:
+    """How long processes ran it, as `form` writes seconds; ``at least ...`` if nobody knows how long it went on."""
+    words = form(view.elapsed(moment_of(view, now, lost)))
+    return f"at least {words}" if lost and not view.state.ended else words
+
+
 def run_data(run: str, view: RunView, now: float, *, lost: bool = False) -> dict[str, Any]:
     """The run and its units as JSON-ready data; times are Unix seconds, durations seconds.
 
     ``run``, ``name``, ``state`` (a RunState's value or ``lost``), ``paused``, ``exit_code`` (null before the end),
-    ``started``, ``ended``, ``duration``, ``unsaved`` (why the record cannot be written, or empty), ``counts`` by state,
-    and ``units``: see `unit_data`.
+    ``started``, ``ended``, ``duration`` (in which processes ran it; of a lost run the least that it can have been),
+    ``unsaved`` (why the record cannot be written, or empty), ``lost`` (that nobody runs it any more, and the command
+    that goes on with it; null for any other), ``asking`` (how many units wait for a person), ``counts`` by state, and
+    ``units``: see `unit_data`.
     """
     at, end = moment_of(view, now, lost), view.finished
+    is_lost = lost and not view.state.ended
     return {
         "run": run,
         "name": view.name,
@@ -60,16 +72,19 @@ def run_data(run: str, view: RunView, now: float, *, lost: bool = False) -> dict
         "ended": end.at if end is not None else None,
         "duration": round(view.elapsed(at), 6),
         "unsaved": view.unsaved,
+        "lost": {"message": GONE, "command": f"qtui resume {run}"} if is_lost else None,
+        "asking": view.asked if not is_lost else 0,
         "counts": counts_of(view, lost),
-        "units": [unit_data(unit, at, lost) for unit in view.units],
+        "units": [unit_data(run, unit, at, lost) for unit in view.units],
     }
 
 
-def unit_data(unit: UnitView, now: float, lost: bool) -> dict[str, Any]:
+def unit_data(run: str, unit: UnitView, now: float, lost: bool) -> dict[str, Any]:
     """A unit: ``id``, ``family``, ``state``, ``attempt``, ``generation``, ``mode``, ``started``, ``duration`` (null if
     it never ran), ``cause``, ``error`` (``type``, ``message``, ``exit_code``, or null), and what must not be
-    overlooked: ``cached``, ``fallback``, ``abandoned``, ``allowed``, ``stale`` (why, or empty)."""
-    end, error, took = unit.finished, unit.error, unit.elapsed(now)
+    overlooked: ``cached``, ``fallback``, ``abandoned``, ``allowed``, ``stale`` (why, or empty), ``asks`` (the
+    ``question`` that it waits for a yes to, and the ``command`` that says it, or null)."""
+    end, error, seconds = unit.finished, unit.error, unit.elapsed(now)
     return {
         "id": unit.id,
         "family": unit.unit.name,
@@ -78,7 +93,7 @@ def unit_data(unit: UnitView, now: float, lost: bool) -> dict[str, Any]:
         "generation": unit.generation,
         "mode": str(unit.lane),
         "started": unit.started_at,
-        "duration": round(took, 6) if took is not None else None,
+        "duration": round(seconds, 6) if seconds is not None else None,
         "cause": unit.cause,
         "error": None
         if error is None
@@ -88,7 +103,15 @@ def unit_data(unit: UnitView, now: float, lost: bool) -> dict[str, Any]:
         "abandoned": end is not None and end.abandoned,
         "allowed": is_allowed(unit),
         "stale": unit.view.stale.get(unit.number, ""),
+        "asks": _asks(run, unit) if not lost else None,
     }
+
+
+def _asks(run: str, unit: UnitView) -> dict[str, str] | None:
+    last = unit.view.last[unit.number]
+    if not isinstance(last, ConfirmRequested):
+        return None
+    return {"question": last.question, "command": f"qtui approve {run} {quote(unit.id)}"}
 
 
 def is_allowed(unit: UnitView) -> bool:

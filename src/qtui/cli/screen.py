@@ -12,8 +12,9 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from qtui.cli import shepherd
 from qtui.cli.answers import answering
@@ -98,7 +99,7 @@ class _Showing:
                     self._session.run,
                     signaled=self._outside.passed_on,
                     continued=self._app.come_back,
-                    gone=self._abandoned,
+                    gone=partial(self._abandoned, self._front),
                 )
                 self._front.drawn(True)
             leaving, story = draw(self._app)
@@ -123,9 +124,10 @@ class _Showing:
         else:
             self._app.hang_up()
 
-    def _abandoned(self) -> None:
+    def _abandoned(self, front: shepherd.Front) -> None:
         """The process in front of this one was killed: nobody else gives the terminal back."""
-        self._held.restore()
+        if not self._app.suspended:
+            self._held.restore(front.modes)
         self._outside.gone()
 
     def _hang_up(self) -> None:
@@ -198,11 +200,11 @@ class HeldTerminal:
     def lost(self, lost: Callable[[], None]) -> None:
         self._drawn.lost = lost
 
-    def restore(self) -> None:
-        """Switch off on the terminal what the dashboard has switched on."""
+    def restore(self, modes: list[Any]) -> None:
+        """Put the terminal, whose modes were these, back to what it was."""
         with self._lock:
             if not self.dropped and not self._given_back:
-                shepherd.restore_screen(self._drawn.fileno())
+                shepherd.restore_alone(self._drawn.fileno(), modes)
 
     def drop(self, log: str) -> None:
         """Let go of the terminal, also of one that was given back: nothing is drawn on it or read from it any more, and

@@ -15,8 +15,8 @@ import socket
 import sys
 import termios
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NoReturn
 
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -27,6 +27,9 @@ _RESTORING: Final = (
     b"\x18\x1b[?2026l\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"
     b"\x1b[<u\x1b[0m\x1b[?1049l\x1b[?25h\x1b[?1004l"
 )
+
+_LOCAL: Final = 3
+"""The place of the local modes among those that `tcgetattr` returns."""
 
 _front: Front | None = None
 
@@ -55,7 +58,7 @@ def stand_by() -> None:
         theirs.close()
         Shepherd(child, ours, modes).watch()
     ours.close()
-    _front = Front(theirs)
+    _front = Front(theirs, modes)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
@@ -67,6 +70,20 @@ def restore_screen(descriptor: int) -> None:
             os.write(again, _RESTORING)
         finally:
             os.close(again)
+
+
+def restore_alone(descriptor: int, modes: list[Any]) -> None:
+    """Give the terminal back in place of the shepherd, which was killed: what the screen has switched on is switched
+    off, and its modes are what they were, unless a shell has set its own meanwhile."""
+    # who is not in the foreground any more is stopped for it, or kept from it, unless it blocks the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTTOU,))
+    restore_screen(descriptor)
+    with suppress(termios.error):
+        # no shell that edits lines switches off ctrl+c, too
+        if not termios.tcgetattr(descriptor)[_LOCAL] & (termios.ECHO | termios.ICANON | termios.ISIG):
+            termios.tcflush(descriptor, termios.TCIFLUSH)
+            termios.tcsetattr(descriptor, termios.TCSANOW, modes)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _wait_for_foreground() -> None:
@@ -198,10 +215,13 @@ class Shepherd:
 
 
 class Front:
-    """The shepherd as the child sees it. Any thread may call these; where the shepherd has gone they do nothing."""
+    """The shepherd as the child sees it. Any thread may call these; where the shepherd has gone they do nothing.
 
-    def __init__(self, link: socket.socket) -> None:
-        self._link = link
+    `modes` are those that the terminal had before anything was drawn on it.
+    """
+
+    def __init__(self, link: socket.socket, modes: list[Any]) -> None:
+        self._link, self.modes = link, modes
         self._lock = threading.Lock()
         self._let_go = False
 
@@ -215,6 +235,24 @@ class Front:
         )
         listener.start()
         self._tell("run", run)
+
+    @contextmanager
+    def watched(self, gone: Callable[[], None]) -> Iterator[None]:
+        """While this holds, before anything is served, call `gone` on a thread of its own if the shepherd has ended."""
+        over = threading.Event()
+
+        def watch() -> None:
+            ended = select.poll()
+            ended.register(self._link, 0)  # for its end alone: what it says is for others
+            ended.poll()
+            if not over.is_set():
+                gone()
+
+        threading.Thread(target=watch, name="qtui-watch", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
 
     def drawn(self, drawn: bool) -> None:
         """The screen has been put on the terminal, or the terminal been given back."""

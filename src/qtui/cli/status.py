@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 from qtui.cli.plain import counted
 from qtui.cli.reaching import gone, opened
-from qtui.cli.rundata import CUT, counts_of, moment_of, run_data, run_state, unit_state
+from qtui.cli.rundata import CUT, counts_of, moment_of, run_data, run_state, took, unit_state
 from qtui.core.errors import EXIT_INTERNAL, EXIT_OK
 from qtui.core.events import ConfirmRequested
 from qtui.core.model import UnitState
@@ -48,8 +48,11 @@ _WORD_CELLS: Final = 5
 
 
 def status(options: argparse.Namespace) -> int:
-    """Tell what is known now, or with ``--wait`` at the end; then the exit code is that of the run, and 3 if it cannot
-    have one, because who ran it is gone."""
+    """Tell what is known now, and return 0; with ``--wait``, at the end of the run, and return its exit code.
+
+    A run that is lost has no end: it is told at once, with or without ``--wait``, which returns 3 then. 2 if there is
+    no such run, or its record cannot be read.
+    """
     with opened(options) as session:
         if options.wait:
             session.wait()
@@ -89,7 +92,7 @@ def status_lines(
 def _head(run: str, view: RunView, at: float, lost: bool) -> Iterator[str]:
     yield f"{clean(view.name) or 'run'}  {run}"
     state = run_state(view, lost)
-    words = f"{state} {'after' if view.state.ended or lost else 'for'} {clock(view.elapsed(at))}"
+    words = f"{state} {'after' if view.state.ended or lost else 'for'} {took(view, at, lost, clock)}"
     if not view.state.ended and not lost:
         words += ", paused" if view.paused else ""
         words += f", stopping: {clean(view.stopping.cause)}" if view.stopping is not None else ""
@@ -116,8 +119,8 @@ def _row(unit: UnitView, at: float, glyphs: Glyphs, ids: int, lost: bool) -> str
         cause = f"stale: {clean(unit.view.stale[unit.number])}"
     elif unit.state is UnitState.PENDING and not cause:
         cause = _needs(unit)
-    took = unit.elapsed(at)
-    time = short_clock(took) if took is not None else ""
+    seconds = unit.elapsed(at)
+    time = short_clock(seconds) if seconds is not None else ""
     name = pad(cut_middle(clean(unit.id), ids, glyphs.ellipsis), ids)
     return f"{sign} {word:<{_WORD_CELLS}} {name}  {time:>{_CLOCK_CELLS}}  {cause}".rstrip()
 

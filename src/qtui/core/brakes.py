@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from qtui.core.events import BrakeChanged
-from qtui.core.model import Brake, UnitError
+from qtui.core.model import UnitError
+from qtui.core.options import Brake
 
 OPEN: Final = "open"
 HELD: Final = "held"

@@ -180,13 +180,15 @@ class LateResult(NamedTuple):
 
 class UnitReset(NamedTuple):
     """A new generation of the unit begins: pending again, attempt numbers count on, retry budget anew. With `forced` a
-    person asked for this very unit, so an earlier result will not do."""
+    person asked for this very unit, so an earlier result will not do. `attempts` are those that it had made before it
+    was out of the plan for a while, 0 for any other unit."""
 
     unit: int
     generation: int
     cause: str
     at: float
     forced: bool = False
+    attempts: int = 0
 
 
 class UnitStale(NamedTuple):

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 
 from qtui.core.climb import Climb
 from qtui.core.load import LaneLoad, Load, Wish
-from qtui.core.model import ExecutionMode, RunOptions
+from qtui.core.model import ExecutionMode
+from qtui.core.options import RunOptions
 
 LEAST_ENDS: Final = 4
 MOST_ENDS: Final = 100

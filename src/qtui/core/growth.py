@@ -16,7 +16,8 @@ from typing import Final, NamedTuple, cast
 
 from qtui.core.errors import Problem, did_you_mean
 from qtui.core.limits import is_mutex
-from qtui.core.model import ExecutionMode, QuantumUnit, RunOptions
+from qtui.core.model import ExecutionMode, QuantumUnit
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan, Need, find_cycles, meanings, problem_of, reached, typical_estimate, weight
 from qtui.core.questions import NEED_IT, NO_UNIT, NOT_NEEDED
 

@@ -9,7 +9,8 @@ from qtui.core.batching import batch_size
 from qtui.core.brakes import HELD, PROBING
 from qtui.core.events import BrakeChanged, ConfirmRequested, GovernorChanged, UnitReady, WorkersChanged
 from qtui.core.limits import CPUS, MEMORY, MILLI, WORKER, Limits, capacities, lane_limit, scopes_of
-from qtui.core.model import ExecutionMode, RunOptions
+from qtui.core.model import ExecutionMode
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
 

@@ -8,7 +8,8 @@ from math import lcm
 from typing import Final
 
 from qtui.core.batching import MOST_BATCHED, Durations, batch_size
-from qtui.core.model import ExecutionMode, QuantumUnit, RunOptions
+from qtui.core.model import ExecutionMode, QuantumUnit
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.ready import FREE, Key, Terms
 

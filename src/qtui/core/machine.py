@@ -19,7 +19,8 @@ from qtui.core.events import (
     WorkersChanged,
 )
 from qtui.core.limits import WORKER, Limits, capacities, lane_limit
-from qtui.core.model import FAILURES, STEPS, ExecutionMode, QuantumUnit, RunOptions, RunState, UnitState
+from qtui.core.model import FAILURES, STEPS, ExecutionMode, QuantumUnit, RunState, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.ready import FREE, ReadyQueue, Terms
 from qtui.core.stimuli import Effect, InterruptUnit, KillUnit, StartUnit
@@ -95,7 +96,8 @@ class RunMachine:
         self._run = RunState.PENDING
         self._started_at = self._finished_at = 0.0
         self._opened_at = 0.0
-        self._waited, self._waiting_since = 0.0, None
+        self._waited = 0.0
+        self._waiting_since: float | None = None
         self._paused = False
         self._unsaved = ""  # why the record cannot be written
         self._stopping: RunStopping | None = None
@@ -111,8 +113,6 @@ class RunMachine:
         self._refused: dict[int, str] = {}  # and why others cannot be what they are to be
         self._events: list[Event] = []
         self._effects: list[Effect] = []
-
-    _waiting_since: float | None
 
     # -- what is known -----------------------------------------------------------------------------------
 

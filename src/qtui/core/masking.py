@@ -78,7 +78,6 @@ class Masker:
 
     def __init__(self, masks: tuple[bytes, ...]) -> None:
         self._masks = masks
-        self._longest = max(map(len, masks))
         self._shortest = min(SHORTEST_LINE, *map(len, masks))
         self._held = b""
         self._done = 0  # so many bytes of what is held are out already, as they are or as the end of a mask

@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Any, Final, Literal, NamedTuple
 
 from qtui.core.condition import Condition
-from qtui.core.errors import Problem
 
 EMPTY: Final[Mapping[str, Any]] = {}
 
@@ -59,7 +58,7 @@ STEPS: Final[Mapping[UnitState, frozenset[UnitState]]] = {
     _S.RETRYING: frozenset({_S.READY, _S.CANCELED, _S.PENDING}),
     _S.CANCELING: frozenset({_S.CANCELED, _S.TIMEOUT, _S.RETRYING, _S.COMPLETED, _S.PENDING}),
     # an end is left only by a reset, which opens the unit's next generation
-    **{end: frozenset({_S.PENDING}) for end in (_S.COMPLETED, _S.FAILED, _S.TIMEOUT, _S.SKIPPED, _S.CANCELED)},
+    **{end: frozenset({_S.PENDING}) for end in sorted(ENDS)},
 }
 """The allowed steps. READY -> FAILED is a lane that could not start the unit; READY -> COMPLETED a milestone;
 CANCELING -> COMPLETED a timeout with a fallback; CANCELING -> PENDING a unit cut by the end of an interrupted run;
@@ -155,20 +154,6 @@ class CachePolicy:
     keys: tuple[str, ...] | None = None
     ttl: float | None = None
     force: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Brake:
-    """Holds new starts after `count` failures in a row: until a person lets go, or for good with `then` ``"stop"``.
-
-    With `same` only failures that look alike count: of one exit code or exception, and with one last line but for
-    numbers and paths. With `probe` one unit is let through after that many seconds, and its success lets go.
-    """
-
-    count: int
-    same: bool = False
-    then: Literal["pause", "stop"] = "pause"
-    probe: float | None = None
 
 
 When = Literal["success", "failure", "always"]
@@ -406,48 +391,6 @@ class QuantumUnit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How a run is driven.
-
-    `workers` is the number of units of all lanes together that may run at a time, `max_workers` the bound for
-    changing it, `max_async` the most coroutines at a time. In an `adaptive` run `workers` is what each lane begins with
-    (see `WorkerTargets`), and the governor goes on from there, down to `min_workers`, and keeps what the machine uses
-    below `memory_target` bytes. Of the rest: `grace` the seconds between asking a unit to stop and
-    killing it. `keep_going` False starts nothing new after the first failure. `timeout` is the longest the whole run
-    may take, in seconds; `nice` is added to the niceness of every process that units run in. Up to `max_abandoned`
-    attempts that cannot be stopped (by default as many as `workers`) are replaced while they go on.
-
-    `pools` are the sizes of the named pools, `cpus` and `memory` (bytes) the budgets for what units declare, None
-    meaning no limit. `brakes` hold starts after failures in a row, by scope: ``""`` for the whole run, ``group:NAME``,
-    ``tag:NAME`` or ``pool:NAME``; `group_pools` are the pools that an item of a group holds from its first start to its
-    last end. Once the run is being stopped, handlers have `handler_timeout` seconds. Units whose ids match one of
-    `approved` (globs) need no confirmation.
-    """
-
-    workers: int = 4
-    adaptive: bool = False
-    min_workers: int = 1
-    max_workers: int = 1024
-    max_async: int = 256
-    keep_going: bool = True
-    grace: float = 5.0
-    timeout: float | None = None
-    nice: int = 0
-    max_abandoned: int | None = None
-    pools: Mapping[str, int] = field(default_factory=dict)
-    group_pools: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    cpus: float | None = None
-    memory: int | None = None
-    memory_target: int | None = None
-    brakes: Mapping[str, Brake] = field(default_factory=dict)
-    handler_timeout: float = 300.0
-    approved: tuple[str, ...] = ()
-    mode: ExecutionMode = ExecutionMode.AUTO
-    executor: str | None = None
-    strategy: str = "adaptive"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class UnitResult:
     """How a unit ended, for library users: its value or error, times (Unix seconds) and flags."""
 
@@ -463,44 +406,3 @@ class UnitResult:
     cached: bool = False
     abandoned: bool = False
     metrics: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notify:
-    """How people are told of what happens: `bell` rings the terminal's, `run` is a command for the events in `on`.
-
-    Only once the run has taken `after` seconds, but for questions.
-    """
-
-    bell: Literal["never", "failure", "always"] = "never"
-    after: float = 0.0
-    run: tuple[str, ...] = ()
-    on: frozenset[str] = frozenset({"failure", "end", "confirm", "pause", "stall"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowDefinition:
-    """A whole workflow, loaded and with its params filled in: everything a run needs to begin.
-
-    `params` are the resolved values; `directory` is where relative paths start and what user modules are imported
-    from; `source` the file it came from, if any. Each unit's `env` and `cwd` are already complete. `secrets` are names
-    of environment variables whose values nobody is to see. `on_hangup` is what a run does when its terminal goes:
-    ``continue`` or ``cancel``; `concurrency` what it does while another of the same workflow goes on: ``allow``,
-    ``refuse`` or ``queue``. With `durability` ``full`` its record survives a loss of power; results of more than
-    `persist_max` bytes are not kept in it. `advice` is what its author should know, but need not heed.
-    """
-
-    name: str
-    units: tuple[QuantumUnit, ...]
-    description: str = ""
-    options: RunOptions = RunOptions()
-    params: Mapping[str, Any] = field(default_factory=dict)
-    secrets: tuple[str, ...] = ()
-    notify: Notify | None = None
-    on_hangup: str = "continue"
-    concurrency: str = "allow"
-    durability: str = "normal"
-    persist_max: int = 256 << 20
-    directory: str | None = None
-    source: str | None = None
-    advice: tuple[Problem, ...] = ()

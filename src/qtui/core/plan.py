@@ -224,12 +224,8 @@ class ExecutionPlan:
 
     def below(self, number: int) -> list[int]:
         """The numbers of all units that depend on `number`, directly or not, in topological order."""
-        reached = {number}
-        for at in self.order:
-            if at not in reached and not reached.isdisjoint(self.needs[at]):
-                reached.add(at)
-        reached.discard(number)
-        return [at for at in self.order if at in reached]
+        below = reached(self.feeds, number)
+        return [at for at in self.order if at in below]
 
     def visualize(self, states: Mapping[str, UnitState] | None = None) -> str:
         """The graph in DOT; with `states` (by id) the nodes are coloured."""
@@ -324,12 +320,7 @@ class _Resolver:
         feeds = _reverse([[n for need in needs for n in need.units] for needs in declared])
         expanded = list(declared)
         for star in sorted(stars):
-            below, stack = {star}, [star]
-            while stack:
-                for other in feeds[stack.pop()]:
-                    if other not in below:
-                        below.add(other)
-                        stack.append(other)
+            below = reached(feeds, star)
             rest = tuple(n for n in range(len(self._table)) if n not in below and n not in stars)
             for number in rest:
                 feeds[number].append(star)

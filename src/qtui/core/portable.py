@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, is_not
 from reprlib import Repr
 from typing import Any, Final, NoReturn
 
@@ -17,7 +18,6 @@ from qtui.core.errors import UsageError
 from qtui.core.model import (
     Action,
     Argv,
-    Brake,
     CachePolicy,
     Call,
     ExecutionMode,
@@ -25,10 +25,10 @@ from qtui.core.model import (
     FromUnit,
     QuantumUnit,
     RetryPolicy,
-    RunOptions,
     Shell,
     Source,
 )
+from qtui.core.options import Brake, RunOptions
 from qtui.core.plan import ExecutionPlan, Need
 
 Mask = Callable[[str], str]
@@ -151,22 +151,29 @@ class _Writer:
 
     def __init__(self, mask: Mask, digest: Digest | None) -> None:
         self._mask, self._digest = mask, digest
-        self._coroutines: dict[int, bool] = {}  # by the id of a function: to look into one takes as long as all else
+        # calls by the id of their function and the rest: to look into one takes as long as all else
+        self._calls: dict[tuple[int, str, bool], dict[str, Any]] = {}
 
     def changed(self, thing: Any) -> dict[str, Any]:
         """The fields of a dataclass that differ from their defaults."""
         plain = {}
-        for (name, default), value in zip(_DEFAULTS[type(thing)].items(), _VALUES[type(thing)](thing), strict=True):
-            if value is default:
+        names, defaults, values_of = _FIELDS[type(thing)]
+        values = values_of(thing)
+        each = zip(names, values, defaults, strict=True)
+        for name, value, default in compress(each, map(is_not, values, defaults)):  # most fields are their defaults
+            kind = type(value)
+            if kind in _ATOMS:
+                if kind is not type(default) or value != default:
+                    plain[name] = plain_value(value, self._mask if name in _TEXTS else str)
+            elif kind is dict and not value and type(default) is dict:
                 continue
-            if type(value) in _ATOMS and name not in _TEXTS:
-                if type(value) is not type(default) or value != default:
-                    plain[name] = plain_value(value)
             elif not _same(value, default):
                 plain[name] = self._field(name, value)
         return plain
 
     def _field(self, name: str, value: Any) -> Any:
+        if name in _BY_SCOPE:
+            return {key: self._field("", item) for key, item in value.items()}
         match value:
             case Call() | Shell() | Argv():
                 return self._action(value)
@@ -180,8 +187,6 @@ class _Writer:
                 }
             case Fallback():
                 return {"value": plain_value(value.value, self._mask)}
-            case Mapping() if name in ("brakes", "group_pools"):
-                return {key: self._field("", item) for key, item in value.items()}
             case frozenset():
                 return sorted(value)
         return plain_value(value, self._mask if name in _TEXTS else str)
@@ -192,16 +197,20 @@ class _Writer:
                 return {"shell": list(map(self._mask, action.texts)), "with": list(action.shell)}
             case Argv():
                 return {"argv": list(map(self._mask, action.argv))}
-        function = action.function
+        key = (id(action.function), action.reference, action.wants_context)
+        plain = self._calls.get(key)
+        if plain is None:
+            plain = self._calls[key] = self._call(action)
+        return plain
+
+    def _call(self, call: Call) -> dict[str, Any]:
+        function = call.function
         if isinstance(function, _Absent | _AbsentCoroutine):
             source = function.source
         else:
-            source = self._digest(action) if self._digest is not None else ""
-        is_async = self._coroutines.get(id(function))
-        if is_async is None:
-            is_async = self._coroutines[id(function)] = action.is_async
-        plain = {"call": _shown(self._mask(str(action))), "async": is_async, "source": source}
-        return plain if action.wants_context else {**plain, "context": False}
+            source = self._digest(call) if self._digest is not None else ""
+        plain = {"call": _shown(self._mask(str(call))), "async": call.is_async, "source": source}
+        return plain if call.wants_context else {**plain, "context": False}
 
     def _tree(self, node: Any) -> list[Any]:
         """A node of a condition: its class, and what it is made of."""
@@ -214,6 +223,8 @@ class _Writer:
 
 
 _ATOMS: Final = frozenset([str, int, float, bool])
+_BY_SCOPE: Final = frozenset(["brakes", "group_pools"])
+"""The fields that have more of their kind by name."""
 
 _TEXTS: Final = frozenset(
     ["args", "confirm", "cwd", "description", "env", "file", "inputs", "matrix", "metadata", "outputs", "progress"]
@@ -226,23 +237,26 @@ def _default(each: Field[Any]) -> Any:
     return each.default_factory() if each.default_factory is not MISSING else each.default
 
 
-_DEFAULTS: Final = {
-    cls: {each.name: _default(each) for each in fields(cls)}
-    for cls in (QuantumUnit, RetryPolicy, CachePolicy, Source, RunOptions, Brake)
-}
-_VALUES: Final = {cls: attrgetter(*defaults) for cls, defaults in _DEFAULTS.items()}
-"""The values of all fields, in the same order."""
+def _fields(cls: type) -> tuple[tuple[str, ...], tuple[Any, ...], Callable[[Any], tuple[Any, ...]]]:
+    """Of a dataclass: the names of its fields, their defaults, and what gives the values of a thing, in this order."""
+    names = tuple(each.name for each in fields(cls))
+    return names, tuple(map(_default, fields(cls))), attrgetter(*names)
+
+
+_FIELDS: Final = {cls: _fields(cls) for cls in (QuantumUnit, RetryPolicy, CachePolicy, Source, RunOptions, Brake)}
 
 
 def _same(value: Any, default: Any) -> bool:
     """Whether a value is the default; the equality of strangers (arrays) may be no boolean, and they are no default."""
-    if isinstance(default, dict):
-        return isinstance(value, dict | Mapping) and not value
+    if type(default) is dict:
+        return not value and isinstance(value, Mapping)
     return type(value) is type(default) and bool(value == default)
 
 
 def _plain_value(value: Any, mask: Mask, above: frozenset[int]) -> Any:
     """`above` are the containers around the value: one may hold itself."""
+    if type(value) is str:  # most are
+        return mask(value)
     match value:
         case None | bool():
             return value

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Final, cast
 
 from qtui.core.growth import limit_problems
-from qtui.core.model import ExecutionMode, QuantumUnit, RunOptions
+from qtui.core.model import ExecutionMode, QuantumUnit
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 
 _FIXED: Final[Mapping[str, str]] = {

@@ -41,7 +41,8 @@ from qtui.core.machine import (
     TIMEOUT,
     TIMEOUT_TIMER,
 )
-from qtui.core.model import RunOptions, RunState, UnitError, UnitState
+from qtui.core.model import RunState, UnitError, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.settling import NEVER
 from qtui.core.state import RunView, stalled_by

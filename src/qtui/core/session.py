@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple, Protocol
 
 from qtui.core.events import Event, RunFinished
-from qtui.core.model import RunOptions
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.samples import LoadSample
 from qtui.core.state import RunView
@@ -37,8 +37,9 @@ class LogChunk(NamedTuple):
 class Answer(NamedTuple):
     """What became of something that was asked for.
 
-    `text` is empty until there is an answer: ``done``, ``too late`` or ``refused``, the last two followed by a
-    colon and why where that is known. `asked_at` and `answered_at` are Unix seconds, the latter 0 until then.
+    `text` is empty until there is an answer: ``done``, or ``nothing to do`` (it is so already), ``too late`` (it cannot
+    be any more) or ``refused`` (it could not be), these three followed by a colon and why where that is known.
+    `asked_at` and `answered_at` are Unix seconds, the latter 0 until then.
     """
 
     request: Request
@@ -62,7 +63,7 @@ class Feed(Protocol):
 
 
 class RunSession(Protocol):
-    """A run in the hands of a front end. No call waits for the engine, but `wait` and `close`."""
+    """A run in the hands of a front end. No call waits for the engine, but `wait`, `close` and `edited`."""
 
     @property
     def kind(self) -> Literal["live", "attached", "replay"]:
@@ -111,7 +112,8 @@ class RunSession(Protocol):
     def edited(self, unit: int) -> str:
         """How the unit differs on the disk from what it is in the run, in a few lines; empty if it does not, or nobody
         can tell. A `RetryRequested` may be `fresh` then. If nothing on the disk can be run instead, `UNUSABLE` and
-        why. Quick while the workflow's file is as it was; else it may take a second.
+        why. Quick while the workflow's file is as it was; else it may take a second, and two where another process has
+        to be asked.
         """
 
     def answers(self) -> list[Answer]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from heapq import heappush
 from typing import Any, Final
@@ -25,7 +24,6 @@ from qtui.core.machine import (
     CANCELED,
     CANCELING,
     COMPLETED,
-    FAILED,
     HANDLER_TIMER,
     PENDING,
     PROBE_TIMER,
@@ -473,11 +471,3 @@ class SettlingMachine(RunMachine):
             counts[state.value] = counts.get(state.value, 0) + 1
         self._finished_at = now
         self._events.append(RunFinished(self._run, counts, now - self._started_at, code, now))
-
-
-def scopes_held(brakes: Iterable[BrakeChanged]) -> list[BrakeChanged]:
-    """The brakes that hold starts now."""
-    return [brake for brake in brakes if brake.state in (HELD, PROBING)]
-
-
-__all__ = ["CANCELING", "FAILED", "SettlingMachine", "scopes_held"]

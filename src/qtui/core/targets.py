@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from qtui.core.model import ExecutionMode, RunOptions
+from qtui.core.model import ExecutionMode
+from qtui.core.options import RunOptions
 
 GOVERNED: Final = frozenset({ExecutionMode.THREAD, ExecutionMode.PROCESS, ExecutionMode.COMMAND})
 """The lanes whose number of workers matters to the machine; coroutines wait, and other executors see to themselves."""

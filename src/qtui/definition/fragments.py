@@ -14,7 +14,6 @@ TEXT: Final[Fragment] = {"type": "string"}
 FILLED_TEXT: Final[Fragment] = {"type": "string", "pattern": r"\S"}
 FLAG: Final[Fragment] = {"type": "boolean"}
 SCALAR: Final[Fragment] = {"type": ["string", "number", "boolean"]}
-STRINGS: Final[Fragment] = {"type": "array", "items": TEXT}
 FILLED_STRINGS: Final[Fragment] = {"type": "array", "items": FILLED_TEXT}
 STRING_TABLE: Final[Fragment] = {"type": "object", "additionalProperties": TEXT}
 _DURATION: Final[Fragment] = {"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"}

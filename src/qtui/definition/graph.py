@@ -7,15 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from qtui.core.definition import Notify, WorkflowDefinition
 from qtui.core.errors import CircularDependencyError, InvalidWorkflow, Problem, did_you_mean
-from qtui.core.model import (
-    Brake,
-    ExecutionMode,
-    Notify,
-    QuantumUnit,
-    RunOptions,
-    WorkflowDefinition,
-)
+from qtui.core.model import ExecutionMode, QuantumUnit
+from qtui.core.options import Brake, RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.questions import wrong_questions
 from qtui.definition.assemble import Assembly

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from qtui.core.errors import InvalidWorkflow, did_you_mean
-from qtui.core.model import EMPTY, Brake
+from qtui.core.model import EMPTY
+from qtui.core.options import Brake
 from qtui.definition.drafts import Draft, Surroundings
 from qtui.definition.expressions import fill, has_expression
 from qtui.definition.keys import Key, Templates, read_table

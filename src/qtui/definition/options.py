@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from qtui.core.model import ExecutionMode, RunOptions
+from qtui.core.model import ExecutionMode
+from qtui.core.options import RunOptions
 from qtui.definition import machine
 from qtui.definition.values import MOST_WORKERS, Fault, Rejected
 from qtui.definition.workflow_keys import Percent

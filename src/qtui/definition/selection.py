@@ -6,8 +6,9 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import EXIT_NOTHING_SELECTED, Problem, QtuiError, UsageError, did_you_mean
-from qtui.core.model import FromUnit, QuantumUnit, WorkflowDefinition
+from qtui.core.model import FromUnit, QuantumUnit
 from qtui.core.plan import ExecutionPlan
 from qtui.definition.values import quoted
 
@@ -47,6 +48,12 @@ def select(
         raise NothingSelected("\n".join(["no unit is left to run", *map(str, advice)]))
     units = tuple(selection.cut(number, chosen) for number in sorted(chosen))
     return replace(definition, units=units, advice=(*definition.advice, *advice))
+
+
+def named_units(plan: ExecutionPlan, names: Sequence[str]) -> frozenset[str]:
+    """The ids of the units that names mean, as in `select`, but without what they need. Raises UsageError."""
+    wanted = _Selection(plan).wanted(names, ()) if names else ()
+    return frozenset(plan.table[number].id for number in wanted if number not in plan.dropped)
 
 
 class _Selection:

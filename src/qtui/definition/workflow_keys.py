@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from qtui.core.model import Brake, ExecutionMode, Notify
+from qtui.core.definition import Notify
+from qtui.core.model import ExecutionMode
+from qtui.core.options import Brake
 from qtui.definition import fragments, values
 from qtui.definition.fragments import (
     DURATION,

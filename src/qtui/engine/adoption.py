@@ -9,7 +9,8 @@ from itertools import chain, islice
 from qtui.core.errors import Problem
 from qtui.core.growth import MOST_TOLD
 from qtui.core.limits import MUTEX
-from qtui.core.model import Outcome, QuantumUnit, RunOptions, UnitError
+from qtui.core.model import Outcome, QuantumUnit, UnitError
+from qtui.core.options import RunOptions
 from qtui.core.plan import problem_of
 from qtui.engine.maskedtexts import TextMasks
 

@@ -1,4 +1,4 @@
-"""The engine: inbox, turn, timer, recorder and dispatcher around one scheduler. The only caller of the scheduler."""
+"""The engine: inbox, turn and timer around one scheduler, whose only caller it is, and what lanes ask of it."""
 
 from __future__ import annotations
 
@@ -9,41 +9,24 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from qtui.core.errors import EXIT_INTERNAL, BrokenResult
-from qtui.core.events import (
-    Event,
-    RunFinished,
-    UnitFinished,
-    UnitRedefined,
-    UnitsAdded,
-    Warned,
-)
+from qtui.core.errors import EXIT_INTERNAL
+from qtui.core.events import Event, RunFinished, UnitFinished, UnitRedefined, UnitsAdded, Warned
 from qtui.core.masking import masks_of
-from qtui.core.model import (
-    ExecutionMode,
-    Outcome,
-    QuantumUnit,
-    RunOptions,
-    RunState,
-    UnitState,
-)
+from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, RunState, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.resuming import Resumption
 from qtui.core.scheduler import Scheduler
 from qtui.core.session import Feed
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.core.stimuli import (
     CacheChecked,
     CheckCache,
-    Effect,
     GovernorRequested,
-    InterruptUnit,
     JournalReported,
-    KillUnit,
     LateReturned,
     ProgressReported,
     RedefineRequested,
@@ -61,6 +44,7 @@ from qtui.core.stimuli import (
 )
 from qtui.engine import variables
 from qtui.engine.adoption import Adoption
+from qtui.engine.attempts import Attempts
 from qtui.engine.bus import EventBus, Origin
 from qtui.engine.cache import NO_CACHE, Cache
 from qtui.engine.context import ExecutionContext, ProgressThrottle
@@ -70,9 +54,9 @@ from qtui.engine.governing import Governing
 from qtui.engine.journaling import HeldStarts, Journaling, Keeper, Sink
 from qtui.engine.logs import LogStore
 from qtui.engine.maskedtexts import TextMasks
-from qtui.engine.outputs import Outputs
-from qtui.engine.packing import Packed, load_value, pack
-from qtui.engine.record import EventRecord
+from qtui.engine.packing import Packed
+from qtui.engine.recorder import Recorder
+from qtui.engine.values import Values
 from qtui.engine.watch import Watcher
 from qtui.engine.workers.base import Attempt, Lane
 from qtui.engine.workers.executor import ExecutorSource
@@ -83,10 +67,6 @@ from qtui.engine.workers.registry import make_lane
 
 CLOSE_SECONDS = 5.0
 """How long closing waits for processes to be gone; only one in uninterruptible sleep takes that long."""
-
-
-RECORD_SECONDS = 30.0
-"""How long closing waits for the last events to be written: another program may hold the journal for some seconds."""
 
 
 class _Asked(NamedTuple):
@@ -102,18 +82,13 @@ class _Written(NamedTuple):
     seq: int
 
 
-RECORDER_NAP = 0.003
-"""Seconds the recorder lets events gather: long enough to batch hundreds, short enough for a frame."""
-
-
 class Engine:
     """Runs one plan.
 
     Whoever brings news puts a stimulus into the inbox and tries the turn lock; the holder works off what the
-    others left, so nobody waits for it. Events are recorded right behind, in order, by the recorder thread:
-    folded into the view, then handed to feeds and subscribers. `secrets` are masked in logs and record; `workflow` is
-    what subscribers know the run's workflow by, if it has an id. Units with mode ``custom`` run in `executor`, or in
-    what that makes; without one, UsageError is raised.
+    others left, so nobody waits for it. Events are recorded right behind, in order, by the recorder. `secrets` are
+    masked in logs and record; `workflow` is what subscribers know the run's workflow by, if it has an id. Units with
+    mode ``custom`` run in `executor`, or in what that makes; without one, UsageError is raised.
 
     With a `journal`, events are written there before anybody is told of them, with what `keeper` makes of results; a
     unit that is not idempotent starts when its start has been written. With `resumed` a run goes on, of which the view
@@ -141,51 +116,39 @@ class Engine:
         opening: RunView | None = None,
         library: bool = False,
     ) -> None:
-        self.options, self.run, self.name = options, run, name
+        self.options, self.run, self.name, self.workflow = options, run, name, workflow
         self.opening = opening or RunView.initial(plan)
         self._resumed = resumed
         self._scheduler = Scheduler(plan, options) if resumed is None else Scheduler.restore(options, resumed.view)
         self.plan = self._scheduler.plan  # which grows with what units add
-        self.workflow = workflow
         self.params: Mapping[str, Any] = dict(params or {})
         self._files, self._cache = files, cache
         self._masks = masks_of(secrets)
         self._texts = TextMasks(self._masks) if self._masks else None
-        self._adoption = Adoption(options, self._texts, library=library)
         self.logs = LogStore(files, self.plan, self._masks)
-        self.logs.on_error = self._warn_of_log
-        self._environment: Mapping[str, str] = variables.of_run(os.environ, run, self.params)
+        self.logs.on_error = lambda number, error: self.warn(number, f"some of its output is lost: {error.strerror}")
+        adoption = Adoption(options, self._texts, library=library)
+        self._attempts = Attempts(self, self.logs, adoption, self._texts, self.warn)
+        self.record = variables.record_tag(files.given)
+        self._environment: Mapping[str, str] = variables.of_run(os.environ, run, self.params, self.record)
         self._keepers: Keepers | None = None
         self._keepers_lock = threading.Lock()
-        self.results: list[Any] = [None] * len(plan)
-        # other forms of results, each with the result that it is a form of: a unit may run again meanwhile
-        self._opened: dict[int, tuple[Packed, Any]] = {}
-        self._packed: dict[int, tuple[Any, Packed]] = {}
-        self._opening = threading.RLock()
-        self._file_numbers = count(1)
-        self._causes: dict[int, str] = {}
-        self._attempts: dict[int, Attempt] = {}
-        self._home = os.getcwd()  # noqa: PTH109
+        self._values = Values(self.plan, files)
+        self.results = self._values.made
         # a wall clock that was set back since the run began must not turn back that of the run
         self._clock_offset = max(time.time(), self._begins_after()) - time.monotonic()
         self._inbox: deque[Stimulus | _Asked | _Written] = deque()
         self._lock = threading.Lock()
-        self._broken = False
+        self._broken = self._closed = False
         self._executor = executor
         self._lanes: dict[ExecutionMode, Lane] = {mode: make_lane(mode, executor) for mode in dict.fromkeys(plan.lanes)}
-        self._record = EventRecord(self.opening.seq)
-        self._view = self.opening
-        self._journaling = None if journal is None else Journaling(*journal, self._report_journal)
-        self._noted = self.opening.seq  # events that were decided, of which the record has most
+        self._journaling = (
+            None if journal is None else Journaling(*journal, lambda trouble: self.post(JournalReported(trouble)))
+        )
         self._held = HeldStarts()
         self._progress = ProgressThrottle()
-        self._closed = False
         self._watcher = Watcher(self) if Watcher.wanted(plan.table, plan.mode) else None
         self._governing = Governing(self)
-        # recorder
-        self._recorded = threading.Event()
-        self._unrecorded: list[Event] = []
-        # timer
         self._due: float | None = None
         # a SimpleQueue, not an Event: its put may be called again by a signal handler that interrupts it
         self._wakes: SimpleQueue[None] = SimpleQueue()
@@ -195,11 +158,14 @@ class Engine:
             self.value_of,
             lambda message: self.warn(-1, message),
         )
-        self._threads = [
-            threading.Thread(target=self._keep_time, name="qtui-timer", daemon=True),
-            threading.Thread(target=self._keep_record, name="qtui-recorder", daemon=True),
-            self._dispatcher.thread,
-        ]
+        self._recorder = Recorder(
+            self.opening,
+            self._dispatcher,
+            self._journaling,
+            self._held,
+            lambda seq: self.post(_Written(seq)),
+        )
+        self._timer = threading.Thread(target=self._keep_time, name="qtui-timer", daemon=True)
 
     # -- the outside -------------------------------------------------------------------------------------
 
@@ -209,8 +175,9 @@ class Engine:
             lane.open(self)
         if self._cache is not None:
             self._cache.open(self)
-        for thread in self._threads:
-            thread.start()
+        self._timer.start()
+        self._recorder.start()
+        self._dispatcher.thread.start()
         if self._watcher is not None:
             self._watcher.start()
         if self.options.adaptive:
@@ -218,19 +185,13 @@ class Engine:
         if self._resumed is None:
             self.post(RunRequested(self.name))
         else:
-            self._remember(self._resumed.view)
+            self._values.remember(self._resumed.view)
             self._note(self._resumed.events)
             self.post(ResumeRequested())
 
     def _begins_after(self) -> float:
         """When the latest event was that is known from an earlier process; 0 in a new run."""
         return self._resumed.view.updated_at if self._resumed is not None else self.opening.updated_at
-
-    def _remember(self, view: RunView) -> None:
-        """What units that have ended before say when they are asked why they have no value."""
-        for number, last in enumerate(view.last):
-            if isinstance(last, UnitFinished) and last.state is not UnitState.COMPLETED:
-                self._causes[number] = last.cause or str(last.error or "").partition("\n")[0][:300]
 
     def ask(self, request: Request | RedefineRequested, answer: Callable[[bool], None]) -> None:
         """Post a request; `answer` is told, by whoever has the turn, whether anything came of it."""
@@ -241,11 +202,7 @@ class Engine:
         """Why the journal has not all events; empty if it has."""
         return self._journaling.trouble if self._journaling is not None else ""
 
-    def _report_journal(self, trouble: str) -> None:
-        self._inbox.append(JournalReported(trouble))
-        self._wakes.put(None)
-
-    def post(self, stimulus: Stimulus | _Asked) -> None:
+    def post(self, stimulus: Stimulus | _Asked | _Written) -> None:
         """Bring news without taking the turn: the timer thread does, at once. For threads that must not wait."""
         wish = stimulus.request if type(stimulus) is _Asked else stimulus
         if type(wish) is GovernorRequested:
@@ -259,7 +216,7 @@ class Engine:
 
     def view(self) -> RunView:
         """What is known now."""
-        return self._view
+        return self._recorder.view
 
     def now(self) -> float:
         """Unix seconds from a clock that never steps back."""
@@ -267,7 +224,7 @@ class Engine:
 
     def feed(self) -> Feed:
         """A reader of all events from the first on."""
-        return self._record.feed()
+        return self._recorder.feed()
 
     def wait(self, timeout: float | None = None) -> RunFinished | None:
         """Wait until the run has finished and its last event was handed to every subscriber.
@@ -281,6 +238,7 @@ class Engine:
         if self._closed:
             return
         self._closed = True
+        self._recorder.finish(self._turn)
         if self._watcher is not None:
             self._watcher.close()
         self._governing.close()
@@ -292,12 +250,11 @@ class Engine:
             self._cache.close()
         self._turn()  # the timer thread, which would note the last warnings of these, may have gone
         self._wakes.put(None)
-        self._recorded.set()
-        for thread in self._threads:
-            if thread.is_alive() and thread is not threading.current_thread():
-                thread.join(RECORD_SECONDS if thread.name == "qtui-recorder" else 2.0)
+        _join(self._timer)
+        self._recorder.join()
+        _join(self._dispatcher.thread)
         self._dispatcher.close()
-        self._record.close()
+        self._recorder.close()
         self._files.close()
 
     # -- the turn ----------------------------------------------------------------------------------------
@@ -331,11 +288,12 @@ class Engine:
             events, effects = handle(stimulus, now())  # type: ignore[arg-type]
             if effects and self._journaling is not None:
                 # before the recorder hears of the events: it looks whether something waits for those that it writes
-                effects = self._hold_back(effects, self._noted + len(events))
+                effects, never = self._held.sift(effects, self._recorder.noted + len(events), self.plan.table)
+                inbox.extend(UnitReturned(stop.unit, stop.attempt, Outcome(canceled=True)) for stop in never)
             if events:
                 self._note(events)
             if asked is not None:
-                asked(bool(events))
+                asked(any(type(event) is not Warned for event in events))  # a warning says why nothing came of it
             for effect in effects:
                 if isinstance(effect, StartUnit):
                     if mine is None and lane is not None and effect.lane is lane.mode:
@@ -355,22 +313,6 @@ class Engine:
                     lanes[effect.lane].post(effect)
         return mine
 
-    def _hold_back(self, effects: list[Effect], seq: int) -> list[Effect]:
-        """Without the starts of units that must not run twice, which wait until the journal has the events up to `seq`.
-
-        One that is stopped meanwhile is not started at all.
-        """
-        table = self.plan.table
-        passed = []
-        for effect in effects:
-            if type(effect) is StartUnit and not table[effect.unit].idempotent:
-                self._held.hold(effect, seq)
-            elif self._held and isinstance(effect, InterruptUnit | KillUnit) and self._held.drop(effect):
-                self._inbox.append(UnitReturned(effect.unit, effect.attempt, Outcome(canceled=True)))
-            else:
-                passed.append(effect)
-        return passed
-
     def _let_start(self, seq: int) -> None:
         """The journal has the events up to `seq`."""
         if not self._closed:
@@ -385,30 +327,21 @@ class Engine:
                 self._welcome(event.units)
             elif type(event) is UnitRedefined:
                 self._welcome((event.definition,))
-            if type(event) is not UnitFinished:
-                continue
-            if event.state is not UnitState.COMPLETED:
-                self._causes[event.unit] = event.cause or str(event.error or "").partition("\n")[0][:300]
-            if event.fallback:
-                fallback = self.plan.table[event.unit].fallback
-                self._forget(event.unit)
-                self.results[event.unit] = fallback.value if fallback is not None else None
-            elif self._cache is not None and event.state is UnitState.COMPLETED and not event.cached:
-                self._keep(event.unit)
-        self._unrecorded.extend(events)
-        self._noted += len(events)
-        if not self._recorded.is_set():
-            self._recorded.set()
+            elif type(event) is UnitFinished:
+                self._values.ended(event)
+                if self._cache is not None and self._is_new(event):
+                    self._cache.keep(event.unit)
+        self._recorder.note(events)
 
-    def _keep(self, number: int) -> None:
-        """Let the result of a unit be found again, unless that has added units: then it is not all there is."""
-        assert self._cache is not None
-        if all(added in self.plan.dropped for added in self.plan.added.get(number, ())):
-            self._cache.keep(number)
+    def _is_new(self, end: UnitFinished) -> bool:
+        """Whether a unit with a cache has made its result just now, and that is all there is: it has added no units."""
+        if end.state is not UnitState.COMPLETED or end.fallback or end.cached or not self.plan.table[end.unit].cache:
+            return False
+        return all(added in self.plan.dropped for added in self.plan.added.get(end.unit, ()))
 
     def _welcome(self, units: Sequence[QuantumUnit]) -> None:
         """The plan has new units, or others: they have a lane, and a place for results, before any lane hears of it."""
-        self.results += [None] * (len(self.plan) - len(self.results))
+        self._values.grow()
         for unit in units:
             mode = self.plan.lanes[self.plan.numbers[unit.id]]
             if mode not in self._lanes:
@@ -422,7 +355,7 @@ class Engine:
         """A bug of qtui: stop everything, and say so where people look."""
         self._broken = True
         story = "".join(traceback.format_exception(error)).rstrip()
-        view, now = self._view, self.now()
+        view, now = self.view(), self.now()
         counts = {str(state): count for state, count in view.counts.items() if count}
         self._note(
             [
@@ -441,15 +374,8 @@ class Engine:
 
     def open_context(self, attempt: Attempt) -> ExecutionContext:
         """Make the attempt's context, on the lane's thread."""
-        number, tried = attempt.start.unit, attempt.start.attempt
-        unit = attempt.unit
-        deadline = self.now() + unit.timeout if unit.timeout is not None else None
-        if unit.outputs:
-            attempt.outputs = Outputs(unit.outputs, unit.cwd or self._home)
-        self._attempts[number] = attempt
-        writer = self.logs.writer(number, tried)
-        attempt.context = ExecutionContext(self, number, tried, writer, deadline)
-        return attempt.context
+        timeout = attempt.unit.timeout
+        return self._attempts.open(attempt, None if timeout is None else self.now() + timeout)
 
     def began(self, start: StartUnit, pid: int) -> None:
         """A lane that queues has begun an attempt."""
@@ -459,37 +385,20 @@ class Engine:
     def returned(self, attempt: Attempt, outcome: Outcome, value: Any, lane: Lane | None) -> StartUnit | None:
         """An attempt is over; its value is stored before anybody can ask for it."""
         start = attempt.start
-        self._attempts.pop(start.unit, None)
         self._governing.note(start.lane, outcome.seconds)
-        if attempt.outputs is not None:
-            outcome = attempt.outputs.checked(outcome)
-            if outcome.error is not None or outcome.canceled:
-                self._set_aside(attempt.outputs, start.unit)
-        if attempt.context is not None:
-            attempt.context.end()
-            if attempt.context.additions:
-                outcome = outcome._replace(added=attempt.context.additions)
-        if outcome.added and outcome.error is None and not outcome.canceled:
-            outcome = self._adoption.adopted(outcome)
-        if self._texts is not None:
-            outcome = self._texts.outcome(outcome)  # already here, for brakes compare errors with what was recorded
+        outcome = self._attempts.conclude(attempt, outcome)
         if outcome.error is None and not outcome.canceled:
-            self._forget(start.unit)
-            self.results[start.unit] = value
+            self._values.put(start.unit, value)
             if self._journaling is not None:
                 self._journaling.value(start.unit, attempt.unit.id, start.attempt, value)
-            if self._cache is not None and not outcome.added:  # a result without what was added is not all there is
-                self._cache.prepare(start.unit)
-            elif self._cache is not None and attempt.unit.cache is not None:
-                self.warn(
-                    start.unit, f"the result of {attempt.unit.id} is not kept for the next run: it has added units"
-                )
+            if self._cache is not None and attempt.unit.cache is not None:
+                if not outcome.added:
+                    self._cache.prepare(start.unit)
+                else:  # a result without what was added is not all there is
+                    message = f"the result of {attempt.unit.id} is not kept for the next run: it has added units"
+                    self.warn(start.unit, message)
         self._inbox.append(UnitReturned(start.unit, start.attempt, outcome))
         return self._turn(lane)
-
-    def _set_aside(self, outputs: Outputs, number: int) -> None:
-        for error in outputs.set_aside():
-            self.warn(number, f"left {error.filename} unfinished, and it cannot be renamed: {error.strerror}")
 
     def keeper(self, given: Sequence[int] = ()) -> KeeperProcess:
         """A new keeper process; see Keepers."""
@@ -501,25 +410,13 @@ class Engine:
 
     def put_result(self, number: int, value: Any) -> None:
         """Let an earlier result be the unit's. Raises BrokenResult if it cannot be loaded; then the unit has none."""
-        self._forget(number)
-        self.results[number] = value
-        try:
-            self.value_of(number)
-        except BrokenResult:
-            self.results[number] = None
-            raise
+        self._values.put_loadable(number, value)
         if self._journaling is not None:
             self._journaling.value(number, self.plan.table[number].id, 0, value)
 
-    def _forget(self, number: int) -> None:
-        """A unit has a new value: drop the other forms of the old one."""
-        self._opened.pop(number, None)
-        self._packed.pop(number, None)
-
     def late(self, attempt: Attempt) -> None:
         """An abandoned attempt has ended by itself."""
-        if attempt.outputs is not None:
-            self._set_aside(attempt.outputs, attempt.start.unit)
+        self._attempts.set_aside(attempt)
         self.post(LateReturned(attempt.start.unit, attempt.start.attempt))
 
     def warn(self, unit: int, message: str) -> None:
@@ -531,38 +428,23 @@ class Engine:
 
         Raises BrokenResult, naming the unit, if that fails.
         """
-        value = self.results[number]
-        if not isinstance(value, Packed):
-            return value
-        with self._opening:
-            opened = self._opened.get(number)
-            if opened is None or opened[0] is not value:
-                opened = self._opened[number] = (value, load_value(value, self.plan.table[number].id))
-            return opened[1]
+        return self._values.opened(number)
 
     def packed_of(self, number: int) -> Packed:
         """The value of a completed unit as bytes for a worker process. Raises what pickling raises."""
-        value = self.results[number]
-        if isinstance(value, Packed):
-            return value
-        packed = self._packed.get(number)
-        if packed is None or packed[0] is not value:
-            name = f"{number}-{next(self._file_numbers)}"
-            packed = self._packed[number] = (value, pack(value, lambda: self.value_path(name)))
-        return packed[1]
+        return self._values.packed(number)
 
     def value_path(self, name: str) -> str:
         """The file `name` for a value that is too large for a message."""
-        return f"{self._files.folder('values')}/{name}"
+        return self._values.path(name)
 
     def top_of(self, number: int) -> int:
         """The process below which all are that a running unit has started; 0 if there is none."""
-        attempt = self._attempts.get(number)
-        return attempt.keeper.pid if attempt is not None and attempt.keeper is not None else 0
+        return self._attempts.top_of(number)
 
     def attempts(self) -> list[Attempt]:
         """The attempts that go on right now."""
-        return list(self._attempts.values())
+        return self._attempts.going_on()
 
     def state_of(self, number: int) -> UnitState:
         """The unit's state right now, ahead of the record by some milliseconds."""
@@ -570,7 +452,7 @@ class Engine:
 
     def cause_of(self, number: int) -> str:
         """Why a unit that has ended has no value."""
-        return self._causes.get(number, "")
+        return self._values.cause_of(number)
 
     def report_progress(self, number: int, attempt: int, done: float, total: float, message: str) -> None:
         """Record progress, at most once a second for each unit."""
@@ -609,36 +491,7 @@ class Engine:
                 self._inbox.append(TimerFired())
             self._turn()
 
-    def _keep_record(self) -> None:
-        """Fold what happened into the view and hand it on, in batches."""
-        while True:
-            journaling = self._journaling
-            if not self._closed:
-                self._recorded.wait(journaling.pause if journaling is not None else None)
-                time.sleep(RECORDER_NAP)
-            self._recorded.clear()
-            count = len(self._unrecorded)
-            batch = self._unrecorded[:count]
-            del self._unrecorded[:count]
-            if journaling is not None:
-                journaling.write(batch, sync=bool(self._held), last=self._closed)
-                if self._closed and not journaling.trouble:
-                    self._turn()  # should that be news, nobody else would note it any more
-                if self._held:
-                    self._inbox.append(_Written(journaling.written))
-                    self._wakes.put(None)
-            if batch:
-                first = self._view.seq + 1
-                self._view = fold(self._view, batch)
-                if journaling is not None:
-                    journaling.keep(self._view)
-                self._record.extend(batch)
-                self._dispatcher.put(list(enumerate(batch, first)))
-            elif self._closed and not self._unrecorded:
-                self._dispatcher.put(None)
-                return
 
-    def _warn_of_log(self, number: int, error: OSError) -> None:
-        self.post(
-            WarningRaised(f"its output is lost from here on, the log cannot be written: {error.strerror}", number)
-        )
+def _join(thread: threading.Thread) -> None:
+    if thread.is_alive() and thread is not threading.current_thread():
+        thread.join(2.0)

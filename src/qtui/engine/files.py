@@ -43,6 +43,11 @@ class RunFiles:
         """True if nothing of it is to outlive the run."""
         return self._given is None
 
+    @property
+    def given(self) -> Path | None:
+        """The directory that outlives the run, if there is one."""
+        return self._given
+
     def root(self) -> Path:
         """The run's directory, made at the first call."""
         if self._given is not None:

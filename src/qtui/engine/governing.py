@@ -15,7 +15,8 @@ from typing import Final, Protocol
 from qtui.core.events import ConfirmRequested, UnitSubmitted
 from qtui.core.governor import Governor
 from qtui.core.load import LaneLoad, Load
-from qtui.core.model import ExecutionMode, RunOptions, RunState, UnitState
+from qtui.core.model import ExecutionMode, RunState, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.state import RunView
 from qtui.core.stimuli import LaneWorkersRequested, Stimulus
 from qtui.engine.machine_load import MachineReader

@@ -45,7 +45,7 @@ class JobOutput:
         self._maskers: dict[int, Masker] = {}
         self._log: CappedLog | None = None
         self._log_path = ""
-        self._log_broken = False
+        self._log_told = False
         self._tail_size = tail
         self._terminal: int | None = None
         self._look_at: float | None = None
@@ -131,11 +131,16 @@ class JobOutput:
         try:
             if path != self._log_path:
                 self._close_log()
-                self._log, self._log_path, self._log_broken = CappedLog(path, limit), path, False
-            if not self._log_broken and self._log is not None:
+                self._log, self._log_path, self._log_told = CappedLog(path, limit), path, False
+            if self._log is not None:
                 self._log.write(data)
         except OSError as error:
-            self._log_broken = True
+            self._tell(error)
+
+    def _tell(self, error: OSError) -> None:
+        """Report a log that cannot be written, once."""
+        if not self._log_told:
+            self._log_told = True
             self._report("log", error.errno or 0)
 
     # -- what is held back -------------------------------------------------------------------------------
@@ -199,7 +204,7 @@ class JobOutput:
         try:
             log.close()
         except OSError as error:
-            self._report("log", error.errno or 0)
+            self._tell(error)
         return log.dropped
 
 

@@ -8,9 +8,9 @@ from typing import Any, Final, Protocol
 
 from qtui.core.errors import QtuiError
 from qtui.core.events import Event, UnitFinished
-from qtui.core.model import UnitState
+from qtui.core.model import QuantumUnit, UnitState
 from qtui.core.state import RunView
-from qtui.core.stimuli import LaneEffect, StartUnit
+from qtui.core.stimuli import Effect, InterruptUnit, KillUnit, LaneEffect, StartUnit
 
 RETRY_SECONDS: Final = 2.0
 """How long what could not be written waits until it is tried again."""
@@ -124,7 +124,7 @@ class Journaling:
 
 
 class HeldStarts:
-    """Starts that wait until the journal has them; for whoever has the turn, but that anybody may ask for its truth."""
+    """Starts that wait until the journal has them. For whoever has the turn; its truth is for anybody."""
 
     def __init__(self) -> None:
         self._held: dict[int, tuple[int, StartUnit]] = {}
@@ -132,13 +132,25 @@ class HeldStarts:
     def __bool__(self) -> bool:
         return bool(self._held)
 
-    def hold(self, start: StartUnit, seq: int) -> None:
-        """Let a start wait for the events up to number `seq`."""
-        self._held[start.unit] = (seq, start)
+    def sift(
+        self, effects: Iterable[Effect], seq: int, table: Sequence[QuantumUnit]
+    ) -> tuple[list[Effect], list[LaneEffect]]:
+        """Hold the starts of units that must not run twice; `seq` is the number of the event that tells of them.
 
-    def drop(self, effect: LaneEffect) -> bool:
-        """True if the start of the attempt that `effect` is to stop was held: it will never be."""
-        return self._held.pop(effect.unit, None) is not None
+        Returns all other effects, but for the stops of starts that are held, which come by themselves: those attempts
+        will never be.
+        """
+        passed: list[Effect] = []
+        never: list[LaneEffect] = []
+        for effect in effects:
+            if type(effect) is StartUnit and not table[effect.unit].idempotent:
+                self._held[effect.unit] = (seq, effect)
+            elif isinstance(effect, InterruptUnit | KillUnit) and effect.unit in self._held:
+                del self._held[effect.unit]
+                never.append(effect)
+            else:
+                passed.append(effect)
+        return passed, never
 
     def release(self, seq: int) -> list[StartUnit]:
         """The starts that need not wait any more, now that the journal has the events up to `seq`."""

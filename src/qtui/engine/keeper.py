@@ -17,7 +17,7 @@ Reports to qtui:
   ("hello", pid)          this keeper's own pid, once
   ("began", pid)          it runs
   ("failed", errno, text) it could not be started
-  ("log", errno)          the log cannot be written; output is dropped from here on
+  ("log", errno)          output is lost, as its log cannot be written; told once
   ("ended", code, leftovers, seconds of CPU, peak memory in kB, dropped bytes, tail of standard output, kept,
    tail of standard error)
                           nothing of it is left, unless `kept`; then the keeper ends, too

@@ -49,7 +49,7 @@ class LogStore:
     def __init__(self, files: RunFiles, plan: ExecutionPlan, masks: tuple[bytes, ...] = ()) -> None:
         self._files, self._plan, self._masks = files, plan, masks
         self.on_error: Callable[[int, OSError], None] = lambda _unit, _error: None
-        """Told once for each attempt whose output cannot be written: with the unit's number and why."""
+        """Told once for each attempt of which output is lost: with the unit's number and why it cannot be written."""
 
     def path(self, unit: int, attempt: int) -> str:
         """The file of an attempt. Its name follows from the unit's id alone: numbers change with the plan."""
@@ -115,7 +115,7 @@ class _Writer:
         self._store, self._unit, self._attempt, self._limit = store, unit, attempt, limit
         self._masker = Masker(masks) if masks else None
         self._log: CappedLog | None = None
-        self._closed = False
+        self._closed = self._told = False
         self._lock = threading.Lock()
 
     @property
@@ -123,7 +123,7 @@ class _Writer:
         return self._store.path(self._unit, self._attempt)
 
     def write(self, data: bytes) -> None:
-        """Append; output that cannot be written (the disk is full) is dropped and told of, and fails nothing."""
+        """Append; output that cannot be written (the disk is full) is lost, which is told once, and fails nothing."""
         with self._lock:
             if not self._closed:
                 self._write(data if self._masker is None else self._masker.feed(data))
@@ -149,5 +149,6 @@ class _Writer:
                     self._fail(error)
 
     def _fail(self, error: OSError) -> None:
-        self._closed = True
-        self._store.on_error(self._unit, error)
+        if not self._told:
+            self._told = True
+            self._store.on_error(self._unit, error)

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from typing import Any, Final, NamedTuple
 
 from qtui.core.brakes import HELD
+from qtui.core.definition import Notify
 from qtui.core.events import (
     BrakeChanged,
     ConfirmRequested,
@@ -25,7 +26,7 @@ from qtui.core.events import (
 )
 from qtui.core.holding import brake_words
 from qtui.core.masking import masks_of
-from qtui.core.model import FAILURES, Notify
+from qtui.core.model import FAILURES
 from qtui.engine.bus import EventBus, Notice
 from qtui.engine.variables import MOST_TEXT
 from qtui.engine.workers.keepers import Keeper, Keepers

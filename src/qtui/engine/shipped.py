@@ -18,10 +18,10 @@ from qtui.engine.addedunits import pack_additions, with_additions
 from qtui.engine.caplog import dropped_line
 from qtui.engine.context import ExecutionContext, current_context
 from qtui.engine.failure import describe_exception
+from qtui.engine.job import Job, leave_fork, load_sent, pack_result, plain_metrics
 from qtui.engine.output import UnitOutput
 from qtui.engine.packing import Packed
 from qtui.engine.returned import settled
-from qtui.engine.worker import Job, leave_fork, load_sent, pack_result, plain_metrics
 
 MOST_OUTPUT: Final = 1 << 20
 """How many bytes of a unit's output come back with its result."""
@@ -90,12 +90,13 @@ class Shipped:
         home: int,
         path: Sequence[str],
         run: str,
+        record: str,
         params: tuple[Any, ...] | None,
         values: str,
         job: tuple[Any, ...],
     ) -> None:
         self._token, self._home, self._path = token, home, path
-        self._run, self._params = run, params
+        self._run, self._record, self._params = run, record, params
         self._values, self._fields = values, job
 
     @cached_property
@@ -109,7 +110,7 @@ class Shipped:
 
     def environment(self, own: Mapping[str, str]) -> dict[str, str]:
         """This process's environment, and what tells a unit about its run and itself."""
-        return {**variables.of_run(os.environ, self._run, self.params), **own}
+        return {**variables.of_run(os.environ, self._run, self.params, self._record), **own}
 
     def run(self) -> Any:
         """Run the unit here; returns the fields of the Answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from datetime import date, time
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 from qtui.core.model import QuantumUnit
@@ -13,20 +13,38 @@ from qtui.core.naming import MATRIX, PARAM, variable_part
 
 _NAMES: Final = frozenset(
     f"QTUI_{name}"
-    for name in ("ATTEMPT", "CPUS", "EVENT", "MEMORY", "MESSAGE", "NEEDS", "PYTHON", "RESULT", "RUN", "STATE", "UNIT")
+    for name in (
+        *("ATTEMPT", "CPUS", "EVENT", "MEMORY", "MESSAGE", "NEEDS"),
+        *("PYTHON", "RECORD", "RESULT", "RUN", "STATE", "UNIT"),
+    )
 )
 _PREFIXES: Final = (PARAM, MATRIX)
+
+RECORD: Final = "QTUI_RECORD"
+"""Tells which run's directory a process belongs to, as ids of runs are the same in copies of it."""
 
 MOST_TEXT: Final = 16 * 1024
 """The most characters of a param in a variable; no process starts with one that has more than 128 kB."""
 
 
-def of_run(environ: Mapping[str, str], run: str, params: Mapping[str, Any]) -> dict[str, str]:
-    """What every unit of a run has: `environ` without what a run around this one has put there, then its own."""
+def record_tag(directory: Path | None) -> str:
+    """Tells a run's directory from its copies, and stays when it is moved; empty if there is none."""
+    try:
+        found = directory.stat() if directory is not None else None
+    except OSError:
+        return ""  # the process that ends what is left over finds nothing then
+    return f"{found.st_dev:x}:{found.st_ino:x}" if found is not None else ""
+
+
+def of_run(environ: Mapping[str, str], run: str, params: Mapping[str, Any], record: str = "") -> dict[str, str]:
+    """What every unit of a run has: `environ` without what a run around this one has put there, then its own.
+
+    `record` is the tag of its directory."""
     return {
         **{name: value for name, value in environ.items() if name not in _NAMES and not name.startswith(_PREFIXES)},
         **_told(PARAM, params),
         "QTUI_RUN": run,
+        **({RECORD: record} if record else {}),
         "QTUI_PYTHON": sys.executable,
     }
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import InvalidWorkflow, did_you_mean
-from qtui.core.model import WorkflowDefinition
 from qtui.definition.report import Report, shown_file
 from qtui.definition.values import Fault, Rejected, quoted
 from qtui.loaders.imports import guarded, import_function

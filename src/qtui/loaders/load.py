@@ -10,8 +10,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import InvalidWorkflow, Problem
-from qtui.core.model import EMPTY, WorkflowDefinition
+from qtui.core.model import EMPTY
 from qtui.definition.options import Overrides
 from qtui.definition.params import Ask
 from qtui.definition.values import quoted

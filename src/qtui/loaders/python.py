@@ -9,8 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import InvalidWorkflow
-from qtui.core.model import WorkflowDefinition
 from qtui.definition.options import Overrides
 from qtui.definition.params import Ask, ParamSpec, ask_missing
 from qtui.definition.report import Report

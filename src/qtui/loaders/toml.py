@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from qtui.core.definition import Notify, WorkflowDefinition
 from qtui.core.errors import InvalidWorkflow
-from qtui.core.model import Notify, RunOptions, WorkflowDefinition
+from qtui.core.options import RunOptions
 from qtui.definition import params as declared_params
 from qtui.definition.assemble import Assembler, Assembly
 from qtui.definition.dotenv import read_env_files

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from qtui.core.stimuli import Request
 from qtui.store.errors import JournalDamaged, primary_code
@@ -28,14 +28,29 @@ _TABLE: Final = (
     " request TEXT NOT NULL, attempt INTEGER NOT NULL, answer TEXT, answered_at REAL)"
 )
 _ROWS: Final = "SELECT id, who, at, request, attempt, answer, answered_at FROM command"
-_CLASSES: Final[dict[str, Any]] = {cls.__name__: cls for cls in get_args(Request)}
-_FIELDS: Final = {name: get_type_hints(cls) for name, cls in _CLASSES.items()}
 _TUPLES: Final = frozenset({"units", "scopes"})
 _MOST_WHO: Final = 200
 """Characters that are kept of who asks."""
 
 _LARGEST: Final = 1 << 53
 """No whole number in a request is beyond this, either way."""
+
+
+class DifferencesAsked(NamedTuple):
+    """A question: how do these units differ on the disk from what they are in the run?
+
+    The answer is a JSON list of pairs: a difference in the words of `RunSession.edited`, and the numbers of the units
+    that differ so.
+    """
+
+    units: tuple[int, ...]
+
+
+Wish = Request | DifferencesAsked
+"""What may be asked of the process that runs a run."""
+
+_CLASSES: Final[dict[str, Any]] = {cls.__name__: cls for cls in get_args(Wish)}
+_FIELDS: Final = {name: get_type_hints(cls) for name, cls in _CLASSES.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +64,7 @@ class Command:
     id: int
     who: str
     at: float
-    request: Request | None
+    request: Wish | None
     attempt: int
     answer: str | None
     answered_at: float | None
@@ -83,7 +98,7 @@ class CommandQueue:
         with self._using():
             return identity(self.path) != self._file
 
-    def ask(self, who: str, request: Request, attempt: int = 0) -> int:
+    def ask(self, who: str, request: Wish, attempt: int = 0) -> int:
         """Ask for something; returns the number under which the answer will be."""
         row = (storable(who)[:_MOST_WHO], time.time(), encode_request(request), attempt)
         with self._using(), transaction(self._database):
@@ -165,19 +180,19 @@ class CommandQueue:
             raise JournalDamaged(f"{self.path}: it is not as qtui made it ({error})") from error
 
 
-def encode_request(request: Request) -> str:
+def encode_request(request: Wish) -> str:
     """The request as JSON: the name of its class, and its fields."""
     return json.dumps({"request": type(request).__name__, **request._asdict()})
 
 
-def decode_request(text: str) -> Request | None:
+def decode_request(text: str) -> Wish | None:
     """The request that `encode_request` wrote; None for anything else, also if one of its fields is of another type."""
     try:
         values = json.loads(text)
         name = values.pop("request")
         for field in values.keys() & _TUPLES:
             values[field] = tuple(values[field]) if isinstance(values[field], list) else None
-        request: Request = _CLASSES[name](**values)
+        request: Wish = _CLASSES[name](**values)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     known = zip(request, _FIELDS[name].values(), strict=True)

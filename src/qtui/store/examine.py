@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from qtui.core.events import Event, PlanReplaced
+from qtui.core.folding import fold
 from qtui.core.model import STEPS, UnitState
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.store.errors import JournalError
 from qtui.store.journal import JournalReader
 

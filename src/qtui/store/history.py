@@ -26,33 +26,42 @@ LAST: Final = 20
 """Durations that count for a family, and the most that are kept of one run."""
 
 MOST_ROWS: Final = 10_000
-"""Of a workflow of so many families only the last run counts, so that no start waits for this."""
+"""Of a workflow of so many families only the last run counts and is kept, so that neither start nor end waits."""
 
 _APPLICATION: Final = 0x71747568  # "qtuh"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _TABLES: Final = """
 CREATE TABLE run (
     run TEXT PRIMARY KEY, name TEXT NOT NULL, source TEXT NOT NULL, directory TEXT NOT NULL, began REAL NOT NULL,
-    ended REAL, state TEXT NOT NULL, exit_code INTEGER, counts TEXT NOT NULL
+    ended REAL, seconds REAL NOT NULL, state TEXT NOT NULL, exit_code INTEGER, counts TEXT NOT NULL
 );
 CREATE INDEX run_began ON run (began);
 CREATE TABLE duration (
     source TEXT NOT NULL, family TEXT NOT NULL, at REAL NOT NULL, run TEXT NOT NULL, seconds TEXT NOT NULL,
     PRIMARY KEY (run, family)
-);
-CREATE INDEX duration_family ON duration (source, family, at);
+) WITHOUT ROWID;
 CREATE INDEX duration_at ON duration (source, at);
 CREATE TABLE size (run TEXT PRIMARY KEY, changed INTEGER NOT NULL, bytes INTEGER NOT NULL);
 CREATE TABLE complete (at REAL NOT NULL);
 """
-_ADD_RUN: Final = "INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_END_RUN: Final = "UPDATE run SET ended = ?, seconds = ?, state = ?, exit_code = ?, counts = ? WHERE run = ?"
+_DROP_UNREAD: Final = (
+    "DELETE FROM duration WHERE source = ?"
+    " AND at < (SELECT at FROM duration WHERE source = ? ORDER BY at DESC LIMIT 1 OFFSET ?)"
+)
+_DROP_OLD: Final = (
+    "DELETE FROM duration WHERE (run, family) IN (SELECT run, family FROM (SELECT run, family, row_number() OVER"
+    " (PARTITION BY family ORDER BY at DESC, run DESC) AS place FROM duration WHERE source = ?) WHERE place > ?)"
+)
+_ADD_RUN: Final = "INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
     """A run in short: `began` and `ended` are Unix seconds, `source` the workflow's file or "", `state` a RunState.
 
-    Without `ended` it was never told that it had: the run goes on, or its process died.
+    Without `ended` it was never told that it had: the run goes on, or its process died. `seconds` is how long processes
+    ran it, as far as is known; the time between the end of one and a resume does not count.
     """
 
     run: str
@@ -61,6 +70,7 @@ class RunSummary:
     directory: str
     began: float
     ended: float | None = None
+    seconds: float = 0.0
     state: str = "running"
     exit_code: int | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -91,20 +101,28 @@ class History:
         row = (run, _text(name), _text(source), _text(directory), at)
         self._change(
             lambda database: database.execute(
-                "INSERT INTO run VALUES (?, ?, ?, ?, ?, NULL, 'running', NULL, '{}') ON CONFLICT (run) DO UPDATE"
+                "INSERT INTO run VALUES (?, ?, ?, ?, ?, NULL, 0, 'running', NULL, '{}') ON CONFLICT (run) DO UPDATE"
                 " SET ended = NULL, state = 'running', exit_code = NULL",
                 row,
             )
         )
 
     def end(
-        self, run: str, state: str, exit_code: int, counts: Mapping[str, int], at: float, durations: Durations
+        self,
+        run: str,
+        state: str,
+        exit_code: int,
+        counts: Mapping[str, int],
+        at: float,
+        seconds: float,
+        durations: Durations,
     ) -> None:
-        """A run has ended; `durations` are those of all its units that completed. It may be told again."""
+        """A run has ended after so many `seconds`; `durations` are those of all its units that completed. It may be
+        told again."""
 
         def change(database: sqlite3.Connection) -> None:
-            row = (at, str(state), exit_code, _counts(counts), run)
-            database.execute("UPDATE run SET ended = ?, state = ?, exit_code = ?, counts = ? WHERE run = ?", row)
+            row = (at, seconds, str(state), exit_code, _counts(counts), run)
+            database.execute(_END_RUN, row)
             found = database.execute("SELECT source FROM run WHERE run = ?", (run,)).fetchone()
             if found is not None:
                 _keep_durations(database, run, found[0], at, durations)
@@ -177,7 +195,7 @@ class History:
     # -- the file ----------------------------------------------------------------------------------------
 
     def _durations_of(self, source: str, most: int | None = None) -> list[tuple[str, list[float]]]:
-        query = "SELECT run, family, seconds FROM duration WHERE source = ? ORDER BY at DESC, rowid DESC"
+        query = "SELECT run, family, seconds FROM duration WHERE source = ? ORDER BY at DESC, run DESC"
 
         def ask(database: sqlite3.Connection) -> list[tuple[str, list[float]]]:
             families: list[str] = []
@@ -284,16 +302,13 @@ def _is_made(database: sqlite3.Connection) -> bool:
 def _keep_durations(database: sqlite3.Connection, run: str, source: str, at: float, durations: Durations) -> None:
     database.execute("DELETE FROM duration WHERE run = ?", (run,))  # a run that went on tells all again
     rows = [
-        (source, _text(family), at, run, json.dumps([round(each, 6) for each in seconds[-LAST:]]))
-        for family, seconds in durations.items()
+        (source, _text(family), at, run, f"[{','.join([repr(round(each, 6)) for each in seconds[-LAST:]])}]")
+        for family, seconds in sorted(durations.items())  # in the order of the table, which is quicker
         if seconds
     ]
     database.executemany("INSERT INTO duration VALUES (?, ?, ?, ?, ?)", rows)
-    database.execute(
-        "DELETE FROM duration WHERE rowid IN (SELECT rowid FROM (SELECT rowid, row_number() OVER"
-        " (PARTITION BY family ORDER BY at DESC, rowid DESC) AS place FROM duration WHERE source = ?) WHERE place > ?)",
-        (source, LAST),
-    )
+    database.execute(_DROP_UNREAD, (source, source, MOST_ROWS - 1))
+    database.execute(_DROP_OLD, (source, LAST))
 
 
 def _forget(database: sqlite3.Connection, run: str) -> None:
@@ -308,6 +323,7 @@ def _row(summary: RunSummary) -> tuple[Any, ...]:
         *where,
         summary.began,
         summary.ended,
+        summary.seconds,
         str(summary.state),
         summary.exit_code,
         _counts(summary.counts),
@@ -315,7 +331,7 @@ def _row(summary: RunSummary) -> tuple[Any, ...]:
 
 
 def _summary(row: Sequence[Any]) -> RunSummary:
-    run, name, source, directory, began, ended, state, exit_code, counts = row
+    run, name, source, directory, began, ended, seconds, state, exit_code, counts = row
     return RunSummary(
         run=run,
         name=name,
@@ -323,6 +339,7 @@ def _summary(row: Sequence[Any]) -> RunSummary:
         directory=directory,
         began=began,
         ended=ended,
+        seconds=seconds,
         state=state,
         exit_code=exit_code,
         counts=json.loads(counts),

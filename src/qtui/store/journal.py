@@ -195,12 +195,22 @@ class Journal:
         with self._writing() as database:
             database.execute("UPDATE runner SET ready = 1 WHERE number = (SELECT max(number) FROM runner)")
 
-    def close(self) -> None:
-        """Move everything into the one file, and see to it that it is on the disk."""
+    def result_paths(self) -> set[str]:
+        """The files, within the run's directory, that values are kept in."""
+        with told(self.path, "cannot be read"):
+            rows = self._database.execute("SELECT path FROM result WHERE kind = 'file'").fetchall()
+        return {path for (path,) in rows}
+
+    def close(self) -> bool:
+        """Move everything into the one file, and see to it that it is on the disk; returns whether all of it is.
+
+        What a reader is in the middle of holds that up: then the rest is safe from the death of this process alone.
+        """
         try:
             with told(self.path, "cannot be written"):
                 self._database.execute("PRAGMA synchronous = FULL")
-                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                (busy, *_) = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return not busy
         finally:
             self._database.close()
 

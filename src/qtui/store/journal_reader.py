@@ -13,10 +13,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from qtui.core.events import Event, PlanReplaced, UnitRedefined, UnitsAdded
+from qtui.core.folding import fold
 from qtui.core.growth import grow, replaced
 from qtui.core.plan import ExecutionPlan
 from qtui.core.redefining import redefine
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.store.codec import decode_view
 from qtui.store.errors import JournalDamaged, JournalError
 from qtui.store.journal_rows import HELP, Head, Runner, StoredResult, batch_of, head_of, storable, told
@@ -134,6 +135,15 @@ class JournalReader:
                 (storable(unit_id),),
             ).fetchone()
         return StoredResult(*row) if row else None
+
+    def replaced_at(self) -> list[int]:
+        """The numbers of the events that put another plan in the place of one."""
+        with self._reading():
+            rows = self._database.execute(
+                "SELECT first FROM batch WHERE first IN (SELECT seq FROM growth)"
+                " AND json_extract(data, '$[0][0]') = 'plan_replaced' ORDER BY first"
+            ).fetchall()
+        return [first for (first,) in rows]
 
     def problems(self) -> list[str]:
         """What is wrong with the file; reads all of it."""

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from qtui.core.events import CHANGES_PLAN, Event, UnitFinished
+from qtui.core.folding import fold
 from qtui.core.model import UnitState
 from qtui.core.plan import ExecutionPlan
-from qtui.core.state import RunView, fold
+from qtui.core.state import RunView
 from qtui.store.errors import JournalDamaged
 from qtui.store.journal_rows import batch_of, head_of, storable, told
 from qtui.store.migrations import APPLICATION_ID, SCHEMA, VERSION, version_of

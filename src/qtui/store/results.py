@@ -17,7 +17,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -116,6 +116,19 @@ class ResultStore:
         """Remove what a process left that died while it wrote; for whoever holds the run's lock."""
         for path in self._directory.results.glob(".new-*"):
             path.unlink(missing_ok=True)
+
+    def remove_others(self, referred: Collection[str]) -> None:
+        """Remove values that are not among the paths `referred`, those of the journal: units have made others since.
+
+        For whoever holds the run's lock, once nothing more is written and the journal is on the disk itself: a loss of
+        power must not bring back a row whose file is gone. What cannot be removed stays, and is tried again the next
+        time.
+        """
+        with suppress(OSError):
+            for path in self._directory.results.iterdir():
+                name = f"results/{path.name}"
+                if name not in referred and _FILE.fullmatch(name):
+                    path.unlink(missing_ok=True)
 
     # -- keeping -----------------------------------------------------------------------------------------
 

@@ -65,8 +65,8 @@ def here() -> Holder:
 class RunLock:
     """A lock that is held until `release`, or until this process dies; children that it forks never hold it."""
 
-    def __init__(self, descriptor: int, holder: Holder) -> None:
-        self._descriptor, self.holder = descriptor, holder
+    def __init__(self, descriptor: int, holder: Holder, path: Path, run: str) -> None:
+        self._descriptor, self.holder, self._path, self._run = descriptor, holder, path, run
         _held.add(self)
 
     def beat(self) -> None:
@@ -74,6 +74,21 @@ class RunLock:
         if self._descriptor >= 0:
             with suppress(OSError):
                 os.utime(self._descriptor)
+
+    @property
+    def stands(self) -> bool:
+        """Whether the file is still there: in a new one others would find no lock. Costs 3 us; raises OSError."""
+        return self._descriptor >= 0 and _still_named(self._descriptor, self._path)
+
+    def keep(self) -> None:
+        """Make the file anew, locked, if it does not stand.
+
+        Raises RunIsLive if somebody else has done so, and UsageError if that cannot be done.
+        """
+        if self._descriptor >= 0 and not self.stands:
+            new = take_lock(self._path, self._run, self.holder)
+            self._descriptor, new._descriptor = new._descriptor, self._descriptor
+            new._close()
 
     def release(self) -> None:
         """Let go, for good, and leave word that nothing needs to be waited for. May be called twice."""
@@ -122,7 +137,7 @@ def take_lock(path: Path, run: str, holder: Holder, *, signed: bool = True) -> R
                 _check_other_host(descriptor, path, run, holder)
                 if signed:
                     _sign(descriptor, holder)
-                return RunLock(descriptor, holder)
+                return RunLock(descriptor, holder, path, run)
         except OSError as error:
             os.close(descriptor)
             raise UsageError(_not_lockable(path, error)) from None

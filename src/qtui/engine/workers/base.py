@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, RunOptions, UnitState
+from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, UnitState
+from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.stimuli import LaneEffect, StartUnit
 from qtui.engine.context import ExecutionContext
@@ -62,6 +63,8 @@ class Host(Protocol):
     """The engine, as lanes see it. Every method may be called from any thread."""
 
     run: str
+    record: str
+    """Tells the run's directory from copies of it, see `variables.record_tag`."""
     plan: ExecutionPlan
     options: RunOptions
     params: Mapping[str, Any]

@@ -21,6 +21,7 @@ STDOUT_KEPT = 64 * 1024
 LAST_LINE_KEPT = 300
 """How many characters of the last line that a failed command printed become part of its error."""
 
+_PROGRESS = "::progress "
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?)")
 
 
@@ -132,7 +133,7 @@ class _Slot:
                 self._context.log(f"qtui: {error.message}")
                 self._end(error)
             case ("log", number):
-                self._lane.host.warn(attempt.start.unit, f"its output is lost from here on, {os.strerror(number)}")
+                self._lane.host.warn(attempt.start.unit, f"some of its output is lost: {os.strerror(number)}")
             case ("ended", code, leftovers, cpu, peak, _dropped, tail, kept, error_tail):
                 self._cpu, self._peak = self._cpu + cpu, max(self._peak, peak << 10)
                 self._tail = (self._tail + tail)[-STDOUT_KEPT:]
@@ -184,7 +185,7 @@ class _Slot:
         if attempt is None:
             self._lane.drop(self)
         else:
-            self._end(keeper_lost(attempt.unit.id, self._lane.host.run), kept=True)
+            self._end(keeper_lost(attempt.unit.id, self._lane.host.run, self._lane.host.record), kept=True)
 
     def _not_started(self, number: int, name: str) -> UnitError:
         """127 and 126 are what shells answer for a program that is not there or cannot be run."""
@@ -199,11 +200,12 @@ class _Slot:
 def last_line(output: bytes) -> str:
     """The last line of an output that is not empty, its first `LAST_LINE_KEPT` characters; empty if there is none.
 
-    Without colours and without what carriage returns have overwritten: as it stands on a terminal.
+    Without colours and without what carriage returns have overwritten: as it stands on a terminal. Lines that tell of
+    progress do not count: they say nothing of a failure.
     """
     text = _ESCAPES.sub("", output[-ERROR_TAIL:].decode("utf-8", "replace"))
     lines = [line.rstrip("\r").rpartition("\r")[2].strip() for line in text.split("\n")]
-    return next((line[:LAST_LINE_KEPT] for line in reversed(lines) if line), "")
+    return next((line[:LAST_LINE_KEPT] for line in reversed(lines) if line and not line.startswith(_PROGRESS)), "")
 
 
 def _prepare(host: Host, needs: NeedsFiles, attempt: Attempt) -> tuple[CommandFiles, list[tuple[str, ...]]]:

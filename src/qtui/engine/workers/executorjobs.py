@@ -116,6 +116,7 @@ class LiveJob:
                 home=self.home,
                 path=list(sys.path),
                 run=host.run,
+                record=host.record,
                 params=tuple(sender.params()) if sees_run(unit) else None,
                 values=host.value_path(""),
                 job=sender.job(self.attempt, *sender.function(unit)),

@@ -416,7 +416,7 @@ class _Slot:
                 case ("failed", number, _):
                     self._on_end(UnitError("lost", f"its process could not be started: {os.strerror(number)}"))
                 case ("log", number) if self._jobs:
-                    text = f"its output is lost from here on, {os.strerror(number)}"
+                    text = f"some of its output is lost: {os.strerror(number)}"
                     self._lane.host.warn(self._jobs[0].attempt.start.unit, text)
                 case ("ended", code, *_):
                     if self._channel.fileno() >= 0:
@@ -439,7 +439,7 @@ class _Slot:
         else:
             if self._fault:
                 error = UnitError("lost", self._fault)
-            error = error or keeper_lost(attempt.unit.id, self._lane.host.run)
+            error = error or keeper_lost(attempt.unit.id, self._lane.host.run, self._lane.host.record)
             self._report(job, Outcome(error, False, False, seconds), None)
 
     def _report(self, job: _Job, outcome: Outcome, value: packing.Packed | None) -> None:

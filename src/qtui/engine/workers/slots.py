@@ -16,6 +16,7 @@ from typing import Any
 from qtui.core.model import ExecutionMode, Outcome, UnitError
 from qtui.core.stimuli import InterruptUnit, KillUnit, LaneEffect, StartUnit
 from qtui.engine.failure import describe_exception
+from qtui.engine.variables import RECORD
 from qtui.engine.workers.base import Attempt, Host
 from qtui.engine.workers.keepers import Keeper
 
@@ -239,16 +240,18 @@ def _signal_text(number: int) -> str:
     return f"signal {number} ({name}{hint})"
 
 
-def keeper_lost(unit: str, run: str) -> UnitError:
+def keeper_lost(unit: str, run: str, record: str) -> UnitError:
     """A keeper was killed from outside: end what it can no longer end, found by its environment."""
-    ended = end_by_environment(run, unit)
+    ended = end_by_environment(run, unit, record)
     rest = f"; {ended} of its processes were ended" if ended else ""
     return UnitError("lost", f"the process that watches over it was killed{rest}")
 
 
-def end_by_environment(run: str, unit: str) -> int:
+def end_by_environment(run: str, unit: str, record: str) -> int:
     """Kill every process of ours that carries the unit's variables; returns how many there were."""
     wanted = {f"QTUI_RUN={run}".encode(), f"QTUI_UNIT={unit}".encode()}
+    if record:  # or those of a copy of the run's directory would be meant, too
+        wanted.add(f"{RECORD}={record}".encode())
     count = 0
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:

@@ -408,7 +408,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def carry_out(self, answer: Answer) -> None:
         """Do what a key asked for, after a question if there is one."""
         match answer:
-            case _ if self._session.lost:
+            case _ if self._session.lost and self._player is None:
                 self.note(self._session.trouble)
             case _ if self._session.read_only:
                 self.note(self._refusal())

@@ -36,10 +36,14 @@ class Header(Lines):
             view = self._bridge.view
             cached = len(self._bridge.cached)
             counts = look_counts(view, cached=cached)
-            state, kind = ("LOST", Role.WARNING) if self._session.lost else run_word(view), kind_word(self._session)
+            lost, kind = self._session.lost, kind_word(self._session)
+            # nobody knows how long a lost run went on after its last event
+            at, state = (view.updated_at, ("LOST", Role.WARNING)) if lost else (now, run_word(view))
             self.show(
                 [
-                    progress_line(view, now, self._title, width, self._glyphs, cached=cached, kind=kind, state=state),
+                    progress_line(
+                        view, at, self._title, width, self._glyphs, cached=cached, kind=kind, state=state, least=lost
+                    ),
                     counts_line(counts, len(self._bridge.fallbacks), width, self._glyphs, stale=len(view.stale)),
                 ]
             )
@@ -77,13 +81,15 @@ def progress_line(
     cached: int = 0,
     kind: str = "",
     state: tuple[str, Role] | None = None,
+    least: bool = False,
 ) -> Line:
     """Name, state of the run, bar, ended units of all, elapsed time.
 
-    `kind` says how one looks at the run; `state` is told instead of what the view says.
+    `kind` says how one looks at the run; `state` is told instead of what the view says. With `least` the time is the
+    least that it can have been.
     """
     word, role = state or run_word(view)
-    tail = f" {view.ended}/{len(view.plan)}  {clock(view.elapsed(now))} "
+    tail = f" {view.ended}/{len(view.plan)}  {'at least ' if least else ''}{clock(view.elapsed(now))} "
     filled = max(len(word), _WORD)
     room = width - filled - cell_len(tail) - 4
     kind = f"{kind}  " if kind and room >= _LEAST_BAR + 16 + len(kind) + 2 else ""

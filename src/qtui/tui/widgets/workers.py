@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
+from textual.strip import Strip
 
 from qtui.core.events import Event, GovernorChanged, WorkersChanged
 from qtui.core.model import ExecutionMode
@@ -21,7 +22,7 @@ from qtui.tui.format import SIGNS, Glyphs, Role, look_of, most_active, short_clo
 from qtui.tui.sampler import Sampler
 from qtui.tui.text import Span, clean, cut_middle
 from qtui.tui.theme import DARK, QUIET
-from qtui.tui.widgets.lines import Line, Lines, set_title
+from qtui.tui.widgets.lines import Line, Lines, set_title, strip_of
 from qtui.tui.widgets.machine import Decision, lines_for, machine_lines
 
 PAINT_SECONDS: Final = 0.5
@@ -29,9 +30,17 @@ PAINT_SECONDS: Final = 0.5
 
 
 class WorkerLines(Lines, can_focus=True):
-    """The rows of the workers."""
+    """The rows of the workers; the last one that is seen tells how many there are below, and stands for one of them."""
 
     BINDINGS: ClassVar[list[BindingType]] = Lines.SCROLL_KEYS
+
+    def render_line(self, y: int) -> Strip:
+        """Textual's hook: row `y` of the widget."""
+        width, height = self.size
+        hidden = len(self._lines) - self.scroll_offset.y - y
+        if 0 < y == height - 1 and hidden > 1:
+            return strip_of((Span(f" +{hidden} more", DARK[Role.MUTED]),), width)
+        return super().render_line(y)
 
 
 class WorkersPane(Vertical):
