@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 import threading
+import time
 
 import pytest
 from engine_waiting import GENEROUS, Start, until
@@ -196,3 +197,21 @@ def test_a_bug_in_the_scheduler_ends_the_run_with_the_story(start: Start, monkey
 def test_a_mode_without_a_lane_is_refused_before_anything_runs(start: Start) -> None:
     with pytest.raises(UsageError, match="custom"):
         start(call("u", lambda: 1, mode=ExecutionMode.CUSTOM))
+
+
+@pytest.mark.parametrize("commands_first", [True, False])
+def test_what_closing_cuts_has_no_end_and_the_record_says_that_the_run_was_interrupted(
+    start: Start, commands_first: bool
+) -> None:
+    command = QuantumUnit(id="command", action=Shell(("sleep 1000",)))
+    process = call("process", lambda: time.sleep(1000), mode=ExecutionMode.PROCESS)
+    units = (command, process) if commands_first else (process, command)
+    engine = start(*units, call("waits", lambda: 1, ["command"]), workers=4)
+    until(lambda: engine.view().counts[UnitState.RUNNING] == 2, "both run")
+
+    engine.close()
+
+    view = engine.view()
+    assert view.state is RunState.INTERRUPTED
+    assert set(view.states) == {UnitState.PENDING}
+    assert isinstance(engine.feed().take(0)[-1].event, RunFinished)

@@ -26,6 +26,7 @@ from qtui.core.stimuli import (
     CacheChecked,
     CheckCache,
     GovernorRequested,
+    InterruptRequested,
     JournalReported,
     LateReturned,
     ProgressReported,
@@ -234,11 +235,12 @@ class Engine:
         return self._dispatcher.wait(timeout)
 
     def close(self) -> None:
-        """Kill what still runs, record what came of it, and end the threads."""
+        """Kill what still runs, record that the run was interrupted then, and end the threads."""
         if self._closed:
             return
         self._closed = True
-        self._recorder.finish(self._turn)
+        self._inbox.append(InterruptRequested())  # what is cut has no end, and runs again when the run is resumed
+        self._turn()
         if self._watcher is not None:
             self._watcher.close()
         self._governing.close()
@@ -249,6 +251,7 @@ class Engine:
         if self._cache is not None:
             self._cache.close()
         self._turn()  # the timer thread, which would note the last warnings of these, may have gone
+        self._recorder.finish(self._turn)
         self._wakes.put(None)
         _join(self._timer)
         self._recorder.join()
