@@ -11,6 +11,7 @@ from rich.segment import Segment
 from textual.pilot import Pilot
 
 from qtui.core.session import RunSession
+from qtui.tui.actions import Keymap
 from qtui.tui.app import Dashboard
 from qtui.tui.drawn import Drawn
 from qtui.tui.player import Player
@@ -79,10 +80,11 @@ async def staged(
     size: tuple[int, int] = SMALL,
     *,
     player: Player | None = None,
+    keymap: Keymap | None = None,
     ascii: bool = False,
     color: bool | None = None,
 ) -> AsyncIterator[Stage]:
-    app = Dashboard(session, "nightly.toml", player=player, ascii=ascii, color=color)
+    app = Dashboard(session, "nightly.toml", player=player, keymap=keymap, ascii=ascii, color=color)
     async with app.run_test(size=size) as pilot:
         stage = Stage(app, pilot, session)
         await stage.shows("nightly.toml")

@@ -469,7 +469,7 @@ async def test_the_wheel_scrolls_what_is_under_the_pointer() -> None:
         await stage.shows("end resumes")
 
 
-@pytest.mark.parametrize("make", [lambda view: Help(UNICODE), lambda view: Question(steering.leave(view), UNICODE)])
+@pytest.mark.parametrize("make", [lambda view: Help(UNICODE, ()), lambda view: Question(steering.leave(view), UNICODE)])
 async def test_a_screen_that_is_drawn_when_its_box_has_gone_breaks_nothing(make: Callable[[RunView], Any]) -> None:
     """Keys may come faster than screens: what is closed before it is there is drawn once all the same."""
     async with staged(diamond()) as stage:

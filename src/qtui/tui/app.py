@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Final
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.screen import Screen
 
 from qtui.core.model import RunState
 from qtui.core.session import RunSession
 from qtui.core.stimuli import CancelRunRequested
 from qtui.tui import steering
+from qtui.tui.actions import Keymap, Where, bindings
 from qtui.tui.drawn import Drawn, needs_ascii
 from qtui.tui.player import Player
 from qtui.tui.screens.main import MainScreen
@@ -48,16 +49,13 @@ class Leaving:
 class Dashboard(Drawn[Leaving], inherit_bindings=False):
     """A screen on `session`, which it reads and posts requests to, and neither starts nor closes.
 
-    `player` is what moves through the time of a replay. `ascii` draws with ASCII only; `color` True or False overrides
-    NO_COLOR, which decides if it is None. `stop` has the shell take the terminal until `come_back` is called; without
-    it, ctrl+z does nothing. `detachable` says that the run can go on without this screen.
+    `player` is what moves through the time of a replay. `keymap` has the keys that a person has chosen. `ascii` draws
+    with ASCII only; `color` True or False overrides NO_COLOR, which decides if it is None. `stop` has the shell take
+    the terminal until `come_back` is called; without it, ctrl+z does nothing. `detachable` says that the run can go on
+    without this screen.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+c", "interrupt", show=False, priority=True),
-        Binding("ctrl+z", "suspend_process", show=False, priority=True),
-        Binding("D", "detach", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Where.APP)
 
     def __init__(
         self,
@@ -65,6 +63,7 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
         title: str,
         *,
         player: Player | None = None,
+        keymap: Keymap | None = None,
         ascii: bool = False,  # noqa: A002
         color: bool | None = None,
         stop: Callable[[], None] | None = None,
@@ -75,6 +74,8 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
         self._session = session
         self._player = player
         self._stop, self._detachable = stop, detachable
+        self._chosen = dict(keymap or {})
+        self.set_keymap(self._chosen)
         self._leave_when_finished = False
         self._interrupted_at: float | None = None
         self._hung_up = False
@@ -88,6 +89,7 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
             self._session,
             self.title,
             self._glyphs,
+            keymap=self._chosen,
             player=self._player,
             on_finished=self._on_run_finished,
             on_frame=self._on_frame,
@@ -217,9 +219,13 @@ def make_dashboard(
     *,
     title: str,
     player: Player | None = None,
+    keymap: Keymap | None = None,
     ascii: bool = False,  # noqa: A002
     stop: Callable[[], None] | None = None,
     detachable: bool = False,
 ) -> Dashboard:
     """A dashboard fit for the terminal: ASCII is also chosen for terminals that show no more."""
-    return Dashboard(session, title, player=player, ascii=needs_ascii(ascii), stop=stop, detachable=detachable)
+    drawn_in_ascii = needs_ascii(ascii)
+    return Dashboard(
+        session, title, player=player, keymap=keymap, ascii=drawn_in_ascii, stop=stop, detachable=detachable
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, zip_longest
 from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
 from qtui.core.session import RunSession
+from qtui.tui.actions import ACTIONS, Action, Keymap, Where, keys_of
 from qtui.tui.format import Role
 from qtui.tui.text import PLAIN, Span
 from qtui.tui.theme import DARK
@@ -23,119 +25,75 @@ class Key(NamedTuple):
 Group = tuple[str, tuple[Key, ...]]
 """Keys of one kind, and what they are about."""
 
-GROUPS: Final[tuple[Group, ...]] = (
-    (
-        "Move",
-        (
-            Key("j k ↓ ↑", "down, up"),
-            Key("g G", "first, last (home, end)"),
-            Key("^d ^u", "half a page (pgdn, pgup: a page)"),
-            Key("l → / h ←", "unfold / fold, or go to the row above"),
-            Key("enter", "open the unit's log; esc goes back"),
-            Key("f", "next failed or timed-out unit"),
-            Key("/", "filter units; esc shows all again"),
-            Key("n N", "next, previous match"),
-        ),
-    ),
-    (
-        "Units",
-        (
-            Key("r", "run again (skips the wait of a retry)"),
-            Key("R", "run all failed and canceled again"),
-            Key("x", "cancel; again while it stops: kill"),
-            Key("a", "answer what asks, let go a brake"),
-        ),
-    ),
-    (
-        "Run",
-        (
-            Key("p", "pause: start nothing new; p goes on"),
-            Key("+ - A", "more, fewer workers; A: automatic"),
-            Key("X", "cancel the run: drain or stop"),
-            Key("D", "let the run go on without a screen"),
-            Key("^z", "back to the shell, the run goes on; fg"),
-            Key("q ^c", "leave; ^c twice cancels, again kills"),
-        ),
-    ),
-    (
-        "Screen",
-        (
-            Key("tab 1-4", "next pane; units log workers events"),
-            Key("z", "zoom the pane"),
-            Key("F", "log: follow the end, on and off"),
-            Key("?", "this help"),
-        ),
-    ),
-)
-
-_LET_GO: Final = Key("q ^c", "leave; the run goes on")
-_REPLAY: Final = (
-    Key("p", "pause, play"),
-    Key("[ ]", "back, on to where something happens"),
-    Key("( )", "a twentieth of the time back, on"),
-    Key("{ }", "slower, faster"),
-    Key("q ^c", "leave"),
-)
-
-HINTS: Final = (
-    Key("?", "help"),
-    Key("q", "quit"),
-    Key("D", "detach"),
-    Key("enter", "log"),
-    Key("x", "cancel"),
-    Key("r", "retry"),
-    Key("f", "failed"),
-    Key("/", "filter"),
-    Key("p", "pause"),
-    Key("a", "answer"),
-    Key("tab", "pane"),
-    Key("X", "cancel run"),
-    Key("R", "retry failed"),
-    Key("z", "zoom"),
-    Key("+-A", "workers"),
-    Key("F", "follow"),
-    Key("n", "next match"),
-)
-"""The key line, most needed first; what does not fit is in the help."""
+_SHOWN: Final = {
+    "down": "↓", "up": "↑", "left": "←", "right": "→", "pagedown": "pgdn", "pageup": "pgup", "escape": "esc",
+    "slash": "/", "question_mark": "?", "plus": "+", "minus": "-", "left_square_bracket": "[",
+    "right_square_bracket": "]", "left_parenthesis": "(", "right_parenthesis": ")", "left_curly_bracket": "{",
+    "right_curly_bracket": "}", "full_stop": ".", "comma": ",", "colon": ":", "asterisk": "*", "number_sign": "#",
+    "less_than_sign": "<", "greater_than_sign": ">",
+}  # fmt: skip
+_ONLY_HERE: Final = frozenset({"app.detach", "app.suspend"})
+_LEAVING: Final = frozenset({"app.leave", "app.interrupt"})
 
 
-_LEAVE: Final = Key("q", "leave")
-_REPLAY_HINTS: Final = (
-    Key("?", "help"),
-    _LEAVE,
-    Key("p", "pause, play"),
-    Key("[ ]", "event"),
-    Key("( )", "jump"),
-    Key("{ }", "speed"),
-)
-_STEERING: Final = frozenset({"x", "r", "p", "a", "X", "R", "+-A"})
+def shown(key: str) -> str:
+    """How people write a key: ``^d`` for ``ctrl+d``."""
+    *modifiers, name = key.split("+")
+    prefix = "".join({"ctrl": "^", "shift": "S-", "alt": "M-"}.get(each, f"{each}+") for each in modifiers)
+    return prefix + _SHOWN.get(name, name)
 
 
-def groups_for(session: RunSession) -> tuple[Group, ...]:
-    """The keys that do something on this screen."""
-    if session.kind == "live":
-        return GROUPS
-    groups = dict(GROUPS)
-    about_run = tuple(key for key in groups.pop("Run") if key.keys not in ("D", "^z", "q ^c"))
-    if session.read_only:
-        del groups["Units"]
-        about_run = ()
-    about = ("Replay", _REPLAY) if session.kind == "replay" else ("Run", (*about_run, _LET_GO))
-    move, *others = groups.items()
-    return (move, about, *others) if session.kind == "replay" else (move, *others[:-1], about, others[-1])
+def actions_for(session: RunSession) -> list[Action]:
+    """What can be done on this screen."""
+    return [
+        action
+        for action in ACTIONS
+        if not (action.steers and session.read_only)
+        and (action.where is not Where.REPLAY or session.kind == "replay")
+        and (action.id not in _ONLY_HERE or session.kind == "live")
+    ]
 
 
-def hints_for(session: RunSession) -> tuple[Key, ...]:
+def groups_for(session: RunSession, keymap: Keymap) -> tuple[Group, ...]:
+    """The keys that do something on this screen, for the help."""
+    told: dict[str, list[tuple[str, list[Action]]]] = {}
+    for action in actions_for(session):
+        if action.text:
+            text = "leave; the run goes on" if action.id in _LEAVING and session.kind != "live" else action.text
+            told.setdefault(action.group, []).append((text, [action]))
+        elif action.group:
+            told[action.group][-1][1].append(action)
+    return tuple(
+        (group, tuple(Key(_together(actions, keymap), text) for text, actions in rows)) for group, rows in told.items()
+    )
+
+
+def _together(actions: Sequence[Action], keymap: Keymap) -> str:
+    """``j k ↓ ↑`` for two actions with two keys each: the first of each first."""
+    keys = zip_longest(*(map(shown, keys_of(action, keymap)) for action in actions))
+    return " ".join(key for key in chain.from_iterable(keys) if key is not None)
+
+
+def hints_for(session: RunSession, keymap: Keymap) -> tuple[Key, ...]:
     """What the key line of this screen says, most needed first."""
-    if session.kind == "live":
-        return HINTS
-    others = tuple(key for key in HINTS if key.keys != "D" and not (session.read_only and key.keys in _STEERING))
-    if session.kind != "replay":
-        return tuple(_LEAVE if key.keys == "q" else key for key in others)
-    return _REPLAY_HINTS + tuple(key for key in others if key.keys not in ("?", "q"))
+    actions = actions_for(session)
+    hinted = sorted((action.rank, at) for at, action in enumerate(actions) if action.hint)
+    return tuple(_hint(actions[at:], session, keymap) for _, at in hinted)
 
 
-def key_line(width: int, hints: Sequence[Key] = HINTS) -> tuple[Span, ...]:
+def _hint(actions: Sequence[Action], session: RunSession, keymap: Keymap) -> Key:
+    """What the key line says of the first action: with its first key, and the sign of the next if both are signs."""
+    first, *others = (shown(keys_of(action, keymap)[0]) for action in actions[:2])
+    pair = others and not actions[1].text and _is_sign(first) and _is_sign(others[0])
+    leaving = actions[0].id in _LEAVING and session.kind != "live"
+    return Key(f"{first} {others[0]}" if pair else first, "leave" if leaving else actions[0].hint)
+
+
+def _is_sign(key: str) -> bool:
+    return len(key) == 1 and not key.isalnum()
+
+
+def key_line(width: int, hints: Sequence[Key]) -> tuple[Span, ...]:
     """As many hints as fit into `width` cells."""
     spans = [Span(" ", PLAIN)]
     left = width - 1

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from qtui.tui.format import SIGNS, Glyphs, Look, Role
-from qtui.tui.keys import GROUPS, Group
+from qtui.tui.keys import Group
 from qtui.tui.text import PLAIN, Span, pad
 from qtui.tui.theme import DARK, QUIET
 from qtui.tui.widgets.lines import Line, Lines, set_title
@@ -44,7 +44,7 @@ class Help(ModalScreen[None], inherit_bindings=False):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,f1", "dismiss", show=False)]
 
-    def __init__(self, glyphs: Glyphs, groups: Sequence[Group] = GROUPS) -> None:
+    def __init__(self, glyphs: Glyphs, groups: Sequence[Group]) -> None:
         super().__init__(classes="" if glyphs.unicode else "-ascii")
         self._glyphs = glyphs
         self._groups = groups
@@ -85,7 +85,7 @@ class Help(ModalScreen[None], inherit_bindings=False):
         lines: list[Line] = [(Span(f" {name}", DARK[Role.TITLE]),)]
         for key, text in keys:
             shown = key if self._glyphs.unicode else key.replace("↓ ↑", "").replace("→", "").replace("←", "")
-            lines.append((Span(f"  {pad(shown, 11)}", DARK[Role.KEY]), Span(text, PLAIN)))
+            lines.append((Span(f"  {pad(shown, 13)}", DARK[Role.KEY]), Span(text, PLAIN)))
         return [*lines, ()]
 
     def _states(self) -> list[Line]:

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.screen import Screen
 from textual.widget import Widget
@@ -20,6 +20,7 @@ from qtui.core.events import UnitFinished, Warned
 from qtui.core.model import FAILURES
 from qtui.core.session import RunSession
 from qtui.tui import steering
+from qtui.tui.actions import Keymap, Where, bindings
 from qtui.tui.bridge import Bridge, Change
 from qtui.tui.format import Glyphs, Role
 from qtui.tui.growing import Relayout
@@ -64,32 +65,7 @@ _FOCUS_IDS: Final = {
 class MainScreen(Screen[None], inherit_bindings=False):
     """Shows a session and posts requests to it; all it shows comes from the session's view."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "next_pane(1)", show=False),
-        Binding("shift+tab", "next_pane(-1)", show=False),
-        Binding("1", "pane('units')", show=False),
-        Binding("2", "pane('log')", show=False),
-        Binding("3", "pane('workers')", show=False),
-        Binding("4", "pane('events')", show=False),
-        Binding("z", "zoom", show=False),
-        Binding("F", "follow", show=False),
-        Binding("slash", "filter", show=False),
-        Binding("n", "next_match(1)", show=False),
-        Binding("N", "next_match(-1)", show=False),
-        Binding("f", "next_failed", show=False),
-        Binding("r", "retry", show=False),
-        Binding("R", "retry_all", show=False),
-        Binding("x", "cancel", show=False),
-        Binding("X", "cancel_run", show=False),
-        Binding("p", "pause", show=False),
-        Binding("a", "answer", show=False),
-        Binding("plus", "workers(1)", show=False),
-        Binding("minus", "workers(-1)", show=False),
-        Binding("A", "adapt_workers", show=False),
-        Binding("question_mark,f1", "help", show=False),
-        Binding("escape", "back", show=False),
-        Binding("q", "app.leave", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Where.SCREEN)
 
     def __init__(
         self,
@@ -97,6 +73,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         title: str,
         glyphs: Glyphs,
         *,
+        keymap: Keymap,
         player: Player | None = None,
         on_finished: Callable[[], None],
         on_frame: Callable[[], None],
@@ -105,6 +82,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._session = session
         self._run_title = title
         self._glyphs = glyphs
+        self._keymap = keymap
         self._player = player
         self._on_finished = on_finished
         self._on_frame = on_frame
@@ -137,7 +115,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             yield Slider(self._player, glyphs)
         yield StatusLine(glyphs)
         yield FilterInput()
-        yield KeyLine(hints_for(self._session))
+        yield KeyLine(hints_for(self._session, self._keymap))
 
     def on_mount(self) -> None:
         """Begin to draw frames."""
@@ -212,7 +190,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Bring the status line and the banner up to date."""
         view = self.bridge.view
         self.query_one(Banner).tell(alarm(self._session, view))
-        self.query_one(KeyLine).tell(hints_for(self._session))
+        self.query_one(KeyLine).tell(hints_for(self._session, self._keymap))
         self._hear()
         if time.monotonic() < self._note_until:
             text, role = self._note, Role.ACCENT
@@ -331,7 +309,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def action_help(self) -> None:
         """Show the keys."""
-        self.app.push_screen(Help(self._glyphs, groups_for(self._session)))
+        self.app.push_screen(Help(self._glyphs, groups_for(self._session, self._keymap)))
 
     # -- the selected unit -------------------------------------------------------------------------------
 

@@ -7,13 +7,14 @@ from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
+from qtui.tui.actions import Where, bindings
 from qtui.tui.format import Role
 from qtui.tui.text import PLAIN, Span, clean
 from qtui.tui.theme import DARK
@@ -58,16 +59,7 @@ class Lines(ScrollView):
     ellipsis = ""
     left = 0
 
-    SCROLL_KEYS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "scroll_lines(1)", show=False),
-        Binding("k,up", "scroll_lines(-1)", show=False),
-        Binding("ctrl+d", "scroll_pages(0.5)", show=False),
-        Binding("ctrl+u", "scroll_pages(-0.5)", show=False),
-        Binding("pagedown", "scroll_pages(1)", show=False),
-        Binding("pageup", "scroll_pages(-1)", show=False),
-        Binding("g,home", "scroll_to_line(0)", show=False),
-        Binding("G,end", "scroll_to_line(-1)", show=False),
-    ]
+    SCROLL_KEYS: ClassVar[list[BindingType]] = bindings(Where.LINES)
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002  - Textual's name
         super().__init__(id=id, classes=classes)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
+from qtui.tui.actions import Where, bindings
 from qtui.tui.bridge import Bridge
 from qtui.tui.details import Detail, about_bundle, after_output, before_output
 from qtui.tui.format import Glyphs, Role, tries
@@ -25,11 +26,7 @@ _MANY_UNITS = 1_000
 class LogView(Lines, can_focus=True):
     """Follows the end of the output until one scrolls up; only lines on the screen are read and parsed."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *Lines.SCROLL_KEYS,
-        Binding("h,left", "scroll_side(-1)", show=False),
-        Binding("l,right", "scroll_side(1)", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*Lines.SCROLL_KEYS, *bindings(Where.LOG)]
 
     def __init__(self, session: RunSession, bridge: Bridge, glyphs: Glyphs, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)

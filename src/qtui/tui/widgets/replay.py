@@ -7,9 +7,10 @@ from typing import ClassVar, Final
 
 from rich.cells import cell_len
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 
+from qtui.tui.actions import Where, bindings
 from qtui.tui.format import Glyphs, Role, clock
 from qtui.tui.player import Player, faster
 from qtui.tui.text import Span
@@ -26,15 +27,7 @@ _LEAP: Final = 1 / 20
 class ReplayPanes(Container):
     """Holds the panes of a replay, and has the keys that move through time whichever of them has the focus."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("p", "play", show=False),
-        Binding("left_square_bracket", "step(-1)", show=False),
-        Binding("right_square_bracket", "step(1)", show=False),
-        Binding("left_parenthesis", "leap(-1)", show=False),
-        Binding("right_parenthesis", "leap(1)", show=False),
-        Binding("left_curly_bracket", "speed(-1)", show=False),
-        Binding("right_curly_bracket", "speed(1)", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Where.REPLAY)
 
     def __init__(self, player: Player) -> None:
         super().__init__(id="panes")

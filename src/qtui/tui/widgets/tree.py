@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from qtui.core.model import FAILURES
+from qtui.tui.actions import Where, bindings
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import Glyphs
 from qtui.tui.layout import Bundle, TreeLayout, row_of
@@ -26,19 +27,7 @@ class UnitTree(ScrollView, can_focus=True):
     """The dependency view. The selection is a node, so it stays with its unit when rows come and go; when the plan has
     grown, selection, folds and place on the screen are carried over to the new layout by key."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "move(1)", show=False),
-        Binding("k,up", "move(-1)", show=False),
-        Binding("g,home", "move_to(0)", show=False),
-        Binding("G,end", "move_to(-1)", show=False),
-        Binding("pagedown", "move_pages(1)", show=False),
-        Binding("pageup", "move_pages(-1)", show=False),
-        Binding("ctrl+d", "move_pages(0.5)", show=False),
-        Binding("ctrl+u", "move_pages(-0.5)", show=False),
-        Binding("h,left", "fold", show=False),
-        Binding("l,right", "unfold", show=False),
-        Binding("enter", "open", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Where.TREE)
 
     class Selected(Message):
         """Another node was selected."""

@@ -1,0 +1,145 @@
+"""All that keys do, by name: the bindings, the key line, the help and a person's own keys come from this one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from textual.binding import Binding, BindingType
+
+Keymap = Mapping[str, str]
+"""Keys that a person has chosen, by the ids of actions: ``{"unit.retry": "r,ctrl+r"}``."""
+
+
+class Where(StrEnum):
+    """Which part of the screen answers a key; parts inside of others come first."""
+
+    TREE = "tree"
+    LOG = "log"
+    LINES = "lines"
+    REPLAY = "replay"
+    SCREEN = "screen"
+    APP = "app"
+
+
+class Action(NamedTuple):
+    """Something that a key does.
+
+    `keys` are Textual's names of its keys, separated by commas, and `does` is what Textual is to call. `text` is what
+    the help says of it, under the heading `group`; one without a text is told with the action before it. `hint` is
+    what the key line says, and `rank` how soon it does. What `steers` asks something of the run.
+    """
+
+    id: str
+    where: Where
+    keys: str
+    does: str
+    group: str = ""
+    text: str = ""
+    hint: str = ""
+    rank: int = 99
+    steers: bool = False
+
+
+_T, _L, _S, _A, _R = Where.TREE, Where.LOG, Where.SCREEN, Where.APP, Where.REPLAY
+
+ACTIONS: Final = (
+    Action("move.down", _T, "j,down", "move(1)", "Move", "down, up"),
+    Action("move.up", _T, "k,up", "move(-1)", "Move"),
+    Action("move.first", _T, "g,home", "move_to(0)", "Move", "first, last"),
+    Action("move.last", _T, "G,end", "move_to(-1)", "Move"),
+    Action("move.page_down", _T, "pagedown", "move_pages(1)", "Move", "a page"),
+    Action("move.page_up", _T, "pageup", "move_pages(-1)", "Move"),
+    Action("move.half_down", _T, "ctrl+d", "move_pages(0.5)", "Move", "half a page"),
+    Action("move.half_up", _T, "ctrl+u", "move_pages(-0.5)", "Move"),
+    Action("move.unfold", _T, "l,right", "unfold", "Move", "unfold / fold, or go to the row above"),
+    Action("move.fold", _T, "h,left", "fold", "Move"),
+    Action("unit.open", _T, "enter", "open", "Move", "open the unit's log; esc goes back", "log", 4),
+    Action("unit.next_failed", _S, "f", "next_failed", "Move", "next failed or timed-out unit", "failed", 7),
+    Action("filter.begin", _S, "slash", "filter", "Move", "filter units; esc shows all again", "filter", 8),
+    Action("filter.next", _S, "n", "next_match(1)", "Move", "next, previous match", "next match", 17),
+    Action("filter.previous", _S, "N", "next_match(-1)", "Move"),
+    Action("unit.retry", _S, "r", "retry", "Units", "run again (skips the wait of a retry)", "retry", 6, steers=True),
+    Action("unit.retry_all", _S, "R", "retry_all", "Units", "run all failed and canceled again", "retry failed", 13,
+           steers=True),
+    Action("unit.cancel", _S, "x", "cancel", "Units", "cancel; again while it stops: kill", "cancel", 5, steers=True),
+    Action("unit.answer", _S, "a", "answer", "Units", "answer what asks, let go a brake", "answer", 10, steers=True),
+    Action("run.pause", _S, "p", "pause", "Run", "pause, go on: start nothing new", "pause", 9, steers=True),
+    Action("run.workers_up", _S, "plus", "workers(1)", "Run", "more, fewer workers; automatic", "workers", 15,
+           steers=True),
+    Action("run.workers_down", _S, "minus", "workers(-1)", "Run", steers=True),
+    Action("run.workers_auto", _S, "A", "adapt_workers", "Run", steers=True),
+    Action("run.cancel", _S, "X", "cancel_run", "Run", "cancel the run: drain or stop", "cancel run", 12, steers=True),
+    Action("app.detach", _A, "D", "detach", "Run", "let the run go on without a screen", "detach", 3),
+    Action("app.suspend", _A, "ctrl+z", "suspend_process", "Run", "to the shell, the run goes on; fg"),
+    Action("app.leave", _S, "q", "app.leave", "Run", "leave; ^c twice cancels, again kills", "quit", 2),
+    Action("app.interrupt", _A, "ctrl+c", "interrupt", "Run"),
+    Action("time.play", _R, "p", "play", "Replay", "pause, play", "pause, play", 3),
+    Action("time.back", _R, "left_square_bracket", "step(-1)", "Replay", "back, on to where something happens", "event",
+           4),
+    Action("time.on", _R, "right_square_bracket", "step(1)", "Replay"),
+    Action("time.leap_back", _R, "left_parenthesis", "leap(-1)", "Replay", "a twentieth of the time back, on", "jump",
+           5),
+    Action("time.leap_on", _R, "right_parenthesis", "leap(1)", "Replay"),
+    Action("time.slower", _R, "left_curly_bracket", "speed(-1)", "Replay", "slower, faster", "speed", 6),
+    Action("time.faster", _R, "right_curly_bracket", "speed(1)", "Replay"),
+    Action("pane.next", _S, "tab", "next_pane(1)", "Screen", "next pane, the one before", "pane", 11),
+    Action("pane.previous", _S, "shift+tab", "next_pane(-1)", "Screen"),
+    Action("pane.units", _S, "1", "pane('units')", "Screen", "units log workers events"),
+    Action("pane.log", _S, "2", "pane('log')", "Screen"),
+    Action("pane.workers", _S, "3", "pane('workers')", "Screen"),
+    Action("pane.events", _S, "4", "pane('events')", "Screen"),
+    Action("pane.zoom", _S, "z", "zoom", "Screen", "zoom the pane", "zoom", 14),
+    Action("log.follow", _S, "F", "follow", "Screen", "log: follow the end, on and off", "follow", 16),
+    Action("log.left", _L, "h,left", "scroll_side(-1)"),
+    Action("log.right", _L, "l,right", "scroll_side(1)"),
+    Action("lines.down", Where.LINES, "j,down", "scroll_lines(1)"),
+    Action("lines.up", Where.LINES, "k,up", "scroll_lines(-1)"),
+    Action("lines.page_down", Where.LINES, "pagedown", "scroll_pages(1)"),
+    Action("lines.page_up", Where.LINES, "pageup", "scroll_pages(-1)"),
+    Action("lines.half_down", Where.LINES, "ctrl+d", "scroll_pages(0.5)"),
+    Action("lines.half_up", Where.LINES, "ctrl+u", "scroll_pages(-0.5)"),
+    Action("lines.first", Where.LINES, "g,home", "scroll_to_line(0)"),
+    Action("lines.last", Where.LINES, "G,end", "scroll_to_line(-1)"),
+    Action("app.help", _S, "question_mark,f1", "help", "Screen", "this help", "help", 1),
+    Action("screen.back", _S, "escape", "back"),
+)  # fmt: skip
+"""In the order of the help."""
+
+BY_ID: Final = {action.id: action for action in ACTIONS}
+
+
+def bindings(where: Where) -> list[BindingType]:
+    """What Textual is to listen to in a part of the screen; a keymap may give them other keys by their ids."""
+    return [
+        Binding(action.keys, action.does, show=False, id=action.id, priority=where is Where.APP and "+" in action.keys)
+        for action in ACTIONS
+        if action.where is where
+    ]
+
+
+def keys_of(action: Action, keymap: Keymap) -> list[str]:
+    """Textual's names of the keys of an action."""
+    return keymap.get(action.id, action.keys).split(",")
+
+
+def clashes(keymap: Keymap) -> list[tuple[str, Action, Action]]:
+    """The keys that would mean two things at a time, with both of them."""
+    found = []
+    for at, one in enumerate(ACTIONS):
+        for other in ACTIONS[at + 1 :]:
+            if _meet(one, other):
+                found += [(key, one, other) for key in keys_of(one, keymap) if key in keys_of(other, keymap)]
+    return found
+
+
+_INNER: Final = frozenset({Where.TREE, Where.LOG, Where.LINES})
+
+
+def _meet(one: Action, other: Action) -> bool:
+    """Whether both can be meant. Panes have keys of their own; a replay's come before those that steer a run."""
+    if one.where in _INNER and other.where in _INNER:
+        return one.where is other.where or {one.where, other.where} == {Where.LOG, Where.LINES}
+    replayed = {one.where, other.where} == {Where.REPLAY, Where.SCREEN}
+    return not (replayed and (one.steers or other.steers))
