@@ -32,12 +32,7 @@ from qtui.store.journal import JournalReader
 from qtui.store.rundir import Holder, RunDirectory
 
 POLL_SECONDS: Final = 0.02
-"""How often the journal is asked for news while there are some."""
-
-QUIET_SECONDS: Final = 0.05
-"""The same when nothing has come for `LIVELY_SECONDS`: most of what a poll costs is to wake up."""
-
-LIVELY_SECONDS: Final = 1.0
+"""How often the journal is asked for news."""
 
 REST_SECONDS: Final = 0.25
 """The same while nobody runs it: somebody may resume it."""
@@ -109,7 +104,7 @@ class AttachedSession:
         self._wake = threading.Event()
         self._closed = False
         self._holder: Holder | None = None
-        self._look_due = self._taken_at = 0.0
+        self._look_due = 0.0
         self._look_for_holder()
         self._thread = threading.Thread(target=self._follow, name="qtui-attached", daemon=True)
         self._thread.start()
@@ -225,7 +220,7 @@ class AttachedSession:
             return TROUBLE_SECONDS
         if self._holder is None:
             return REST_SECONDS
-        return POLL_SECONDS if time.monotonic() - self._taken_at < LIVELY_SECONDS else QUIET_SECONDS
+        return POLL_SECONDS
 
     def _look(self) -> None:
         """One poll; what cannot be read or written now may be at the next."""
@@ -253,7 +248,6 @@ class AttachedSession:
         self._unread = False
 
     def _take(self, events: list[Event]) -> None:
-        self._taken_at = time.monotonic()
         view = fold(self._view, events)
         self._clock.reach(view.updated_at)
         with self._news:
