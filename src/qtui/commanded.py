@@ -15,7 +15,7 @@ from qtui.core.events import UnitCanceling
 from qtui.core.futile import TOO_LATE, futile
 from qtui.core.model import UnitState
 from qtui.core.state import RunView
-from qtui.core.stimuli import CancelRequested, CancelRunRequested, InterruptRequested, Request
+from qtui.core.stimuli import CancelRequested, CancelRunRequested, InterruptRequested, Request, RetryRequested
 from qtui.engine.engine import Engine
 from qtui.store.commands import Command, CommandQueue, DifferencesAsked, put_aside
 from qtui.store.errors import JournalDamaged
@@ -206,6 +206,8 @@ class Steward:
         asked = command.at + self._engine.now() - time.time()
         match request:
             case CancelRequested(units=(number,)) if command.attempt and view.attempts[number] != command.attempt:
+                return ANOTHER_TRY
+            case RetryRequested(units=(number,)) if command.attempt and view.attempts[number] != command.attempt:
                 return ANOTHER_TRY
             case CancelRequested(units=units):
                 last = [event for number in units if isinstance(event := view.last[number], UnitCanceling)]

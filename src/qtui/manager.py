@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import UsageError
 from qtui.core.growth import replaced
-from qtui.core.model import EMPTY, UnitState
+from qtui.core.model import EMPTY, RunState, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.projector import StateProjector
 from qtui.core.resuming import Resumption, Wishes, resume
@@ -58,9 +58,11 @@ class _GoingOn(NamedTuple):
 
 
 class PreparedResume(NamedTuple):
-    """What a resume would do. Then either `begin` it, which raises UsageError, or `abandon` it."""
+    """What a resume would do. Then either `begin` it, which raises UsageError, or `abandon` it; if the run is `over`
+    there is nothing to begin."""
 
     resumption: Resumption
+    over: bool
     begin: Callable[[], LiveSession]
     abandon: Callable[[], None]
 
@@ -190,7 +192,9 @@ class WorkflowManager(TaskWorkflows):
             undo.pop_all()
         going_on = _GoingOn(view, resumption, {**values, **of_former})
         taken = turn is not None
-        return PreparedResume(resumption, lambda: self._go_on(definition, record, going_on, taken), record.abandon)
+        over = view.state is RunState.COMPLETED and not resumption.reasons
+        begin = partial(self._go_on, definition, record, going_on, taken)
+        return PreparedResume(resumption, over, begin, record.abandon)
 
     def _go_on(self, definition: WorkflowDefinition, record: RunRecord, going_on: _GoingOn, taken: bool) -> LiveSession:
         run = record.directory.run

@@ -185,7 +185,7 @@ class RunRecord:
             self._close_journal()
         except QtuiError as error:
             trouble = str(error)
-        if view.finished is not None:
+        if view.finished is not None and not self._journal.taken:
             self._note_end(view, view.finished)
         self._let_go()
         return trouble

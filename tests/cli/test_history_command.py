@@ -38,6 +38,13 @@ def test_runs_are_listed_from_the_newest_on_with_state_and_counts(qtui: Qtui, st
     assert max(map(len, lines)) <= 80
 
 
+def test_lines_are_whole_where_no_terminal_bounds_them(qtui: Qtui, state_home: Path) -> None:
+    told = Told(*(command(name) for name in "abcd"), name="w" * 16).starts("a").starts("b").ends("b").starts("c")
+    told.recorded(state_home, "20260101-030405-abcdabcd")
+    (line,) = qtui("history").stdout.splitlines()[1:]
+    assert line.endswith("4, 1 pending, 2 interrupted")
+
+
 def test_a_run_took_what_its_processes_took_however_long_nobody_ran_it(qtui: Qtui, state_home: Path) -> None:
     told = Told(command("a")).starts("a", 101.0)
     told.add(RunResumed(5000.0, "resumed", 1)).add(RunResumed(9000.0, "resumed", 1))

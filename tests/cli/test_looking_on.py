@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from terminal import Terminal, until
+from told import Told, command
+
+from qtui.attached import AttachedSession
+from qtui.cli.plain import PlainLines
 
 Qtui = Callable[..., subprocess.CompletedProcess[str]]
 Open = Callable[..., Terminal]
@@ -90,7 +96,32 @@ def test_two_terminals_follow_a_run_and_leaving_does_not_touch_it(
     second.wait_for("finished; q leaves")
     second.press("q")
     assert second.exit_code() == 0
+    second.wait_for("nightly: completed in")
     assert runner.exit_code() == 0
+
+
+def test_ctrl_c_ends_the_lines_and_says_that_the_run_goes_on(terminal: Open, workflow: Write, tmp_path: Path) -> None:
+    flow = workflow(WAITS + '[units.bad]\nrun = "exit 3"\n')
+    runner = terminal("run", str(flow), "--ui", "plain")
+    runner.wait_for("FAIL  bad")
+    lines = terminal("attach", "--ui", "plain")
+    lines.wait_for("FAIL  bad")
+    lines.press("\x03")
+    assert lines.exit_code() == 0
+    assert "the run goes on; qtui attach" in lines.text()
+    (tmp_path / "go").touch()
+    assert runner.exit_code() == 1
+
+
+def test_lines_that_are_left_early_have_no_end(tmp_path: Path) -> None:
+    directory = Told(command("fetch")).starts("fetch").recorded(tmp_path, "20260101-030405-abcd")
+    with directory.lock(), closing(AttachedSession(directory)) as session:
+        out = StringIO()
+        lines = PlainLines(session, out)
+        session.close()
+        lines.follow()
+    assert "fetch" in out.getvalue()
+    assert "unfinished" not in out.getvalue()
 
 
 def test_an_attached_screen_steers_the_run(terminal: Open, workflow: Write) -> None:
@@ -108,16 +139,18 @@ def test_an_attached_screen_steers_the_run(terminal: Open, workflow: Write) -> N
 
 
 @pytest.mark.usefixtures("failed")
-def test_a_replay_stands_where_it_was_told_and_gives_the_terminal_back(terminal: Open) -> None:
+def test_a_replay_stands_where_it_was_told_and_gives_the_terminal_back(terminal: Open, qtui: Qtui) -> None:
     screen = terminal("replay", "--at", "0")
     screen.wait_for("replay")
-    screen.wait_for("paused  x1    0:00:00")
+    screen.wait_for("paused  x1    0:00:00.000")
+    qtui("prune", "--max-size", "0", "--unfinished")
     screen.press("]", "]", "]", "]", "]", "]", "]", "]")
     screen.wait_for("FAILED")
     screen.press("x")
     screen.wait_for("this is a replay")
     screen.press("q")
     assert screen.exit_code() == 0
+    assert qtui("attach").returncode == 1, "what somebody has open is not pruned"
     assert screen.modes == screen.modes_before
 
 

@@ -6,15 +6,19 @@ import re
 import shlex
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from told import Told, command
 
+from qtui.attached import AttachedSession
 from qtui.cli.junit import junit
 from qtui.cli.markdown import markdown, plain
-from qtui.cli.rundata import run_data
-from qtui.core.events import ConfirmRequested, JournalChanged, UnitReady
-from qtui.core.model import RunState, UnitError, UnitState
+from qtui.cli.rundata import cut_starts, run_data
+from qtui.core.events import ConfirmRequested, JournalChanged, UnitReady, UnitReset, UnitSubmitted
+from qtui.core.model import ExecutionMode, RunState, UnitError, UnitState
+from qtui.core.settling import CUT as BY_SIGNAL
 from qtui.core.state import UnitView
 
 HOSTILE = "a\x1b]52;c;eA==\x07\u202eb\x00\ufffe<b>&\"'|`]]>"
@@ -164,6 +168,49 @@ def test_what_ran_when_the_process_was_lost_is_an_error_and_what_had_not_begun_i
     assert suite.get("time") == "1.000"  # up to the last that is known, not until now
     took = suite.find("properties/property[@name='took']")
     assert took is not None and took.get("value") == "at least 1.00s"
+
+
+def test_the_time_of_what_ran_when_the_process_was_lost_is_said_to_be_the_least() -> None:
+    run = Told(command("a"), command("b")).starts("a", at=101.0).starts("b", at=123.5)
+    suite = suite_of(junit("r1", run.view, 9e9, silent, lost=True))
+
+    assert [case.get("time") for case in suite.iter("testcase")] == ["22.500", "0.000"]
+    assert [error.get("message") for error in suite.iter("error")] == [
+        "interrupted: ran when its process was lost, for at least 22.5s",
+        "interrupted: ran when its process was lost",
+    ]
+    assert markdown("r1", run.view, 9e9, silent, lost=True).splitlines()[-2:] == [
+        "| a | interrupted | 1 | at least 22.5s | ran when its process was lost |",
+        "| b | interrupted | 1 |  | ran when its process was lost |",
+    ]
+
+
+def test_what_a_signal_has_cut_is_interrupted_with_its_time_in_every_report(tmp_path: Path) -> None:
+    run = Told(command("a"), command("b", "a")).starts("a", at=101.0)
+    run.add(UnitReset(0, 2, BY_SIGNAL, 123.0)).over(RunState.INTERRUPTED, 143)
+    with closing(AttachedSession(run.recorded(tmp_path), read_only=True)) as session:
+        starts = cut_starts(session, session.view())
+
+    data = run_data("r1", run.view, 200.0, starts=starts)
+    assert data["counts"] == {"pending": 1, "interrupted": 1}
+    assert [(unit["state"], unit["started"], unit["duration"]) for unit in data["units"]] == [
+        ("interrupted", 101.0, 22.0),
+        ("pending", None, None),
+    ]
+    case, waits = suite_of(junit("r1", run.view, 200.0, silent, starts=starts)).iter("testcase")
+    assert (case.get("time"), [child.tag for child in case]) == ("22.000", ["error"])
+    assert case[0].get("message") == "interrupted: cut by a signal"
+    assert [child.tag for child in waits] == ["skipped"]
+    rows = markdown("r1", run.view, 200.0, silent, starts=starts).splitlines()
+    assert "| a | interrupted | 1 | 22.0s | cut by a signal |" in rows
+
+
+def test_the_time_of_an_attempt_before_the_one_that_was_cut_is_not_taken_for_its_time(tmp_path: Path) -> None:
+    run = Told(command("a")).fails("a")
+    run.add(UnitReset(0, 2, "retried by you", 104.0), UnitSubmitted(0, 2, ExecutionMode.COMMAND, 1, 105.0))
+    run.add(UnitReset(0, 3, BY_SIGNAL, 106.0)).over(RunState.INTERRUPTED, 143)
+    with closing(AttachedSession(run.recorded(tmp_path), read_only=True)) as session:
+        assert cut_starts(session, session.view()) == {}
 
 
 def test_json_data_tells_states_counts_and_causes(told: Told) -> None:

@@ -301,3 +301,12 @@ def root(context):
     assert "stale reads  input in.csv changed" in said
     assert "stale other" not in said
     assert "stale nameless" not in said
+
+
+def test_nothing_is_opened_again_where_all_has_completed(flow: Flow, capfd: pytest.CaptureFixture[str]) -> None:
+    flow.write(units(**CHAIN))
+    assert main(["run", "flow.toml", "--ui", "plain"]) == 0
+    before = flow.record.journal.read_bytes()
+    assert main(["resume", "--ui", "plain"]) == 0
+    assert "nothing to do: all units of run" in capfd.readouterr().err
+    assert flow.record.journal.read_bytes() == before

@@ -6,9 +6,11 @@ import pytest
 from rich.cells import cell_len
 from told import Told, command
 
+from qtui.cli.rundata import Starts
 from qtui.cli.status import MOST_ROWS, status_lines
-from qtui.core.events import JournalChanged, LateResult, RunPaused, RunResumed, UnitStale
+from qtui.core.events import JournalChanged, LateResult, RunPaused, RunResumed, UnitReset, UnitStale, UnitStarted
 from qtui.core.model import RunState
+from qtui.core.settling import CUT as BY_SIGNAL
 from qtui.tui.format import ASCII, UNICODE
 
 
@@ -47,7 +49,43 @@ def test_a_run_whose_process_is_gone_says_so_and_what_helps() -> None:
     assert lines[1] == "lost after at least 0:00:01"
     assert lines[2] == "the process that ran it is gone: qtui resume 20260102-030405-abcd"
     assert lines[3] == "2 units: 1 pending, 1 interrupted"
-    assert lines[5] == "⊘ cut   cut     0:00  ran when its process was lost"
+    assert lines[5] == "⊘ cut   cut           ran when its process was lost"
+
+
+def test_how_long_a_unit_ran_at_least_is_told_where_that_tells_anything() -> None:
+    told = Told(command("a"), command("b")).starts("a", at=101.0).starts("b", at=123.5)
+
+    assert lines_of(told, now=9e9, lost=True)[-2:] == [
+        "⊘ cut   a         ran when its process was lost, for at least 0:22",
+        "⊘ cut   b         ran when its process was lost",
+    ]
+
+
+def cut_by_a_signal() -> tuple[Told, Starts]:
+    told = Told(command("a"), command("b", "a")).starts("a", at=101.0)
+    start = told.events[-1]
+    assert isinstance(start, UnitStarted)
+    return told.add(UnitReset(0, 2, BY_SIGNAL, 123.0)).over(RunState.INTERRUPTED, 143), {0: start}
+
+
+def test_what_a_signal_has_cut_is_interrupted_and_has_its_time() -> None:
+    told, starts = cut_by_a_signal()
+    lines = list(status_lines("r", told.view, 200.0, UNICODE, starts=starts))
+
+    assert lines[1:] == [
+        "interrupted after 0:00:10, exit code 143",
+        "2 units: 1 pending, 1 interrupted",
+        "",
+        "⊘ cut   a   0:22  cut by a signal",
+        "∙ wait  b         needs a",
+    ]
+
+
+def test_what_a_signal_had_cut_waits_again_in_a_run_that_was_resumed() -> None:
+    told, _ = cut_by_a_signal()
+    told.add(RunResumed(5000.0, "resumed", 1))
+
+    assert "2 units: 2 pending" in lines_of(told, now=5001.0)
 
 
 def test_what_a_thread_left_behind_took_after_the_end_does_not_count_for_a_run_that_is_resumed() -> None:

@@ -192,10 +192,21 @@ def test_a_workflow_that_has_changed_goes_on_under_the_ids_of_its_units() -> Non
 
     assert run.states() == {"new": "running", "c": "pending", "b": "completed", "a": "completed"}
     assert run.why == {"new": "is new in the workflow", "c": "has not run yet"}
-    assert run.how.gone == {"gone": "not run"}
+    assert run.how.gone == {"gone": "interrupted"}
     run.succeed("new", "c")
     assert run.end == ("completed", 0)
     assert run.unit("a").attempt == 1
+
+
+def test_of_units_that_are_gone_it_is_told_whether_they_had_begun() -> None:
+    gone = Run(unit("a"), unit("b"), unit("c", "b"), workers=2)
+    assert gone.running == {"a", "b"}
+    assert Resumed(gone, unit("a")).how.gone == {"b": "interrupted", "c": "not run"}
+
+    gone.send(InterruptRequested(15))
+    gone.stopped("a")
+    gone.stopped("b")
+    assert Resumed(gone, unit("a")).how.gone == {"b": "interrupted", "c": "not run"}
 
 
 def test_an_end_of_a_unit_that_was_skipped_names_its_cause_under_the_new_numbers() -> None:

@@ -60,9 +60,10 @@ def test_what_has_not_run_and_has_nothing_to_do_with_it_is_left_for_a_later_resu
     assert run.why == {"a": "was interrupted", "b": "has not run yet"}
     run.succeed("a", "b")
     assert run.states() == {**dict.fromkeys("ab", "completed"), **dict.fromkeys(("c", "d", "both"), "canceled")}
-    assert run.how.left == {"not run": 3}
+    assert run.how.left == {"interrupted": 1, "not run": 2}
     assert run.end == ("canceled", 130), "a run of which work was left out has not completed"
 
+    assert Resumed(run, named=("a",)).how.left == {"interrupted": 1, "not run": 2}, "as it was before"
     later = Resumed(run, only_failed=True)
 
     assert later.why == dict.fromkeys(("c", "d", "both"), "was left out of a resume")

@@ -33,7 +33,7 @@ from qtui.store.commands import CommandQueue, decode_request, put_aside
 from qtui.store.errors import JournalDamaged, JournalError
 
 REQUESTS: list[Request] = [
-    CancelRequested((1, 2), "by \udcff"),
+    CancelRequested((1, 2), "by \u00fc"),
     CancelRunRequested("drain"),
     InterruptRequested(15),
     RetryRequested((3,), "dependents"),
@@ -237,3 +237,12 @@ def test_a_file_without_its_table_is_damaged(path: Path) -> None:
         database.execute("DROP TABLE command")
     with pytest.raises(JournalDamaged, match="no such table"):
         CommandQueue(path)
+
+
+def test_texts_of_others_are_such_as_can_be_written_and_not_long(path: Path) -> None:
+    with closing(CommandQueue(path)) as queue:
+        queue.ask("me", PauseRequested("by \udcff"))
+        queue.ask("me", PauseRequested("x" * 5_000))
+        half, long = (command.request for command in queue.pending())
+    assert half == PauseRequested("by \\udcff")
+    assert long is None

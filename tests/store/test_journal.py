@@ -54,6 +54,31 @@ def test_the_head_comes_back(path: Path) -> None:
         assert reader.view() == RunView.initial(PLAN)
 
 
+def runner(pid: int) -> Runner:
+    return Runner(host="here", boot="b", pid=pid, started=1, version="1", at=START, session="")
+
+
+def test_who_ran_the_run_before_writes_nothing_once_somebody_else_does(path: Path) -> None:
+    before = Journal.create(path, head_of(PLAN))
+    before.add_runner(runner(1))
+    before.append(1, EVENTS[:2])
+    with closing(Journal.reopen(path)) as after:
+        after.add_runner(runner(2))
+        with pytest.raises(JournalError, match="another process runs this run by now"):
+            before.append(3, EVENTS[2:3])
+        after.append(3, EVENTS[2:4])
+        assert before.taken and not after.taken
+        assert not before.close(), "nothing may be tidied up by it"
+    assert read(path) == EVENTS[:4]
+
+
+def test_a_journal_that_was_written_to_since_it_was_opened_is_not_gone_on_with(path: Path) -> None:
+    with closing(Journal.create(path, head_of(PLAN))) as before, closing(Journal.reopen(path)) as after:
+        before.append(1, EVENTS[:2])
+        with pytest.raises(JournalError, match="another program has written to it"):
+            after.add_runner(runner(2))
+
+
 def test_secrets_are_not_in_the_file(path: Path) -> None:
     unit = QuantumUnit(id="a", action=Shell(("curl -u s3cret",)), env={"KEY": "s3cret"})
     head = head_of(

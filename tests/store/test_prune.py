@@ -19,7 +19,7 @@ from qtui.core.plan import ExecutionPlan
 from qtui.store.history import History
 from qtui.store.journal import Journal
 from qtui.store.journal_reader import JournalReader
-from qtui.store.prune import Pruned, prune
+from qtui.store.prune import Pruned, held_open, prune
 from qtui.store.rundir import RunDirectory, list_runs, run_directories
 
 DAY = 86400
@@ -117,6 +117,17 @@ def test_a_live_run_is_never_removed(tmp_path: Path) -> None:
         for dry_run in (True, False):
             assert prune(tmp_path, max_bytes=0, dry_run=dry_run, unfinished=True) == []
     age(tmp_path / "runs" / run, 200)
+    assert told(prune(tmp_path)) == [run]
+
+
+def test_a_run_that_somebody_has_open_stays_and_may_be_gone_on_with(tmp_path: Path) -> None:
+    run = made(tmp_path, 0, days=200)
+    directory = RunDirectory.open(tmp_path, run)
+    with held_open(directory), held_open(directory):
+        for dry_run in (True, False):
+            assert prune(tmp_path, max_bytes=0, dry_run=dry_run, unfinished=True) == []
+        directory.lock().release()
+    age(directory.path, 200)
     assert told(prune(tmp_path)) == [run]
 
 

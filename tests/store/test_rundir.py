@@ -454,3 +454,9 @@ def wait_for(condition: Callable[[], str]) -> str:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     return value
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_id_is_not_the_newest_run(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="the id of the run is empty"):
+        find_run(tmp_path, text)

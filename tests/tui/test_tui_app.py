@@ -17,6 +17,7 @@ from qtui.core.options import RunOptions
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
     CancelRequested,
+    CancelRunRequested,
     PauseRequested,
     RetryRequested,
     UnpauseRequested,
@@ -469,7 +470,9 @@ async def test_the_wheel_scrolls_what_is_under_the_pointer() -> None:
         await stage.shows("end resumes")
 
 
-@pytest.mark.parametrize("make", [lambda view: Help(UNICODE, ()), lambda view: Question(steering.leave(view), UNICODE)])
+@pytest.mark.parametrize(
+    "make", [lambda view: Help(UNICODE, ()), lambda view: Question(steering.leave(view), UNICODE, lambda: view)]
+)
 async def test_a_screen_that_is_drawn_when_its_box_has_gone_breaks_nothing(make: Callable[[RunView], Any]) -> None:
     """Keys may come faster than screens: what is closed before it is there is drawn once all the same."""
     async with staged(diamond()) as stage:
@@ -478,3 +481,14 @@ async def test_a_screen_that_is_drawn_when_its_box_has_gone_breaks_nothing(make:
         await screen.query(Lines).remove()
         screen.on_mount()
         screen.on_resize()
+
+
+async def test_an_answer_to_what_has_changed_meanwhile_is_not_carried_out() -> None:
+    session = diamond()
+    async with staged(session) as stage:
+        await stage.press("X")
+        await stage.shows("drain: let running units finish")
+        session.post(CancelRunRequested("stop"))
+        await stage.press("s")
+        await stage.shows("too late: that is not what was asked any more")
+        assert not session.requests

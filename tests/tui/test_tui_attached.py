@@ -21,7 +21,7 @@ from qtui.store.rundir import RunDirectory
 from qtui.tui.app import Leaving, Left
 from qtui.tui.bridge import Bridge
 from qtui.tui.layout import lay_out
-from qtui.tui.widgets.header import look_counts
+from qtui.tui.widgets.header import Header, look_counts
 
 SIZES = [(40, 12), (60, 16), SMALL, (80, 50), MEDIUM, (200, 20), (200, 60)]
 MODE = ExecutionMode.AUTO
@@ -281,12 +281,28 @@ async def test_a_run_whose_process_has_gone_is_no_traceback(
     async with staged(session, SMALL) as stage:
         await stage.shows("RUNNING")
         run.leave()
-        await stage.shows(f"! the process that ran it is gone: qtui resume {session.run}", "read-only  LOST")
+        await stage.shows(f"! the process that ran it is gone: qtui resume {session.run}", "attached  LOST")
         assert "cancel" not in stage.lines()[-1]
         await stage.press("x")
         await stage.until(lambda: stage.text().count("it is gone: qtui resume") == 2, "the key is refused")
         await stage.press("q")
     assert stage.app.return_value == Leaving(how=Left.RUNNING, exit_code=None)
+
+
+@pytest.mark.parametrize(("read_only", "word"), [(False, "attached"), (True, "read-only")])
+async def test_how_one_looks_at_a_run_is_told_the_same_after_its_end(
+    run: RecordedRun, attach: Callable[..., AttachedSession], read_only: bool, word: str
+) -> None:
+    session = attach(read_only=read_only)
+    async with staged(session, SMALL) as stage:
+        await stage.shows(f"{word}  RUNNING")
+        run.fail("fetch", "BadRow")
+        run.leave()
+        await stage.shows(f"{word}  FAILED")
+        await stage.until(lambda: session.read_only, "nobody is there any more")
+        header = stage.main.query_one(Header)
+        header.update_run(session.now())
+        assert f"{word}  FAILED" in "".join(span.text for span in header.line(0))
 
 
 async def test_a_run_that_has_ended_long_ago_shows_its_end(
@@ -296,7 +312,7 @@ async def test_a_run_that_has_ended_long_ago_shows_its_end(
     run.fail("fetch", "BadRow")
     run.leave()
     async with staged(attach(), MEDIUM) as stage:
-        await stage.shows("FAILED", "BadRow: went wrong", "reading rows", "q leaves")
+        await stage.shows("attached  FAILED", "BadRow: went wrong", "reading rows", "q leaves")
         assert not {"cancel", "retry", "pause", "answer"} & set(stage.lines()[-1].split())
         for key in "xrRpaX":
             await stage.press(key)

@@ -69,9 +69,27 @@ async def test_keys_pick(keys: list[str], choice: Choice | None) -> None:
 
 
 async def test_what_cannot_be_resumed_says_so() -> None:
-    async with picking() as stage:
+    over = Entry(Choice(REPLAY, "20260101-090000-eeee"), "done", "OK", Role.SUCCESS)
+    async with picking(Offer(OFFER.workflows, [over])) as stage:
         await stage.press("r")
-        await stage.shows("nightly.toml: there is nothing to resume")
+        await stage.shows("nightly.toml: enter runs it, only runs are resumed")
+        stage.app.screen._write(OFFER)  # type: ignore[attr-defined]
+        await stage.shows("nightly.toml: enter runs it")
+        await stage.press("G", "r")
+        await stage.shows("done: there is nothing to resume")
+
+
+@pytest.mark.parametrize("size", [SMALL, (200, 50)])
+async def test_the_help_shows_the_keys_and_no_states_of_units(size: tuple[int, int]) -> None:
+    async with picking(size=size) as stage:
+        await stage.press("question_mark")
+        await stage.shows("this help", "resume the run", "filter the rows; esc shows all again")
+        assert "needs not met" not in stage.text()
+        await stage.press("question_mark")
+        await stage.hides("this help")
+        await stage.press("question_mark", "ctrl+c")
+        await stage.until(lambda: not stage.app.is_running, "the picker is left")
+    assert stage.app.return_value is None
 
 
 async def test_a_filter_shows_what_matches_and_counts_it() -> None:

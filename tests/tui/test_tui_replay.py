@@ -78,7 +78,7 @@ async def test_time_goes_on_by_its_clock_and_stands_when_paused(run: RecordedRun
         await stage.shows("nightly.toml  replay  RUNNING", "playing x2", "0:00:30")
         clock.now += 6
         await stage.until(lambda: "ok" in stage.line_with("fetch"), "twelve seconds have passed")
-        await stage.shows("0:00:12 █", "fetch  ok 0:10")
+        await stage.shows("0:00:12     █", "fetch  ok 0:10")
         await stage.press("p")
         await stage.shows("paused  x2")
         clock.now += 1000
@@ -94,7 +94,7 @@ async def test_steps_go_from_event_to_event_and_back(run: RecordedRun, replay: R
     async with staged(session, MEDIUM, player=session) as stage:
         await stage.shows("0:00:00")
         await stage.press("right_square_bracket")
-        await stage.shows("0:00:10 █")
+        await stage.shows("0:00:10.000 █")
         await stage.until(lambda: "✓ ok" in stage.line_with("0:10 fetch"), "fetch has ended")
         await stage.press("right_square_bracket", "right_square_bracket")
         await stage.shows("FAILED")
@@ -141,9 +141,33 @@ async def test_jumps_speeds_and_clicks_move_through_time(run: RecordedRun, repla
         await stage.shows("x2 ")
         bar = stage.app.screen.query_one(Slider)._bar
         await stage.pilot.click("#slider", offset=(bar[-1], 0))
-        await stage.shows("FAILED", "0:00:30 █")
+        await stage.shows("FAILED", "0:00:30.000 █")
         await stage.pilot.click("#slider", offset=(bar[0], 0))
-        await stage.shows("0:00:00 ░")
+        await stage.shows("0:00:00.000 ░")
+
+
+async def test_a_step_of_milliseconds_is_seen(run: RecordedRun, replay: Replay) -> None:
+    session = replay(run)
+    async with staged(session, SMALL, player=session) as stage:
+        session.seek(START + 10.25)
+        await stage.shows("0:00:10.250 █")
+        session.seek(START + 10.253)
+        await stage.shows("0:00:10.253 █")
+
+
+@pytest.mark.parametrize(
+    ("key", "speed", "told"),
+    [("right_curly_bracket", 1024.0, "x1024 is the fastest"), ("left_curly_bracket", 0.5, "x0.5 is the slowest")],
+)
+async def test_a_speed_that_goes_no_further_is_told(
+    run: RecordedRun, replay: Replay, key: str, speed: float, told: str
+) -> None:
+    session = replay(run)
+    session.speed = speed
+    async with staged(session, SMALL, player=session) as stage:
+        await stage.press(key)
+        await stage.shows(told)
+    assert session.speed == speed
 
 
 async def test_the_end_moves_no_selection_and_q_leaves(run: RecordedRun, replay: Replay) -> None:

@@ -219,3 +219,29 @@ def test_workers_never_fall_below_one() -> None:
     session = ScriptedSession([unit("a")], RunOptions(workers=1))
     assert steering.more_workers(session.view(), 1) == Do(WorkersStepRequested(1))
     assert isinstance(steering.more_workers(session.view(), -1), Note)
+
+
+def test_a_unit_that_is_not_idempotent_is_run_again_only_after_a_question_that_says_so() -> None:
+    session = ScriptedSession([unit("pay", idempotent=False), unit("other")])
+    session.fails("pay", exit_code=1)
+    one = asked(steering.retry_unit(session.view(), 0))
+    assert one.text == "pay is failed. It is not idempotent, and may have done its work. Run it again?"
+    session.fails("other", exit_code=1)
+    assert "1 unit of them is not idempotent." in asked(steering.retry_units(session.view(), (0, 1), "nightly")).text
+
+
+def test_an_answer_counts_only_if_nobody_else_has_done_it_meanwhile() -> None:
+    session = ScriptedSession([unit("pay", idempotent=False), unit("after", "pay"), unit("long")])
+    cancel, drain = (
+        asked(steering.cancel_unit(session.view(), 0)),
+        asked(steering.cancel_run(session.view())),
+    )
+    session.fails("pay", exit_code=1)
+    retry = asked(steering.retry_unit(session.view(), 0))
+    assert retry.still(session.view()) and cancel.still(session.view()) and drain.still(session.view())
+    session.post(RetryRequested((0,)))
+    assert not retry.still(session.view())
+    session.post(CancelRequested((0,)))
+    assert not cancel.still(session.view())
+    session.post(CancelRunRequested("drain"))
+    assert not drain.still(session.view())

@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import TextIO
 
 from qtui.attached import AttachedSession
@@ -15,24 +16,27 @@ from qtui.cli.options import choose_ui, wants_color
 from qtui.cli.reaching import gone, opened, state_dir_of
 from qtui.cli.run import Follower, write
 from qtui.core.errors import EXIT_INTERNAL, EXIT_OK, UsageError
+from qtui.store.prune import held_open
+from qtui.store.rundir import RunDirectory
 
 LOOK_SECONDS = 0.5
 
 
 def attach(options: argparse.Namespace) -> int:
-    """Follow a run until one leaves or it ends; leaving never touches it.
+    """Follow a run until one leaves or it ends; leaving never touches it, and tells how the run is.
 
     Returns the exit code of a run that has finished, 0 if it goes on, and 3 if nobody runs it any more.
     """
     ui = choose_ui(options.ui, os.environ)
     if sys.stdout is None:
         raise UsageError("standard output is closed; qtui status tells how a run is going")
-    with opened(options, read_only=options.read_only) as session:
+    state_dir = state_dir_of(options)
+    with (
+        opened(options, read_only=options.read_only) as session,
+        held_open(RunDirectory.open(state_dir, session.run)),
+    ):
         if ui == "tui":
-            from qtui.cli.screen import show
-
-            title = session.view().name or session.run
-            show(lambda: session, title=title, ascii=options.ascii, runs=state_dir_of(options) / "runs")
+            _show(session, state_dir / "runs", options)
         else:
             _print(session, ui, sys.stdout, options)
         end = session.view().finished
@@ -43,6 +47,17 @@ def attach(options: argparse.Namespace) -> int:
             return EXIT_INTERNAL
         print(f"qtui: the run goes on; qtui attach {session.run} shows it again", file=sys.stderr)
         return EXIT_OK
+
+
+def _show(session: AttachedSession, runs: Path, options: argparse.Namespace) -> None:
+    """Draw it until the person leaves; the end of a run that has ended stays on the terminal."""
+    from qtui.cli.plain import summary
+    from qtui.cli.screen import show
+
+    show(lambda: session, title=session.view().name or session.run, ascii=options.ascii, runs=runs)
+    if session.view().finished is not None and sys.stdout.isatty():
+        with suppress(OSError):  # the terminal may be gone
+            print("\n".join(summary(session)), flush=True)
 
 
 def _print(session: AttachedSession, ui: str, out: TextIO, options: argparse.Namespace) -> None:

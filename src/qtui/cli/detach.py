@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Final, NoReturn, TextIO
 
 from qtui.cli.linger import lingering
-from qtui.core.errors import EXIT_INTERNAL, EXIT_OK, UsageError
+from qtui.core.errors import EXIT_OK, UsageError
 from qtui.definition.params import Ask, ParamSpec
 from qtui.tui.text import clean, clean_lines
 
@@ -33,7 +33,7 @@ def start_detached(answers: Mapping[str, str], out: TextIO, directory: str) -> i
 
     `directory` is where this program was started, and `answers` are the values of params that a person has been asked
     for. While the run waits for its turn, this says for whom; the end of this program, however it comes, ends the
-    waiting. If the new program ends before its run has begun, its output is shown, and its exit code returned.
+    waiting. If the new program ends without a run, its output is shown, and its exit code returned.
     """
     ours, theirs = socket.socketpair()
     with ours, tempfile.TemporaryFile() as output:
@@ -58,7 +58,7 @@ def start_detached(answers: Mapping[str, str], out: TextIO, directory: str) -> i
             code = child.wait()
             output.seek(0)
             print("\n".join(clean_lines(output.read(_MOST_SHOWN).decode("utf-8", "replace"))), file=sys.stderr)
-            return (128 - code if code < 0 else code) or EXIT_INTERNAL
+            return 128 - code if code < 0 else code
     print(run, file=out, flush=True)
     print(f"qtui: the run goes on in the background; qtui attach {run} shows it", file=sys.stderr)
     if warning := lingering(child.pid):

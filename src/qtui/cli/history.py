@@ -40,10 +40,10 @@ def history(options: argparse.Namespace) -> int:
     """List the newest runs, the newest first, and for each workflow what its latest run took longer for."""
     state_dir = state_dir_of(options)
     runs = known_runs(state_dir, options.workflow, options.limit)
-    width = shutil.get_terminal_size((USUAL_WIDTH, 24)).columns if sys.stdout.isatty() else USUAL_WIDTH
+    width = shutil.get_terminal_size((USUAL_WIDTH, 24)).columns if sys.stdout.isatty() else None
     ellipsis = (ASCII if prefers_ascii(os.environ, sys.stdout.encoding) else UNICODE).ellipsis
     for line in history_lines(runs, time.time(), lambda run: _times(state_dir, run)):
-        print(cut_end(line, max(width, NARROWEST), ellipsis))
+        print(line if width is None else cut_end(line, max(width, NARROWEST), ellipsis))
     return EXIT_OK
 
 

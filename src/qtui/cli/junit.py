@@ -9,7 +9,19 @@ from datetime import UTC, datetime
 from typing import Final
 
 from qtui.cli.plain import duration
-from qtui.cli.rundata import CUT, is_allowed, moment_of, run_state, took, unit_state
+from qtui.cli.rundata import (
+    CUT,
+    NO_STARTS,
+    Starts,
+    is_allowed,
+    lost_cause,
+    moment_of,
+    run_state,
+    seconds_of,
+    took,
+    unit_state,
+    was_lost,
+)
 from qtui.core.model import FAILURES, UnitState
 from qtui.core.state import RunView, UnitView
 from qtui.tui.text import clean, clean_lines
@@ -21,11 +33,12 @@ Tail = Callable[[UnitView], Sequence[str]]
 _UNWRITABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-def junit(run: str, view: RunView, now: float, tail: Tail, *, lost: bool = False) -> str:
+def junit(run: str, view: RunView, now: float, tail: Tail, *, lost: bool = False, starts: Starts = NO_STARTS) -> str:
     """The report. Units that failed are failures, units that were canceled or cut errors; those that were skipped, have
-    not run, or may fail are skipped, with the reason."""
+    not run, or may fail are skipped, with the reason. The time of a unit that ran when its run was lost is the least
+    that it can have been, and its message says so."""
     at, name = moment_of(view, now, lost), _text(view.name or run)
-    cases = [_case(unit, name, at, lost, tail) for unit in view.units]
+    cases = [_case(unit, name, at, lost, starts, tail) for unit in view.units]
     found = {kind: sum(case.find(kind) is not None for case in cases) for kind in ("failure", "error", "skipped")}
     counts = {"tests": str(len(cases)), "failures": str(found["failure"]), "errors": str(found["error"])}
     seconds = _seconds(view.elapsed(at))
@@ -44,11 +57,12 @@ def junit(run: str, view: RunView, now: float, tail: Tail, *, lost: bool = False
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suites, encoding="unicode")}\n'
 
 
-def _case(unit: UnitView, suite: str, at: float, lost: bool, tail: Tail) -> ET.Element:
-    seconds = _seconds(unit.elapsed(at) or 0.0)
+def _case(unit: UnitView, suite: str, at: float, lost: bool, starts: Starts, tail: Tail) -> ET.Element:
+    seconds = _seconds(seconds_of(unit, at, starts) or 0.0)
     case = ET.Element("testcase", {"name": _text(unit.id), "classname": suite, "time": seconds})
     state = unit_state(unit, lost)
-    cause = f"{state}: {unit.cause}" if unit.cause else state
+    why = lost_cause(unit, at, duration) if was_lost(unit, lost) else unit.cause
+    cause = f"{state}: {why}" if why else state
     if is_allowed(unit):
         _add(case, "skipped", f"{cause} (allowed to fail)")
     elif unit.state in FAILURES:

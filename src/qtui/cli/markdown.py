@@ -9,7 +9,20 @@ from typing import Final
 
 from qtui.cli.junit import Tail
 from qtui.cli.plain import duration
-from qtui.cli.rundata import counts_of, failures, is_allowed, moment_of, run_state, took, unit_state
+from qtui.cli.rundata import (
+    NO_STARTS,
+    WHEN_LOST,
+    Starts,
+    counts_of,
+    failures,
+    is_allowed,
+    moment_of,
+    run_state,
+    took,
+    unit_state,
+    unit_took,
+    was_lost,
+)
 from qtui.core.state import RunView, UnitView
 from qtui.tui.text import clean, clean_lines
 
@@ -17,12 +30,12 @@ _MARKUP: Final = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$@:]|(?<=www)\.)", re.IGNOR
 _FENCE: Final = re.compile("`{3,}")
 
 
-def markdown(run: str, view: RunView, now: float, tail: Tail, *, lost: bool = False) -> str:
+def markdown(run: str, view: RunView, now: float, tail: Tail, *, lost: bool = False, starts: Starts = NO_STARTS) -> str:
     """The report: how the run ended, each failure with the last lines of its output, and a table of all units."""
-    return "\n".join(_lines(run, view, moment_of(view, now, lost), tail, lost)) + "\n"
+    return "\n".join(_lines(run, view, moment_of(view, now, lost), tail, lost, starts)) + "\n"
 
 
-def _lines(run: str, view: RunView, at: float, tail: Tail, lost: bool) -> Iterator[str]:
+def _lines(run: str, view: RunView, at: float, tail: Tail, lost: bool, starts: Starts) -> Iterator[str]:
     state, counts = run_state(view, lost), counts_of(view, lost)
     yield f"# {plain(view.name or run)}: {state}"
     yield ""
@@ -45,13 +58,12 @@ def _lines(run: str, view: RunView, at: float, tail: Tail, lost: bool) -> Iterat
     yield "| Unit | State | Tries | Took | Cause |"
     yield "|---|---|--:|--:|---|"
     for unit in view.units:
-        seconds = unit.elapsed(at)
         cells = (
             plain(unit.id),
             unit_state(unit, lost),
             str(unit.attempt) if unit.attempt else "",
-            duration(seconds) if seconds is not None else "",
-            plain(unit.cause),
+            unit_took(unit, at, lost, starts, duration),
+            WHEN_LOST if was_lost(unit, lost) else plain(unit.cause),
         )
         yield f"| {' | '.join(cells)} |"
 

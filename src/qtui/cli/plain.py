@@ -89,7 +89,8 @@ class PlainLines:
         self._view = session.opening
 
     def follow(self) -> None:
-        """Write until nothing more will come. Raises BrokenPipeError when the reader has gone."""
+        """Write until nothing more will come, and how the run ended if it has, or is lost. Raises BrokenPipeError when
+        the reader has gone."""
         feed = self._session.feed()
         quiet_since = self._session.now()
         while not feed.closed:
@@ -102,8 +103,9 @@ class PlainLines:
             elif self._session.now() - quiet_since >= HEARTBEAT and not self._view.state.ended:
                 quiet_since = self._session.now()
                 self._heartbeat()
-        for line in summary(self._session):
-            self._write(line)
+        if self._session.view().finished is not None or self._session.lost:
+            for line in summary(self._session):
+                self._write(line)
         if rings(self._bell, self._session.view()):
             self._out.write("\a")
         self._out.flush()
@@ -116,11 +118,8 @@ class PlainLines:
                 units, workers = counted(len(self._view.plan), "unit"), counted(event.workers, "worker")
                 self._write(f"{clean(event.name)}: {units}, {workers}, run {self._session.run}")
             case RunResumed():
-                every = len(self._view.plan)
-                left = every - self._view.counts[UnitState.COMPLETED]
-                with_what = f"{counted(event.workers, 'worker')}, run {self._session.run}"
-                of = counted(every, "unit")
-                self._write(f"{clean(self._view.name)}: goes on, {left} of {of} have not completed, {with_what}")
+                workers = counted(event.workers, "worker")
+                self._write(f"{clean(self._view.name)}: goes on, {workers}, run {self._session.run}")
             case UnitStarted():
                 again = f"  (try {self._try(event.unit)})" if self._try(event.unit) > 1 else ""
                 self._unit_line("start", event.unit, again, event.at)
@@ -219,7 +218,7 @@ class PlainLines:
         self._out.flush()
 
     def _unit_line(self, word: str, unit: int, detail: str, at: float) -> None:
-        self._line(word, f"{self._id(unit)}{clean(detail)}", at)
+        self._line(word, f"{self._id(unit)}{detail}", at)
 
     def _line(self, word: str, text: str, at: float) -> None:
         total = len(self._view.plan)
@@ -227,7 +226,7 @@ class PlainLines:
         if self._color and word in _COLORS:
             painted = f"\x1b[{_COLORS[word]}m{painted}\x1b[0m"
         width = len(str(total))
-        self._write(f"{clock(self._view.elapsed(at))} [{self._view.ended:>{width}}/{total}] {painted} {text}")
+        self._write(f"{clock(self._view.elapsed(at))} [{self._view.ended:>{width}}/{total}] {painted} {clean(text)}")
 
     def _write(self, line: str) -> None:
         self._out.write(line.rstrip() + "\n")

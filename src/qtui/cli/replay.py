@@ -10,6 +10,8 @@ from qtui.cli.options import choose_ui
 from qtui.cli.reaching import state_dir_of
 from qtui.core.errors import EXIT_OK, UsageError
 from qtui.services import open_services
+from qtui.store.prune import held_open
+from qtui.store.rundir import RunDirectory
 
 
 def replay(options: argparse.Namespace) -> int:
@@ -27,5 +29,6 @@ def replay(options: argparse.Namespace) -> int:
             session.seek(session.begin + options.at)
         session.playing = options.at is None
         title = session.view().name or session.run
-        show(lambda: session, title=title, ascii=options.ascii, runs=state_dir / "runs", player=session)
+        with held_open(RunDirectory.open(state_dir, session.run)):
+            show(lambda: session, title=title, ascii=options.ascii, runs=state_dir / "runs", player=session)
     return EXIT_OK

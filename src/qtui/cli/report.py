@@ -12,7 +12,7 @@ from typing import Any, Final
 from qtui.cli.junit import junit
 from qtui.cli.markdown import markdown
 from qtui.cli.reaching import opened, standard_output
-from qtui.cli.rundata import failures, run_data
+from qtui.cli.rundata import Starts, cut_starts, failures, run_data
 from qtui.core.errors import EXIT_OK, UsageError
 from qtui.core.session import RunSession
 from qtui.core.state import RunView, UnitView
@@ -30,8 +30,9 @@ def report(options: argparse.Namespace) -> int:
         raise UsageError("only one report can go to standard output")
     with opened(options) as session:
         lost, view = session.lost, session.view()
+        starts = cut_starts(session, view)
         for kind, file in (wanted or {"md": STDOUT}).items():
-            _write(file, _FORMATS[kind](session, view, lost))
+            _write(file, _FORMATS[kind](session, view, lost, starts))
     return EXIT_OK
 
 
@@ -43,17 +44,17 @@ def tail_of(session: RunSession, unit: UnitView) -> Sequence[str]:
     return clean_lines(text.removesuffix("\n"))[-TAIL_LINES:] if text else []
 
 
-def _junit(session: RunSession, view: RunView, lost: bool) -> str:
-    return junit(session.run, view, session.now(), lambda unit: tail_of(session, unit), lost=lost)
+def _junit(session: RunSession, view: RunView, lost: bool, starts: Starts) -> str:
+    return junit(session.run, view, session.now(), lambda unit: tail_of(session, unit), lost=lost, starts=starts)
 
 
-def _markdown(session: RunSession, view: RunView, lost: bool) -> str:
-    return markdown(session.run, view, session.now(), lambda unit: tail_of(session, unit), lost=lost)
+def _markdown(session: RunSession, view: RunView, lost: bool, starts: Starts) -> str:
+    return markdown(session.run, view, session.now(), lambda unit: tail_of(session, unit), lost=lost, starts=starts)
 
 
-def _json(session: RunSession, view: RunView, lost: bool) -> str:
+def _json(session: RunSession, view: RunView, lost: bool, starts: Starts) -> str:
     """What ``status --json`` tells, and under ``failures`` the last lines, traceback and log file of each failure."""
-    data: dict[str, Any] = run_data(session.run, view, session.now(), lost=lost)
+    data: dict[str, Any] = run_data(session.run, view, session.now(), lost=lost, starts=starts)
     data["failures"] = [
         {
             "unit": unit.id,
@@ -67,7 +68,7 @@ def _json(session: RunSession, view: RunView, lost: bool) -> str:
     return json.dumps(data, indent=2, default=str) + "\n"
 
 
-_FORMATS: Final[dict[str, Callable[[RunSession, RunView, bool], str]]] = {
+_FORMATS: Final[dict[str, Callable[[RunSession, RunView, bool, Starts], str]]] = {
     "junit": _junit,
     "json": _json,
     "md": _markdown,

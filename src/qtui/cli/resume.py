@@ -59,7 +59,9 @@ def resume(options: argparse.Namespace) -> int:
         )
         for line in told(prepared.resumption, head.run):
             print(clean(line), file=sys.stdout if options.dry_run else sys.stderr)
-        if options.dry_run:
+        if prepared.over:
+            tell(f"nothing to do: all units of run {head.run} have completed")
+        if prepared.over or options.dry_run:
             prepared.abandon()
             return None
         return prepared.begin

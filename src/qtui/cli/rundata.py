@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from shlex import quote
+from types import MappingProxyType
 from typing import Any, Final
 
-from qtui.core.events import ConfirmRequested, UnitFinished
+from qtui.core.events import ConfirmRequested, PlanReplaced, UnitFinished, UnitReset, UnitStarted
 from qtui.core.model import FAILURES, UnitState
+from qtui.core.session import RunSession
+from qtui.core.settling import CUT as BY_SIGNAL
 from qtui.core.state import RunView, UnitView
 
 GONE: Final = "the process that ran it is gone"
@@ -16,7 +19,17 @@ LOST: Final = "lost"
 """The state of a run that has no end, and nobody who could bring it to one."""
 
 CUT: Final = "interrupted"
-"""The state of a unit that ran when its run was lost."""
+"""The state of a unit that ran when its run was lost, or was interrupted by a signal."""
+
+WHEN_LOST: Final = "ran when its process was lost"
+
+Starts = Mapping[int, UnitStarted]
+"""How attempts began that a signal has cut, by unit."""
+
+NO_STARTS: Final[Starts] = MappingProxyType({})
+
+_TELLING_SECONDS: Final = 1.0
+"""That a unit ran for at least a shorter time than this tells nothing."""
 
 HELD: Final = frozenset({UnitState.RUNNING, UnitState.CANCELING})
 """The states of a unit that has a worker."""
@@ -29,7 +42,35 @@ def run_state(view: RunView, lost: bool) -> str:
 
 def unit_state(unit: UnitView, lost: bool) -> str:
     """The state of the unit in one word. What ran in a lost run runs no more, although nobody could write that down."""
-    return CUT if lost and unit.state in HELD else str(unit.state)
+    return CUT if was_lost(unit, lost) or _was_cut(unit.view, unit.number, lost) else str(unit.state)
+
+
+def was_lost(unit: UnitView, lost: bool) -> bool:
+    """Whether the unit ran when its run was lost, so that nobody knows for how long it ran."""
+    return lost and unit.state in HELD
+
+
+def _was_cut(view: RunView, number: int, lost: bool) -> bool:
+    """Whether a signal has cut the unit, in a run that does not go on; in one that does it waits for its turn."""
+    last = view.last[number]
+    return isinstance(last, UnitReset) and last.cause == BY_SIGNAL and (lost or view.state.ended)
+
+
+def cut_starts(session: RunSession, view: RunView) -> Starts:
+    """How the attempts began that a signal has cut. `view`, the session's, does not know: they are to run anew."""
+    cut = {number for number in range(len(view.plan)) if _was_cut(view, number, session.lost)}
+    if not cut:
+        return NO_STARTS
+    begun = session.opening.begun
+    found = {n: begun[n] for n in cut if n < len(begun) and isinstance(begun[n], UnitStarted)}
+    for seq, event in session.feed().take(0):
+        if seq > view.seq:
+            break
+        if isinstance(event, PlanReplaced):
+            found.clear()  # units have other numbers from here on
+        elif isinstance(event, UnitStarted) and event.unit in cut:
+            found[event.unit] = event
+    return {number: start for number, start in found.items() if start.attempt == view.attempts[number]}
 
 
 def counts_of(view: RunView, lost: bool) -> dict[str, int]:
@@ -37,6 +78,9 @@ def counts_of(view: RunView, lost: bool) -> dict[str, int]:
     counts = {str(state): view.counts[state] for state in UnitState}
     if lost:
         counts[CUT] = sum(counts.pop(state) for state in HELD)
+    if cut := sum(_was_cut(view, number, lost) for number in range(len(view.plan))):
+        counts[UnitState.PENDING] -= cut
+        counts[CUT] = counts.get(CUT, 0) + cut
     return {state: count for state, count in counts.items() if count}
 
 
@@ -51,7 +95,30 @@ def took(view: RunView, now: float, lost: bool, form: Callable[[float], str]) ->
     return f"at least {words}" if lost and not view.state.ended else words
 
 
-def run_data(run: str, view: RunView, now: float, *, lost: bool = False) -> dict[str, Any]:
+def seconds_of(unit: UnitView, now: float, starts: Starts) -> float | None:
+    """Seconds of the unit's latest attempt, or None if there was none; the least if `was_lost`."""
+    start = starts.get(unit.number)
+    return max(0.0, unit.view.last[unit.number].at - start.at) if start is not None else unit.elapsed(now)
+
+
+def unit_took(unit: UnitView, now: float, lost: bool, starts: Starts, form: Callable[[float], str]) -> str:
+    """How long the unit ran, as `form` writes seconds; ``at least ...`` if nobody knows how long it went on, and empty
+    if it never ran, or nothing that tells anything is known."""
+    seconds = seconds_of(unit, now, starts)
+    if seconds is None:
+        return ""
+    if not was_lost(unit, lost):
+        return form(seconds)
+    return f"at least {form(seconds)}" if seconds >= _TELLING_SECONDS else ""
+
+
+def lost_cause(unit: UnitView, now: float, form: Callable[[float], str]) -> str:
+    """What is known of a unit that ran when its run was lost, in words."""
+    least = unit_took(unit, now, True, NO_STARTS, form)
+    return f"{WHEN_LOST}, for {least}" if least else WHEN_LOST
+
+
+def run_data(run: str, view: RunView, now: float, *, lost: bool = False, starts: Starts = NO_STARTS) -> dict[str, Any]:
     """The run and its units as JSON-ready data; times are Unix seconds, durations seconds.
 
     ``run``, ``name``, ``state`` (a RunState's value or ``lost``), ``paused``, ``exit_code`` (null before the end),
@@ -75,16 +142,18 @@ def run_data(run: str, view: RunView, now: float, *, lost: bool = False) -> dict
         "lost": {"message": GONE, "command": f"qtui resume {run}"} if is_lost else None,
         "asking": view.asked if not is_lost else 0,
         "counts": counts_of(view, lost),
-        "units": [unit_data(run, unit, at, lost) for unit in view.units],
+        "units": [unit_data(run, unit, at, lost, starts) for unit in view.units],
     }
 
 
-def unit_data(run: str, unit: UnitView, now: float, lost: bool) -> dict[str, Any]:
+def unit_data(run: str, unit: UnitView, now: float, lost: bool, starts: Starts) -> dict[str, Any]:
     """A unit: ``id``, ``family``, ``state``, ``attempt``, ``generation``, ``mode``, ``started``, ``duration`` (null if
-    it never ran), ``cause``, ``error`` (``type``, ``message``, ``exit_code``, or null), and what must not be
-    overlooked: ``cached``, ``fallback``, ``abandoned``, ``allowed``, ``stale`` (why, or empty), ``asks`` (the
-    ``question`` that it waits for a yes to, and the ``command`` that says it, or null)."""
-    end, error, seconds = unit.finished, unit.error, unit.elapsed(now)
+    it never ran, and the least that it can have been if it ran when its run was lost), ``cause``, ``error`` (``type``,
+    ``message``, ``exit_code``, or null), and what must not be overlooked: ``cached``, ``fallback``, ``abandoned``,
+    ``allowed``, ``stale`` (why, or empty), ``asks`` (the ``question`` that it waits for a yes to, and the ``command``
+    that says it, or null)."""
+    end, error, seconds = unit.finished, unit.error, seconds_of(unit, now, starts)
+    start = starts.get(unit.number)
     return {
         "id": unit.id,
         "family": unit.unit.name,
@@ -92,7 +161,7 @@ def unit_data(run: str, unit: UnitView, now: float, lost: bool) -> dict[str, Any
         "attempt": unit.attempt,
         "generation": unit.generation,
         "mode": str(unit.lane),
-        "started": unit.started_at,
+        "started": start.at if start is not None else unit.started_at,
         "duration": round(seconds, 6) if seconds is not None else None,
         "cause": unit.cause,
         "error": None

@@ -14,7 +14,21 @@ from rich.cells import cell_len
 
 from qtui.cli.plain import counted
 from qtui.cli.reaching import gone, opened
-from qtui.cli.rundata import CUT, counts_of, moment_of, run_data, run_state, took, unit_state
+from qtui.cli.rundata import (
+    CUT,
+    NO_STARTS,
+    Starts,
+    counts_of,
+    cut_starts,
+    lost_cause,
+    moment_of,
+    run_data,
+    run_state,
+    took,
+    unit_state,
+    unit_took,
+    was_lost,
+)
 from qtui.core.errors import EXIT_INTERNAL, EXIT_OK
 from qtui.core.events import ConfirmRequested
 from qtui.core.model import UnitState
@@ -57,14 +71,16 @@ def status(options: argparse.Namespace) -> int:
         if options.wait:
             session.wait()
         lost, view, now = session.lost, session.view(), session.now()
+        starts = cut_starts(session, view)
         if session.trouble and not lost:
             print(f"qtui: {clean(session.trouble)}", file=sys.stderr)
         if options.json:
-            print(json.dumps(run_data(session.run, view, now, lost=lost), indent=2, default=str))
+            print(json.dumps(run_data(session.run, view, now, lost=lost, starts=starts), indent=2, default=str))
         else:
             glyphs = ASCII if prefers_ascii(os.environ, sys.stdout.encoding) else UNICODE
             width = shutil.get_terminal_size((USUAL_WIDTH, 24)).columns if sys.stdout.isatty() else USUAL_WIDTH
-            for line in status_lines(session.run, view, now, glyphs, max(width, NARROWEST), lost=lost):
+            width = max(width, NARROWEST)
+            for line in status_lines(session.run, view, now, glyphs, width, lost=lost, starts=starts):
                 print(line)
     if not options.wait:
         return EXIT_OK
@@ -72,19 +88,26 @@ def status(options: argparse.Namespace) -> int:
 
 
 def status_lines(
-    run: str, view: RunView, now: float, glyphs: Glyphs, width: int = USUAL_WIDTH, *, lost: bool = False
+    run: str,
+    view: RunView,
+    now: float,
+    glyphs: Glyphs,
+    width: int = USUAL_WIDTH,
+    *,
+    lost: bool = False,
+    starts: Starts = NO_STARTS,
 ) -> Iterator[str]:
     """The run in lines of at most `width` cells: its state, counts, and its units, those that run first."""
     at = moment_of(view, now, lost)
     for line in _head(run, view, at, lost):
         yield cut_end(line, width, glyphs.ellipsis)
-    units = sorted(view.units, key=lambda unit: _ORDER.index(look_of(unit)))
+    units = sorted(view.units, key=lambda unit: _ORDER.index(_rank(unit, lost)))
     shown = units[:MOST_ROWS]
     ids = min(max((cell_len(clean(unit.id)) for unit in shown), default=0), max(12, width * 2 // 5))
     if shown:
         yield ""
     for unit in shown:
-        yield cut_end(_row(unit, at, glyphs, ids, lost), width, glyphs.ellipsis)
+        yield cut_end(_row(unit, at, glyphs, ids, lost, starts), width, glyphs.ellipsis)
     if left := len(units) - len(shown):
         yield cut_end(f"and {counted(left, 'more unit')}; --json has them all", width, glyphs.ellipsis)
 
@@ -107,20 +130,26 @@ def _head(run: str, view: RunView, at: float, lost: bool) -> Iterator[str]:
     yield f"{counted(len(view.plan), 'unit')}: {counts}" if counts else "no units"
 
 
-def _row(unit: UnitView, at: float, glyphs: Glyphs, ids: int, lost: bool) -> str:
+def _rank(unit: UnitView, lost: bool) -> Look:
+    """Where the unit stands: what was cut stands where it stood when it ran."""
+    return Look.RUN if unit_state(unit, lost) == CUT else look_of(unit)
+
+
+def _row(unit: UnitView, at: float, glyphs: Glyphs, ids: int, lost: bool, starts: Starts) -> str:
     look = look_of(unit)
     sign, word = glyphs.sign(look), str(look)
     cause = cause_of(unit, at)
     if unit_state(unit, lost) == CUT:
-        sign, word, cause = glyphs.sign(Look.CANC), "cut", "ran when its process was lost"
+        sign, word = glyphs.sign(Look.CANC), "cut"
+        cause = lost_cause(unit, at, short_clock) if was_lost(unit, lost) else clean(unit.cause)
     elif isinstance(last := unit.view.last[unit.number], ConfirmRequested):
         cause = clean(last.question)
     elif unit.number in unit.view.stale:
         cause = f"stale: {clean(unit.view.stale[unit.number])}"
     elif unit.state is UnitState.PENDING and not cause:
         cause = _needs(unit)
-    seconds = unit.elapsed(at)
-    time = short_clock(seconds) if seconds is not None else ""
+    # "at least" has no place in the column of times: the cause tells it
+    time = unit_took(unit, at, lost, starts, short_clock) if not was_lost(unit, lost) else ""
     name = pad(cut_middle(clean(unit.id), ids, glyphs.ellipsis), ids)
     return f"{sign} {word:<{_WORD_CELLS}} {name}  {time:>{_CLOCK_CELLS}}  {cause}".rstrip()
 

@@ -28,6 +28,9 @@ NAMED: Final = "you have named it"
 LEFT_OUT: Final = "was left out of a resume"
 """The cause of the end of a unit that had none yet when a person had others run."""
 
+CUT_AND_LEFT_OUT: Final = f"{INTERRUPTED}, and {LEFT_OUT}"
+"""The same of a unit that had begun."""
+
 AWAY: Final = "was out of the workflow for a while"
 
 
@@ -86,13 +89,13 @@ class Resumption:
     @property
     def left(self) -> dict[str, int]:
         """How many units stay as they are without having completed, by what became of them, in words."""
-        plan, last = self.view.plan, self.view.last
+        plan = self.view.plan
         ends = [
-            (number, state)
+            number
             for number, state in enumerate(self.view.states)
             if number not in self.reasons and number not in plan.dropped and state is not UnitState.COMPLETED
         ]
-        return Counter("not run" if _was_left_out(last[number]) else str(state) for number, state in ends)
+        return Counter(_became(self.view, number) for number in ends)
 
     @property
     def kept(self) -> int:
@@ -144,7 +147,7 @@ def _gone(before: RunView, plan: ExecutionPlan) -> dict[str, str]:
     """How the units had ended that the plan does not have any more."""
     there = enumerate(before.plan.table)
     lost = (n for n, unit in there if n not in before.plan.dropped and unit.id not in plan.numbers)
-    return {before.plan.table[n].id: str(before.states[n]) if before.states[n].ended else "not run" for n in lost}
+    return {before.plan.table[n].id: _became(before, n) for n in lost}
 
 
 def _back(view: RunView, former: Mapping[str, Former], now: float) -> Iterator[Event]:
@@ -199,7 +202,16 @@ def _may_have_run(view: RunView, number: int) -> bool:
 
 
 def _was_left_out(last: Event | None) -> bool:
-    return isinstance(last, UnitFinished) and last.cause == LEFT_OUT
+    return isinstance(last, UnitFinished) and last.cause in (LEFT_OUT, CUT_AND_LEFT_OUT)
+
+
+def _became(view: RunView, number: int) -> str:
+    """What became of a unit that does not run, in words."""
+    last = view.last[number]
+    if _may_have_run(view, number) or (isinstance(last, UnitFinished) and last.cause == CUT_AND_LEFT_OUT):
+        return "interrupted"
+    state: UnitState = view.states[number]
+    return str(state) if state.ended and not _was_left_out(last) else "not run"
 
 
 class _Deciding:
@@ -281,11 +293,12 @@ class _Deciding:
         state, generation = self._view.states[number], self._view.generations[number]
         if state.ended:
             return
+        cause = CUT_AND_LEFT_OUT if _may_have_run(self._view, number) else LEFT_OUT
         if state is not UnitState.PENDING:
             generation += 1
             yield UnitReset(number, generation, INTERRUPTED, now)
         attempts = self._view.attempts[number]
-        yield UnitFinished(number, attempts, generation, UnitState.CANCELED, now, cause=LEFT_OUT)
+        yield UnitFinished(number, attempts, generation, UnitState.CANCELED, now, cause=cause)
 
     # -- why units run -----------------------------------------------------------------------------------
 

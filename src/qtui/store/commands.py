@@ -32,6 +32,9 @@ _TUPLES: Final = frozenset({"units", "scopes"})
 _MOST_WHO: Final = 200
 """Characters that are kept of who asks."""
 
+_MOST_TEXT: Final = 4_000
+"""Characters of a text in a request: it goes into the record, and onto screens."""
+
 _LARGEST: Final = 1 << 53
 """No whole number in a request is beyond this, either way."""
 
@@ -192,7 +195,7 @@ def decode_request(text: str) -> Wish | None:
         name = values.pop("request")
         for field in values.keys() & _TUPLES:
             values[field] = tuple(values[field]) if isinstance(values[field], list) else None
-        request: Wish = _CLASSES[name](**values)
+        request: Wish = _CLASSES[name](**{field: storable(value) for field, value in values.items()})
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     known = zip(request, _FIELDS[name].values(), strict=True)
@@ -207,6 +210,8 @@ def _fits(value: object, hint: Any) -> bool:
         return isinstance(value, tuple) and all(_fits(each, get_args(hint)[0]) for each in value)
     if hint is int:
         return type(value) is int and abs(value) <= _LARGEST
+    if hint is str:
+        return isinstance(value, str) and len(value) <= _MOST_TEXT
     return type(value) is hint
 
 

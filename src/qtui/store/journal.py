@@ -74,6 +74,9 @@ class Journal:
         self._last = self._stored_last()
         self._in_doubt = False
         self._checkpoint = self._stored_checkpoint()
+        self._runner: int | None = None
+        self.taken = False
+        """True if this process was to write, and another one runs the run by now."""
 
     @classmethod
     def create(
@@ -183,12 +186,16 @@ class Journal:
         self._checkpoint = view.seq
 
     def add_runner(self, runner: Runner) -> None:
-        """This process runs it from now on."""
+        """This process runs it from now on; whoever did before writes nothing more."""
+        self._runner = None
         with self._writing() as database:
-            database.execute(
+            if self._stored_last() != self._last:
+                raise JournalError(f"{self.path}: another program has written to it")
+            cursor = database.execute(
                 "INSERT INTO runner (host, boot, pid, started, version, at, session) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 tuple(map(storable, astuple(runner))),
             )
+        self._runner = cursor.lastrowid
 
     def mark_ready(self) -> None:
         """The latest runner has begun its work."""
@@ -210,7 +217,7 @@ class Journal:
             with told(self.path, "cannot be written"):
                 self._database.execute("PRAGMA synchronous = FULL")
                 (busy, *_) = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                return not busy
+                return not busy and not self.taken
         finally:
             self._database.close()
 
@@ -241,6 +248,7 @@ class Journal:
                 self._database.execute("PRAGMA synchronous = FULL")
             try:
                 with transaction(self._database):
+                    self._check_runner()
                     yield self._database
                 self._in_doubt = False
             except sqlite3.Error:
@@ -249,6 +257,15 @@ class Journal:
             finally:
                 if sync:
                     self._database.execute(f"PRAGMA synchronous = {self._synchronous}")
+
+    def _check_runner(self) -> None:
+        """Nobody else has begun to run it: who was stopped for a while, without its lock, must not write on."""
+        if self._runner is None:
+            return
+        (newest,) = self._database.execute("SELECT max(number) FROM runner").fetchone()
+        if newest != self._runner:
+            self.taken = True
+            raise JournalError(f"{self.path}: another process runs this run by now, and this one writes nothing more")
 
     def _opened(self) -> sqlite3.Connection:
         database = connected(self.path)

@@ -1,12 +1,15 @@
-"""Removes what runs have left, by age and by size; never a run that is live or that could still go on."""
+"""Removes what runs have left, by age and by size; never a run that is live, looked at, or that could still go on."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import secrets
 import shutil
 import time
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,6 +26,10 @@ MAX_BYTES: Final = 5 << 30
 
 _REMOVED: Final = ".pruned-"
 """Directories that are being removed are called so: no list of runs has them."""
+
+
+_NO_LOCKS: Final = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems say that lock no directories, or none that are open for reading."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +61,8 @@ def prune(
     """Remove runs that last changed more than `keep_days` days ago, then the oldest until the rest is at most
     `max_bytes`; returns them, oldest first. None is no limit.
 
-    Runs that did not come to their end, and those that cannot be read, go only if `unfinished`; live ones and those in
-    `spare` never do. A `dry_run` only tells. Raises UsageError if the place is not safe.
+    Runs that did not come to their end, and those that cannot be read, go only if `unfinished`; live ones, those that
+    are `held_open` and those in `spare` never do. A `dry_run` only tells. Raises UsageError if the place is not safe.
     """
     history = History(state_dir)
     candidates = sorted(_candidates(state_dir, history, note=not dry_run), key=lambda each: each.changed)
@@ -78,6 +85,35 @@ def prune(
     return pruned
 
 
+@contextmanager
+def held_open(directory: RunDirectory) -> Iterator[None]:
+    """While this holds, or until this process dies, nobody on this host removes the run."""
+    with _locked(directory.path, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def _locked(path: Path, kind: int) -> Iterator[None]:
+    """Hold an flock on the directory itself: its ``lock`` says who runs it, and a reader must not keep others from
+    that. Where directories cannot be locked nothing is held. Raises BlockingIOError with LOCK_NB."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _flock(descriptor, kind)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _flock(descriptor: int, kind: int) -> None:
+    try:
+        fcntl.flock(descriptor, kind)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+
+
 def _why(run: _Candidate, now: float, keep_days: float | None, max_bytes: int | None, total: int) -> str:
     """Why it is to go; empty if it may stay."""
     days = (now - run.changed) / 86400
@@ -94,15 +130,16 @@ def _remove(state_dir: Path, run: str, *, unfinished: bool, dry_run: bool) -> st
         directory = RunDirectory.open(state_dir, run)
         if directory.holder() is not None or not (unfinished or _finished(directory)):
             return None
-        if dry_run:
-            return ""
-        with directory.lock_for_removal():  # nobody can go on with it from here on
-            if not (unfinished or _finished(directory)):
-                return None
-            removed = directory.path.with_name(f"{_REMOVED}{run}-{secrets.token_hex(4)}")
-            directory.path.rename(removed)  # gone at once, or not at all
+        with _locked(directory.path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            if dry_run:
+                return ""
+            with directory.lock_for_removal():  # nobody can go on with it from here on
+                if not (unfinished or _finished(directory)):
+                    return None
+                removed = directory.path.with_name(f"{_REMOVED}{run}-{secrets.token_hex(4)}")
+                directory.path.rename(removed)  # gone at once, or not at all
         shutil.rmtree(removed)
-    except RunIsLive:
+    except (RunIsLive, BlockingIOError):
         return None
     except UsageError as error:
         return str(error)

@@ -149,7 +149,9 @@ def find_run(state_dir: Path, text: str | None = None) -> RunDirectory:
     Raises UsageError, which names the candidates, and for what `RunDirectory.open` raises it.
     """
     runs = list_runs(state_dir)
-    if not text:
+    if text is not None and not text.strip():
+        raise UsageError("the id of the run is empty; without one it is the newest (an unset variable in a script?)")
+    if text is None:
         if not runs:
             raise UsageError(f"there are no runs in {state_dir} yet")
         return RunDirectory.open(state_dir, runs[-1])

@@ -21,7 +21,7 @@ from qtui.tui.drawn import Drawn, needs_ascii
 from qtui.tui.player import Player
 from qtui.tui.screens.main import MainScreen
 from qtui.tui.screens.question import Question
-from qtui.tui.steering import Detach, Do, Option
+from qtui.tui.steering import Detach, Do, Note, Option
 
 AGAIN_SECONDS: Final = 3.0
 """A second ctrl+c within this time cancels the run."""
@@ -107,7 +107,7 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
             if self._detachable:
                 detach = Option("D", "let it go on without a screen", Detach())
                 ask = ask._replace(options=(detach, *ask.options))
-            self.push_screen(Question(ask, self._glyphs), self._answered)
+            self.push_screen(Question(ask, self._glyphs, self._session.view), self._answered)
 
     def action_detach(self) -> None:
         """Leave and let the run go on; `qtui attach` shows it again. A screen on a run elsewhere just leaves."""
@@ -135,9 +135,11 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
                 self.screen.dismiss(None)
             self.action_leave()
 
-    def _answered(self, chosen: Do | Detach | None) -> None:
+    def _answered(self, chosen: Do | Detach | Note | None) -> None:
         if isinstance(chosen, Detach):
             self.action_detach()
+        elif isinstance(chosen, Note):
+            self.tell(chosen.text)
         elif chosen is not None:
             self._leave_when_finished = chosen.leave
             self._session.request(chosen.request)

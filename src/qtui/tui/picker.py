@@ -14,8 +14,9 @@ from textual.widgets import Input
 
 from qtui.tui.drawn import Drawn, needs_ascii
 from qtui.tui.format import Glyphs, Role
-from qtui.tui.keys import Key
-from qtui.tui.picking import RESUME, Choice, Entry, Offer, PickerRow, name_cells, row_spans, rows_of
+from qtui.tui.keys import Group, Key
+from qtui.tui.picking import RESUME, RUN, Choice, Entry, Offer, PickerRow, name_cells, row_spans, rows_of
+from qtui.tui.screens.help import Help
 from qtui.tui.text import PLAIN, Span, clean, pad
 from qtui.tui.theme import DARK, QUIET
 from qtui.tui.theme import selected as selected_style
@@ -30,10 +31,27 @@ HINTS: Final = (
     Key("enter", "what the row says"),
     Key("r", "resume"),
     Key("/", "filter"),
+    Key("?", "help"),
     Key("q", "leave"),
     Key("j k", "down, up"),
     Key("g G", "first, last"),
 )
+"""What the key line says, most needed first."""
+
+KEYS: Final[Group] = (
+    "Keys",
+    (
+        Key("j k ↓ ↑", "down, up"),
+        Key("g G", "first, last"),
+        Key("pgdn pgup", "ten rows down, up; ^d ^u too"),
+        Key("enter", "do what the row begins with; a double click too"),
+        Key("r", "resume the run"),
+        Key("/", "filter the rows; esc shows all again"),
+        Key("?", "this help"),
+        Key("q ^c", "leave"),
+    ),
+)
+"""What the help says."""
 
 
 class PickerList(Lines, can_focus=True):
@@ -150,8 +168,9 @@ class PickerScreen(Screen[None], inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", show=False),
         Binding("r", "other", show=False),
+        Binding("question_mark,f1", "help", show=False),
         Binding("escape", "back", show=False),
-        Binding("q,ctrl+c", "app.leave", show=False),
+        Binding("q", "app.leave", show=False),
     ]
 
     def __init__(self, title: str, look: Callable[[], Offer], glyphs: Glyphs) -> None:
@@ -160,6 +179,7 @@ class PickerScreen(Screen[None], inherit_bindings=False):
         self._look = look
         self._glyphs = glyphs
         self._first = look()
+        self._told = False
 
     def compose(self) -> ComposeResult:
         """Textual's hook: the parts of the screen."""
@@ -191,10 +211,15 @@ class PickerScreen(Screen[None], inherit_bindings=False):
         notes = "; ".join(map(clean, offer.notes))
         if not offer.workflows and not offer.runs and not notes:
             notes = "no workflow here and no run yet: qtui init writes a small workflow to start from"
-        self._say(notes, Role.WARNING)
+        if not self._told:
+            self._say(notes, Role.WARNING)
 
     def _say(self, text: str, role: Role) -> None:
         self.query_one("#status", Lines).show([(Span(f" {text}", QUIET[role] if text else PLAIN),)])
+
+    def on_key(self) -> None:
+        """Textual's hook, before what the key does: what was said of the row is read."""
+        self._told = False
 
     def on_resize(self) -> None:
         """Draw for the new width."""
@@ -215,7 +240,13 @@ class PickerScreen(Screen[None], inherit_bindings=False):
         if choice is not None:
             self.app.exit(choice)
         else:
-            self._say(f"{clean(entry.name)}: there is nothing to resume", Role.ACCENT)
+            why = "enter runs it, only runs are resumed" if entry.choice.action == RUN else "there is nothing to resume"
+            self._say(f"{clean(entry.name)}: {why}", Role.ACCENT)
+            self._told = True
+
+    def action_help(self) -> None:
+        """Show the keys."""
+        self.app.push_screen(Help(self._glyphs, [KEYS], states=False))
 
     def action_filter(self) -> None:
         """Begin to type a filter."""
@@ -253,6 +284,8 @@ class PickerScreen(Screen[None], inherit_bindings=False):
 
 class Picker(Drawn[Choice], inherit_bindings=False):
     """Ends with what was picked, or None. `look` is called for what there is, from any thread, again and again."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c", "leave", show=False, priority=True)]
 
     def __init__(
         self,

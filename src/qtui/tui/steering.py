@@ -55,13 +55,15 @@ class Option(NamedTuple):
 class Ask(NamedTuple):
     """A question. There is always one more answer: back, on ``n``, enter and escape; so no option may have these keys.
 
-    `moot_when_ended` says that there is nothing to ask any more once the run has finished.
+    `moot_when_ended` says that there is nothing to ask any more once the run has finished. While it is open, others may
+    do the same from elsewhere: an answer counts only if the view is `still` one in which it means what was asked.
     """
 
     title: str
     text: str
     options: tuple[Option, ...]
     moot_when_ended: bool = False
+    still: Callable[[RunView], bool] = lambda _view: True
 
 
 Answer = Note | Do | Ask
@@ -88,13 +90,31 @@ def retry_unit(view: RunView, number: int, edited: Callable[[int], str] = as_eve
         return _retry_edited(view, number, counted(len(redone), "dependent") if redone else "", difference)
     if unit.state is UnitState.RETRYING:
         return Do(again)  # without the rest of the wait
-    if unit.state is not UnitState.COMPLETED and not redone:
+    careful = _careful(view, (number,))
+    if unit.state is not UnitState.COMPLETED and not redone and not careful:
         return Do(again)
     options = [Option("u", "this unit only", Do(again))]
     if redone:
         everything = Do(RetryRequested((number,), "dependents"))
         options.append(Option("d", f"the unit and {counted(len(redone), 'dependent')} that ran", everything))
-    return Ask("Run again", f"{name} is {unit.state.value}. Run it again?", tuple(options))
+    text = f"{name} is {unit.state.value}. {careful}Run it again?"
+    return Ask("Run again", text, tuple(options), still=_as_seen(view, (number,)))
+
+
+def _careful(view: RunView, numbers: Sequence[int]) -> str:
+    """What is to be known before some of these run twice, as a sentence; empty if nothing is."""
+    risky = [n for n in numbers if not view.plan.table[n].idempotent and view.begun[n] is not None]
+    if not risky:
+        return ""
+    if len(numbers) == 1:
+        return "It is not idempotent, and may have done its work. "
+    return f"{counted(len(risky), 'unit')} of them {'is' if len(risky) == 1 else 'are'} not idempotent. "
+
+
+def _as_seen(view: RunView, numbers: Sequence[int]) -> Callable[[RunView], bool]:
+    """Whether these units have not run again since `view`, and are not about to."""
+    seen = [(number, view.generations[number]) for number in numbers]
+    return lambda now: all(now.generations[number] == generation for number, generation in seen)
 
 
 def _retry_edited(view: RunView, number: int, redone: str, difference: str) -> Ask:
@@ -106,8 +126,9 @@ def _retry_edited(view: RunView, number: int, redone: str, difference: str) -> A
         below = _new_or_old(again._replace(scope="dependents"), "edited definitions" if usable else "", "as it was")
         options += [Option(each.key.upper(), f"{each.label}, and {redone} that ran", each.action) for each in below]
     how = "" if usable else " as it was"
-    text = f"{clean(unit.id)} is {unit.state.value}. {_on_disk(difference)}\nRun it again{how}?"
-    return Ask("Run again", text, tuple(options))
+    careful = _careful(view, (number,))
+    text = f"{clean(unit.id)} is {unit.state.value}. {_on_disk(difference)}\n{careful}Run it again{how}?"
+    return Ask("Run again", text, tuple(options), still=_as_seen(view, (number,)))
 
 
 def _on_disk(difference: str, of: str = "") -> str:
@@ -135,8 +156,11 @@ def retry_units(view: RunView, numbers: Iterable[int], what: str, edited: Callab
     too = f", and {skipped:,} skipped because of {'it' if len(bad) == 1 else 'them'}" if skipped else ""
     text = f"Run again what failed, timed out or was canceled in {what}: {counted(len(bad), 'unit')}{too}?"
     others = [difference for difference in map(edited, bad) if difference]
+    if careful := _careful(view, bad):
+        text += f"\n{careful.strip()}"
+    still = _as_seen(view, bad)
     if not others:
-        return Ask("Run again", text, (Option("y", "run again", Do(RetryRequested(bad))),))
+        return Ask("Run again", text, (Option("y", "run again", Do(RetryRequested(bad))),), still=still)
     usable = [difference for difference in others if not difference.startswith(UNUSABLE)]
     alike = set(usable or others)
     if len(alike) == 1:
@@ -145,7 +169,7 @@ def retry_units(view: RunView, numbers: Iterable[int], what: str, edited: Callab
     else:
         text += f"\nOn the disk {len(usable or others):,} of them have changed."
     new, old = ("its edited definition", "as it was") if len(bad) == 1 else ("edited definitions", "as they were")
-    return Ask("Run again", text, tuple(_new_or_old(RetryRequested(bad), new if usable else "", old)))
+    return Ask("Run again", text, tuple(_new_or_old(RetryRequested(bad), new if usable else "", old)), still=still)
 
 
 def _nothing_to_rerun(view: RunView, numbers: Iterable[int], what: str) -> str:
@@ -170,7 +194,14 @@ def cancel_unit(view: RunView, number: int) -> Answer:
     if not skipped:
         return cancel
     text = f"cancel {name}; {counted(skipped, 'dependent')} will be skipped"
-    return Ask("Cancel", text, (Option("y", "cancel", cancel),), moot_when_ended=True)
+    still = _not_stopped_since(view, (number,))
+    return Ask("Cancel", text, (Option("y", "cancel", cancel),), moot_when_ended=True, still=still)
+
+
+def _not_stopped_since(view: RunView, numbers: Sequence[int]) -> Callable[[RunView], bool]:
+    """Whether nobody else has asked these units to stop since `view`: asking twice kills."""
+    running = [number for number in numbers if view.states[number] is not UnitState.CANCELING]
+    return lambda now: all(now.states[number] is not UnitState.CANCELING for number in running)
 
 
 def cancel_units(view: RunView, numbers: Sequence[int], what: str) -> Answer:
@@ -185,7 +216,9 @@ def cancel_units(view: RunView, numbers: Sequence[int], what: str) -> Answer:
     skipped = _would_skip(view, still)
     consequence = f"; {counted(skipped, 'dependent')} will be skipped" if skipped else ""
     text = f"cancel {counted(len(still), 'unit')} of {what}: {hit}{consequence}"
-    return Ask("Cancel", text, (Option("y", "cancel", Do(CancelRequested(still))),), moot_when_ended=True)
+    unstopped = _not_stopped_since(view, still)
+    cancel = Option("y", "cancel", Do(CancelRequested(still)))
+    return Ask("Cancel", text, (cancel,), moot_when_ended=True, still=unstopped)
 
 
 def _would_skip(view: RunView, numbers: Iterable[int]) -> int:
@@ -221,7 +254,12 @@ def cancel_run(view: RunView) -> Answer:
     stopped = view.stopping is not None and view.stopping.how in ("stop", "timeout")
     label = "kill what still runs" if stopped else "stop running units now"
     options.append(Option("s", label, Do(CancelRunRequested("stop"))))
-    return Ask("Cancel the run", _run_text(view), tuple(options), moot_when_ended=True)
+    return Ask("Cancel the run", _run_text(view), tuple(options), moot_when_ended=True, still=_stopping_as_in(view))
+
+
+def _stopping_as_in(view: RunView) -> Callable[[RunView], bool]:
+    """Whether nobody else has asked the run to end since `view`, or to end in another way."""
+    return lambda now: now.stopping == view.stopping
 
 
 def leave(view: RunView) -> Ask:
@@ -230,7 +268,7 @@ def leave(view: RunView) -> Ask:
     if view.stopping is None:
         drain = Do(CancelRunRequested("drain"), leave=True)
         options.append(Option("d", "drain: let running units finish, then leave", drain))
-    return Ask("Leave", _run_text(view), tuple(options), moot_when_ended=True)
+    return Ask("Leave", _run_text(view), tuple(options), moot_when_ended=True, still=_stopping_as_in(view))
 
 
 def pause(view: RunView) -> Answer:
@@ -252,7 +290,11 @@ def answer(view: RunView, number: int | None) -> Answer:
             Option("y", "yes, start it", Do(ApproveRequested((chosen,)))),
             Option("c", f"cancel it{consequence}", Do(CancelRequested((chosen,)))),
         )
-        return Ask(clean(unit.id), clean(unit.unit.confirm), options, moot_when_ended=True)
+
+        def asks(now: RunView) -> bool:
+            return isinstance(now.last[chosen], ConfirmRequested)
+
+        return Ask(clean(unit.id), clean(unit.unit.confirm), options, moot_when_ended=True, still=asks)
     for scope, brake in view.brakes.items():
         if brake.state in (HELD, PROBING):
             release = Option("g", "let go, start again", Do(ReleaseRequested((scope,))))

@@ -40,14 +40,15 @@ class HelpLines(Lines, can_focus=True):
 
 
 class Help(ModalScreen[None], inherit_bindings=False):
-    """Shows the keys until escape, ``?`` or ``q``."""
+    """Shows the keys, and what the states of units mean unless told not to, until escape, ``?`` or ``q``."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,f1", "dismiss", show=False)]
 
-    def __init__(self, glyphs: Glyphs, groups: Sequence[Group]) -> None:
+    def __init__(self, glyphs: Glyphs, groups: Sequence[Group], *, states: bool = True) -> None:
         super().__init__(classes="" if glyphs.unicode else "-ascii")
         self._glyphs = glyphs
         self._groups = groups
+        self._with_states = states
 
     def compose(self) -> ComposeResult:
         """Textual's hook: one box."""
@@ -65,9 +66,9 @@ class Help(ModalScreen[None], inherit_bindings=False):
         if not self.query("#help"):
             return  # closed again before it was there: keys come faster than screens
         blocks = [self._block(name, [(key.keys, key.text) for key in keys]) for name, keys in self._groups]
-        states = self._states()
+        states = self._states() if self._with_states else []
         width, height = self.app.size
-        if width >= 2 * _COLUMN + 6:
+        if states and width >= 2 * _COLUMN + 6:
             left, right = [line for block in blocks for line in block], states
             rows = max(len(left), len(right))
             lines = [_beside(_at(left, row), _at(right, row)) for row in range(rows)]

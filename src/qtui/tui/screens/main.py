@@ -106,7 +106,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         glyphs, bridge = self._glyphs, self.bridge
         yield Header(self._session, self._run_title, bridge, glyphs)
         yield Banner()
-        with Container(id="panes") if self._player is None else ReplayPanes(self._player):
+        with Container(id="panes") if self._player is None else ReplayPanes(self._player, self.note):
             yield UnitTree(bridge.layout, bridge, glyphs, clock=self._session.now, id=Pane.UNITS)
             yield LogView(self._session, bridge, glyphs, id=Pane.LOG)
             yield WorkersPane(bridge, self._sampler, glyphs, id=Pane.WORKERS)
@@ -395,7 +395,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             case Do(request):
                 self._session.request(request)
             case Ask():
-                self.app.push_screen(Question(answer, self._glyphs), self._answered)
+                self.app.push_screen(Question(answer, self._glyphs, self._session.view), self._answered)
 
     def _refusal(self) -> str:
         """Why nothing can be asked of the run."""
@@ -403,9 +403,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
             return _REPLAYED
         return _ENDED.format(run=self._session.run) if self._session.view().state.ended else _REFUSED
 
-    def _answered(self, chosen: Do | Detach | None) -> None:
+    def _answered(self, chosen: Do | Detach | Note | None) -> None:
         if isinstance(chosen, Do):
             self._session.request(chosen.request)
+        elif isinstance(chosen, Note):
+            self.note(chosen.text)
 
     def action_retry(self) -> None:
         """Run the selected unit or bundle again."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from rich.cells import cell_len
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
+from qtui.core.state import RunView
 from qtui.tui.format import Glyphs, Role
-from qtui.tui.steering import Ask, Detach, Do
+from qtui.tui.steering import Ask, Detach, Do, Note
 from qtui.tui.text import PLAIN, Span, clean
 from qtui.tui.theme import DARK, selected
 from qtui.tui.widgets.lines import Line, Lines, set_title
@@ -18,12 +22,17 @@ _WIDTH = 64
 _BACK = frozenset({"n", "enter", "escape", "q"})
 
 
-class Question(ModalScreen[Do | Detach | None], inherit_bindings=False):
-    """Answers with what the pressed key stands for, or None for back, which is what enter and escape mean."""
+TOO_LATE: Final = "too late: that is not what was asked any more; look, and ask again"
 
-    def __init__(self, ask: Ask, glyphs: Glyphs) -> None:
+
+class Question(ModalScreen[Do | Detach | Note | None], inherit_bindings=False):
+    """Answers with what the pressed key stands for, or None for back, which is what enter and escape mean; with a word
+    about it if the run is not as it was when it was asked. `view` says how it is."""
+
+    def __init__(self, ask: Ask, glyphs: Glyphs, view: Callable[[], RunView]) -> None:
         super().__init__(classes="" if glyphs.unicode else "-ascii")
         self._ask = ask
+        self._view = view
 
     @property
     def moot_when_ended(self) -> bool:
@@ -52,7 +61,7 @@ class Question(ModalScreen[Do | Detach | None], inherit_bindings=False):
         for option in self._ask.options:
             if event.character == option.key:
                 event.stop()
-                self.dismiss(option.action)
+                self.dismiss(option.action if self._ask.still(self._view()) else Note(TOO_LATE))
                 return
         if event.key in _BACK:
             event.stop()

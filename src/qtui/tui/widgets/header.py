@@ -28,6 +28,7 @@ class Header(Lines):
         self._title = clean(title)
         self._bridge = bridge
         self._glyphs = glyphs
+        self._kind: str = "" if session.kind == "live" else session.kind
 
     def update_run(self, now: float) -> None:
         """Show the state of the run at `now`."""
@@ -36,7 +37,7 @@ class Header(Lines):
             view = self._bridge.view
             cached = len(self._bridge.cached)
             counts = look_counts(view, cached=cached)
-            lost, kind = self._session.lost, kind_word(self._session)
+            lost, kind = self._session.lost, self._kind_word()
             # nobody knows how long a lost run went on after its last event
             at, state = (view.updated_at, ("LOST", Role.WARNING)) if lost else (now, run_word(view))
             self.show(
@@ -48,14 +49,15 @@ class Header(Lines):
                 ]
             )
 
-
-def kind_word(session: RunSession) -> str:
-    """How one looks at the run, if it is not in this process."""
-    if session.kind == "replay":
-        return "replay"
-    if session.kind == "attached":
-        return "read-only" if session.read_only else "attached"
-    return ""
+    def _kind_word(self) -> str:
+        """How one looks at the run, if it is not in this process."""
+        session = self._session
+        if session.kind == "attached":
+            word = "read-only" if session.read_only else "attached"
+            # nothing can be asked of a run that nobody runs, whether or not somebody wanted only to read
+            if not (session.lost or session.view().state.ended):
+                self._kind = word
+        return self._kind
 
 
 def look_counts(view: RunView, *, cached: int = 0) -> dict[Look, int]:

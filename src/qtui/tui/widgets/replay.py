@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import ClassVar, Final
 
 from rich.cells import cell_len
@@ -29,9 +30,10 @@ class ReplayPanes(Container):
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Where.REPLAY)
 
-    def __init__(self, player: Player) -> None:
+    def __init__(self, player: Player, say: Callable[[str], None]) -> None:
         super().__init__(id="panes")
         self._player = player
+        self._say = say
 
     def action_play(self) -> None:
         """Play or pause; from the beginning again at the end."""
@@ -47,8 +49,11 @@ class ReplayPanes(Container):
         player.seek(player.now() + count * _LEAP * (player.end - player.begin))
 
     def action_speed(self, step: int) -> None:
-        """Play faster, or slower."""
-        self._player.speed = faster(self._player.speed, step)
+        """Play faster, or slower; say so if it goes no further."""
+        before = self._player.speed
+        self._player.speed = faster(before, step)
+        if self._player.speed == before:
+            self._say(f"x{before:g} is the {'fastest' if step > 0 else 'slowest'}")
 
 
 class Slider(Lines):
@@ -78,11 +83,14 @@ class Slider(Lines):
 
 
 def slider_line(player: Player, width: int, glyphs: Glyphs) -> tuple[Line, range]:
-    """The line, and the columns of its bar: ``playing x8  0:04:12 [####......] 0:10:33``."""
+    """The line, and the columns of its bar: ``paused  x8  0:04:12.250 [####......] 0:10:33``.
+
+    While paused it tells milliseconds, as what follows on one another's end may be no further apart.
+    """
     passed, whole = player.now() - player.begin, player.end - player.begin
     word = f" {'playing' if player.playing else 'paused ':7} x{player.speed:g} "
     word = f"{word:<15}"
-    moment, end = f"{clock(passed)} ", f" {clock(whole)} "
+    moment, end = f"{clock(passed) + '    ' if player.playing else _to_the_millisecond(passed)} ", f" {clock(whole)} "
     date = time.strftime(" %Y-%m-%d %H:%M:%S ", time.localtime(player.now())) if width >= _DATE_FROM else ""
     room = width - cell_len(word + moment + end + date)
     if room < _LEAST_BAR:
@@ -98,3 +106,8 @@ def slider_line(player: Player, width: int, glyphs: Glyphs) -> tuple[Line, range
     )
     start = cell_len(word + moment)
     return line, range(start, start + room)
+
+
+def _to_the_millisecond(seconds: float) -> str:
+    whole, rest = divmod(round(seconds * 1000), 1000)
+    return f"{clock(whole)}.{rest:03}"
