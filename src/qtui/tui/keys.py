@@ -34,6 +34,7 @@ _SHOWN: Final = {
 }  # fmt: skip
 _ONLY_HERE: Final = frozenset({"app.detach", "app.suspend"})
 _LEAVING: Final = frozenset({"app.leave", "app.interrupt"})
+_LEFT: Final = {"attached": "leave; the run goes on", "replay": "leave"}
 
 
 def shown(key: str) -> str:
@@ -59,7 +60,7 @@ def groups_for(session: RunSession, keymap: Keymap) -> tuple[Group, ...]:
     told: dict[str, list[tuple[str, list[Action]]]] = {}
     for action in actions_for(session):
         if action.text:
-            text = "leave; the run goes on" if action.id in _LEAVING and session.kind != "live" else action.text
+            text = _LEFT[session.kind] if action.id in _LEAVING and session.kind != "live" else action.text
             told.setdefault(action.group, []).append((text, [action]))
         elif action.group:
             told[action.group][-1][1].append(action)
