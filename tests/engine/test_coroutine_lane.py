@@ -178,3 +178,27 @@ def test_a_loop_that_a_unit_stops_or_exits_from_serves_the_next(start: Start) ->
     end = engine.wait(GENEROUS)
     assert end is not None and end.state is RunState.FAILED
     assert engine.results[2] == 1
+
+
+def test_a_unit_that_is_canceled_before_its_first_step_ends(start: Start) -> None:
+    async def block() -> None:
+        blocks.set()
+        go_on.wait(GENEROUS)
+
+    async def listen() -> None:
+        await asyncio.sleep(300)
+
+    blocks, go_on = threading.Event(), threading.Event()
+    engine = start(
+        unit("block", block),
+        unit("then", lambda: blocks.wait(GENEROUS)),
+        unit("listen", listen, ("then",), grace=GENEROUS),
+    )
+    until(lambda: engine.view().unit(2).state is UnitState.RUNNING, "it has been started behind the one that blocks")
+    engine.post(CancelRequested((2,)))
+    until(lambda: engine.view().unit(2).state is UnitState.CANCELING, "it has been asked to stop")
+
+    go_on.set()
+
+    until(lambda: engine.view().unit(2).state is UnitState.CANCELED, "its end")
+    assert not engine.view().left_behind

@@ -147,7 +147,13 @@ class UnitLoop:
         self._asked_at = None
 
     def _begin(self, attempt: Attempt) -> None:
-        attempt.kept.task = self._loop.create_task(self._perform(attempt), name=attempt.unit.id)
+        task = attempt.kept.task = self._loop.create_task(self._perform(attempt), name=attempt.unit.id)
+        task.add_done_callback(lambda _: self._report_if_never_begun(attempt))
+
+    def _report_if_never_begun(self, attempt: Attempt) -> None:
+        """A task that is cancelled before its first step never enters its coroutine."""
+        if attempt.begun_at is None:
+            self._ended(attempt, Outcome(canceled=True), None)
 
     def _cancel(self, attempt: Attempt) -> None:
         if attempt.context is not None:
