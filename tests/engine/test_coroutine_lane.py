@@ -107,9 +107,10 @@ def test_the_others_on_a_loop_that_is_given_up_are_tried_again(start: Start, gat
 
 
 def test_a_coroutine_that_swallows_its_cancellation_is_abandoned_alone(start: Start) -> None:
-    over = False
+    begun, over = threading.Event(), False
 
     async def stubborn() -> None:
+        begun.set()
         while not over:
             with suppress(asyncio.CancelledError):
                 await asyncio.sleep(0.01)
@@ -119,7 +120,7 @@ def test_a_coroutine_that_swallows_its_cancellation_is_abandoned_alone(start: St
             await asyncio.sleep(0.01)
 
     engine = start(unit("stubborn", stubborn, grace=0.1), unit("other", other))
-    until(lambda: running(engine, "stubborn", "other"), "both run")
+    until(lambda: begun.is_set() and running(engine, "stubborn", "other"), "both run")
     engine.post(CancelRequested((0,)))
 
     assert end_of(engine, "stubborn").abandoned

@@ -222,12 +222,15 @@ def test_a_canceled_unit_runs_again_when_it_is_retried(start: Start) -> None:
 
 
 def test_a_thread_that_cannot_be_stopped_is_abandoned_and_replaced(start: Start) -> None:
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
+
+    def wait():
+        begun.set()
+        release.wait(GENEROUS * 10)
+
     try:
-        engine = start(
-            call("stuck", lambda: release.wait(GENEROUS * 10), grace=0.05), call("next", lambda: 1), workers=1
-        )
-        until(lambda: is_running(engine, "stuck"), "stuck runs")
+        engine = start(call("stuck", wait, grace=0.05), call("next", lambda: 1), workers=1)
+        assert begun.wait(GENEROUS)
 
         engine.post(CancelRequested((0,)))
 
@@ -241,14 +244,15 @@ def test_a_thread_that_cannot_be_stopped_is_abandoned_and_replaced(start: Start)
 
 
 def test_a_coroutine_that_blocks_its_loop_is_abandoned(start: Start) -> None:
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     async def block():
+        begun.set()
         release.wait(GENEROUS * 10)
 
     try:
         engine = start(call("stuck", block, grace=0.05))
-        until(lambda: is_running(engine, "stuck"), "stuck runs")
+        assert begun.wait(GENEROUS)  # one that is canceled before its first step is not stuck
         engine.post(CancelRequested((0,)))
 
         assert finish(engine) is RunState.CANCELED
@@ -258,15 +262,16 @@ def test_a_coroutine_that_blocks_its_loop_is_abandoned(start: Start) -> None:
 
 
 def test_the_result_of_an_abandoned_attempt_is_dropped(start: Start) -> None:
-    release, returned = threading.Event(), threading.Event()
+    begun, release, returned = threading.Event(), threading.Event(), threading.Event()
 
     def late():
+        begun.set()
         release.wait(GENEROUS * 10)
         returned.set()
         return "late"
 
     engine = start(call("late", late, grace=0.05))
-    until(lambda: is_running(engine, "late"), "late runs")
+    assert begun.wait(GENEROUS)
     engine.post(CancelRequested((0,)))
     assert finish(engine) is RunState.CANCELED
     events = engine.view().seq
