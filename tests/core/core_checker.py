@@ -32,12 +32,14 @@ from qtui.core.stimuli import (
     CancelRunRequested,
     CheckCache,
     Decision,
+    EditRequested,
     InterruptUnit,
     KillUnit,
     LateReturned,
     RedefineRequested,
     ReleaseRequested,
     RetryRequested,
+    SetAsideRequested,
     StartUnit,
     Stimulus,
     TimerFired,
@@ -91,7 +93,7 @@ class Checker(StepWatch):
                 require(approved == asked, f"{stimulus} approved {approved} instead of {asked}")
             case ReleaseRequested(scopes=scopes):
                 self.brakes.release(scopes or self.options.brakes, self._now)
-            case RetryRequested() | RedefineRequested():
+            case RetryRequested() | RedefineRequested() | EditRequested() | SetAsideRequested():
                 self._retried(decision)
             case _:
                 pass

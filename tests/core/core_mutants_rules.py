@@ -343,4 +343,25 @@ class TakesOverQuietly(Scheduler):
         self._targets.take_over()
 
 
+class SetsAsideOnlyForNow(Scheduler):
+    def _let_be_done(self, number: int, cause: str, now: float) -> None:
+        super()._let_be_done(number, cause, now)
+        self._ended.pop(number, None)  # nobody hears of it
+
+
+class LeavesWhatASetAsideUnitHadSkipped(Scheduler):
+    def _let_be_done(self, number: int, cause: str, now: float) -> None:
+        revive, self._revive = self._revive, lambda *_: None  # type: ignore[method-assign]
+        super()._let_be_done(number, cause, now)
+        self._revive = revive  # type: ignore[method-assign]
+
+
+class EditsBehindTheBackOfTheQueue(Scheduler):
+    def _redefine_waiting(self, number: int, cause: str, now: float) -> None:
+        if self._state[number] is UnitState.PENDING:
+            super()._redefine_waiting(number, cause, now)
+        else:
+            self._redefine(number, cause, now)
+
+
 RULING_WRONG = mutants(__name__)

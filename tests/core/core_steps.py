@@ -35,7 +35,7 @@ from qtui.core.folding import fold
 from qtui.core.machine import QUEUEING_LANES
 from qtui.core.model import STEPS, ExecutionMode, RunState, UnitState
 from qtui.core.state import RunView
-from qtui.core.stimuli import ApproveRequested, RedefineRequested, RetryRequested, StartUnit
+from qtui.core.stimuli import ApproveRequested, RedefineRequested, RetryRequested, SetAsideRequested, StartUnit
 
 COMPLETED, CANCELED, SKIPPED = UnitState.COMPLETED, UnitState.CANCELED, UnitState.SKIPPED
 PENDING, READY, RETRYING = UnitState.PENDING, UnitState.READY, UnitState.RETRYING
@@ -179,6 +179,9 @@ class StepWatch(Watch):
             return
         number, said = event.unit, self._said[event.unit]
         last = self.view.last[number]
+        if self._set_aside(event):
+            said.add(word(event))
+            return
         name = word(event) + (f" {event.state}" if isinstance(event, UnitFinished) else "")
         require(name in FOLLOWERS[word(last)], f"{event} after {last}")
         match event:
@@ -202,6 +205,21 @@ class StepWatch(Watch):
             case _:
                 require(event.attempt == self.view.attempts[number], f"attempt of {event}")
         said.add(word(event))
+
+    def _set_aside(self, event: Any) -> bool:
+        """Whether a person has the run do without a unit: that may come at any time but while it runs."""
+        wish = self._stimulus
+        if not (isinstance(wish, SetAsideRequested) and isinstance(event, UnitFinished) and event.unit in wish.units):
+            return False
+        if event.cause != wish.cause:
+            return False
+        require(event.unit not in self.held, f"{event} while it runs")
+        require(not self.view.states[event.unit].ended, f"{event} of a unit that has ended")
+        expected = (COMPLETED, True) if wish.how == "done" else (SKIPPED, False)
+        require((event.state, event.fallback) == expected, f"{wish} led to {event}")
+        require(event.attempt == self.view.attempts[event.unit], f"attempt of {event}")
+        require(event.generation == self.view.generations[event.unit], f"generation of {event}")
+        return True
 
     def _check_ready(self, event: UnitReady, last: Event | None) -> None:
         number, view = event.unit, self.view

@@ -35,6 +35,7 @@ from qtui.core.stimuli import (
     CancelRequested,
     CancelRunRequested,
     Decision,
+    EditRequested,
     GovernorRequested,
     InterruptRequested,
     LaneWorkersRequested,
@@ -45,6 +46,7 @@ from qtui.core.stimuli import (
     ReleaseRequested,
     RetryRequested,
     RunRequested,
+    SetAsideRequested,
     StartUnit,
     Stimulus,
     TimerFired,
@@ -400,6 +402,8 @@ class World:
             return self._rng.choice((wish, GovernorRequested(self._rng.randrange(2) > 0)))
         if self._rng.randrange(8) == 0:
             return self._redefinition(some)
+        if self._rng.randrange(8) == 0:
+            return self._edit(some)
         kinds: tuple[Stimulus, ...] = (
             CancelRequested(some),
             CancelRequested(some),
@@ -413,6 +417,20 @@ class World:
             WorkersRequested(self._rng.randint(0, 4)),
         )
         return self._rng.choice(kinds)
+
+    def _edit(self, some: tuple[int, ...]) -> Stimulus:
+        """Somebody changes a few units, or has the run do without them."""
+        rng = self._rng
+        if rng.randrange(2):
+            return SetAsideRequested(some, "skip" if rng.randrange(3) == 0 else "done")
+        return EditRequested(
+            some,
+            command=rng.choice(("", "", "make")),
+            timeout=rng.choice((-1.0, 0.0, 3.0)),
+            memory=rng.choice((-1, -1, 0, 2, 9)),
+            cpus=rng.choice((-1.0, -1.0, 0.5, 9.0)),
+            priority=rng.choice((0, 1, -1)),
+        )
 
     def _redefinition(self, some: tuple[int, ...]) -> RedefineRequested:
         """Some units are run again as something else, and what is below them too, if it runs again."""

@@ -200,7 +200,8 @@ class UnitStale(NamedTuple):
 
 
 class UnitRedefined(NamedTuple):
-    """The unit runs as `definition` from its next attempt on: a person had it run again with what its file says now."""
+    """The unit runs as `definition` from its next attempt on: a person has edited it, or had it run again
+    with what its file says now."""
 
     unit: int
     definition: QuantumUnit

@@ -12,12 +12,14 @@ from qtui.core.stimuli import (
     ApproveRequested,
     CancelRequested,
     CancelRunRequested,
+    EditRequested,
     GovernorRequested,
     InterruptRequested,
     PauseRequested,
     ReleaseRequested,
     Request,
     RetryRequested,
+    SetAsideRequested,
     UnpauseRequested,
     WorkersRequested,
     WorkersStepRequested,
@@ -39,11 +41,17 @@ def futile(view: RunView, request: Request) -> str:
             return f"{REFUSED}: the run is ending; units can be retried when it has"
         case RetryRequested(units=units):
             return _first(_not_retried(view, number) for number in units)
+        case EditRequested(units=units):
+            return _first(_not_edited(view, number) for number in units)
+        case SetAsideRequested(units=units, how="done"):
+            return _first(_not_set_aside(view, number) for number in units)
     if view.finished is not None:
         return f"{TOO_LATE}: the run has ended"
     match request:
         case CancelRequested(units=units):
             return _first(_not_canceled(view, number) for number in units)
+        case SetAsideRequested(units=units):
+            return _first(_not_set_aside(view, number) for number in units)
         case ApproveRequested(units=units):
             return _first(_not_approved(view, number) for number in units)
         case CancelRunRequested() | InterruptRequested():
@@ -85,6 +93,22 @@ def _not_retried(view: RunView, number: int) -> str:
     if not unit.state.ended:
         return f"{NOTHING}: {unit.id} has not ended, it {unit.state.told}"
     return f"{REFUSED}: {unit.id} cannot run again now; a warning of the run says why"
+
+
+def _not_edited(view: RunView, number: int) -> str:
+    unit = view.unit(number)
+    if unit.submitted or unit.state in (UnitState.RUNNING, UnitState.CANCELING):
+        return f"{REFUSED}: {unit.id} runs; cancel it first, or wait for its end"
+    return f"{REFUSED}: {unit.id} cannot be that, or is so already; a warning of the run says why"
+
+
+def _not_set_aside(view: RunView, number: int) -> str:
+    unit = view.unit(number)
+    if view.stopping is not None and view.finished is None:
+        return f"{REFUSED}: the run is ending; units can be set aside when it has"
+    if unit.submitted or unit.state in (UnitState.RUNNING, UnitState.CANCELING):
+        return f"{REFUSED}: {unit.id} runs; cancel it first"
+    return f"{NOTHING}: {unit.id} {unit.state.told}" if unit.state.ended else ""
 
 
 def _first(reasons: Iterable[str]) -> str:

@@ -52,10 +52,13 @@ ENDS: Final = frozenset({_S.COMPLETED, _S.FAILED, _S.TIMEOUT, _S.SKIPPED, _S.CAN
 FAILURES: Final = frozenset({_S.FAILED, _S.TIMEOUT})
 
 STEPS: Final[Mapping[UnitState, frozenset[UnitState]]] = {
-    _S.PENDING: frozenset({_S.READY, _S.SKIPPED, _S.CANCELED}),
-    _S.READY: frozenset({_S.RUNNING, _S.CANCELING, _S.COMPLETED, _S.FAILED, _S.RETRYING, _S.CANCELED, _S.PENDING}),
+    # whatever waits may be set aside: skipped, or taken for completed
+    _S.PENDING: frozenset({_S.READY, _S.COMPLETED, _S.SKIPPED, _S.CANCELED}),
+    _S.READY: frozenset(
+        {_S.RUNNING, _S.CANCELING, _S.COMPLETED, _S.FAILED, _S.RETRYING, _S.SKIPPED, _S.CANCELED, _S.PENDING}
+    ),
     _S.RUNNING: frozenset({_S.COMPLETED, _S.FAILED, _S.RETRYING, _S.CANCELING, _S.PENDING}),
-    _S.RETRYING: frozenset({_S.READY, _S.CANCELED, _S.PENDING}),
+    _S.RETRYING: frozenset({_S.READY, _S.COMPLETED, _S.SKIPPED, _S.CANCELED, _S.PENDING}),
     _S.CANCELING: frozenset({_S.CANCELED, _S.TIMEOUT, _S.RETRYING, _S.COMPLETED, _S.PENDING}),
     # an end is left only by a reset, which opens the unit's next generation
     **{end: frozenset({_S.PENDING}) for end in sorted(ENDS)},

@@ -120,6 +120,32 @@ class RedefineRequested(NamedTuple):
     retry: RetryRequested
 
 
+class EditRequested(NamedTuple):
+    """Let these units be other ones in a few respects, at once if they wait; those that have ended run again.
+
+    `env` holds ``NAME=value`` texts, and `priority` is added to what it is. An empty `command`, and numbers below zero,
+    leave things as they are; `timeout` (seconds) 0 means none, `memory` is bytes. What runs is not changed.
+    """
+
+    units: tuple[int, ...]
+    env: tuple[str, ...] = ()
+    command: str = ""
+    timeout: float = -1.0
+    memory: int = -1
+    cpus: float = -1.0
+    priority: int = 0
+    cause: str = "edited by you"
+
+
+class SetAsideRequested(NamedTuple):
+    """Do without these units: `skip` ends them skipped, `done` as if they had completed with their fallback's value, or
+    None. What runs is left alone, and so is what has completed; `done` also takes back an end that was no good."""
+
+    units: tuple[int, ...]
+    how: Literal["skip", "done"]
+    cause: str = "set aside by you"
+
+
 class ApproveRequested(NamedTuple):
     """Say yes to the questions of these units."""
 
@@ -180,6 +206,8 @@ Request = (
     | CancelRunRequested
     | InterruptRequested
     | RetryRequested
+    | EditRequested
+    | SetAsideRequested
     | ApproveRequested
     | ReleaseRequested
     | PauseRequested

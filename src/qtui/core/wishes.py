@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from qtui.core.editing import edited
 from qtui.core.events import (
     GovernorChanged,
     JournalChanged,
@@ -15,14 +19,24 @@ from qtui.core.events import (
     Warned,
 )
 from qtui.core.growing import GrowingMachine
-from qtui.core.machine import CANCELED, CANCELING, HANDLER_TIMER, PENDING, RETRYING, RUN_TIMER
-from qtui.core.model import ExecutionMode, RunState
+from qtui.core.machine import (
+    CANCELED,
+    CANCELING,
+    COMPLETED,
+    HANDLER_TIMER,
+    PENDING,
+    RETRYING,
+    RUN_TIMER,
+    SKIPPED,
+)
+from qtui.core.model import ExecutionMode, QuantumUnit, RunState
 from qtui.core.redefining import obstacle
 from qtui.core.stimuli import (
     ApproveRequested,
     CancelRequested,
     CancelRunRequested,
     CheckCache,
+    EditRequested,
     GovernorRequested,
     InterruptRequested,
     JournalReported,
@@ -33,6 +47,7 @@ from qtui.core.stimuli import (
     ResumeRequested,
     RetryRequested,
     RunRequested,
+    SetAsideRequested,
     UnpauseRequested,
     WorkersRequested,
     WorkersStepRequested,
@@ -126,17 +141,24 @@ class WishingMachine(GrowingMachine):
             for number in stimulus.units:
                 chosen.update(below for below in self._plan.below(number) if self._state[below].ended)
         ordered = [number for number in self._plan.order if number in chosen]
+        with self._reopening(ordered, stimulus.cause, now):
+            for number in ordered:
+                self._retry(number, stimulus.cause, now, forced=number in stimulus.units)
+
+    @contextmanager
+    def _reopening(self, wanted: Collection[int], cause: str, now: float) -> Iterator[None]:
+        """A run that has ended goes on if one of the `wanted` units, or any that this resets, has no end then. Brakes
+        let go of what runs again."""
         unanswered = set(self._checking)
         left = [number for number, state in enumerate(self._state) if not state.ended] if self._run.ended else []
-        for number in ordered:
-            self._retry(number, stimulus.cause, now, forced=number in stimulus.units)
-        again = any(not self._state[number].ended for number in ordered)
+        yield
+        again = any(not self._state[number].ended for number in wanted)
         if self._run.ended and (again or any(isinstance(event, UnitReset) for event in self._events)):
             self._run, self._stopping, self._opened_at = RunState.RUNNING, None, now
             self._started_at += now - self._finished_at  # what was between does not count
             self._waited, self._waiting_since = 0.0, None
             # the reopening comes first in the record: nobody sees a finished run with pending units
-            self._events.insert(0, RunReopened(now, stimulus.cause))
+            self._events.insert(0, RunReopened(now, cause))
             self._drop_timers(RUN_TIMER)
             self._drop_timers(HANDLER_TIMER)
             self._add_run_timer()
@@ -145,7 +167,7 @@ class WishingMachine(GrowingMachine):
                 self._effects.append(CheckCache(number, self._generation[number]))
         if not self._run.ended:
             left += [event.unit for event in self._events if isinstance(event, UnitReset)]
-            self._release_stopped(left, stimulus.cause, now)
+            self._release_stopped(left, cause, now)
 
     def _retry(self, number: int, cause: str, now: float, *, forced: bool) -> None:
         """Open the unit's next generation, if it has ended and its needs allow it."""
@@ -178,6 +200,61 @@ class WishingMachine(GrowingMachine):
             message = "waits until its abandoned attempt has ended: that could not be stopped, and goes on"
             self._events.append(Warned(number, message, now))
         self._decide_if_met(number, now)
+
+    def _on_edit(self, stimulus: EditRequested, now: float) -> None:
+        ended = []
+        for number in stimulus.units:
+            unit = self._plan.table[number]
+            new = edited(unit, stimulus)
+            why = obstacle(self._plan, number, new, self._options) if isinstance(new, QuantumUnit) else new
+            if self._slot[number]:
+                why = "it runs; cancel it first, or wait for its end"
+            elif self._run.ended and not self._state[number].ended:
+                why = "the run was interrupted; it takes a resume (qtui resume) to go on"
+            if why:
+                self._events.append(Warned(number, f"not edited: {why}", now))
+            elif isinstance(new, QuantumUnit) and new is not unit:
+                self._redefined[number] = new
+                if self._state[number].ended:
+                    ended.append(number)
+                else:
+                    self._redefine_waiting(number, stimulus.cause, now)
+        if ended:
+            self._on_retry(RetryRequested(tuple(ended), cause=stimulus.cause), now)
+        self._redefined.clear()
+
+    def _redefine_waiting(self, number: int, cause: str, now: float) -> None:
+        """What waits is another unit from now on: it is decided anew whether it may run."""
+        if self._state[number] is not PENDING:
+            self._reset(number, cause, now)
+        self._redefine(number, cause, now)
+        self._decide_if_met(number, now)
+
+    def _on_set_aside(self, stimulus: SetAsideRequested, now: float) -> None:
+        if self._run.ended and (stimulus.how == "skip" or self._run is RunState.INTERRUPTED):
+            return
+        if self._stopping is not None and self._run is RunState.RUNNING:
+            self._events.append(Warned(-1, "the run is ending; units can be set aside when it has", now))
+            return
+        with self._reopening((), stimulus.cause, now):
+            for number in stimulus.units:
+                if self._slot[number]:
+                    self._events.append(Warned(number, "not set aside: it runs; cancel it first", now))
+                elif stimulus.how == "done":
+                    self._let_be_done(number, stimulus.cause, now)
+                elif not self._state[number].ended:
+                    self._end_waiting(number, SKIPPED, stimulus.cause, now)
+
+    def _let_be_done(self, number: int, cause: str, now: float) -> None:
+        """End a unit as if it had completed, with its fallback's value or none."""
+        state = self._state[number]
+        if state is COMPLETED or number in self._plan.dropped:
+            return
+        if state.ended:
+            self._reset(number, cause, now)
+            self._revive(number, now)
+        self._withdraw(number)
+        self._finish(number, COMPLETED, now, cause=cause, fallback=True)
 
     def _on_approve(self, stimulus: ApproveRequested, now: float) -> None:
         if self._run.ended:

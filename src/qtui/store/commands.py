@@ -6,6 +6,7 @@ A file of its own, so that a process that is stopped in the middle of a request 
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 import time
@@ -28,7 +29,7 @@ _TABLE: Final = (
     " request TEXT NOT NULL, attempt INTEGER NOT NULL, answer TEXT, answered_at REAL)"
 )
 _ROWS: Final = "SELECT id, who, at, request, attempt, answer, answered_at FROM command"
-_TUPLES: Final = frozenset({"units", "scopes"})
+_TUPLES: Final = frozenset({"units", "scopes", "env"})
 _MOST_WHO: Final = 200
 """Characters that are kept of who asks."""
 
@@ -212,7 +213,7 @@ def _fits(value: object, hint: Any) -> bool:
         return type(value) is int and abs(value) <= _LARGEST
     if hint is str:
         return isinstance(value, str) and len(value) <= _MOST_TEXT
-    return type(value) is hint
+    return type(value) is hint and (hint is not float or math.isfinite(value))  # type: ignore[arg-type]
 
 
 def _command(
