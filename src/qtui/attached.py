@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
 import threading
 import time
 from collections import deque
@@ -14,6 +12,7 @@ from pathlib import Path
 from sqlite3 import Error as SqliteError
 from typing import Final
 
+from qtui.core.causes import YOU, told_by
 from qtui.core.errors import QtuiError
 from qtui.core.events import Event, RunFinished
 from qtui.core.folding import fold
@@ -25,11 +24,11 @@ from qtui.core.stimuli import ApproveRequested, CancelRequested, Request, RetryR
 from qtui.engine.probe import Place, Probe
 from qtui.engine.record import EventRecord
 from qtui.recorded import RecordedLogs, read_latest
-from qtui.store.boot import host_name
 from qtui.store.commands import CommandQueue, DifferencesAsked
 from qtui.store.errors import JournalError
 from qtui.store.journal import JournalReader
 from qtui.store.rundir import Holder, RunDirectory
+from qtui.store.who import whoami
 
 POLL_SECONDS: Final = 0.02
 """How often the journal is asked for news."""
@@ -68,7 +67,7 @@ class AttachedSession:
     replacement of the plan, as numbers of units mean something else before it. `opening` is the view up to there.
 
     The run may lose its process: then `lost` is true, the clock stands still, and requests are refused. If somebody
-    resumes the run, the session goes on with it.
+    resumes the run, the session goes on with it. Causes name who asked; what is asked in this session is by "you".
 
     Raises UsageError, or another QtuiError, if there is no journal that can be read.
     """
@@ -248,6 +247,8 @@ class AttachedSession:
         self._unread = False
 
     def _take(self, events: list[Event]) -> None:
+        # only from here on: what was asked for before, from this terminal too, was not asked in this session
+        events = [told_by(event, YOU, was=self._requests.who) for event in events]
         view = fold(self._view, events)
         self._clock.reach(view.updated_at)
         with self._news:
@@ -407,24 +408,6 @@ class _Requests:
         """Send and hear nothing more."""
         if self._queue is not None:
             self._queue.close()
-
-
-def whoami() -> str:
-    """Who asks, for people: ``user@host (terminal)``."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user without a name
-        user = str(os.getuid())
-    return f"{user}@{host_name()}{_terminal()}"
-
-
-def _terminal() -> str:
-    for descriptor in range(3):
-        try:
-            return f" ({os.ttyname(descriptor).removeprefix('/dev/')})"
-        except OSError:
-            continue
-    return ""
 
 
 def _file_at(path: Path) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from typing import Final
 
+from qtui.core.causes import told_by
 from qtui.core.errors import QtuiError
 from qtui.core.events import UnitCanceling
 from qtui.core.futile import TOO_LATE, futile
@@ -175,7 +176,7 @@ class Steward:
             came.append(anything)
             told.set()
 
-        self._ask(_by(request, command.who), answer)
+        self._ask(told_by(request, command.who), answer)
         while not told.wait(0.05):
             if self._over.is_set():
                 return TOO_LATE
@@ -230,11 +231,3 @@ def _shows(view: RunView, request: Request) -> bool:
         case CancelRunRequested():
             return view.stopping is not None or view.finished is not None
     return True
-
-
-def _by(request: Request, who: str) -> Request:
-    """The request with who has made it in its cause, instead of "you"."""
-    cause = getattr(request, "cause", None)
-    if cause is None or not cause.endswith(" by you"):
-        return request
-    return request._replace(cause=f"{cause.removesuffix('you')}{who}")  # type: ignore[call-arg]

@@ -8,21 +8,23 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from qtui.core.cutting import counts_of
 from qtui.core.errors import QtuiError
 from qtui.core.state import RunView
 from qtui.recordkeeping import durations_of
 from qtui.store.history import Durations, History, RunSummary
 from qtui.store.journal import JournalReader
-from qtui.store.rundir import Holder, RunDirectory, list_runs
+from qtui.store.rundir import Holder, RunDirectory, last_change, latest_runs
 
 
 class KnownRun(NamedTuple):
     """A run with a record. `holder` is the process that runs it, or None; `fault` says why its record cannot be read,
-    and then little else is known."""
+    and then little else is known. `changed` is when its record last changed (Unix seconds)."""
 
     summary: RunSummary
     holder: Holder | None = None
     fault: str = ""
+    changed: float = 0.0
 
     @property
     def lost(self) -> bool:
@@ -31,12 +33,12 @@ class KnownRun(NamedTuple):
 
 
 def known_runs(state_dir: Path, workflow: str | None = None, limit: int = 50) -> list[KnownRun]:
-    """The latest runs, of all workflows or of the one with that name or file, newest first.
+    """The latest runs, of all workflows or of the one with that name or file, in the order of `latest_runs`.
 
     The index knows those that have ended; of the others, and of those that somebody has taken up again, their journals
     tell. Raises UsageError if the place is not safe.
     """
-    names = list_runs(state_dir)
+    names = latest_runs(state_dir)
     if not names:
         return []
     history = History(state_dir)
@@ -44,7 +46,7 @@ def known_runs(state_dir: Path, workflow: str | None = None, limit: int = 50) ->
         history.rebuild(_all_summaries(state_dir, names))
     summaries = {summary.run: summary for summary in history.runs(limit=len(names))}
     found: list[KnownRun] = []
-    for name in reversed(names):
+    for name in names:
         if len(found) == limit:
             break
         summary = summaries.get(name)
@@ -80,23 +82,23 @@ def _read(directory: RunDirectory, *, live: bool = False) -> tuple[RunSummary, R
         seconds=view.elapsed(time.time() if live else view.updated_at),
         state=str(view.state),
         exit_code=end.exit_code if end is not None else None,
-        counts={str(state): count for state, count in view.counts.items() if count},
+        counts=counts_of(view, lost=not live and end is None),
     )
     return summary, view
 
 
 def _known(state_dir: Path, name: str, summary: RunSummary | None) -> KnownRun:
+    changed = 0.0
     try:
         directory = RunDirectory.open(state_dir, name)
-        holder = directory.holder()
-        if summary is not None and summary.ended is not None and holder is None:
-            return KnownRun(summary, holder)
-        # its end, or that it goes on, may not have reached the index
-        summary, _ = _read(directory, live=holder is not None)
-        return KnownRun(summary, holder)
-    except QtuiError as error:
+        holder, changed = directory.holder(), last_change(directory.path) / 1e9
+        if summary is None or summary.ended is None or holder is not None:
+            # its end, or that it goes on, may not have reached the index
+            summary, _ = _read(directory, live=holder is not None)
+        return KnownRun(summary, holder, changed=changed)
+    except (QtuiError, OSError) as error:
         unknown = RunSummary(run=name, name="", source="", directory="", began=0.0)
-        return KnownRun(summary or unknown, fault=str(error))
+        return KnownRun(summary or unknown, fault=str(error), changed=changed)
 
 
 def _all_summaries(state_dir: Path, names: list[str]) -> list[tuple[RunSummary, Durations]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from qtui.core.errors import UsageError
@@ -14,16 +14,20 @@ from qtui.core.plan import ExecutionPlan
 from qtui.core.samples import LoadSample
 from qtui.core.session import Answer, Feed, LogChunk
 from qtui.core.state import RunView
-from qtui.core.stimuli import Request, RetryRequested
+from qtui.core.stimuli import LateReturned, Request, RetryRequested
 from qtui.engine.engine import Engine
 from qtui.engine.notify import Notifier
+from qtui.engine.outliving import OUTLIVING
 from qtui.engine.probe import Probe, place_of
 from qtui.ondisk import OnDisk, Reload
 from qtui.recordkeeping import RunRecord
 
 
 class LiveSession:
-    """A run whose engine is in this process; see RunSession for what its methods promise."""
+    """A run whose engine is in this process; see RunSession for what its methods promise.
+
+    `left_behind` are attempts, by unit and number, of before the run was resumed that still go on in this process.
+    """
 
     kind: Final = "live"
     read_only: Final = False
@@ -35,8 +39,10 @@ class LiveSession:
         notifier: Notifier | None = None,
         record: RunRecord | None = None,
         disk: OnDisk | None = None,
+        left_behind: Collection[tuple[str, int]] = (),
     ) -> None:
         self._engine, self._notifier, self._record, self._disk = engine, notifier, record, disk
+        self._left_behind = left_behind
         self._unclosed = ""
         self._probe: Probe | None = None
         self._probe_lock = threading.Lock()
@@ -148,8 +154,14 @@ class LiveSession:
         if self._record is not None:
             self._record.mark_ready()  # now, as the journal is the engine's from its begin to its end
         self._engine.begin()
+        for unit, attempt in self._left_behind:
+            OUTLIVING.follow(self._engine.record, unit, attempt, self._came_late)
         if self._record is not None:
             self._record.serve(self._engine, self._ask, self.edited)
+
+    def _came_late(self, unit: str, attempt: int) -> None:
+        """An attempt of before the run was resumed has ended."""
+        self._engine.post(LateReturned(self._engine.plan.numbers[unit], attempt))
 
     def _ask(self, request: Request, answer: Callable[[bool], None]) -> None:
         """Post what another process asks for."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import UsageError
@@ -25,16 +25,18 @@ from qtui.engine.cache import ResultCache
 from qtui.engine.engine import Engine
 from qtui.engine.files import RunFiles, new_run_id
 from qtui.engine.notify import Notifier
+from qtui.engine.outliving import OUTLIVING
 from qtui.engine.output import routed_output
 from qtui.engine.variables import RECORD, record_tag
 from qtui.live import LiveSession
 from qtui.loaders.executors import executor_of
 from qtui.loaders.load import Ask, load_definition
 from qtui.ondisk import OnDisk
-from qtui.recordkeeping import RunRecord
+from qtui.recordkeeping import RunRecord, RunResults
 from qtui.resumption import changes, end_leftovers, former_units, last_known, loaded, results_of, same_plan
+from qtui.store.aside import copied
 from qtui.store.history import History
-from qtui.store.journal import Head, JournalReader
+from qtui.store.journal import Head, JournalReader, StoredResult
 from qtui.store.rundir import RunDirectory, RunIsLive, find_run
 from qtui.store.turns import Turn, take_turn
 from qtui.taskworkflows import TaskWorkflows
@@ -49,6 +51,10 @@ if TYPE_CHECKING:
 __all__ = ["LiveSession", "PreparedResume", "WorkflowManager", "routed_output"]
 
 
+TO_BE_RECOVERED: Final = "the journal is damaged: a resume keeps what can be read of it, and the damaged file beside it"
+"""What is told of a damaged journal where nothing may be written."""
+
+
 class _GoingOn(NamedTuple):
     """What was known of a run when its process had gone, how it goes on, and the results it has."""
 
@@ -56,15 +62,51 @@ class _GoingOn(NamedTuple):
     resumption: Resumption
     values: Mapping[str, Any]
 
+    @property
+    def over(self) -> bool:
+        """True if there is nothing to go on with."""
+        return self.view.state is RunState.COMPLETED and not self.resumption.reasons
+
+
+class _Wanted(NamedTuple):
+    """What a person wants of a resume, in names."""
+
+    only_failed: bool
+    redo_stale: bool
+    again: Sequence[str]
+    units: Sequence[str]
+
 
 class PreparedResume(NamedTuple):
     """What a resume would do. Then either `begin` it, which raises UsageError, or `abandon` it; if the run is `over`
-    there is nothing to begin."""
+    there is nothing to begin.
+
+    Only the first call counts: to `begin` what was begun or abandoned raises UsageError, to `abandon` it does nothing.
+    """
 
     resumption: Resumption
     over: bool
     begin: Callable[[], LiveSession]
     abandon: Callable[[], None]
+
+
+class _Once:
+    """Goes on with a run, or lets go of it: whichever is asked for first."""
+
+    def __init__(self, go_on: Callable[[], LiveSession], let_go: Callable[[], None]) -> None:
+        self._choice = iter((True,))
+        self._go_on, self._let_go = go_on, let_go
+
+    def begin(self) -> LiveSession:
+        """Go on with it. Raises UsageError."""
+        if not next(self._choice, False):
+            raise UsageError("this resume was begun or abandoned already: prepare another one")
+        return self._go_on()
+
+    def abandon(self) -> None:
+        """Let go of it, unless it goes on."""
+        if next(self._choice, False):
+            self._let_go()
 
 
 class WorkflowManager(TaskWorkflows):
@@ -151,6 +193,7 @@ class WorkflowManager(TaskWorkflows):
         units: Sequence[str] = (),
         turn: Turn | None = None,
         tell: Callable[[str], None] | None = None,
+        dry_run: bool = False,
     ) -> PreparedResume:
         """Get ready to go on with a run that no process runs any more, with `definition` for its workflow as it is now.
 
@@ -158,43 +201,33 @@ class WorkflowManager(TaskWorkflows):
         not idempotent, `units` those that are to run, and no others; both may be ids, families and globs, ``NAME+`` is
         the unit with its dependents. Nothing has happened before the result's `begin`, which takes a turn as `start`
         does if there is none; but a damaged journal is recovered at once, and `tell` (by default the log) hears what is
-        left of it. Raises RunIsLive if a process does run it, InvalidWorkflow, and UsageError for names that no unit
+        left of it. An attempt on a thread of this process that could not be stopped when the run was closed here may
+        still go on: its unit waits for it. With `dry_run` nothing can begin, and nothing at all is written to the run's
+        directory. Raises RunIsLive if a process does run it, InvalidWorkflow, and UsageError for names that no unit
         has, and if the record cannot be read or written.
         """
+        decide = partial(_decided, definition, _Wanted(only_failed, redo_stale, again, units))
+        secrets = sorted(_secrets(definition))
         with ExitStack() as undo:
             if turn is not None:
                 undo.callback(turn.release)
-            directory = self._directory_of(run)
+            directory = self._directory_of(run, idle=True)
             assert self._state_dir is not None
+            if dry_run:
+                copy = undo.enter_context(copied(directory))
+                known = last_known(copy, lambda _: (tell or _warn)(TO_BE_RECOVERED))
+                going_on = decide(known, copy.journal, RunResults.of(self._state_dir, directory, definition, secrets))
+                return PreparedResume(going_on.resumption, going_on.over, _begin_nothing, _let_go_of_nothing)
             lock = undo.enter_context(directory.lock())
-            view, kept = last_known(directory, tell or _warn)
-            record = RunRecord.reopen(self._state_dir, directory, lock, definition, sorted(_secrets(definition)))
+            known = last_known(directory, tell or _warn)
+            record = RunRecord.reopen(self._state_dir, directory, lock, definition, secrets)
             undo.callback(record.abandon)
-            former, more = former_units(directory.journal, view, definition, record.mask)
-            values, missing = results_of(view, kept, record.load)
-            former, of_former = loaded(former, more, record.load)
-            names = units or again
-            plan = replaced(view.plan, definition.units, definition.options.mode) if names else view.plan
-            wishes = Wishes(
-                changed=changes(view, definition, record.mask),
-                missing=missing,
-                redo_stale=redo_stale,
-                only_failed=only_failed,
-                again=named_units(plan, again),
-                former=former,
-                named=named_units(plan, units) if units else None,
-            )
-            now = max(time.time(), view.updated_at)  # a clock may have been set back since
-            replan = not same_plan(view.plan, definition, record.mask)
-            resumption = resume(view, definition.units, definition.options, wishes, now, replan=replan)
+            going_on = decide(known, directory.journal, record.results)
             if turn is not None:
                 record.afterwards(turn.release)
             undo.pop_all()
-        going_on = _GoingOn(view, resumption, {**values, **of_former})
-        taken = turn is not None
-        over = view.state is RunState.COMPLETED and not resumption.reasons
-        begin = partial(self._go_on, definition, record, going_on, taken)
-        return PreparedResume(resumption, over, begin, record.abandon)
+        once = _Once(partial(self._go_on, definition, record, going_on, turn is not None), record.abandon)
+        return PreparedResume(going_on.resumption, going_on.over, once.begin, once.abandon)
 
     def _go_on(self, definition: WorkflowDefinition, record: RunRecord, going_on: _GoingOn, taken: bool) -> LiveSession:
         run = record.directory.run
@@ -205,13 +238,27 @@ class WorkflowManager(TaskWorkflows):
                 record.abandon()
                 raise
         end_leftovers(record.directory)
+        left = OUTLIVING.of(record_tag(record.directory.path))
+        now = max(time.time(), going_on.resumption.view.updated_at)
+        going_on = going_on._replace(resumption=going_on.resumption.beside(left, now))
         session = self._open(definition, run, record=record, going_on=going_on)
-        session.begin()
+        try:
+            session.begin()
+        except BaseException:
+            self._forget(run)
+            record.abandon()
+            raise
         return session
 
-    def head(self, run: str | None = None) -> Head:
-        """What a run began with. Arguments and errors are those of `attach`."""
-        with closing(JournalReader(self._directory_of(run).journal)) as reader:
+    def head(self, run: str | None = None, *, aside: bool = False) -> Head:
+        """What a run began with, None for the latest that nobody runs. Errors are those of `attach`; with `aside` it is
+        read in a copy, so that nothing is written to the run's directory, and RunIsLive is raised if a process runs
+        the run."""
+        directory = self._directory_of(run, idle=True)
+        with (
+            copied(directory) if aside else nullcontext(directory) as place,
+            closing(JournalReader(place.journal)) as reader,
+        ):
             return reader.head
 
     def session(self, run: str) -> RunSession:
@@ -222,7 +269,8 @@ class WorkflowManager(TaskWorkflows):
             raise UsageError(f"there is no run {run} here") from None
 
     def runs(self, workflow: str | None = None, limit: int = 50) -> list[KnownRun]:
-        """The latest runs of this user, of all workflows or of the one with that name or file, newest first.
+        """The latest runs of this user, of all workflows or of the one with that name or file: those that go on, and
+        then the others, what changed last before the rest.
 
         Raises UsageError if the place where they are is not safe.
         """
@@ -231,7 +279,8 @@ class WorkflowManager(TaskWorkflows):
         return known_runs(self._state_dir, workflow, limit) if self._state_dir is not None else []
 
     def attach(self, run: str | None = None, read_only: bool = False) -> AttachedSession:
-        """Follow and steer a run of whatever process; `run` may be part of its id, and the newest is meant without one.
+        """Follow and steer a run of whatever process; `run` may be part of its id, and the first of `runs` is meant
+        without one.
 
         Closing the session lets go of the run, which goes on; that is for the caller to do. Raises UsageError for a run
         that is not there or cannot be read.
@@ -306,7 +355,10 @@ class WorkflowManager(TaskWorkflows):
         if record is not None and self._tidying is not None:
             record.afterwards(partial(self._tidying.begin, run))
         disk = OnDisk(engine, definition, _secrets)
-        session = self._sessions[run] = LiveSession(engine, self._notifier(definition, engine), record, disk)
+        behind = going_on.resumption.view.left_behind if going_on is not None else ()
+        left = [(plan.table[number].id, attempt) for number, attempt in behind]
+        session = LiveSession(engine, self._notifier(definition, engine), record, disk, left)
+        self._sessions[run] = session
         return session
 
     def _forget(self, run: str) -> None:
@@ -329,10 +381,10 @@ class WorkflowManager(TaskWorkflows):
             inside=os.environ.get("QTUI_RUN", ""),
         )
 
-    def _directory_of(self, run: str | None) -> RunDirectory:
+    def _directory_of(self, run: str | None, *, idle: bool = False) -> RunDirectory:
         if self._state_dir is None:
             raise UsageError("runs leave no record without a state directory")
-        return find_run(self._state_dir, run)
+        return find_run(self._state_dir, run, idle=idle)
 
     def _notifier(self, definition: WorkflowDefinition, engine: Engine) -> Notifier | None:
         if definition.notify is None or not definition.notify.run:
@@ -353,6 +405,43 @@ class WorkflowManager(TaskWorkflows):
         if self._state_dir is None:
             return None
         return ResultCache(self._state_dir, definition.source or definition.name)
+
+
+def _decided(
+    definition: WorkflowDefinition,
+    wanted: _Wanted,
+    known: tuple[RunView, dict[str, StoredResult]],
+    journal: Path,
+    results: RunResults,
+) -> _GoingOn:
+    """How the run of which this is `known` goes on. Raises QtuiError."""
+    view, kept = known
+    former, more = former_units(journal, view, definition, results.mask)
+    values, missing = results_of(view, kept, results.load)
+    former, of_former = loaded(former, more, results.load)
+    names = wanted.units or wanted.again
+    plan = replaced(view.plan, definition.units, definition.options.mode) if names else view.plan
+    wishes = Wishes(
+        changed=changes(view, definition, results.mask),
+        missing=missing,
+        redo_stale=wanted.redo_stale,
+        only_failed=wanted.only_failed,
+        again=named_units(plan, wanted.again),
+        former=former,
+        named=named_units(plan, wanted.units) if wanted.units else None,
+    )
+    now = max(time.time(), view.updated_at)  # a clock may have been set back since
+    replan = not same_plan(view.plan, definition, results.mask)
+    resumption = resume(view, definition.units, definition.options, wishes, now, replan=replan)
+    return _GoingOn(view, resumption, {**values, **of_former})
+
+
+def _begin_nothing() -> LiveSession:
+    raise UsageError("this was only to tell what a resume would do: ask for one that is no dry run")
+
+
+def _let_go_of_nothing() -> None:
+    """Nothing was taken."""
 
 
 def _warn(message: str) -> None:

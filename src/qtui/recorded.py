@@ -51,7 +51,7 @@ class RecordedLogs:
 def read_latest(reader: JournalReader, upto: int) -> tuple[RunView, list[Event]]:
     """A view to begin with, and the events behind it as far as `upto`: all of a short record, the latest of a long one;
     of one plan."""
-    opening = RunView.initial(reader.head.plan) if upto < FEW_EVENTS else reader.view(upto - LATEST_EVENTS)
+    opening = reader.view(0 if upto < FEW_EVENTS else upto - LATEST_EVENTS)
     return of_one_plan(opening, reader.after(opening.seq, upto - opening.seq) if upto > opening.seq else [])
 
 

@@ -7,11 +7,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from qtui import __version__
 from qtui.commanded import Ask, Steward
+from qtui.core.cutting import counts_of
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import Canceled, QtuiError
 from qtui.core.events import RunFinished, UnitFinished
@@ -31,6 +33,7 @@ from qtui.store.resultkey import load_key
 from qtui.store.results import ResultStore, Verified
 from qtui.store.rundir import RunDirectory
 from qtui.store.runlock import RunLock
+from qtui.store.who import whoami
 
 ON_NETWORK: Final = (
     "the record is on a network file system ({}): writing it takes longer and waits for those who read it, and only "
@@ -40,6 +43,27 @@ ON_NETWORK: Final = (
 
 MOST_DURATIONS: Final = 20
 """Durations of a family that one run adds to the history."""
+
+
+class RunResults(NamedTuple):
+    """The results of a run, for reading. `mask` hides the run's secrets in a text, `load` gives a value as the engine
+    has it, or raises ResultUnusable."""
+
+    mask: Mask
+    load: Callable[[StoredResult], Any]
+
+    @classmethod
+    def of(
+        cls, state_dir: Path, directory: RunDirectory, definition: WorkflowDefinition, secrets: Sequence[str]
+    ) -> RunResults:
+        """Those in the run's directory, in which nothing is written. Raises UsageError if the key cannot be had."""
+        store = ResultStore(directory, load_key(state_dir), definition.persist_max, pack)
+        return cls(_mask(secrets) or str, partial(_loaded, store))
+
+
+def _loaded(store: ResultStore, stored: StoredResult) -> Any:
+    value = store.load(stored)
+    return Packed(*value) if isinstance(value, Verified) else value
 
 
 class RunRecord:
@@ -53,11 +77,11 @@ class RunRecord:
         journal: Journal,
         results: ResultStore,
         mask: Mask | None,
+        about: tuple[str, str, str],
     ) -> None:
         self.directory, self._lock, self._journal, self._results = directory, lock, journal, results
-        self.mask: Mask = mask or str
-        """Hides the run's secrets in a text."""
-        self._history = History(state_dir)
+        self.results = RunResults(mask or str, partial(_loaded, results))
+        self._history, self._about = History(state_dir), about
         self._steward: Steward | None = None
         self._afterwards: list[Callable[[], object]] = []
 
@@ -78,7 +102,7 @@ class RunRecord:
         directory = RunDirectory.create(state_dir, run)
         lock = directory.lock()
         try:
-            now, mask = time.time(), _mask(secrets)
+            mask = _mask(secrets)
             head = Head(
                 run=run,
                 name=definition.name,
@@ -87,7 +111,7 @@ class RunRecord:
                 plan=plan,
                 options=definition.options,
                 directory=definition.directory,
-                created=now,
+                created=time.time(),
                 version=__version__,
             )
             journal = Journal.create(
@@ -97,13 +121,12 @@ class RunRecord:
                 mask,
                 digest=code_digests(),
                 wal=not directory.network,
+                who=whoami(),
             )
-            self = cls._opened(state_dir, directory, lock, journal, definition, mask)
+            return cls._opened(state_dir, directory, lock, journal, definition, mask)
         except BaseException:
             lock.release()
             raise
-        self._note_begin(definition, now)
-        return self
 
     @classmethod
     def reopen(
@@ -116,14 +139,8 @@ class RunRecord:
     ) -> RunRecord:
         """The record of a run that goes on; `lock` is its own from now on. Raises QtuiError."""
         mask = _mask(secrets)
-        journal = Journal.reopen(directory.journal, _durability(definition), mask, digest=code_digests())
-        self = cls._opened(state_dir, directory, lock, journal, definition, mask)
-        self._note_begin(definition, time.time())  # or its old end would stand, should this process be killed
-        return self
-
-    def _note_begin(self, definition: WorkflowDefinition, at: float) -> None:
-        run = self.directory.run
-        self._history.begin(run, definition.name, definition.source or "", definition.directory or "", at)
+        journal = Journal.reopen(directory.journal, _durability(definition), mask, digest=code_digests(), who=whoami())
+        return cls._opened(state_dir, directory, lock, journal, definition, mask)
 
     @classmethod
     def _opened(
@@ -138,25 +155,24 @@ class RunRecord:
         try:
             results = ResultStore(directory, load_key(state_dir), definition.persist_max, pack)
             results.sweep()
+            directory.clear_values()
         except BaseException:
             journal.close()
             raise
-        return cls(state_dir, directory, lock, journal, results, mask)
+        about = definition.name, definition.source or "", definition.directory or ""
+        return cls(state_dir, directory, lock, journal, results, mask, about)
 
     @property
     def parts(self) -> tuple[Sink, Keeper]:
         """What the engine writes to."""
         return self._journal, _Keeper(self._results)
 
-    def load(self, stored: StoredResult) -> Any:
-        """A value as the engine has it. Raises ResultUnusable."""
-        value = self._results.load(stored)
-        return Packed(*value) if isinstance(value, Verified) else value
-
     def mark_ready(self) -> None:
         """Note that this process is about to begin. Raises QtuiError."""
         self._journal.add_runner(_this_process())
         self._journal.mark_ready()
+        # also of a run that goes on: its old end would stand, should this process be killed
+        self._history.begin(self.directory.run, *self._about, time.time())
 
     def serve(self, engine: Engine, ask: Ask, edited: Callable[[int], str]) -> None:
         """The engine has begun: answer those who ask for something, with what comes of it, and who ask how a unit
@@ -205,9 +221,8 @@ class RunRecord:
         self._lock.release()
 
     def _note_end(self, view: RunView, end: RunFinished) -> None:
-        counts = {str(state): count for state, count in view.counts.items() if count}
         run, state, took = self.directory.run, str(end.state), durations_of(view)
-        self._history.end(run, state, end.exit_code, counts, end.at, end.duration, took)
+        self._history.end(run, state, end.exit_code, counts_of(view), end.at, end.duration, took)
 
 
 class _Keeper:

@@ -43,8 +43,8 @@ class ReplaySession:
     and skips the time between the end of a process and a resume. What is recorded after opening is not played.
 
     Feeds hand out the events that time passes. They cannot take any back, nor do they hand out more than 20,000 at
-    once: then the session jumps, which closes all feeds and counts up `jumps`, and `opening`, `plan` and new feeds are
-    those of the latest 2,000 events before the new moment. Logs are shown as they were at the end of their attempt.
+    once: then the session jumps, which closes all feeds, and `opening`, `plan` and new feeds are those of the latest
+    2,000 events before the new moment. Logs are shown as they were at the end of their attempt.
 
     Should the record become unreadable, time stops and `trouble` says why. Raises UsageError, or another QtuiError, if
     there is no journal that can be read.
@@ -61,14 +61,13 @@ class ReplaySession:
         try:
             head = self._reader.head
             self.options = head.options
-            self._tape = _Tape(self._reader, head.plan)
+            self._tape = _Tape(self._reader)
             last = self._tape.last
             self.begin, self.end = (self._tape.event(1).at, self._tape.event(last).at) if last else (head.created,) * 2
         except BaseException:
             self._reader.close()
             raise
         self.trouble = ""
-        self.jumps = 0
         self._lock = threading.RLock()
         self._turned = threading.Condition(self._lock)
         self._record = EventRecord()
@@ -76,7 +75,7 @@ class ReplaySession:
         self._speed, self._playing = 1.0, False
         self._moment, self._since = self.begin, clock()
         self._answers: list[Answer] = []
-        self._view = self.opening = RunView.initial(head.plan)
+        self._view = self.opening = self._reader.view(0)
         with self._lock:
             self._pass(self.begin)
 
@@ -267,7 +266,6 @@ class ReplaySession:
         before, self._record = self._record, EventRecord()
         self._record.extend(events)
         before.close()
-        self.jumps += 1
 
     def _turn(self) -> None:
         """Time goes another way from now on."""
@@ -315,11 +313,11 @@ class _PlayedFeed:
 class _Tape:
     """The record, read in pieces of equal size; event `seq` is in piece ``(seq - 1) // PIECE``."""
 
-    def __init__(self, reader: JournalReader, plan: ExecutionPlan) -> None:
+    def __init__(self, reader: JournalReader) -> None:
         self._reader = reader
         self.last = reader.last_seq()
         self._pieces: dict[int, list[Event]] = {}
-        self._first = RunView.initial(plan)
+        self._first = reader.view(0)
         self._views: dict[int, RunView] = {}
 
     def event(self, seq: int) -> Event:

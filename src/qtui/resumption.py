@@ -143,6 +143,8 @@ def _former(was: UnitView, new: QuantumUnit, stored: StoredResult | None, mask: 
         why = AWAY
     elif changed:
         why = f"{AWAY}, and {changed}"
+    elif any(added not in was.view.plan.dropped for added in was.view.plan.added.get(was.number, ())):
+        why = f"{AWAY}, and what it had added is gone"
     elif stored is not None and stored.kind == "none":
         why = f"{AWAY}, and its result is not there: {stored.why}"
     else:

@@ -124,7 +124,7 @@ def test_a_no_cancels_the_unit(terminal, workflow, tmp_path) -> None:
 
     assert screen.exit_code() == 130
     assert not (tmp_path / "published").exists()
-    assert b"you said no" in screen.raw
+    assert b"declined by you" in screen.raw
 
 
 def test_what_was_typed_before_is_no_answer(terminal, workflow, tmp_path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from qtui.listing import known_runs
 from qtui.store.journal import JournalReader
 from qtui.store.rundir import RunDirectory, list_runs
 
@@ -67,6 +68,33 @@ def test_what_the_lost_events_told_is_done_again(
     with closing(JournalReader(directory.journal)) as reader:
         assert reader.problems() == []
     assert "damaged" not in qtui("doctor", directory.run).stdout
+
+
+def test_a_dry_run_tells_what_a_resume_would_make_of_a_damaged_journal_and_writes_nothing(
+    qtui: Qtui, workflow: Callable[..., Path], state_home: Path
+) -> None:
+    directory = failed(qtui, workflow, state_home)
+    known = [run.summary for run in known_runs(state_home / "qtui")]
+    before = content(directory.path)
+    told = qtui("resume", "-n")
+    assert (told.returncode, content(directory.path)) == (0, before)
+    assert [run.summary for run in known_runs(state_home / "qtui")] == known, "nor does the index hear of it"
+
+    harm(directory, "UPDATE batch SET data = 'nonsense'")
+    for path in directory.path.glob("journal.db-*"):
+        path.unlink()
+    before = content(directory.path)
+    told = qtui("resume", "-n")
+
+    assert told.returncode == 0, told.stderr
+    assert "the journal is damaged: a resume keeps what can be read of it" in told.stderr
+    assert "resume: 3 units to run, 0 kept" in told.stdout
+    assert content(directory.path) == before
+
+
+def content(directory: Path) -> dict[str, bytes | None]:
+    paths = sorted(directory.rglob("*"))
+    return {str(path.relative_to(directory)): path.read_bytes() if path.is_file() else None for path in paths}
 
 
 def test_a_journal_that_has_lost_all_events_begins_anew(

@@ -11,6 +11,7 @@ from told import Told, command
 
 from qtui.core.events import RunFinished, RunResumed, UnitReset
 from qtui.core.model import RunState
+from qtui.core.settling import CUT
 from qtui.listing import known_runs
 from qtui.store.history import History
 
@@ -58,6 +59,14 @@ def test_a_run_took_what_its_processes_took_however_long_nobody_ran_it(qtui: Qtu
     shown = json.loads(qtui("status", "--json").stdout)["duration"]
     assert known.summary.seconds == shown == told.view.elapsed(9e9) == 6
     assert "- Took: 6.00s" in qtui("report").stdout
+
+
+def test_what_a_signal_has_cut_is_interrupted_in_the_list_and_in_the_last_line(qtui: Qtui, state_home: Path) -> None:
+    told = Told(command("a"), command("b", "a"), name="nightly").starts("a").add(UnitReset(0, 2, CUT, 123.0))
+    told.over(RunState.INTERRUPTED, 143).recorded(state_home)
+
+    assert qtui("history").stdout.splitlines()[1].endswith("nightly   2, 1 pending, 1 interrupted")
+    assert qtui("attach", "--ui", "plain").stdout.splitlines()[-1].endswith("(1 pending, 1 interrupted)")
 
 
 def test_the_list_may_be_of_one_workflow_and_short(qtui: Qtui, state_home: Path) -> None:

@@ -40,22 +40,23 @@ def test_old_runs_go_but_not_those_that_could_go_on(qtui: Qtui, runs: Path) -> N
 
     assert result.returncode == 0
     assert left(runs) == [NEW, CUT]
-    first, last = result.stdout.splitlines()
+    first, count, spared = result.stdout.splitlines()
     assert first.split()[0] == OLD
     assert "40 days ago" in first
-    assert last.startswith("1 run deleted, ")
+    assert count.startswith("1 run deleted, ")
+    assert spared == "1 run spared: not finished, or in use now; --unfinished deletes those that nobody runs"
 
 
 def test_cut_runs_go_if_that_is_asked_for(qtui: Qtui, runs: Path) -> None:
-    qtui("prune", "--older-than", "30d", "--unfinished")
+    result = qtui("prune", "--older-than", "30d", "--unfinished")
 
-    assert left(runs) == [NEW]
+    assert left(runs) == [NEW] and "spared" not in result.stdout
 
 
 def test_a_dry_run_only_tells(qtui: Qtui, runs: Path) -> None:
     result = qtui("prune", "--older-than", "30d", "-n")
 
-    assert result.stdout.splitlines()[-1].startswith("1 run would be deleted, ")
+    assert result.stdout.splitlines()[1].startswith("1 run would be deleted, ")
     assert left(runs) == [OLD, NEW, CUT]
 
 

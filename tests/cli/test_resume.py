@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -134,15 +136,40 @@ def test_a_killed_run_goes_on_where_it_was(runs: Runs) -> None:
     assert set(runs.states().values()) == {"completed"}
 
 
+def content(directory: Path) -> dict[str, bytes | None]:
+    """All that is in a directory, and below it."""
+    paths = sorted(directory.rglob("*"))
+    return {str(path.relative_to(directory)): path.read_bytes() if path.is_file() else None for path in paths}
+
+
 def test_a_dry_run_tells_and_does_nothing(runs: Runs) -> None:
     begun_and_killed(runs)
+    before = content(runs.state / "runs")
 
     result = runs("resume", "--dry-run")
 
     assert result.returncode == 0
+    assert content(runs.state / "runs") == before
     assert "held  was interrupted" in result.stdout
     assert trace(runs) == Counter(first=1, held=1)
     assert runs.ask("status", "--json").stdout.count('"lost"') >= 1
+
+
+def test_a_run_that_was_killed_before_it_wrote_anything_has_its_name_and_begins_anew(runs: Runs) -> None:
+    begun_and_killed(runs)
+    with closing(sqlite3.connect(runs.record.journal, isolation_level=None)) as journal:
+        journal.execute("DELETE FROM batch")
+    (runs.directory / "go").touch()
+    assert runs.ask("status").stdout.startswith(f"waits  {runs.run}\nlost ")
+    assert runs.ask("report").stdout.startswith("# waits: lost")
+    assert "  waits  " in runs.ask("history").stdout
+
+    result = runs("resume")
+
+    assert result.returncode == 0, result.stdout
+    assert "run   3 that had not run yet" in result.stdout
+    assert f"waits: 3 units, 2 workers, run {runs.run}" in result.stdout
+    assert json.loads(runs.ask("status", "--json").stdout)["name"] == "waits"
 
 
 def test_nothing_of_the_killed_run_is_left_when_it_goes_on(runs: Runs) -> None:
@@ -239,8 +266,10 @@ def test_again_answers_beforehand(runs: Runs) -> None:
     begun_and_killed(runs, once)
     (runs.directory / "go").touch()
 
-    assert runs("resume", "--again", "held").returncode == 0
+    result = runs("resume", "--again", "held", "--again", "first")
+    assert result.returncode == 0
     assert trace(runs)["held"] == 2
+    assert f"again first  does not run, it has completed; to run it: qtui resume {runs.run} first" in result.stdout
 
 
 CALLS = """

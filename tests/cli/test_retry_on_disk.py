@@ -60,7 +60,8 @@ def test_a_changed_file_is_shown_and_its_new_definition_runs(terminal, workflow,
     assert used.keys() == {"broken", "after"}, "what had to wait for it takes its new definition, too"
     assert used["broken"].action == Shell(("echo mended",))
     causes = [event.cause for event in said if isinstance(event, UnitReset)]
-    assert causes == ["retried with what is on the disk by you", "broken runs again"]
+    assert causes[1:] == ["broken runs again"]
+    assert re.fullmatch(r"retried with what is on the disk by \S+@\S+ \(pts/\d+\)", causes[0])
 
 
 def test_a_unit_can_run_again_as_it_was(terminal, workflow, state_home) -> None:
@@ -203,3 +204,16 @@ def test_who_looks_on_sees_what_makes_a_file_unusable(terminal, workflow, state_
     other.press("r")
     other.wait_for(lambda _: any(isinstance(each, UnitReset) for each in events_of(state_home)), "it runs again")
     assert QUESTION not in other.text()
+
+
+def test_a_name_that_a_run_was_begun_with_and_is_gone_is_told_with_what_helps(terminal, workflow) -> None:
+    path = workflow(FAILING)
+    screen = terminal("run", path, "broken", columns=120, rows=40)
+    wait_state(screen, "broken", "FAIL")
+    path.write_text(FAILING.replace("broken", "mended"))
+    screen.press("r")
+    screen.wait_for("the run was begun with broken, which")
+    screen.wait_for("or begin a new run")
+    screen.press("n")
+    screen.press("q")
+    assert screen.exit_code() == 1

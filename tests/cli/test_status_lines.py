@@ -8,8 +8,20 @@ from told import Told, command
 
 from qtui.cli.rundata import Starts
 from qtui.cli.status import MOST_ROWS, status_lines
-from qtui.core.events import JournalChanged, LateResult, RunPaused, RunResumed, UnitReset, UnitStale, UnitStarted
-from qtui.core.model import RunState
+from qtui.core.events import (
+    ConfirmRequested,
+    JournalChanged,
+    LateResult,
+    RunPaused,
+    RunResumed,
+    UnitReady,
+    UnitReset,
+    UnitRetrying,
+    UnitStale,
+    UnitStarted,
+    UnitSubmitted,
+)
+from qtui.core.model import ExecutionMode, RunState, UnitError
 from qtui.core.settling import CUT as BY_SIGNAL
 from qtui.tui.format import ASCII, UNICODE
 
@@ -59,6 +71,27 @@ def test_how_long_a_unit_ran_at_least_is_told_where_that_tells_anything() -> Non
         "⊘ cut   a         ran when its process was lost, for at least 0:22",
         "⊘ cut   b         ran when its process was lost",
     ]
+
+
+def test_what_waited_for_another_try_or_a_worker_when_its_run_was_lost_is_interrupted_as_well() -> None:
+    told = Told(command("flaky"), command("next"), command("later", "next")).starts("flaky")
+    told.add(UnitRetrying(0, 1, 30.0, UnitError("exit", "exit 3", exit_code=3), 102.0))
+    told.add(UnitReady(1, 102.0), UnitSubmitted(1, 1, ExecutionMode.COMMAND, 1, 103.0))
+    lines = lines_of(told, now=9e9, lost=True)
+
+    assert lines[3] == "3 units: 1 pending, 2 interrupted"
+    assert lines[5:7] == [
+        "⊘ cut   flaky         waited for another try when its process was lost: exit 3",
+        "⊘ cut   next          was about to run when its process was lost",
+    ]
+    assert "1 ready, 1 retrying" in lines_of(told)[2], "while it goes on, they are what they are"
+
+
+def test_a_unit_that_asks_is_counted_as_one_that_asks() -> None:
+    told = Told(command("a", confirm="sure?"), command("b"), command("c"))
+    told.add(UnitReady(0, 101.0), ConfirmRequested(0, "sure?", 101.0), UnitReady(1, 101.0))
+
+    assert lines_of(told)[2] == "3 units: 1 pending, 1 asking, 1 ready"
 
 
 def cut_by_a_signal() -> tuple[Told, Starts]:

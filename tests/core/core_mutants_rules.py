@@ -312,15 +312,15 @@ class HoldsNothingBack(Scheduler):
 
 
 class LeavesWhatNeedsEverythingReady(Scheduler):
-    def _look_at_star(self, star: int, by: int, now: float) -> None:
+    def _look_at_star(self, star: int, by: int, now: float, *, freed: bool) -> None:
         if self._state[star] is not UnitState.READY:
-            super()._look_at_star(star, by, now)
+            super()._look_at_star(star, by, now, freed=freed)
 
 
 class StrandsWhatNeedsEverything(Scheduler):
-    def _look_at_star(self, star: int, by: int, now: float) -> None:
+    def _look_at_star(self, star: int, by: int, now: float, *, freed: bool) -> None:
         if self._state[star] is not UnitState.PENDING:
-            super()._look_at_star(star, by, now)
+            super()._look_at_star(star, by, now, freed=freed)
 
 
 class WelcomesEverybody(Scheduler):

@@ -18,9 +18,11 @@ class Resumed(Run):
 
     def __init__(self, gone: Run, *units: QuantumUnit, later: float = 1000.0, **wishes: Any) -> None:
         options = {name: getattr(gone.options, name) for name in gone.options.__slots__}
-        super().__init__(*(units or gone.plan.table), begin=False, **options)
+        added = {number for numbers in gone.view.plan.added.values() for number in numbers}
+        table = gone.view.plan.table
+        made = units or tuple(each for number, each in enumerate(table) if number not in added)
+        super().__init__(*made, begin=False, **options)
         self.now = gone.now + later
-        made = tuple(units) if units else tuple(gone.plan.table)
         self.how: Resumption = resume(gone.view, made, self.options, Wishes(**wishes), self.now, replan=bool(units))
         assert fold(gone.view, self.how.events).states == self.how.view.states, "the events tell all"
         self.view = self.how.view

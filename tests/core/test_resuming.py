@@ -13,7 +13,7 @@ from hypothesis import given
 from test_ends_model import WRONG, chance, in_many_graphs, predict, random_graph
 
 from qtui.core.errors import InvalidWorkflow
-from qtui.core.events import ConfirmRequested, JournalChanged, RunResumed, UnitReset
+from qtui.core.events import ConfirmRequested, JournalChanged, RunResumed, RunStarted, UnitReset
 from qtui.core.folding import fold
 from qtui.core.model import Fallback, Outcome
 from qtui.core.plan import ExecutionPlan
@@ -34,6 +34,17 @@ def test_what_was_done_stays_done_and_what_ran_runs_once_more() -> None:
     assert run.end == ("completed", 0)
     assert run.started.count("a") == 0
     assert run.unit("b").attempt == 2
+
+
+def test_a_run_of_which_nothing_is_known_but_its_name_begins() -> None:
+    gone = Run(unit("a"), begin=False)
+    gone.view = RunView.initial(gone.plan, "nightly")
+
+    run = Resumed(gone)
+
+    assert isinstance(run.events[0], RunStarted) and run.view.name == "nightly"
+    run.succeed("a")
+    assert run.end == ("completed", 0) and run.view.elapsed(run.now) == run.now - run.events[0].at
 
 
 def test_units_that_failed_or_were_skipped_or_canceled_run_again() -> None:
@@ -346,7 +357,8 @@ def test_what_was_approved_when_the_run_began_does_not_answer_it() -> None:
 
     run = Resumed(gone, unit("pay", idempotent=False), unit("other", confirm="Sure?"))
 
-    assert run.how.options.approved == ("other",)
+    assert run.said(ConfirmRequested)[-1].question == "pay may have done its work: run it again?"
+    assert run.running == {"other"}
 
 
 def test_what_was_canceled_while_it_ran_asks_too_and_what_never_began_does_not() -> None:
@@ -368,7 +380,7 @@ def test_a_completed_unit_whose_result_has_to_be_made_again_asks_if_it_is_not_id
     assert [run.plan.table[number].id for number in run.how.questions] == ["pay"]
 
 
-def test_a_unit_that_has_added_one_that_may_have_done_its_work_asks_for_it() -> None:
+def test_what_is_added_again_and_may_have_done_its_work_asks_once_it_is_added() -> None:
     gone = Run(unit("root"))
     gone.plan = gone.scheduler.plan
     gone.returns("root", Outcome(added=(unit("pay", idempotent=False), unit("after", "pay"))))
@@ -379,9 +391,28 @@ def test_a_unit_that_has_added_one_that_may_have_done_its_work_asks_for_it() -> 
 
     assert run.why["pay"] == "root runs again, and adds it anew"
     assert run.how.kept == 0
+    assert [run.plan.table[number].id for number in run.how.questions] == ["pay"]
+    run.returns("root", Outcome(added=(unit("pay", idempotent=False), unit("after", "pay"))))
     (asked,) = run.said(ConfirmRequested)
-    assert asked.question == "pay, which it adds, may have done its work: run root again?"
-    assert Resumed(gone, unit("root"), again=("pay",)).running == {"root"}
+    assert (asked.unit, asked.question) == (run.number("pay"), "pay may have done its work: run it again?")
+    assert run.running == set()
+
+
+@pytest.mark.parametrize("named", ["pay", "root"])
+def test_who_says_that_what_is_added_may_run_again_is_not_asked_and_only_for_this_time(named: str) -> None:
+    gone = Run(unit("root"), unit("other"), workers=2)
+    gone.plan = gone.scheduler.plan
+    gone.returns("root", Outcome(added=(unit("pay", idempotent=False),)))
+
+    run = Resumed(gone, unit("root"), unit("other"), again=(named,))
+    run.returns("root", Outcome(added=(unit("pay", idempotent=False),)))
+
+    assert run.running == {"pay", "other"}
+    run.succeed("pay")
+    run.retry("root")
+    run.returns("root", Outcome(added=(unit("pay", idempotent=False),)))
+    assert run.running == {"other"}, "nobody has said that it may run a third time"
+    assert run.said(ConfirmRequested)
 
 
 def test_a_unit_that_needs_more_than_before_is_stale_and_a_handler_runs_again() -> None:

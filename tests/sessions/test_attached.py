@@ -17,14 +17,15 @@ from core_driver import unit
 from recorded_run import GENEROUS, START, RecordedRun, eventually, known
 
 from qtui import recorded
-from qtui.attached import AttachedSession, whoami
-from qtui.core.events import PlanReplaced, RunFinished, UnitsAdded, Warned
+from qtui.attached import AttachedSession
+from qtui.core.events import PlanReplaced, RunFinished, RunPaused, RunUnpaused, UnitsAdded, Warned
 from qtui.core.folding import fold
 from qtui.core.model import ExecutionMode, RunState, UnitState
 from qtui.core.stimuli import CancelRequested, PauseRequested, RetryRequested
 from qtui.store.commands import CommandQueue, DifferencesAsked, put_aside
 from qtui.store.errors import JournalError
 from qtui.store.rundir import RunDirectory
+from qtui.store.who import whoami
 
 REFUSED = "refused: this version of qtui does not know that request"
 Start = Callable[..., RecordedRun]
@@ -218,6 +219,20 @@ def test_a_request_reaches_the_other_process_with_the_attempt_that_is_seen(start
     eventually(lambda: all(answer.text for answer in session.answers()), "both are answered")
     assert [answer.text for answer in session.answers()] == ["too late: b had ended", "done"]
     assert all(answer.answered_at >= answer.asked_at > START for answer in session.answers())
+
+
+def test_you_is_who_asks_in_this_session_and_everybody_else_has_a_name(start: Start, attach: Attach) -> None:
+    run = start(unit("a"), unit("b"))
+    run.record(RunPaused(run.now, "paused by ada@lab (pts/3)"))
+    ada, bob = attach(who="ada@lab (pts/3)"), attach(who="bob@lab (pts/4)")
+    run.record(RunUnpaused(run.now, "unpaused by ada@lab (pts/3)"))
+    told = {}
+    for session in (ada, bob):
+        eventually(lambda session=session: session.view().seq == run.view.seq, "it has come")
+        events = [event for _, event in session.feed().take(0)]
+        told[session] = [event.cause for event in events if isinstance(event, RunPaused | RunUnpaused)]
+    assert told[ada] == ["paused by ada@lab (pts/3)", "unpaused by you"]
+    assert told[bob] == ["paused by ada@lab (pts/3)", "unpaused by ada@lab (pts/3)"]
 
 
 def test_of_two_who_cancel_each_gets_an_answer_of_its_own(start: Start, attach: Attach) -> None:

@@ -105,6 +105,27 @@ def test_a_request_of_a_newer_version_is_there_to_be_refused(path: Path) -> None
         assert [command.request for command in queue.pending()] == [None] * 4
 
 
+@pytest.mark.parametrize("number", [0, -9, 65, 10**6, 1 << 40])
+def test_a_signal_that_there_is_not_is_no_request(number: int) -> None:
+    assert decode_request(f'{{"request": "InterruptRequested", "signal": {number}}}') is None
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 2**53, -(2**63)])
+def test_a_strange_number_of_a_row_is_in_nobodys_way(path: Path, number: int) -> None:
+    with closing(CommandQueue(path)) as queue:
+        before = queue.ask("me", PauseRequested())
+        with closing(sqlite3.connect(path)) as database:
+            database.execute(
+                "INSERT INTO command (id, who, at, request, attempt) VALUES (?, 'x', 1, 'no', 0)", (number,)
+            )
+            database.commit()
+        asked = [queue.ask("me", PauseRequested()) for _ in range(3)]
+        assert asked == [before + 1, before + 2, before + 3]
+        for each in (before, *asked):
+            queue.answer(each, "done")
+            assert queue.answer_of(each) == "done"
+
+
 def test_the_file_is_for_the_user_alone_and_no_link_is_followed(path: Path) -> None:
     with closing(CommandQueue(path)) as queue:
         queue.ask("me", PauseRequested())

@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 from stored_runs import START, head_of, history, units, write
 
-from qtui.core.events import Event, PlanReplaced, RunStarted, UnitFinished, UnitReady, UnitsAdded, UnitStarted
+from qtui.core.events import (
+    Event,
+    PlanReplaced,
+    RunPaused,
+    RunStarted,
+    RunStopping,
+    UnitApproved,
+    UnitFinished,
+    UnitReady,
+    UnitReset,
+    UnitsAdded,
+    UnitStarted,
+)
 from qtui.core.folding import fold
 from qtui.core.model import ExecutionMode, QuantumUnit, Shell, UnitState
 from qtui.core.options import RunOptions
@@ -51,7 +63,7 @@ def test_the_head_comes_back(path: Path) -> None:
     with closing(JournalReader(path)) as reader:
         assert reader.head == head
         assert reader.last_seq() == 0
-        assert reader.view() == RunView.initial(PLAN)
+        assert reader.view() == RunView.initial(PLAN, head.name)
 
 
 def runner(pid: int) -> Runner:
@@ -101,7 +113,7 @@ def test_the_state_of_every_moment_is_that_of_the_events_with_and_without_checkp
     plain = path.with_name("plain.db")
     write(plain, PLAN, EVENTS)
     with closing(JournalReader(path)) as quick, closing(JournalReader(plain)) as slow:
-        view = RunView.initial(quick.head.plan)
+        view = RunView.initial(quick.head.plan, quick.head.name)
         assert quick.view(0) == slow.view(0) == view
         for seq, event in enumerate(EVENTS, 1):
             view = fold(view, [event])
@@ -211,20 +223,41 @@ def test_results_are_kept_with_the_events_and_the_latest_counts(path: Path) -> N
         assert reader.result("u1") is None
 
 
-def test_runners_are_listed_in_order_and_the_latest_says_when_it_is_ready(path: Path) -> None:
+def test_the_latest_runner_says_when_it_is_ready(path: Path) -> None:
     runners = [
         Runner(host="h", boot="b", pid=n, started=1.5, version="1", at=START + n, session="/dev/pts/1") for n in (1, 2)
     ]
     journal = Journal.create(path, head_of(PLAN))
     with closing(JournalReader(path)) as reader:
-        assert reader.runners() == [] and not reader.ready()
+        assert not reader.ready()
         journal.add_runner(runners[0])
         assert not reader.ready()
         journal.mark_ready()
         assert reader.ready()
         journal.add_runner(runners[1])
-        assert reader.runners() == runners and not reader.ready()
+        assert not reader.ready()
     journal.close()
+
+
+def test_what_you_have_done_is_done_by_a_name_for_who_reads_it(path: Path) -> None:
+    journal = Journal.create(path, head_of(PLAN), who="ada@lab (pts/3)")
+    events = [
+        RunStarted(START, "demo", 4),
+        RunPaused(START, "paused by you"),
+        UnitReset(1, 2, "retried by you", START),
+        UnitApproved(2, "approved by you", START),
+        RunStopping(START, "stop", "canceled by you"),
+        UnitFinished(0, 0, 1, UnitState.CANCELED, START, cause="canceled by bob@lab"),
+    ]
+    journal.append(1, events)
+    journal.checkpoint(fold(RunView.initial(PLAN, "demo"), events))
+    journal.close()
+    with closing(JournalReader(path)) as reader:
+        found, view = reader.after(0), reader.view()
+        assert view == fold(reader.view(0), found), "the checkpoint says the same"
+    told = [getattr(event, "cause", "") or getattr(event, "by", "") for event in found]
+    ada = "by ada@lab (pts/3)"
+    assert told == ["", f"paused {ada}", f"retried {ada}", f"approved {ada}", f"canceled {ada}", "canceled by bob@lab"]
 
 
 def test_the_view_for_people_has_a_row_for_each_event(path: Path) -> None:

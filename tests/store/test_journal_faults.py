@@ -19,7 +19,6 @@ from stored_runs import head_of, history, units, write
 from qtui.core.events import RunStarted, UnitFinished, UnitReset
 from qtui.core.model import UnitState
 from qtui.core.plan import ExecutionPlan
-from qtui.store import journal as journal_module
 from qtui.store.journal import Journal, JournalDamaged, JournalError, JournalReader, StoredResult, recover
 from qtui.store.recovery import kept_words
 
@@ -250,30 +249,6 @@ def test_a_writer_waits_for_another_that_is_only_slow(path: Path) -> None:
         thread.join()
     assert journal.last == len(EVENTS)
     journal.close()
-
-
-def test_a_reader_that_never_ends_costs_space_is_told_of_and_holds_up_nobody(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(journal_module, "HELD_UP_BYTES", 8 << 20)
-    journal = Journal.create(path, head_of(PLAN))
-    big = [StoredResult(0, "u0", 1, "json", b"x" * 500_000)]
-
-    def write_on(count: int) -> None:
-        for _ in range(count):
-            journal.append(journal.last + 1, EVENTS[:1], big)
-
-    write_on(40)
-    assert journal.held_up == ""
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN")
-        other.execute("SELECT count(*) FROM batch").fetchone()
-        write_on(40)
-        assert "another program has been reading it" in journal.held_up
-        assert journal.last == 80
-        other.execute("COMMIT")
-    journal.close()
-    assert not path.with_name("journal.db-wal").exists()
 
 
 # -- damage ----------------------------------------------------------------------------------------------

@@ -120,6 +120,33 @@ def test_a_live_run_is_never_removed(tmp_path: Path) -> None:
     assert told(prune(tmp_path)) == [run]
 
 
+@pytest.mark.parametrize("end", [RunState.COMPLETED, None])
+def test_values_that_a_killed_process_has_left_go_but_not_those_of_one_that_lives(
+    tmp_path: Path, end: RunState | None
+) -> None:
+    run = made(tmp_path, 0, end=end)
+    directory = RunDirectory.open(tmp_path, run)
+    left = directory.path / "values" / "large"
+    left.parent.mkdir()
+    left.write_bytes(b"x" * MB)
+    with directory.lock():
+        prune(tmp_path)
+        assert left.exists()
+    prune(tmp_path, dry_run=True)
+    assert left.exists()
+    assert prune(tmp_path) == []
+    assert not left.parent.exists() and directory.journal.exists()
+
+
+def test_runs_that_a_limit_is_against_and_that_stay_are_told(tmp_path: Path) -> None:
+    finished, cut, _young = made(tmp_path, 0, days=200), made(tmp_path, 1, days=200, end=None), made(tmp_path, 2)
+    spared: list[str] = []
+    with RunDirectory.open(tmp_path, finished).lock():
+        age(tmp_path / "runs" / finished, 200)
+        assert prune(tmp_path, spared=spared.append) == []
+    assert sorted(spared) == [finished, cut]
+
+
 def test_a_run_that_somebody_has_open_stays_and_may_be_gone_on_with(tmp_path: Path) -> None:
     run = made(tmp_path, 0, days=200)
     directory = RunDirectory.open(tmp_path, run)

@@ -384,7 +384,7 @@ async def test_a_completed_unit_asks_for_the_scope() -> None:
     session = finished()
     async with staged(session) as stage:
         await stage.press("g", "r")
-        await stage.shows("this unit only", "the unit and 4 dependents that ran")
+        await stage.shows("this unit only", "the unit, and 4 dependents after it")
         await stage.press("d")
         await stage.shows("RUNNING")
         assert session.requests == [RetryRequested((0,), "dependents")]

@@ -14,7 +14,7 @@ from stage import MEDIUM, SMALL, staged
 
 from qtui.attached import AttachedSession
 from qtui.core.events import JournalChanged, PlanReplaced, RunResumed, UnitFinished, UnitReset, UnitStale, UnitStarted
-from qtui.core.model import ExecutionMode, UnitState
+from qtui.core.model import ExecutionMode, RetryPolicy, UnitState
 from qtui.core.session import Answer
 from qtui.core.stimuli import CancelRequested, RunRequested
 from qtui.store.rundir import RunDirectory
@@ -145,6 +145,19 @@ async def test_a_lost_process_is_told_with_what_to_do(size: tuple[int, int]) -> 
         await stage.until(lambda: words in " ".join(stage.text().split()), "the banner")
         session.trouble = ""
         await stage.hides("the process that")
+
+
+async def test_in_a_lost_run_nothing_runs_until_somebody_goes_on_with_it() -> None:
+    waits = RetryPolicy(max=2, delay=8)
+    session = attached(ScriptedSession([unit("busy"), unit("flaky", retry=waits), unit("after", "busy")]))
+    session.fails("flaky")
+    async with staged(session, MEDIUM) as stage:
+        await stage.shows("run 1", "retry 1", "try 2/3")
+        session.lost, session.trouble = True, "the process that ran it is gone: qtui resume test-run"
+        await stage.shows("LOST", "run 0", "interrupted: ran when its process was lost", "interrupted: waited for")
+        assert "retry 1" not in stage.text() and "try 2/3" not in stage.text()
+        session.lost, session.trouble = False, ""
+        await stage.shows("run 1", "retry 1", "try 2/3")
 
 
 async def test_a_lost_run_asks_for_nothing_and_takes_nothing() -> None:

@@ -124,14 +124,14 @@ def questions(session: RunSession) -> Iterator[Question]:
         for number, last in enumerate(view.last):
             if isinstance(last, ConfirmRequested):
                 text = f"{clean(view.plan.table[number].id)}: {clean(last.question)}"
-                approve, refuse = ApproveRequested((number,)), CancelRequested((number,), "you said no")
+                approve, refuse = ApproveRequested((number,)), CancelRequested((number,), "declined by you")
                 yield Question(text, approve, refuse, spared(session, last))
     if view.finished is not None or view.stopping is not None:
         return
     for scope, change in view.brakes.items():
         if change.state == "held" and _waits(session.options.brakes[scope]):
             text = f"{scope_name(scope)} is held after {clean(change.cause)}. Go on?"
-            release, drain = ReleaseRequested((scope,)), CancelRunRequested("drain", "you said no")
+            release, drain = ReleaseRequested((scope,)), CancelRunRequested("drain", "declined by you")
             yield Question(text, release, drain, spared(session, change))
 
 

@@ -16,7 +16,7 @@ from rich.cells import cell_len
 
 from qtui.cli.plain import duration
 from qtui.cli.reaching import state_dir_of
-from qtui.cli.rundata import CUT, HELD, LOST
+from qtui.cli.rundata import LOST
 from qtui.cli.slower import LEAST_RUNS, Times, slower, times_of
 from qtui.cli.status import NARROWEST, USUAL_WIDTH
 from qtui.core.errors import EXIT_OK, QtuiError
@@ -37,7 +37,8 @@ TimesOf = Callable[[KnownRun], Times]
 
 
 def history(options: argparse.Namespace) -> int:
-    """List the newest runs, the newest first, and for each workflow what its latest run took longer for."""
+    """List the runs that go on and then the others, what changed last before the rest, and for each workflow what its
+    latest run took longer for."""
     state_dir = state_dir_of(options)
     runs = known_runs(state_dir, options.workflow, options.limit)
     width = shutil.get_terminal_size((USUAL_WIDTH, 24)).columns if sys.stdout.isatty() else None
@@ -49,14 +50,6 @@ def history(options: argparse.Namespace) -> int:
 
 def _state(run: KnownRun) -> str:
     return DAMAGED if run.fault else LOST if run.lost else run.summary.state
-
-
-def _counts(run: KnownRun) -> Mapping[str, int]:
-    """How many units are in each state. What ran in a lost run runs no more."""
-    counts = {state: count for state, count in run.summary.counts.items() if count}
-    if run.lost and (cut := sum(counts.pop(state, 0) for state in HELD)):
-        counts[CUT] = cut
-    return counts
 
 
 def _times(state_dir: Path, run: KnownRun) -> Times:
@@ -77,9 +70,9 @@ def history_lines(runs: Sequence[KnownRun], now: float, times: TimesOf) -> Itera
     states = max(len("state"), *(len(_state(run)) for run in runs))
     yield f"{'run':<{ids}}  {'ago':>5}  {'took':>6}  {'state':<{states}}  {'workflow':<{names}}  units"
     for run in runs:
-        ago = short_clock(max(0.0, now - run.summary.began)) if not run.fault else ""
+        ago = "now" if run.holder is not None else short_clock(max(0.0, now - run.changed))
         took = _took(run) if not run.fault else ""
-        found = _counts(run)
+        found = {state: count for state, count in run.summary.counts.items() if count}
         counts = ", ".join([str(sum(found.values())), *_not_completed(found)]) if found else ""
         name = pad(clean(run.summary.name), names)
         yield f"{run.summary.run:<{ids}}  {ago:>5}  {took:>6}  {_state(run):<{states}}  {name}  {counts}".rstrip()

@@ -10,18 +10,17 @@ from typing import Final
 
 from qtui.cli.plain import duration
 from qtui.cli.rundata import (
-    CUT,
     NO_STARTS,
     Starts,
     is_allowed,
-    lost_cause,
     moment_of,
     run_state,
     seconds_of,
+    told_cause,
     took,
     unit_state,
-    was_lost,
 )
+from qtui.core.cutting import INTERRUPTED
 from qtui.core.model import FAILURES, UnitState
 from qtui.core.state import RunView, UnitView
 from qtui.tui.text import clean, clean_lines
@@ -61,13 +60,13 @@ def _case(unit: UnitView, suite: str, at: float, lost: bool, starts: Starts, tai
     seconds = _seconds(seconds_of(unit, at, starts) or 0.0)
     case = ET.Element("testcase", {"name": _text(unit.id), "classname": suite, "time": seconds})
     state = unit_state(unit, lost)
-    why = lost_cause(unit, at, duration) if was_lost(unit, lost) else unit.cause
+    why = told_cause(unit, at, lost, duration)
     cause = f"{state}: {why}" if why else state
     if is_allowed(unit):
         _add(case, "skipped", f"{cause} (allowed to fail)")
     elif unit.state in FAILURES:
         _add(case, "failure", cause, unit.error.type if unit.error is not None else state, _story(unit, tail))
-    elif unit.state is UnitState.CANCELED or state == CUT:
+    elif unit.state is UnitState.CANCELED or state == INTERRUPTED:
         _add(case, "error", cause, state, "")
     elif unit.state is not UnitState.COMPLETED:
         _add(case, "skipped", cause)

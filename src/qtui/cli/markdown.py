@@ -11,9 +11,7 @@ from qtui.cli.junit import Tail
 from qtui.cli.plain import duration
 from qtui.cli.rundata import (
     NO_STARTS,
-    WHEN_LOST,
     Starts,
-    counts_of,
     failures,
     is_allowed,
     moment_of,
@@ -21,8 +19,8 @@ from qtui.cli.rundata import (
     took,
     unit_state,
     unit_took,
-    was_lost,
 )
+from qtui.core.cutting import counts_of, cut_cause, is_cut
 from qtui.core.state import RunView, UnitView
 from qtui.tui.text import clean, clean_lines
 
@@ -63,7 +61,7 @@ def _lines(run: str, view: RunView, at: float, tail: Tail, lost: bool, starts: S
             unit_state(unit, lost),
             str(unit.attempt) if unit.attempt else "",
             unit_took(unit, at, lost, starts, duration),
-            WHEN_LOST if was_lost(unit, lost) else plain(unit.cause),
+            plain(cut_cause(unit) if is_cut(view, unit.number, lost) else unit.cause),
         )
         yield f"| {' | '.join(cells)} |"
 

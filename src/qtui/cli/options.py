@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal, NoReturn
 
 from qtui import __version__
-from qtui.cli.run_options import RUN_HELP, Commands, add_run_commands, add_state_dir
+from qtui.cli.run_options import LATEST, RUN_HELP, Commands, add_run_commands, add_state_dir
 from qtui.core.errors import UsageError, did_you_mean
 from qtui.definition import machine, values
 
@@ -241,7 +241,7 @@ def _add_resume(commands: Commands) -> None:
         "resume", help="go on with a run whose process has gone, or run again what failed", allow_abbrev=False
     )
     resume.epilog, resume.formatter_class = _AGAIN, argparse.RawDescriptionHelpFormatter
-    resume.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: the newest run")
+    resume.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: the latest that nobody runs")
     resume.add_argument("units", metavar="UNIT", nargs="*", default=[], help="run these again, and RUN must be named")
     resume.add_argument("-n", "--dry-run", action="store_true", help="only tell what would run, and why")
     resume.add_argument(
@@ -270,14 +270,14 @@ def _add_resume(commands: Commands) -> None:
 
 def _add_attach(commands: Commands) -> None:
     attach = commands.add_parser("attach", help="follow and steer a run of another terminal", allow_abbrev=False)
-    attach.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: the newest run")
+    attach.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: {LATEST}")
     attach.add_argument("--read-only", action="store_true", help="only look: ask nothing of the run")
     _add_output(attach)
 
 
 def _add_replay(commands: Commands) -> None:
     replay = commands.add_parser("replay", help="see a run again, at any time of it", allow_abbrev=False)
-    replay.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: the newest run")
+    replay.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: {LATEST}")
     replay.add_argument(
         "--at", metavar="TIME", type=_moment, help="begin, standing still, at 0:04:12 or 90s of the run"
     )

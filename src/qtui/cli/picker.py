@@ -95,7 +95,7 @@ def _abandoned(front: shepherd.Front) -> NoReturn:
 
 
 def offer(here: Path, runs: Sequence[KnownRun], now: float, notes: Sequence[str] = ()) -> Offer:
-    """The workflows in the directory `here`, and these runs, newest first."""
+    """The workflows in the directory `here`, and these runs, the latest first."""
     latest: dict[str, KnownRun] = {}
     for known in runs:
         latest.setdefault(known.summary.source, known)
@@ -166,8 +166,10 @@ def _state_of(known: KnownRun) -> tuple[str, Role]:
 
 
 def _when(known: KnownRun, now: float) -> str:
-    ended = known.summary.ended
-    return ago(now - ended) if ended is not None else f"began {ago(now - known.summary.began)}"
+    """How long ago a run began that goes on, or another one ended, or was last heard of."""
+    if known.holder is not None:
+        return f"began {ago(now - known.summary.began)}"
+    return ago(now - max(known.summary.ended or 0.0, known.changed))
 
 
 def _title(here: Path) -> str:

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from qtui.cli.answers import NOBODY, scope_name, spared
 from qtui.cli.rundata import LOST, run_state, took
+from qtui.core.cutting import counts_of
 from qtui.core.definition import Notify
 from qtui.core.events import (
     BrakeChanged,
@@ -341,10 +342,7 @@ def summary(session: RunSession) -> list[str]:
         lines += [f"    {line}" for line in shown if line]
         if (path := session.log_path(unit.number, unit.attempt)) is not None:
             lines.append(f"    log: {path}")
-    counts = [f"{count} {state}" for state in UnitState if (count := view.counts[state])]
-    cut = sum(1 for last in view.last if isinstance(last, UnitReset) and last.cause == CUT)
-    if cut:
-        counts.append(f"{cut} of them cut by the signal")
+    counts = [f"{count} {state}" for state, count in counts_of(view, session.lost).items()]
     fallbacks = sum(1 for unit in view.units if unit.finished is not None and unit.finished.fallback)
     cached = sum(1 for unit in view.units if unit.finished is not None and unit.finished.cached)
     if cached:

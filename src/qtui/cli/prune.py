@@ -18,7 +18,8 @@ DAY_SECONDS: Final = 86400.0
 
 
 def prune(options: argparse.Namespace) -> int:
-    """Delete what is older, or more, than asked for, or than the limits that hold by themselves; say what it was.
+    """Delete what is older, or more, than asked for, or than the limits that hold by themselves; say what it was, and
+    how many runs stay though a limit is against them.
 
     1 if something could not be deleted, else 0.
     """
@@ -26,13 +27,26 @@ def prune(options: argparse.Namespace) -> int:
     size = options.max_size
     if days is None and size is None:
         days, size = KEEP_DAYS, MAX_BYTES
-    found = prune_runs(state_dir_of(options), days, size, options.dry_run, unfinished=options.unfinished)
+    spared: list[str] = []
+    found = prune_runs(
+        state_dir_of(options), days, size, options.dry_run, unfinished=options.unfinished, spared=spared.append
+    )
     pruned = [each for each in found if not each.error]
     for each in pruned:
         print(clean(f"{each.run}  {size_of(each.bytes):>5}  {each.why}"))
     would = "would be deleted" if options.dry_run else "deleted"
     print(f"{counted(len(pruned), 'run')} {would}, {size_of(sum(each.bytes for each in pruned))}")
+    if spared:
+        print(_stays(len(spared), options.unfinished))
     for each in found:
         if each.error:
             print(clean(f"qtui: {each.run}: {each.error}"), file=sys.stderr)
     return EXIT_OK if len(pruned) == len(found) else EXIT_FAILED
+
+
+def _stays(count: int, unfinished: bool) -> str:
+    """What is told of runs that were spared."""
+    runs = counted(count, "run")
+    if unfinished:
+        return f"{runs} spared: in use now"
+    return f"{runs} spared: not finished, or in use now; --unfinished deletes those that nobody runs"

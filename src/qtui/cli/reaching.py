@@ -22,7 +22,7 @@ def state_dir_of(options: argparse.Namespace) -> Path:
 
 @contextmanager
 def opened(options: argparse.Namespace, *, read_only: bool = True) -> Iterator[AttachedSession]:
-    """The run that ``options.run`` means (None: the newest). Raises UsageError if it means none, or several."""
+    """The run that ``options.run`` means (None: the latest). Raises UsageError if it means none, or several."""
     # not by a manager: who only looks, or asks for something, needs no engine
     with closing(AttachedSession(find_run(state_dir_of(options), options.run), read_only)) as session:
         yield session

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from qtui.cli.adjust import adjusted, still_meant
@@ -17,6 +18,7 @@ from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import UsageError
 from qtui.core.model import UnitState
 from qtui.core.resuming import LEFT_OUT, NOT_RUN, Resumption
+from qtui.definition.selection import named_units
 from qtui.manager import LiveSession
 from qtui.services import Services, open_services
 from qtui.store.journal import Head
@@ -35,7 +37,7 @@ def resume(options: argparse.Namespace) -> int:
     state_dir = Path(options.state_dir).absolute() if options.state_dir else default_state_dir()
     _check_run(options, state_dir)
     with open_services(state_dir) as services:
-        head = services.manager.head(options.run)
+        head = services.manager.head(options.run, aside=options.dry_run)
     given = _given(head, options)
     given.state_dir = str(state_dir)
     lost = _Lost(head.run)
@@ -56,8 +58,9 @@ def resume(options: argparse.Namespace) -> int:
             units=options.units,
             turn=turn,
             tell=tell,
+            dry_run=options.dry_run,
         )
-        for line in told(prepared.resumption, head.run):
+        for line in (*told(prepared.resumption, head.run), *not_run(prepared.resumption, head.run, options.again)):
             print(clean(line), file=sys.stdout if options.dry_run else sys.stderr)
         if prepared.over:
             tell(f"nothing to do: all units of run {head.run} have completed")
@@ -163,6 +166,19 @@ def told(how: Resumption, run: str) -> Iterator[str]:
         yield f"  left  {counts}: qtui resume {run} goes on with them"
     for number in how.questions:
         yield f"  ask   {units[number].id}  is not idempotent and may have done its work: it asks before it runs"
+
+
+def not_run(how: Resumption, run: str, again: Sequence[str]) -> Iterator[str]:
+    """Why units do not run that ``--again`` names: it lets them run without asking, but is no reason to."""
+    plan, states = how.view.plan, how.view.states
+    named = [plan.numbers[unit_id] for unit_id in named_units(plan, again)]
+    lines = []
+    for number in sorted(set(named) - how.reasons.keys()):
+        unit_id, done = plan.table[number].id, states[number] is UnitState.COMPLETED
+        why = "it has completed" if done else "it is left as it is"
+        name = quote(unit_id)
+        lines.append(f"{unit_id}  does not run, {why}; to run it: qtui resume {run} {name} --again={name}")
+    yield from _few("again", lines)
 
 
 def _few(what: str, lines: Sequence[str]) -> Iterator[str]:

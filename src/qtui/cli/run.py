@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from qtui.cli.adjust import adjusted, environment_of, overrides_of
+from qtui.cli.adjust import adjusted, environment_of, overrides_of, still_meant
 from qtui.cli.answers import answering, can_answer
 from qtui.cli.ask import asker
 from qtui.cli.detach import Starter, answered, recorded, start_detached, starter
@@ -119,7 +119,11 @@ def drive(
 
         def reload() -> WorkflowDefinition:
             ask = answered(answers, None)
-            return adjust(services.manager.load(options.workflow, params, overrides, ask), options)
+            loaded = services.manager.load(options.workflow, params, overrides, ask)
+            try:
+                return adjust(loaded, options)
+            except UsageError as error:
+                raise _renamed(loaded, options) or error from None
 
         start = following(start, reload)
         if ui == "tui":
@@ -127,6 +131,20 @@ def drive(
         else:
             session = _in_lines(ui, start, definition, options, waiting, state_dir / "runs", out)
         return _exit_code(session)
+
+
+def _renamed(loaded: WorkflowDefinition, options: argparse.Namespace) -> UsageError | None:
+    """What is told of names on the command line of a run that its workflow does not have any more, and what helps."""
+    there, lost = still_meant(loaded, options)
+    if not lost:
+        return None
+    left = there.units or there.tag or not (options.units or options.tag)
+    other = "let qtui resume go on without it" if left else "begin a new run"
+    names = ", ".join(lost)
+    return UsageError(
+        f"the run was begun with {names}, which the workflow does not have any more: give it that name again, "
+        f"or {other}"
+    )
 
 
 def _take_turn(

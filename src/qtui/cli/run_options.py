@@ -8,6 +8,7 @@ from typing import Protocol
 from qtui.definition import values
 
 RUN_HELP = "a run's id, or enough of its begin or end to tell it from others"
+LATEST = "one that goes on, else the one that changed last"
 
 
 class Commands(Protocol):
@@ -41,7 +42,7 @@ def add_state_dir(parser: argparse.ArgumentParser) -> None:
 
 def _add_status(commands: Commands) -> None:
     status = commands.add_parser("status", help="tell how a run is going", allow_abbrev=False)
-    status.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: the newest run")
+    status.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: {LATEST}")
     status.add_argument("--json", action="store_true", help="as JSON, with every unit")
     status.add_argument("--wait", action="store_true", help="wait for the end; the exit code is that of the run")
     add_state_dir(status)
@@ -71,7 +72,7 @@ def _add_control(commands: Commands) -> None:
 
 
 def _add_history(commands: Commands) -> None:
-    history = commands.add_parser("history", help="list runs, and what got slower", allow_abbrev=False)
+    history = commands.add_parser("history", help="list runs, the latest first; what got slower", allow_abbrev=False)
     history.add_argument("workflow", metavar="WORKFLOW", nargs="?", help="only those of this file or name")
     history.add_argument("--limit", metavar="N", type=_positive, default=20, help="how many runs (default: 20)")
     add_state_dir(history)
@@ -79,7 +80,7 @@ def _add_history(commands: Commands) -> None:
 
 def _add_report(commands: Commands) -> None:
     report = commands.add_parser("report", help="write a report of a run for other programs", allow_abbrev=False)
-    report.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: the newest run")
+    report.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: {LATEST}")
     for name, what in (("junit", "JUnit XML"), ("json", "JSON"), ("md", "Markdown")):
         report.add_argument(f"--{name}", metavar="FILE", help=f"{what}; - is standard output")
     add_state_dir(report)

@@ -7,21 +7,16 @@ from shlex import quote
 from types import MappingProxyType
 from typing import Any, Final
 
-from qtui.core.events import ConfirmRequested, PlanReplaced, UnitFinished, UnitReset, UnitStarted
+from qtui.core.cutting import INTERRUPTED, counts_of, cut_cause, is_cut
+from qtui.core.events import ConfirmRequested, PlanReplaced, UnitFinished, UnitStarted
 from qtui.core.model import FAILURES, UnitState
 from qtui.core.session import RunSession
-from qtui.core.settling import CUT as BY_SIGNAL
 from qtui.core.state import RunView, UnitView
 
 GONE: Final = "the process that ran it is gone"
 
 LOST: Final = "lost"
 """The state of a run that has no end, and nobody who could bring it to one."""
-
-CUT: Final = "interrupted"
-"""The state of a unit that ran when its run was lost, or was interrupted by a signal."""
-
-WHEN_LOST: Final = "ran when its process was lost"
 
 Starts = Mapping[int, UnitStarted]
 """How attempts began that a signal has cut, by unit."""
@@ -31,8 +26,7 @@ NO_STARTS: Final[Starts] = MappingProxyType({})
 _TELLING_SECONDS: Final = 1.0
 """That a unit ran for at least a shorter time than this tells nothing."""
 
-HELD: Final = frozenset({UnitState.RUNNING, UnitState.CANCELING})
-"""The states of a unit that has a worker."""
+_AT_WORK: Final = frozenset({UnitState.RUNNING, UnitState.CANCELING})
 
 
 def run_state(view: RunView, lost: bool) -> str:
@@ -42,23 +36,17 @@ def run_state(view: RunView, lost: bool) -> str:
 
 def unit_state(unit: UnitView, lost: bool) -> str:
     """The state of the unit in one word. What ran in a lost run runs no more, although nobody could write that down."""
-    return CUT if was_lost(unit, lost) or _was_cut(unit.view, unit.number, lost) else str(unit.state)
+    return INTERRUPTED if is_cut(unit.view, unit.number, lost) else str(unit.state)
 
 
 def was_lost(unit: UnitView, lost: bool) -> bool:
     """Whether the unit ran when its run was lost, so that nobody knows for how long it ran."""
-    return lost and unit.state in HELD
-
-
-def _was_cut(view: RunView, number: int, lost: bool) -> bool:
-    """Whether a signal has cut the unit, in a run that does not go on; in one that does it waits for its turn."""
-    last = view.last[number]
-    return isinstance(last, UnitReset) and last.cause == BY_SIGNAL and (lost or view.state.ended)
+    return lost and unit.state in _AT_WORK
 
 
 def cut_starts(session: RunSession, view: RunView) -> Starts:
     """How the attempts began that a signal has cut. `view`, the session's, does not know: they are to run anew."""
-    cut = {number for number in range(len(view.plan)) if _was_cut(view, number, session.lost)}
+    cut = {number for number in range(len(view.plan)) if is_cut(view, number, session.lost) and not view.begun[number]}
     if not cut:
         return NO_STARTS
     begun = session.opening.begun
@@ -71,17 +59,6 @@ def cut_starts(session: RunSession, view: RunView) -> Starts:
         elif isinstance(event, UnitStarted) and event.unit in cut:
             found[event.unit] = event
     return {number: start for number, start in found.items() if start.attempt == view.attempts[number]}
-
-
-def counts_of(view: RunView, lost: bool) -> dict[str, int]:
-    """How many units are in each state that any is in."""
-    counts = {str(state): view.counts[state] for state in UnitState}
-    if lost:
-        counts[CUT] = sum(counts.pop(state) for state in HELD)
-    if cut := sum(_was_cut(view, number, lost) for number in range(len(view.plan))):
-        counts[UnitState.PENDING] -= cut
-        counts[CUT] = counts.get(CUT, 0) + cut
-    return {state: count for state, count in counts.items() if count}
 
 
 def moment_of(view: RunView, now: float, lost: bool) -> float:
@@ -112,10 +89,12 @@ def unit_took(unit: UnitView, now: float, lost: bool, starts: Starts, form: Call
     return f"at least {form(seconds)}" if seconds >= _TELLING_SECONDS else ""
 
 
-def lost_cause(unit: UnitView, now: float, form: Callable[[float], str]) -> str:
-    """What is known of a unit that ran when its run was lost, in words."""
-    least = unit_took(unit, now, True, NO_STARTS, form)
-    return f"{WHEN_LOST}, for {least}" if least else WHEN_LOST
+def told_cause(unit: UnitView, now: float, lost: bool, form: Callable[[float], str]) -> str:
+    """Why the unit is in its state, and what it did when it was cut; empty if the state says all."""
+    if not is_cut(unit.view, unit.number, lost):
+        return unit.cause
+    least = unit_took(unit, now, True, NO_STARTS, form) if was_lost(unit, lost) else ""
+    return f"{cut_cause(unit)}, for {least}" if least else cut_cause(unit)
 
 
 def run_data(run: str, view: RunView, now: float, *, lost: bool = False, starts: Starts = NO_STARTS) -> dict[str, Any]:

@@ -15,20 +15,18 @@ from rich.cells import cell_len
 from qtui.cli.plain import counted
 from qtui.cli.reaching import gone, opened
 from qtui.cli.rundata import (
-    CUT,
     NO_STARTS,
     Starts,
-    counts_of,
     cut_starts,
-    lost_cause,
     moment_of,
     run_data,
     run_state,
+    told_cause,
     took,
-    unit_state,
     unit_took,
     was_lost,
 )
+from qtui.core.cutting import counts_of, is_cut
 from qtui.core.errors import EXIT_INTERNAL, EXIT_OK
 from qtui.core.events import ConfirmRequested
 from qtui.core.model import UnitState
@@ -126,22 +124,34 @@ def _head(run: str, view: RunView, at: float, lost: bool) -> Iterator[str]:
         yield f"the record cannot be written: {clean(view.unsaved)}; nothing new starts"
     if lost and not view.state.ended:
         yield gone(run)
-    counts = ", ".join(f"{count} {state}" for state, count in counts_of(view, lost).items())
+    counts = ", ".join(f"{count} {state}" for state, count in _counts(view, lost))
     yield f"{counted(len(view.plan), 'unit')}: {counts}" if counts else "no units"
+
+
+def _counts(view: RunView, lost: bool) -> Iterator[tuple[str, int]]:
+    """How many units are in each state; what is ready and waits for a person's yes does not wait for a worker."""
+    for state, count in counts_of(view, lost).items():
+        if state != UnitState.READY or lost:
+            yield state, count
+            continue
+        if view.asked:
+            yield "asking", view.asked
+        if count > view.asked:
+            yield state, count - view.asked
 
 
 def _rank(unit: UnitView, lost: bool) -> Look:
     """Where the unit stands: what was cut stands where it stood when it ran."""
-    return Look.RUN if unit_state(unit, lost) == CUT else look_of(unit)
+    return Look.RUN if is_cut(unit.view, unit.number, lost) else look_of(unit)
 
 
 def _row(unit: UnitView, at: float, glyphs: Glyphs, ids: int, lost: bool, starts: Starts) -> str:
     look = look_of(unit)
     sign, word = glyphs.sign(look), str(look)
     cause = cause_of(unit, at)
-    if unit_state(unit, lost) == CUT:
+    if is_cut(unit.view, unit.number, lost):
         sign, word = glyphs.sign(Look.CANC), "cut"
-        cause = lost_cause(unit, at, short_clock) if was_lost(unit, lost) else clean(unit.cause)
+        cause = clean(told_cause(unit, at, lost, short_clock))
     elif isinstance(last := unit.view.last[unit.number], ConfirmRequested):
         cause = clean(last.question)
     elif unit.number in unit.view.stale:

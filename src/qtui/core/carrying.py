@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -59,5 +60,16 @@ def carried(view: RunView, event: PlanReplaced) -> RunView:
         open_items=frozenset(
             item for item in begun_items if item >= 0 and not all(states[n].ended for n in plan.items[item])
         ),
+        former=_former(view, plan.numbers),
         stale={numbers[unit]: cause for unit, cause in view.stale.items() if numbers[unit] >= 0},
     )
+
+
+def _former(view: RunView, there: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """The attempts and the generation of the units that have begun, and are not in the plan any more."""
+    lost = {
+        unit.id: (view.attempts[number], view.generations[number])
+        for number, unit in enumerate(view.plan.table)
+        if view.attempts[number]
+    }
+    return {name: known for name, known in {**view.former, **lost}.items() if name not in there}

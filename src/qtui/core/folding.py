@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any, assert_never
 
 from qtui.core.batching import wants_durations, with_duration
@@ -159,10 +160,11 @@ class _Folding:
         new = len(self._plan) - before
         self._states.extend([UnitState.PENDING] * new)
         self._counts[UnitState.PENDING] += new
+        former = [self._view.former.get(unit.id, (0, 0)) for unit in islice(self._plan.table, before, None)]
+        for column in (self._attempts, self._bases):
+            column.extend([attempts for attempts, _ in former])
+        self._generations.extend([generation + 1 for _, generation in former])
         for column, value in (
-            (self._attempts, 0),
-            (self._bases, 0),
-            (self._generations, 1),
             (self._begun, None),
             (self._last, None),
             (self._progress, None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from qtui.core.events import UnitRedefined, UnitsAdded, Warned
 from qtui.core.growth import Growth, grow, problems_of
@@ -19,7 +20,7 @@ from qtui.core.machine import (
 )
 from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, UnitError
 from qtui.core.redefining import redefine
-from qtui.core.settling import SettlingMachine
+from qtui.core.settling import SettlingMachine, doubt
 
 
 class GrowingMachine(SettlingMachine):
@@ -56,7 +57,8 @@ class GrowingMachine(SettlingMachine):
 
     def _add(self, by: int, units: Sequence[QuantumUnit], now: float) -> None:
         begun = tuple(star for star in self._plan.stars if self._slot[star])
-        self._events.append(UnitsAdded(by, tuple(units), now, begun))
+        units = tuple(map(self._doubted, units))
+        self._events.append(UnitsAdded(by, units, now, begun))
         growth = grow(self._plan, by, units, begun)
         self._make_room(growth)
         self._adder.update(dict.fromkeys(growth.numbers, by))
@@ -75,19 +77,28 @@ class GrowingMachine(SettlingMachine):
         for number in again:
             self._revive(number, now)
         for star in growth.stars:
-            self._look_at_star(star, by, now)
+            self._look_at_star(star, by, now, freed=bool(growth.dropped or again))
         self._welcome((*growth.numbers, *(star for star in growth.stars if self._state[star] is PENDING)), now)
         if again:
             self._targets.keep(self._lanes)
         lanes = {self._lanes[number] for number in growth.numbers}
         self._let_lanes_join(lanes, f"{self._plan.table[by].id} added units", now)
 
-    def _look_at_star(self, star: int, by: int, now: float) -> None:
-        """What needs everything needs other units than before: it may have to wait for them, or to wait no more."""
+    def _doubted(self, unit: QuantumUnit) -> QuantumUnit:
+        """A unit that is added, and asks first if it must not simply do again what it may have done."""
+        number = self._plan.numbers.get(unit.id)
+        attempts = self._attempt[number] if number is not None else self._former.get(unit.id, (0, 0))[0]
+        if unit.idempotent or attempts <= self._options.again.get(unit.id, 0):
+            return unit
+        return replace(unit, confirm=doubt(unit.id))
+
+    def _look_at_star(self, star: int, by: int, now: float, *, freed: bool) -> None:
+        """What needs everything needs other units than before: it may have to wait for them, or, where it was `freed`
+        of some, to wait no more."""
         cause = f"{self._plan.table[by].id} has added units"
         if self._left[star] and self._state[star] in (READY, RETRYING) and not self._slot[star]:
             self._reset(star, cause, now)
-        elif self._skipped_for_need(star) and self._bad_need(star) is None and self._added_runs(star) is None:
+        elif freed and self._skipped_for_need(star) and self._bad_need(star) is None and self._added_runs(star) is None:
             self._reset(star, cause, now)
             self._revive(star, now)
         if not self._left[star] and self._state[star] is PENDING:
@@ -139,9 +150,13 @@ class GrowingMachine(SettlingMachine):
         """Let every column have a place for each new unit, and know the others anew."""
         new = len(self._plan) - growth.first
         self._state += [PENDING] * new
-        for column in (self._attempt, self._base, self._left, self._slot):
+        for number in range(growth.first, len(self._plan)):
+            attempts, generation = self._former.get(self._plan.table[number].id, (0, 0))
+            self._attempt.append(attempts)
+            self._base.append(attempts)
+            self._generation.append(generation + 1)
+        for column in (self._left, self._slot):
             column += [0] * new
-        self._generation += [1] * new
         self._because += [-1] * new
         self._begun_at += [0.0] * new
         self._reason += [""] * new

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
 
 from qtui.core.batching import Durations
@@ -74,6 +74,7 @@ class RunMachine:
         self._forced: set[int] = set()  # pending, and to be run whatever the cache holds
         self._checking: set[int] = set()  # ready, while the cache is asked
         self._asked: set[int] = set()  # ready, while a person is asked
+        self._former: Mapping[str, tuple[int, int]] = {}  # attempts and generation of units that have left the plan
         self._peaks: dict[str, int] = {}  # bytes to expect of units, by family
         self._targets = WorkerTargets(plan.lanes, options)
         self._limits = Limits(plan, options, self._targets.of_lane)

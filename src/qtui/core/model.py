@@ -391,21 +391,3 @@ class QuantumUnit:
             wants_process = self.kind == "cpu" or self.timeout is not None or self.batch is not None
             return ExecutionMode.PROCESS if wants_process else ExecutionMode.THREAD
         return mode
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnitResult:
-    """How a unit ended, for library users: its value or error, times (Unix seconds) and flags."""
-
-    id: str
-    state: UnitState
-    value: Any = None
-    error: UnitError | None = None
-    attempt: int = 0
-    started: float | None = None
-    seconds: float = 0.0
-    worker: int | None = None
-    fallback: bool = False
-    cached: bool = False
-    abandoned: bool = False
-    metrics: Mapping[str, Any] = field(default_factory=dict)

@@ -39,7 +39,8 @@ class RunOptions:
     meaning no limit. `brakes` hold starts after failures in a row, by scope: ``""`` for the whole run, ``group:NAME``,
     ``tag:NAME`` or ``pool:NAME``; `group_pools` are the pools that an item of a group holds from its first start to its
     last end. Once the run is being stopped, handlers have `handler_timeout` seconds. Units whose ids match one of
-    `approved` (globs) need no confirmation.
+    `approved` (globs) need no confirmation. `again` says up to which attempt units that are not idempotent may be done
+    again, by id: when one is added anew, and has begun more often than that, it asks first.
     """
 
     workers: int = 4
@@ -60,6 +61,6 @@ class RunOptions:
     brakes: Mapping[str, Brake] = field(default_factory=dict)
     handler_timeout: float = 300.0
     approved: tuple[str, ...] = ()
+    again: Mapping[str, int] = field(default_factory=dict)
     mode: ExecutionMode = ExecutionMode.AUTO
     executor: str | None = None
-    strategy: str = "adaptive"

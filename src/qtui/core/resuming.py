@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
-from qtui.core.events import Event, PlanReplaced, RunResumed, UnitFinished, UnitReady, UnitReset, UnitStale
+from qtui.core.cutting import may_have_run
+from qtui.core.events import (
+    Event,
+    PlanReplaced,
+    RunResumed,
+    RunStarted,
+    UnitAbandoned,
+    UnitFinished,
+    UnitReady,
+    UnitRedefined,
+    UnitReset,
+    UnitStale,
+)
 from qtui.core.folding import fold
 from qtui.core.growth import STAR, robbed
 from qtui.core.model import FAILURES, QuantumUnit, UnitState
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
-from qtui.core.settling import CUT
+from qtui.core.settling import doubt
 from qtui.core.state import RunView
 from qtui.core.targets import WorkerTargets
 
@@ -32,6 +43,9 @@ CUT_AND_LEFT_OUT: Final = f"{INTERRUPTED}, and {LEFT_OUT}"
 """The same of a unit that had begun."""
 
 AWAY: Final = "was out of the workflow for a while"
+AGAIN: Final = "may run again"
+ROBBED: Final = "what it had added is not in the plan any more"
+NOT_ALL: Final = "what it adds has not all completed"
 
 
 class Former(NamedTuple):
@@ -86,6 +100,13 @@ class Resumption:
     questions: Sequence[int] = ()
     gone: Mapping[str, str] = field(default_factory=dict)
 
+    def beside(self, attempts: Iterable[tuple[str, int]], now: float) -> Resumption:
+        """The same beside attempts, by unit and number, that go on in this very process, as it could not stop them:
+        their units wait for them."""
+        there = [(self.view.plan.numbers.get(name), attempt) for name, attempt in attempts]
+        left = [UnitAbandoned(number, attempt, 0, now) for number, attempt in there if number is not None]
+        return replace(self, events=[*self.events, *left], view=fold(self.view, left))
+
     @property
     def left(self) -> dict[str, int]:
         """How many units stay as they are without having completed, by what became of them, in words."""
@@ -114,7 +135,10 @@ def resume(
     plan = ExecutionPlan.build(units, default_mode=options.mode)
     targets = WorkerTargets(plan.lanes, options)
     lanes = {str(lane): target for lane, target in targets.of_lane.items()}
-    resumed = RunResumed(now, wishes.cause, targets.together, targets.governed, lanes)
+    workers = targets.together, targets.governed, lanes
+    # of a run whose process died before anything was written, nothing is known but its name
+    begun = view.started_at is not None
+    resumed: Event = RunResumed(now, wishes.cause, *workers) if begun else RunStarted(now, view.name, *workers)
     before, table = view, tuple(units)
     back: list[Event] = []
     if replan:
@@ -126,19 +150,26 @@ def resume(
     else:
         view = fold(_with_functions(before, table), [resumed])
     deciding = _Deciding(before.plan, view, wishes)
-    more = [*back, *deciding.events(now)]
-    asking = {view.plan.table[number].id: question for number, question in deciding.questions().items()}
+    questions = deciding.questions()
+    doubted = {
+        number: replace(view.plan.table[number], confirm=doubt(view.plan.table[number].id)) for number in questions
+    }
+    asking = {unit.id for unit in doubted.values()}.intersection(unit.id for unit in units)
+    # what was added asks, too, in case that the unit which is to add it anew fails, and that is allowed
+    added = [UnitRedefined(n, unit, AGAIN, now) for n, unit in doubted.items() if unit.id not in asking]
+    more = [*back, *deciding.events(now), *added]
+    if asking and not replan:  # the plan that has the questions counts its units without those that were dropped
+        return resume(before, units, options, wishes, now, replan=True)
     if asking:
         # the question stands in the plan, so it is asked again should this process go, too
-        table = tuple(replace(unit, confirm=asking.get(unit.id, unit.confirm)) for unit in units)
-        replan = True
+        table = tuple(replace(unit, confirm=doubt(unit.id)) if unit.id in asking else unit for unit in units)
     events = [resumed, PlanReplaced(table, options.mode, now)] if replan else [resumed]
     return Resumption(
         events=[*events, *more],
         view=fold(before if replan else _with_functions(before, table), [*events, *more]),
         reasons=deciding.reasons,
-        options=_asking_options(options, view.plan, asking),
-        questions=[view.plan.numbers[unit] for unit in asking],
+        options=replace(options, again=deciding.answered()),
+        questions=questions,
         gone=_gone(before, view.plan),
     )
 
@@ -172,33 +203,11 @@ def _other_needs(before: RunView, view: RunView) -> dict[str, str]:
     return found
 
 
-def _asking_options(options: RunOptions, plan: ExecutionPlan, asking: Collection[str]) -> RunOptions:
-    """What was approved when the run began says nothing of the questions that have come since."""
-    if not asking or not options.approved:
-        return options
-    patterns = options.approved
-    approved = [
-        unit.id.replace("[", "[[]")
-        for unit in plan.table
-        if unit.id not in asking and any(fnmatchcase(unit.id, pattern) for pattern in patterns)
-    ]
-    return replace(options, approved=tuple(approved))
-
-
 def _with_functions(view: RunView, table: Sequence[QuantumUnit]) -> RunView:
     """The record knows what units are called, not what they call."""
     plan = view.plan.thawed()
     plan.table[: len(table)] = table  # type: ignore[index]
     return replace(view, plan=plan)
-
-
-def _may_have_run(view: RunView, number: int) -> bool:
-    """True for a unit that began, or had been handed to a lane, and has no end."""
-    if view.states[number].ended:
-        return False
-    last = view.last[number]
-    was_cut = isinstance(last, UnitReset) and last.cause == CUT
-    return was_cut or (view.begun[number] is not None and not isinstance(last, UnitReset))
 
 
 def _was_left_out(last: Event | None) -> bool:
@@ -208,7 +217,7 @@ def _was_left_out(last: Event | None) -> bool:
 def _became(view: RunView, number: int) -> str:
     """What became of a unit that does not run, in words."""
     last = view.last[number]
-    if _may_have_run(view, number) or (isinstance(last, UnitFinished) and last.cause == CUT_AND_LEFT_OUT):
+    if may_have_run(view, number) or (isinstance(last, UnitFinished) and last.cause == CUT_AND_LEFT_OUT):
         return "interrupted"
     state: UnitState = view.states[number]
     return str(state) if state.ended and not _was_left_out(last) else "not run"
@@ -219,22 +228,34 @@ class _Deciding:
 
     def __init__(self, before: ExecutionPlan, view: RunView, wishes: Wishes) -> None:
         self._view, self._plan, self._wishes = view, view.plan, wishes
-        self._before, self._robbed = before, robbed(before, view.plan)
+        self._before, self._robbed = before, frozenset(robbed(before, view.plan))
         self._adders = {added: by for by, units in self._plan.added.items() for added in units}
         self._named = {self._adder(self._plan.numbers[name]) for name in wishes.named or ()}
-        self._needed = self._needs_of(self._named)
+        self._wanted = set(self._named)  # with what they need
+        self._anew: set[int] = set()  # added anew, or looked at once more because of that
+        self._would: Collection[int] = ()  # what would run if nobody had named any units
         self.reasons: dict[int, str] = {}
         self._reset: dict[int, str] = {}
+        if wishes.named is not None:
+            self._would = _Deciding(before, view, replace(wishes, named=None)).reasons.keys()
+        self._decide_all()
+
+    def _decide_all(self) -> None:
+        """Decide until nothing more follows: what runs can let others run before it and after it."""
+        known = -1
+        while known != len(self.reasons):
+            known = len(self.reasons)
+            self._want_needs()
+            for number in self._plan.order:
+                chosen = self._wishes.named is None or self._is_chosen(number)
+                if chosen and number not in self.reasons and number not in self._plan.dropped:
+                    self._decide(number)
+            self._fetch_results()
+            self._pull_handlers()
 
     def events(self, now: float) -> list[Event]:
         """The resets, the ends of what is left out, and what is told of the results that stay."""
         plan, wishes = self._plan, self._wishes
-        for number in plan.order:
-            if number not in plan.dropped and (wishes.named is None or self._is_chosen(number)):
-                self._decide(number)
-        self._fetch_results()
-        self._pull_handlers()
-        self._note_added()
         events: list[Event] = []
         for number in plan.order:
             if number in self._reset:
@@ -247,7 +268,7 @@ class _Deciding:
             if self._view.states[number] is not UnitState.COMPLETED or number in self.reasons:
                 continue
             why = wishes.changed.get(plan.table[number].id) or self._stale_by_needs(number, stale)
-            if why:
+            if why and number not in self._robbed:
                 stale[number] = why
                 events.append(UnitStale(number, why, now))
         return events
@@ -260,27 +281,30 @@ class _Deciding:
             number = self._adders[number]
         return number
 
-    def _needs_of(self, numbers: Collection[int]) -> set[int]:
-        """What units need, directly or not. A handler of everything handles what there is."""
-        plan, stack, found = self._plan, list(numbers), set[int]()
-        while stack:
-            number = stack.pop()
-            needs = plan.needs[number]
-            if plan.table[number].is_handler:
-                needs = tuple(other for need in plan.declared[number] if need.name != STAR for other in need.units)
-            stack += (need for need in needs if need not in found)
-            found.update(needs)
-        return found
+    def _needs_of(self, number: int) -> Iterable[int]:
+        """What a unit needs that is named. A handler of everything handles what there is."""
+        if not self._plan.table[number].is_handler:
+            return self._plan.needs[number]
+        return (other for need in self._plan.declared[number] if need.name != STAR for other in need.units)
+
+    def _want_needs(self) -> None:
+        """What is wanted, and runs, wants what it needs; nobody waits for what only a unit needs that stays."""
+        forced = () if self._wishes.only_failed else self._named
+        for number in reversed(self._plan.order) if self._wanted else ():
+            runs = number in self.reasons or number in self._would or number in forced
+            if runs and number in self._wanted:
+                self._wanted.update(need for need in self._needs_of(number) if need in self._would)
 
     def _is_chosen(self, number: int) -> bool:
         """Whether a unit is named, needed, or follows on what runs."""
-        if number in self._named or number in self._needed:
+        if number in self._wanted:
             return True
-        if number in self._adders or not self._above(number):
+        needs = self._plan.needs[number]
+        if not self._above(number) or (number in self._adders and self._anew.isdisjoint(needs)):
             return False
         state = self._view.states[number]
         waits = not state.ended or state is UnitState.SKIPPED or _was_left_out(self._view.last[number])
-        return waits and (self._plan.table[number].is_handler or all(map(self._will_do, self._plan.needs[number])))
+        return waits and (self._plan.table[number].is_handler or all(map(self._will_do, needs)))
 
     def _will_do(self, need: int) -> bool:
         """Whether what needs this unit can run, as far as anybody can tell."""
@@ -289,14 +313,14 @@ class _Deciding:
         return need in self.reasons or state is UnitState.COMPLETED or allowed
 
     def _left_out_events(self, number: int, now: float) -> Iterator[Event]:
-        """The end of a unit that has none yet, and is not to run."""
+        """The end of a unit that has none yet, or cannot keep it, and is not to run."""
         state, generation = self._view.states[number], self._view.generations[number]
-        if state.ended:
+        if state.ended and number not in self._robbed:
             return
-        cause = CUT_AND_LEFT_OUT if _may_have_run(self._view, number) else LEFT_OUT
+        cause = CUT_AND_LEFT_OUT if may_have_run(self._view, number) else LEFT_OUT
         if state is not UnitState.PENDING:
             generation += 1
-            yield UnitReset(number, generation, INTERRUPTED, now)
+            yield UnitReset(number, generation, ROBBED if state.ended else INTERRUPTED, now)
         attempts = self._view.attempts[number]
         yield UnitFinished(number, attempts, generation, UnitState.CANCELED, now, cause=cause)
 
@@ -308,10 +332,7 @@ class _Deciding:
         last = view.last[number]
         why = ""
         if not state.ended:
-            why = INTERRUPTED if _may_have_run(view, number) else self._fresh(number)
-            if state is UnitState.PENDING:
-                self.reasons[number] = why
-                return
+            why = INTERRUPTED if may_have_run(view, number) else self._fresh(number)
         elif state in FAILURES:
             why = "failed last time" if state is UnitState.FAILED else "timed out last time"
         elif state in (UnitState.CANCELED, UnitState.SKIPPED):
@@ -319,15 +340,39 @@ class _Deciding:
         elif isinstance(last, UnitFinished) and last.fallback:
             why = "used its fallback last time"
         elif number in self._robbed:
-            why = "what it had added is not in the plan any more"
-        elif not self._additions_done(number):
-            why = "what it adds has not all completed"
+            why = ROBBED
+        elif any(map(self._is_due, self._additions(number))):
+            why = NOT_ALL
         elif number in self._named and not self._wishes.only_failed:
             why = self._above(number) or NAMED
         elif self._wishes.redo_stale:
             why = self._wishes.changed.get(unit.id, "") or self._above(number) or self._changed_additions(number)
         if why:
             self._again(number, why)
+
+    def _again(self, number: int, why: str) -> None:
+        """The unit runs. One that was added does by being added anew, with all that is added with it."""
+        if number in self._adders:
+            number, why = self._adder(number), NOT_ALL
+        self._note(number, why)
+        stack = [number]
+        while stack:
+            by = stack.pop()
+            for added in self._additions(by):
+                self._anew.add(added)
+                self._note(added, f"{self._plan.table[by].id} runs again, and adds it anew")
+                stack.append(added)
+
+    def _note(self, number: int, why: str) -> None:
+        state = self._view.states[number]
+        self.reasons[number] = why
+        # what has completed stays so until it is added anew, as it may be dropped instead
+        if state is not UnitState.PENDING and not (state is UnitState.COMPLETED and number in self._anew):
+            self._reset[number] = why
+
+    def _additions(self, number: int) -> Iterator[int]:
+        """What a unit has added, and would drop if it added nothing any more."""
+        return (added for added in self._plan.added.get(number, ()) if added not in self._plan.dropped)
 
     def _fresh(self, number: int) -> str:
         """Why a unit that has not run runs."""
@@ -339,33 +384,36 @@ class _Deciding:
 
     def _changed_additions(self, number: int) -> str:
         """What a unit has added is done again by adding it anew."""
-        for added in self._plan.added.get(number, ()):
-            if added not in self._plan.dropped:
-                name = self._plan.table[added].id
-                why = self._wishes.changed.get(name)
-                found = f"{name}, which it adds: {why}" if why else self._changed_additions(added)
-                if found:
-                    return found
+        for added in self._additions(number):
+            name = self._plan.table[added].id
+            why = self._wishes.changed.get(name)
+            found = f"{name}, which it adds: {why}" if why else self._changed_additions(added)
+            if found:
+                return found
         return ""
-
-    def _again(self, number: int, why: str) -> None:
-        self._reset[number] = self.reasons[number] = why
 
     def _left_out(self, number: int, last: Event | None) -> str:
         """Why a unit that was canceled or skipped runs after all; empty if it stays as it is."""
         if _was_left_out(last):
             return LEFT_OUT
-        if self._wishes.only_failed:
-            because = last.because if isinstance(last, UnitFinished) else -1
-            needs_again = any(need in self._reset for need in self._plan.needs[number])
-            return "what it needs failed last time" if because >= 0 and needs_again else ""
         state = self._view.states[number]
-        return "was canceled" if state is UnitState.CANCELED else "was skipped"
+        if not self._wishes.only_failed:
+            return "was canceled" if state is UnitState.CANCELED else "was skipped"
+        needs = self._plan.needs[number]
+        if isinstance(last, UnitFinished) and last.because >= 0 and any(need in self.reasons for need in needs):
+            return "what it needs failed last time"
+        anew = next((need for need in needs if need in self._anew), None)
+        if anew is None or state is not UnitState.SKIPPED or not all(map(self._will_do, needs)):
+            return ""
+        self._anew.add(number)
+        return f"{self._plan.table[anew].id} is there anew"
 
-    def _additions_done(self, number: int) -> bool:
-        added = self._plan.added.get(number, ())
-        states = self._view.states
-        return all(states[other] is UnitState.COMPLETED for other in added if other not in self._plan.dropped)
+    def _is_due(self, number: int) -> bool:
+        """Whether a unit that was added has still to be done."""
+        state = self._view.states[number]
+        if state in (UnitState.CANCELED, UnitState.SKIPPED) and self._wishes.only_failed:
+            return _was_left_out(self._view.last[number])
+        return state is not UnitState.COMPLETED
 
     def _above(self, number: int) -> str:
         """With stale results done again, what is built on them is, too."""
@@ -382,54 +430,52 @@ class _Deciding:
 
     def _fetch_results(self) -> None:
         """A result that is not there any more is made again if a unit that runs needs it."""
-        for number in reversed(self._plan.order):
+        for number in reversed(self._plan.order) if self._wishes.missing else ():
             why = self._wishes.missing.get(self._plan.table[number].id)
-            if why is None or number in self._reset or self._view.states[number] is not UnitState.COMPLETED:
+            if why is None or number in self.reasons or self._view.states[number] is not UnitState.COMPLETED:
                 continue
             feeds = self._plan.feeds[number]
             user = next((fed for fed in feeds if fed in self.reasons and fed not in self._plan.dropped), None)
             if user is None:
                 continue
             adder, name = self._adder(number), self._plan.table[user].id
+            self._wanted.add(adder)
             if adder == number:
                 self._again(number, f"{name} needs its result, {why}")
-            elif adder not in self.reasons:
+            else:
                 self._again(adder, f"{name} needs the result of {self._plan.table[number].id}, which it adds, {why}")
 
     def _pull_handlers(self) -> None:
         """Handlers below of what runs again run again, too."""
         for number in self._plan.order:
-            again = self._plan.table[number].is_handler and self._view.states[number].ended
-            if again and number not in self._reset:
+            if self._plan.table[number].is_handler and self._view.states[number].ended and number not in self.reasons:
                 above = self._above(number)
-                if above:
+                if above and number not in self._plan.dropped:
                     self._again(number, above)
 
-    def _note_added(self) -> None:
-        """What units have added that run again is added anew, and runs again with that."""
-        stack = [number for number in self._plan.added if number in self._reset]
-        for number in stack:  # grows while it is read
-            for added in self._plan.added.get(number, ()):
-                if added not in self._plan.dropped:
-                    self.reasons[added] = f"{self._plan.table[number].id} runs again, and adds it anew"
-                    stack.append(added)
+    def questions(self) -> list[int]:
+        """The units that are not idempotent, have begun before and run again: these ask first.
 
-    def questions(self) -> dict[int, str]:
-        """What is asked before units run that are not idempotent and have begun before, by the unit that asks.
-
-        What is added anew asks by the unit that adds it, as long as that has not added it.
+        What is added anew asks once it is.
         """
-        asking: dict[int, str] = {}
-        for number in self.reasons:
-            unit = self._plan.table[number]
-            if unit.idempotent or not self._view.attempts[number] or unit.id in self._wishes.again:
-                continue
-            by = self._adder(number)
-            name = self._plan.table[by].id
-            if name in self._wishes.again:
-                continue
-            if by == number:
-                asking[by] = f"{name} may have done its work: run it again?"
-            else:
-                asking.setdefault(by, f"{unit.id}, which it adds, may have done its work: run {name} again?")
-        return asking
+        return [
+            number
+            for number in self.reasons
+            if not self._plan.table[number].idempotent and self._view.attempts[number] and not self._is_answered(number)
+        ]
+
+    def _is_answered(self, number: int) -> bool:
+        """Whether a person has said that the unit, or one that adds it, may run again."""
+        while self._plan.table[number].id not in self._wishes.again:
+            if number not in self._adders:
+                return False
+            number = self._adders[number]
+        return True
+
+    def answered(self) -> dict[str, int]:
+        """Up to which attempts units may be done again, of those that are added, by id."""
+        return {
+            self._plan.table[number].id: self._view.attempts[number]
+            for number in self._adders
+            if self._wishes.again and self._is_answered(number)
+        }

@@ -135,7 +135,7 @@ class Scheduler(WishingMachine):
             self._add_run_timer()
         if view.workers or view.governed is not None:
             self._targets.restore(view.workers, view.lane_workers, view.governed)
-        self._peaks, self._durations = dict(view.peaks), view.durations
+        self._peaks, self._durations, self._former = dict(view.peaks), view.durations, view.former
         self._limits = Limits(plan, options, self._targets.of_lane, self._peaks, self._durations)
         self._resize_lanes()
         self._state = list(view.states)

@@ -55,6 +55,11 @@ CUT: Final = "cut by a signal"
 _NOTHING: Final = Outcome()
 
 
+def doubt(unit: str) -> str:
+    """What is asked before a unit that is not idempotent, and has begun before, runs because of something else."""
+    return f"{unit} may have done its work: run it again?"
+
+
 class SettlingMachine(RunMachine):
     """Ends of units, and what they mean for others."""
 
@@ -191,7 +196,9 @@ class SettlingMachine(RunMachine):
     def _ask(self, number: int, now: float) -> None:
         """Ask for a confirmation, if the unit wants one."""
         unit = self._plan.table[number]
-        if unit.confirm and not any(fnmatchcase(unit.id, pattern) for pattern in self._options.approved):
+        # what was approved when the run began says nothing of a doubt that has come since
+        doubted = unit.confirm == doubt(unit.id)
+        if unit.confirm and (doubted or not any(fnmatchcase(unit.id, pattern) for pattern in self._options.approved)):
             self._asked.add(number)
             self._events.append(ConfirmRequested(number, unit.confirm, now))
         else:

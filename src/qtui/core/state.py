@@ -48,8 +48,9 @@ class RunView:
     `workers` is how many units may run together. While the run is `governed`, `lane_workers` has the targets of lanes;
     before it begins nobody has said whether it is. `brakes` has the latest change of each brake by its scope. `peaks`
     are the bytes of memory that are expected of units by family, where the workflow does not say, and `durations` tell
-    how long units took whose batches depend on that. `unsaved` says why the record cannot be written, and is empty
-    while it can.
+    how long units took whose batches depend on that. `former` has the attempts and the generation of units that have
+    begun and are not in the plan any more, by id: should they come back, they count on. `unsaved` says why the record
+    cannot be written, and is empty while it can.
     """
 
     plan: ExecutionPlan
@@ -84,16 +85,18 @@ class RunView:
     durations: Durations = field(default_factory=dict)
     stale: Mapping[int, str] = field(default_factory=dict)
     unsaved: str = ""
+    former: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
-    def initial(cls, plan: ExecutionPlan) -> RunView:
-        """The view before the first event: every unit pending."""
+    def initial(cls, plan: ExecutionPlan, name: str = "") -> RunView:
+        """The view before the first event: every unit pending. `name` is that of the run, where it is known already."""
         n = len(plan)
         zeros, nones = pvector([0] * n), pvector([None] * n)
         counts = dict.fromkeys(UnitState, 0)
         counts[UnitState.PENDING] = n
         return cls(
             plan=plan,
+            name=name,
             states=pvector([UnitState.PENDING] * n),
             attempts=zeros,
             bases=zeros,

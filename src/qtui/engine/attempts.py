@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Final
 
-from qtui.core.model import Outcome
+from qtui.core.model import ExecutionMode, Outcome
 from qtui.engine.adoption import Adoption
 from qtui.engine.context import ExecutionContext, RunFacts
 from qtui.engine.logs import LogStore
 from qtui.engine.maskedtexts import TextMasks
+from qtui.engine.outliving import OUTLIVING
 from qtui.engine.outputs import Outputs
 from qtui.engine.workers.base import Attempt
+
+_THREADS: Final = frozenset({ExecutionMode.THREAD, ExecutionMode.SEQUENTIAL})
+"""The lanes whose attempts live on in this process when their run is closed."""
 
 
 class Attempts:
     """Opens and concludes attempts, each on the thread of its lane.
 
     `facts` is what contexts read. Units that an attempt adds go through `adoption`, texts of outcomes through `texts`
-    if there are secrets, and `warn` is told of outputs that cannot be taken away.
+    if there are secrets, and `warn` is told of outputs that cannot be taken away. `record` is the tag of
+    the run's record, empty if it has none.
     """
 
     def __init__(
@@ -28,8 +34,10 @@ class Attempts:
         adoption: Adoption,
         texts: TextMasks | None,
         warn: Callable[[int, str], None],
+        record: str,
     ) -> None:
         self._facts, self._logs, self._adoption, self._texts, self._warn = facts, logs, adoption, texts, warn
+        self._record = record
         self._home = os.getcwd()  # noqa: PTH109
         self._going_on: dict[int, Attempt] = {}
 
@@ -49,6 +57,8 @@ class Attempts:
         Secrets are masked already here, for brakes compare errors with what was recorded.
         """
         self._going_on.pop(attempt.start.unit, None)
+        if outcome.abandoned and self._record and attempt.start.lane in _THREADS:
+            OUTLIVING.add(self._record, attempt.unit.id, attempt.start.attempt)
         if attempt.outputs is not None:
             outcome = attempt.outputs.checked(outcome)
             if outcome.error is not None or outcome.canceled:
@@ -60,6 +70,11 @@ class Attempts:
         if outcome.added and outcome.error is None and not outcome.canceled:
             outcome = self._adoption.adopted(outcome)
         return outcome if self._texts is None else self._texts.outcome(outcome)
+
+    def came_late(self, attempt: Attempt) -> None:
+        """An abandoned attempt has ended by itself."""
+        self.set_aside(attempt)
+        OUTLIVING.ended(self._record, attempt.unit.id, attempt.start.attempt)
 
     def set_aside(self, attempt: Attempt) -> None:
         """Take unfinished outputs out of the way, so that nobody takes them for finished ones."""

@@ -129,8 +129,8 @@ class Engine:
         self.logs = LogStore(files, self.plan, self._masks)
         self.logs.on_error = lambda number, error: self.warn(number, f"some of its output is lost: {error.strerror}")
         adoption = Adoption(options, self._texts, library=library)
-        self._attempts = Attempts(self, self.logs, adoption, self._texts, self.warn)
         self.record = variables.record_tag(files.given)
+        self._attempts = Attempts(self, self.logs, adoption, self._texts, self.warn, self.record)
         self._environment: Mapping[str, str] = variables.of_run(os.environ, run, self.params, self.record)
         self._keepers: Keepers | None = None
         self._keepers_lock = threading.Lock()
@@ -419,7 +419,7 @@ class Engine:
 
     def late(self, attempt: Attempt) -> None:
         """An abandoned attempt has ended by itself."""
-        self._attempts.set_aside(attempt)
+        self._attempts.came_late(attempt)
         self.post(LateReturned(attempt.start.unit, attempt.start.attempt))
 
     def warn(self, unit: int, message: str) -> None:

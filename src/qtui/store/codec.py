@@ -100,6 +100,7 @@ def decode_view(text: str, plan: ExecutionPlan) -> RunView:
     """The view that `encode_view` wrote, whose plan was `plan`. Raises JournalDamaged for anything else."""
     try:
         values = load(text)
+        values.setdefault("former", {})  # records of older versions have none
         for name, read in _VIEW_READERS.items():
             values[name] = read(values[name])
         values["last"] = pvector(
@@ -193,9 +194,10 @@ _VIEW_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "brakes": lambda plain: {event.scope: event for event in map(_maybe, plain)},
     "open_items": frozenset,
     "durations": lambda plain: {family: tuple(known) for family, known in plain.items()},
+    "former": lambda plain: {name: tuple(known) for name, known in plain.items()},
     "stale": dict,
 }
-_SPECIAL: Final = {"plan", "last", *_VIEW_READERS} - {"state", "durations"}
+_SPECIAL: Final = {"plan", "last", *_VIEW_READERS} - {"state", "durations", "former"}
 """The fields of a view that JSON does not have as they are."""
 
 

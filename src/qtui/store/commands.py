@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-from qtui.core.stimuli import Request
+from qtui.core.stimuli import InterruptRequested, Request
 from qtui.store.errors import JournalDamaged, primary_code
 from qtui.store.journal_rows import storable, told
 from qtui.store.place import identity
@@ -37,7 +38,9 @@ _MOST_TEXT: Final = 4_000
 """Characters of a text in a request: it goes into the record, and onto screens."""
 
 _LARGEST: Final = 1 << 53
-"""No whole number in a request is beyond this, either way."""
+"""No whole number in a request is beyond this, either way, and no number of a request is."""
+
+_SIGNALS: Final = frozenset(signal.valid_signals())
 
 
 class DifferencesAsked(NamedTuple):
@@ -106,8 +109,20 @@ class CommandQueue:
         """Ask for something; returns the number under which the answer will be."""
         row = (storable(who)[:_MOST_WHO], time.time(), encode_request(request), attempt)
         with self._using(), transaction(self._database):
-            cursor = self._database.execute("INSERT INTO command (who, at, request, attempt) VALUES (?, ?, ?, ?)", row)
-            return int(cursor.lastrowid or 0)
+            number = self._next_number()
+            self._database.execute(
+                "INSERT INTO command (id, who, at, request, attempt) VALUES (?, ?, ?, ?, ?)", (number, *row)
+            )
+            return number
+
+    def _next_number(self) -> int:
+        """The number behind the largest. Numbers that nobody counts up to are of another program: their rows go, as
+        SQLite would find no number behind the largest that there is, and call the disk full."""
+        (largest,) = self._database.execute("SELECT ifnull(max(id), 0) FROM command").fetchone()
+        if largest >= _LARGEST:
+            self._database.execute("DELETE FROM command WHERE id > ?", (_LARGEST // 2,))
+            (largest,) = self._database.execute("SELECT ifnull(max(id), 0) FROM command").fetchone()
+        return max(0, int(largest)) + 1
 
     def pending(self) -> list[Command]:
         """What has no answer yet, in the order in which it was asked."""
@@ -190,7 +205,8 @@ def encode_request(request: Wish) -> str:
 
 
 def decode_request(text: str) -> Wish | None:
-    """The request that `encode_request` wrote; None for anything else, also if one of its fields is of another type."""
+    """The request that `encode_request` wrote; None for anything else, also if one of its fields is of another type,
+    or a signal is none that there is."""
     try:
         values = json.loads(text)
         name = values.pop("request")
@@ -200,7 +216,9 @@ def decode_request(text: str) -> Wish | None:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     known = zip(request, _FIELDS[name].values(), strict=True)
-    return request if all(_fits(value, hint) for value, hint in known) else None
+    if not all(_fits(value, hint) for value, hint in known):
+        return None
+    return None if isinstance(request, InterruptRequested) and request.signal not in _SIGNALS else request
 
 
 def _fits(value: object, hint: Any) -> bool:

@@ -50,7 +50,7 @@ def examine(path: Path) -> Iterator[Check]:
 def _story(reader: JournalReader) -> Iterator[Check]:
     """Every event folded by itself, each step looked at; then the view that others see, compared with that."""
     upto = reader.last_seq()
-    view, faults = RunView.initial(reader.head.plan), []
+    view, faults = reader.view(0), []
     while view.seq < upto:
         events = reader.after(view.seq, min(CHUNK, upto - view.seq))
         if not events:

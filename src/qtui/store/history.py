@@ -142,17 +142,10 @@ class History:
         Runs count from the last one on until their families are `MOST_ROWS`.
         """
         taken: dict[str, list[float]] = {}
-        for family, seconds in self._durations_of(source, MOST_ROWS):
+        for family, seconds in self._durations_of(source):
             known = taken.setdefault(family, [])
             known.extend(seconds[len(known) - LAST :] if len(known) < LAST else ())
         return {family: median(seconds) if seconds[1:] else seconds[0] for family, seconds in taken.items()}
-
-    def medians(self, source: str) -> dict[str, list[float]]:
-        """How long a unit took in each of the last runs in which one completed, by family, newest run first."""
-        found: dict[str, list[float]] = {}
-        for family, seconds in self._durations_of(source):
-            found.setdefault(family, []).append(median(seconds))
-        return found
 
     def rebuild(self, runs: Iterable[tuple[RunSummary, Durations]]) -> None:
         """Let it be what these runs say, which the journals tell. Runs that are gone are forgotten.
@@ -194,7 +187,7 @@ class History:
 
     # -- the file ----------------------------------------------------------------------------------------
 
-    def _durations_of(self, source: str, most: int | None = None) -> list[tuple[str, list[float]]]:
+    def _durations_of(self, source: str) -> list[tuple[str, list[float]]]:
         query = "SELECT run, family, seconds FROM duration WHERE source = ? ORDER BY at DESC, run DESC"
 
         def ask(database: sqlite3.Connection) -> list[tuple[str, list[float]]]:
@@ -202,7 +195,7 @@ class History:
             texts: list[str] = []
             latest = ""
             for run, family, seconds in database.execute(query, (_text(source),)):
-                if most is not None and len(families) >= most and run != latest:
+                if len(families) >= MOST_ROWS and run != latest:
                     break
                 latest = run
                 families.append(family)

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from qtui.core.causes import YOU, told_by, view_told_by
 from qtui.core.events import CHANGES_PLAN, Event
 from qtui.core.portable import Digest, Mask, plain_unit
 from qtui.core.state import RunView
@@ -42,9 +43,6 @@ __all__ = [
     "recover",
 ]
 
-HELD_UP_BYTES: Final = 64 << 20
-"""From this size on, what could not be moved into the file yet is worth telling of."""
-
 _CHECKPOINT_EVENTS: Final = 50_000
 _CHECKPOINT_GENERATIONS: Final = 8
 """A checkpoint takes about 5 us for each unit, so it is made once for so many events of each."""
@@ -64,9 +62,9 @@ class Journal:
     """
 
     def __init__(
-        self, path: Path, durability: Durability, mask: Mask | None = None, digest: Digest | None = None
+        self, path: Path, durability: Durability, mask: Mask | None = None, digest: Digest | None = None, who: str = YOU
     ) -> None:
-        self.path = path
+        self.path, self._who = path, who
         self._synchronous = "FULL" if durability == "full" else "NORMAL"
         self._plain_unit = partial(plain_unit, mask=mask or str, digest=digest)
         self._database = self._opened()
@@ -88,9 +86,11 @@ class Journal:
         *,
         digest: Digest | None = None,
         wal: bool = True,
+        who: str = YOU,
     ) -> Journal:
         """A new journal, for the user alone. `masks` hides secrets in texts of the definitions, `digest` identifies
-        the code of calls. `wal` False is for network file systems: readers and the writer wait for each other then."""
+        the code of calls, and what was done by "you" is kept as done by `who`. `wal` is False for network file systems:
+        readers and the writer wait for each other then."""
         new = path.with_name(f".new-{path.name}")  # it has its name once it is whole, however this process ends
         with told(path, "cannot be made"):
             if os.path.lexists(path):
@@ -112,11 +112,17 @@ class Journal:
             finally:
                 for name in (new, *beside(new)):
                     name.unlink(missing_ok=True)
-        return cls._of(path, durability, masks, digest)
+        return cls._of(path, durability, masks, digest, who)
 
     @classmethod
     def reopen(
-        cls, path: Path, durability: Durability = "normal", masks: Mask | None = None, *, digest: Digest | None = None
+        cls,
+        path: Path,
+        durability: Durability = "normal",
+        masks: Mask | None = None,
+        *,
+        digest: Digest | None = None,
+        who: str = YOU,
     ) -> Journal:
         """The journal of a run that goes on; one of an earlier version is copied and brought up to this one.
 
@@ -126,28 +132,17 @@ class Journal:
             if not path.is_file():
                 raise JournalError(f"{path}: there is no such journal")
             migrate(path)
-        return cls._of(path, durability, masks, digest)
+        return cls._of(path, durability, masks, digest, who)
 
     @classmethod
-    def _of(cls, path: Path, durability: Durability, mask: Mask | None, digest: Digest | None) -> Journal:
+    def _of(cls, path: Path, durability: Durability, mask: Mask | None, digest: Digest | None, who: str) -> Journal:
         with told(path, "cannot be opened"):
-            return cls(path, durability, mask, digest)
+            return cls(path, durability, mask, digest, who)
 
     @property
     def last(self) -> int:
         """The number of the last event that is in it; 0 if there is none."""
         return self._last
-
-    @property
-    def held_up(self) -> str:
-        """What people should know if another program keeps the file from taking in what was written; else empty."""
-        size = self._place.waiting
-        if size < HELD_UP_BYTES:
-            return ""
-        return (
-            f"{size >> 20} MB wait beside {self.path}: another program has been reading it without a pause, and it"
-            " grows until that ends"
-        )
 
     def append(
         self, first: int, events: Sequence[Event], results: Iterable[StoredResult] = (), *, sync: bool = False
@@ -162,7 +157,8 @@ class Journal:
             raise ValueError(f"event {first} cannot follow event {self._last}")
         if self._in_doubt:
             events = self._missing(first, events)
-        rows, growth = self._rows(last - len(events) + 1, events)
+        named = [told_by(event, self._who) for event in events]
+        rows, growth = self._rows(last - len(named) + 1, named)
         with self._writing(sync=sync) as database:
             database.executemany("INSERT INTO batch (first, last, at, crc, data) VALUES (?, ?, ?, ?, ?)", rows)
             if growth:
@@ -180,7 +176,7 @@ class Journal:
         """Keep what is known after the last event, so that readers need not begin at the first one."""
         if view.seq != self._last:
             raise ValueError(f"a checkpoint of event {view.seq} is not one of event {self._last}")
-        data = zlib.compress(encode_view(view).encode("ascii"), 1)
+        data = zlib.compress(encode_view(view_told_by(view, self._who)).encode("ascii"), 1)
         with self._writing() as database:
             database.execute("INSERT OR REPLACE INTO checkpoint (seq, data) VALUES (?, ?)", (view.seq, data))
         self._checkpoint = view.seq

@@ -20,7 +20,7 @@ from qtui.core.redefining import redefine
 from qtui.core.state import RunView
 from qtui.store.codec import decode_view
 from qtui.store.errors import JournalDamaged, JournalError
-from qtui.store.journal_rows import HELP, Head, Runner, StoredResult, batch_of, head_of, storable, told
+from qtui.store.journal_rows import HELP, Head, StoredResult, batch_of, head_of, storable, told
 from qtui.store.migrations import VERSION, version_of
 from qtui.store.place import NOWHERE, beside, identity
 from qtui.store.sqlite import connected
@@ -110,17 +110,6 @@ class JournalReader:
             seen, self._seen = self._seen, self._version()
             return seen != self._seen
 
-    def runners(self) -> list[Runner]:
-        """The processes that have run it, in order."""
-        with self._reading():
-            rows = self._database.execute(
-                "SELECT host, boot, pid, started, version, at, session FROM runner ORDER BY number"
-            ).fetchall()
-        return [
-            Runner(host=host, boot=boot, pid=pid, started=started, version=version, at=at, session=session)
-            for host, boot, pid, started, version, at, session in rows
-        ]
-
     def ready(self) -> bool:
         """Whether the latest runner has begun its work."""
         with self._reading():
@@ -152,7 +141,7 @@ class JournalReader:
                 found = [str(row[0]) for row in self._database.execute("PRAGMA quick_check(20)").fetchall()]
             if found != ["ok"]:
                 return [f"{self.path}: {each}" for each in found]
-            view = RunView.initial(self.head.plan)
+            view = RunView.initial(self.head.plan, self.head.name)
             with self._reading():
                 fold(view, self._events(0))
         except JournalError as error:
@@ -209,7 +198,7 @@ class JournalReader:
                 continue  # the events have all that it has
             if view.seq == at:
                 return view
-        return RunView.initial(self.head.plan)
+        return RunView.initial(self.head.plan, self.head.name)
 
     def _plan(self, seq: int) -> ExecutionPlan:
         """The plan after event `seq`."""

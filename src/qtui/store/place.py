@@ -26,16 +26,12 @@ class Place:
         self._path, self._wal = path, beside(path)[0]
         self._file, self._wal_file = identity(path), identity(self._wal)
         self.lost = False
-        self.waiting = 0
-        """Bytes that are not in the database file yet, as `check` has found."""
 
     def check(self) -> None:
         """Raise JournalError if a file is not there any more. Costs two looks at the directory, 2 µs."""
-        *wal, size = _look(self._wal)
-        if identity(self._path) != self._file or tuple(wal) != self._wal_file:
+        if identity(self._path) != self._file or identity(self._wal) != self._wal_file:
             self.lost = True
             raise JournalError(f"{self._path}: somebody has removed the file, or put another one in its place")
-        self.waiting = size
 
     def put_back(self, database: sqlite3.Connection) -> None:
         """Write all that the open database has to a new file there. Raises JournalError, OSError and sqlite3.Error.
@@ -63,13 +59,8 @@ class Place:
 
 def identity(path: Path) -> tuple[int, int]:
     """Which file has that name; NOWHERE if there is none. Raises OSError."""
-    return _look(path)[:2]
-
-
-def _look(path: Path) -> tuple[int, int, int]:
-    """Which file that is, and its size."""
     try:
         found = path.stat(follow_symlinks=False)
     except FileNotFoundError:
-        return *NOWHERE, 0
-    return found.st_dev, found.st_ino, found.st_size
+        return NOWHERE
+    return found.st_dev, found.st_ino

@@ -8,8 +8,8 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ from qtui.core.errors import QtuiError, UsageError
 from qtui.core.model import RunState
 from qtui.store.history import History
 from qtui.store.journal_reader import JournalReader
-from qtui.store.rundir import RunDirectory, RunIsLive, run_directories
+from qtui.store.rundir import VALUES, RunDirectory, RunIsLive, last_change, run_directories
 
 KEEP_DAYS: Final = 90.0
 MAX_BYTES: Final = 5 << 30
@@ -57,12 +57,15 @@ def prune(
     *,
     unfinished: bool = False,
     spare: Collection[str] = (),
+    spared: Callable[[str], object] | None = None,
 ) -> list[Pruned]:
     """Remove runs that last changed more than `keep_days` days ago, then the oldest until the rest is at most
     `max_bytes`; returns them, oldest first. None is no limit.
 
     Runs that did not come to their end, and those that cannot be read, go only if `unfinished`; live ones, those that
-    are `held_open` and those in `spare` never do. A `dry_run` only tells. Raises UsageError if the place is not safe.
+    are `held_open` and those in `spare` never do. `spared` hears of each that stays for one of these reasons but the
+    last, though a limit is against it. Of runs that stay, the values go that a killed process has left. A `dry_run`
+    only tells. Raises UsageError if the place is not safe.
     """
     history = History(state_dir)
     candidates = sorted(_candidates(state_dir, history, note=not dry_run), key=lambda each: each.changed)
@@ -71,11 +74,13 @@ def prune(
     total, now = sum(each.bytes for each in candidates), time.time()
     pruned = []
     for each in candidates:
-        why = _why(each, now, keep_days, max_bytes, total)
-        if not why or each.run in spare:
-            continue
-        error = _remove(state_dir, each.run, unfinished=unfinished, dry_run=dry_run)
+        why = _why(each, now, keep_days, max_bytes, total) if each.run not in spare else ""
+        error = _remove(state_dir, each.run, unfinished=unfinished, dry_run=dry_run) if why else None
         if error is None:
+            if why and spared is not None:
+                spared(each.run)
+            if not dry_run:
+                _clear_values(state_dir, each.run)
             continue
         pruned.append(Pruned(run=each.run, bytes=each.bytes, why=why, error=error))
         if not error:
@@ -148,6 +153,17 @@ def _remove(state_dir: Path, run: str, *, unfinished: bool, dry_run: bool) -> st
     return ""
 
 
+def _clear_values(state_dir: Path, run: str) -> None:
+    """Remove what a process has left in a run that nobody runs now."""
+    if not (state_dir / "runs" / run / VALUES).is_dir():
+        return
+    with suppress(UsageError):  # somebody runs it, or it is not safe
+        directory = RunDirectory.open(state_dir, run)
+        if directory.holder() is None:
+            with directory.lock_for_removal():
+                directory.clear_values()
+
+
 def _finished(directory: RunDirectory) -> bool:
     """True if nobody would go on with the run. Older versions kept no journal: what they left is finished."""
     if not directory.journal.exists():
@@ -177,7 +193,7 @@ def _candidates(state_dir: Path, history: History, *, note: bool) -> Iterator[_C
     for run in run_directories(state_dir):
         path = state_dir / "runs" / run
         try:
-            stamp = _changed(path)
+            stamp = last_change(path)
             if run in known and known[run][0] == stamp:
                 size = known[run][1]
             else:
@@ -188,19 +204,6 @@ def _candidates(state_dir: Path, history: History, *, note: bool) -> Iterator[_C
         yield _Candidate(run=run, changed=stamp / 1e9, bytes=size)
     if fresh and note:
         history.note_sizes(fresh)
-
-
-def _changed(path: Path) -> int:
-    """When a run last changed, in nanoseconds. Reading a journal does not count, though SQLite makes files for it."""
-    stamps = []
-    for name in ("journal.db", "journal.db-wal", "logs", "results"):
-        try:
-            found = (path / name).lstat()
-        except FileNotFoundError:
-            continue
-        if found.st_size:
-            stamps.append(found.st_mtime_ns)
-    return max(stamps, default=path.stat().st_mtime_ns)
 
 
 def _size(path: Path) -> int:

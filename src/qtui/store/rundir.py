@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,11 +25,14 @@ __all__ = [
     "default_state_dir",
     "find_run",
     "here",
+    "last_change",
+    "latest_runs",
     "list_runs",
     "run_directories",
 ]
 
 JOURNAL: Final = "journal.db"
+VALUES: Final = "values"
 _ENTRIES: Final = (JOURNAL, "commands.db", "lock", "logs", "results")
 _RUN: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
 _SECOND: Final = len("20260102-030405")
@@ -97,6 +101,11 @@ class RunDirectory:
         """Values that are too large for the journal."""
         return self.path / "results"
 
+    def clear_values(self) -> None:
+        """Remove the values that a process has handed on in files, and was killed before it could; for whoever holds
+        the run's lock. What cannot be removed stays."""
+        shutil.rmtree(self.path / VALUES, ignore_errors=True)
+
     def lock(self, holder: Holder | None = None) -> RunLock:
         """Take the run's lock, as this process or as `holder`.
 
@@ -126,6 +135,35 @@ def list_runs(state_dir: Path) -> list[str]:
     return [run for run in run_directories(state_dir) if (state_dir / "runs" / run / JOURNAL).exists()]
 
 
+def latest_runs(state_dir: Path) -> list[str]:
+    """As `list_runs`, but those that somebody runs first, the latest taken up before the others, and then the rest,
+    what changed last before the others: a run that was resumed is as recent as that."""
+    runs = state_dir / "runs"
+    return sorted(list_runs(state_dir), key=lambda run: (*_recency(runs / run, run), run), reverse=True)
+
+
+def _recency(path: Path, run: str) -> tuple[float, int]:
+    try:
+        holder = find_holder(path / "lock", run)
+        return (holder.since or 1.0 if holder is not None else 0.0), last_change(path)
+    except (UsageError, OSError):  # whoever opens it is told
+        return 0.0, 0
+
+
+def last_change(path: Path) -> int:
+    """When the run in a directory last changed, in nanoseconds (Unix time). Reading a journal does not count, though
+    SQLite makes files for it. Raises OSError."""
+    stamps = []
+    for name in (JOURNAL, f"{JOURNAL}-wal", "logs", "results"):
+        try:
+            found = (path / name).lstat()
+        except FileNotFoundError:
+            continue
+        if found.st_size:
+            stamps.append(found.st_mtime_ns)
+    return max(stamps, default=path.stat().st_mtime_ns)
+
+
 def run_directories(state_dir: Path) -> list[str]:
     """As `list_runs`, with what has no journal: runs of older versions, and those that are just being made."""
     found = []
@@ -143,18 +181,21 @@ def run_directories(state_dir: Path) -> list[str]:
     return [name for _, _, name in sorted(found)]
 
 
-def find_run(state_dir: Path, text: str | None = None) -> RunDirectory:
-    """The run whose id `text` is, or begins or ends with it if that is only one; the newest run without a text.
+def find_run(state_dir: Path, text: str | None = None, *, idle: bool = False) -> RunDirectory:
+    """The run whose id `text` is, or begins or ends with it if that is only one; the first of `latest_runs` without a
+    text, with `idle` the first that nobody runs, if there is one.
 
     Raises UsageError, which names the candidates, and for what `RunDirectory.open` raises it.
     """
     runs = list_runs(state_dir)
     if text is not None and not text.strip():
-        raise UsageError("the id of the run is empty; without one it is the newest (an unset variable in a script?)")
+        raise UsageError("the id of the run is empty; without one it is the latest (an unset variable in a script?)")
     if text is None:
         if not runs:
             raise UsageError(f"there are no runs in {state_dir} yet")
-        return RunDirectory.open(state_dir, runs[-1])
+        latest = latest_runs(state_dir)
+        free = (run for run in latest if not _recency(state_dir / "runs" / run, run)[0]) if idle else iter(latest)
+        return RunDirectory.open(state_dir, next(free, latest[0]))
     fitting = [text] if text in runs else [run for run in runs if run.startswith(text) or run.endswith(text)]
     if len(fitting) == 1:
         return RunDirectory.open(state_dir, fitting[0])

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Set
 from typing import NamedTuple
 
+from qtui.core.cutting import shown
 from qtui.core.events import UNIT_EVENTS, ConfirmRequested, PlanReplaced, RunResumed, UnitFinished, UnitProgress
 from qtui.core.holding import Holders, waits_for
-from qtui.core.model import FAILURES, UnitState
+from qtui.core.model import FAILURES, RunState, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.session import Record, RunSession
 from qtui.core.state import RunView
@@ -35,7 +36,8 @@ class Change(NamedTuple):
 
 
 class Bridge:
-    """Follows a session: the latest view, and what the screen would otherwise count anew in each frame.
+    """Follows a session: the latest view, in which units that were cut have an end (see `core.cutting`), and what the
+    screen would otherwise count anew in each frame.
 
     `bundle_counts` has the states of each bundle's units, `exposed` the units a folded bundle shows, `holding` the
     units that hold a worker, `fallbacks` and `cached` the completed units that used one or were not run, `allowed`
@@ -57,7 +59,8 @@ class Bridge:
         self._lay_out = lay_out
         self.layout = layout
         self._feed = session.feed()
-        self.view: RunView = session.view()
+        self._cut = self._may_be_cut(session.view())
+        self.view: RunView = self._shown(session.view())
         self._states: list[UnitState] = list(self.view.states)
         self.bundle_counts: list[Counter[UnitState]] = []
         self.exposed: set[int] = set()
@@ -77,11 +80,13 @@ class Bridge:
         # events first: the session folds them into its view before it hands them out
         records, jumped = self._take()
         view = self._session.view()
-        if not records and view.seq == self.view.seq and not jumped:
+        cut, self._cut = self._cut, self._may_be_cut(view)
+        anew = jumped or cut is not self._cut
+        if not records and view.seq == self.view.seq and not anew:
             return Change([], frozenset(), False)
-        before, self.view = self.view, view
+        before, self.view = self.view, self._shown(view)
         replaced = not _goes_on(before.plan, view.plan)
-        if jumped or replaced or any(isinstance(event, PlanReplaced | RunResumed) for _, event in records):
+        if anew or replaced or any(isinstance(event, PlanReplaced | RunResumed) for _, event in records):
             return self._count_anew(records, replaced=replaced, jumped=jumped)
         if len(view.plan) > len(self._states):
             self._states += [UnitState.PENDING] * (len(view.plan) - len(self._states))  # as their events find them
@@ -89,6 +94,13 @@ class Bridge:
         of_units = [event for _, event in records if isinstance(event, UNIT_EVENTS)]
         stepped = {event.unit for event in of_units if not isinstance(event, UnitProgress)}
         return Change(records, {event.unit for event in of_units}, self._follow(stepped))
+
+    def _may_be_cut(self, view: RunView) -> bool:
+        """Whether what has begun and has no end was cut."""
+        return self._session.lost or view.state is RunState.INTERRUPTED
+
+    def _shown(self, view: RunView) -> RunView:
+        return shown(view, lost=self._session.lost) if self._cut else view
 
     def _take(self) -> tuple[list[Record], bool]:
         """The new events, and whether they go on elsewhere: a replay that jumps closes its feeds."""

@@ -96,7 +96,7 @@ def retry_unit(view: RunView, number: int, edited: Callable[[int], str] = as_eve
     options = [Option("u", "this unit only", Do(again))]
     if redone:
         everything = Do(RetryRequested((number,), "dependents"))
-        options.append(Option("d", f"the unit and {counted(len(redone), 'dependent')} that ran", everything))
+        options.append(Option("d", f"the unit, and {counted(len(redone), 'dependent')} after it", everything))
     text = f"{name} is {unit.state.value}. {careful}Run it again?"
     return Ask("Run again", text, tuple(options), still=_as_seen(view, (number,)))
 
@@ -118,13 +118,14 @@ def _as_seen(view: RunView, numbers: Sequence[int]) -> Callable[[RunView], bool]
 
 
 def _retry_edited(view: RunView, number: int, redone: str, difference: str) -> Ask:
-    """Run a unit again that is another on the disk; `redone` counts what is below it and ran."""
+    """Run a unit again that is another on the disk; `redone` counts what is below it and has an end of
+    its own."""
     again, unit = RetryRequested((number,)), view.unit(number)
     usable = not difference.startswith(UNUSABLE)
     options = _new_or_old(again, "its edited definition" if usable else "", "as it was")
     if redone:
         below = _new_or_old(again._replace(scope="dependents"), "edited definitions" if usable else "", "as it was")
-        options += [Option(each.key.upper(), f"{each.label}, and {redone} that ran", each.action) for each in below]
+        options += [Option(each.key.upper(), f"{each.label}, and {redone} after it", each.action) for each in below]
     how = "" if usable else " as it was"
     careful = _careful(view, (number,))
     text = f"{clean(unit.id)} is {unit.state.value}. {_on_disk(difference)}\n{careful}Run it again{how}?"
