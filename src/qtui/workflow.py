@@ -14,7 +14,7 @@ from qtui.core.errors import InvalidWorkflow
 from qtui.core.model import EMPTY, QuantumUnit, Source
 from qtui.core.options import Brake, RunOptions
 from qtui.definition import params as declared_params
-from qtui.definition.assemble import Assembler, Assembly
+from qtui.definition.assemble import Assembler, Assembly, Calls
 from qtui.definition.dotenv import read_env_files
 from qtui.definition.drafts import Draft, Surroundings, item_parameter, name_fault
 from qtui.definition.expressions import REPORTED, fill, has_expression
@@ -115,6 +115,9 @@ class Workflow:
         report.raise_if_any()
         self._drafts: list[Draft] = []
         self._included: list[tuple[str, Workflow]] = []
+        self._calls = Calls()
+        file = Path(self._source.file)
+        self._directory = str(file.resolve().parent) if file.is_file() else os.getcwd()  # noqa: PTH109
 
     @property
     def name(self) -> str:
@@ -257,7 +260,7 @@ class Workflow:
         keys.pop("group", None)  # which items there are may hang on params
         preview = replace(draft, keys=keys, mapped=draft.mapped and draft.mapped[:1])
         surroundings = Surroundings(params={}, env=self._env, directory=self._directory, pools=self._shared.slots)
-        made = Assembler(surroundings, report, preview=True).assemble([preview])
+        made = Assembler(surroundings, report, calls=self._calls, preview=True).assemble([preview])
         self._hide_secrets(report)
         report.raise_if_any()
         self._drafts.append(draft)
@@ -306,11 +309,6 @@ class Workflow:
         for _, other in self._included:
             other._check_names(secrets, report)
 
-    @property
-    def _directory(self) -> str:
-        file = Path(self._source.file)
-        return str(file.resolve().parent) if file.is_file() else os.getcwd()  # noqa: PTH109
-
     def _assemble(
         self,
         params: Mapping[str, Any],
@@ -336,7 +334,7 @@ class Workflow:
             over=over,
         )
         groups = read_groups(self._groups, self._drafts, surroundings, _at(self._source), report)
-        made = Assembler(surroundings, report, groups).assemble(self._drafts)
+        made = Assembler(surroundings, report, groups, calls=self._calls).assemble(self._drafts)
         for prefix, other in self._included:
             theirs = other._assemble({name: params[name] for name in other._params}, options, over, report, shared)
             try:

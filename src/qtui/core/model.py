@@ -223,6 +223,12 @@ class Call:
     function: Callable[..., Any]
     reference: str = ""
     wants_context: bool = True
+    is_async: bool = field(init=False, repr=False, compare=False)
+    """True for coroutine functions and objects with an async ``__call__``."""
+
+    def __post_init__(self) -> None:
+        # once, not for each unit that calls it: looking takes 20 us
+        object.__setattr__(self, "is_async", _is_async(self.function))
 
     @classmethod
     def of(cls, function: Callable[..., Any], args: Mapping[str, Any] = EMPTY, reference: str = "") -> Call:
@@ -241,15 +247,14 @@ class Call:
         signature.bind(*([None] if wants else []), **args)
         return cls(function, reference, wants)
 
-    @property
-    def is_async(self) -> bool:
-        """True for coroutine functions and objects with an async ``__call__``."""
-        function = inspect.unwrap(self.function)
-        call = getattr(function, "__call__", None)  # noqa: B004  - the method is wanted, not whether it is there
-        return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-
     def __str__(self) -> str:
         return self.reference or str(getattr(self.function, "__qualname__", repr(self.function)))
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    function = inspect.unwrap(function)
+    call = getattr(function, "__call__", None)  # noqa: B004  - the method is wanted, not whether it is there
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def _takes_context(first: inspect.Parameter, args: Mapping[str, Any]) -> bool:

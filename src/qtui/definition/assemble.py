@@ -61,6 +61,30 @@ class Assembly:
         self.known = self.known and other.known
 
 
+class Calls:
+    """What is known of functions that units call: each is looked at once, however many units call it."""
+
+    __slots__ = ("_faults", "_made")
+
+    def __init__(self) -> None:
+        # by id, as a callable need not have a hash; it is kept beside, so that no other one gets its id
+        self._faults: dict[int, tuple[Callable[..., Any], Fault | None]] = {}
+        self._made: dict[tuple[int, tuple[str, ...], str], Call] = {}
+
+    def fault(self, function: Callable[..., Any]) -> Fault | None:
+        """What is wrong with the function itself."""
+        if id(function) not in self._faults:
+            self._faults[id(function)] = function, function_fault(function)
+        return self._faults[id(function)][1]
+
+    def of(self, function: Callable[..., Any], args: Mapping[str, Any], reference: str) -> Call:
+        """As `Call.of`: which arguments there are decides whether a call binds, not their values."""
+        known = (id(function), tuple(args), reference)
+        if known not in self._made:
+            self._made[known] = Call.of(function, args, reference)
+        return self._made[known]
+
+
 class Assembler:
     """Makes the units of one workflow's drafts; faults go to the report.
 
@@ -70,11 +94,16 @@ class Assembler:
     """
 
     def __init__(
-        self, surroundings: Surroundings, report: Report, groups: Groups = EMPTY, *, preview: bool = False
+        self,
+        surroundings: Surroundings,
+        report: Report,
+        groups: Groups = EMPTY,
+        *,
+        calls: Calls | None = None,
+        preview: bool = False,
     ) -> None:
         self._around, self._report, self._groups, self._preview = surroundings, report, groups, preview
-        self._calls: dict[tuple[int, tuple[str, ...]], Call] = {}
-        self._function_faults: dict[int, Fault | None] = {}
+        self._calls = Calls() if calls is None else calls
         self._mutexes: set[str] = set()
         self._known = True
 
@@ -315,21 +344,15 @@ class Assembler:
         positional: tuple[Any, ...],
         path: tuple[str, ...],
     ) -> Call | None:
-        if id(function) not in self._function_faults:  # one look for all items
-            self._function_faults[id(function)] = function_fault(function)
-        fault = self._function_faults[id(function)]
+        fault = self._calls.fault(function)
         if fault is not None:
             raise Rejected(fault.under("call") if path else fault)
         if args is None:
             return None
         if positional:
             return Call(partial(function, *positional), reference or _function_name(function), wants_context=False)
-        # which arguments there are decides whether a call binds, not their values: one look for all items
-        memo = (id(function), tuple(args))
         try:
-            if memo not in self._calls:
-                self._calls[memo] = Call.of(function, args, reference)
-            return self._calls[memo]
+            return self._calls.of(function, args, reference)
         except TypeError as error:
             shown = reference or _function_name(function)
             raise Rejected(Fault(f"{shown} cannot be called like this: {error}", None, path)) from None

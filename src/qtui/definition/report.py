@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 from qtui.core.errors import InvalidWorkflow, Problem
@@ -133,7 +134,12 @@ def shown_path(path: Path) -> str:
 def shown_file(file: str) -> str:
     """A file's name as short as it is clear: relative if it is below the working directory."""
     try:
-        relative = os.path.relpath(file)
+        return _seen_from(os.getcwd(), file)  # noqa: PTH109
     except (ValueError, OSError):  # another drive; the working directory is gone
         return file
+
+
+@lru_cache(maxsize=256)  # a loop that adds units asks for the same file each time
+def _seen_from(directory: str, file: str) -> str:
+    relative = os.path.relpath(file, directory)
     return file if relative.startswith("..") or not os.path.isabs(file) else relative  # noqa: PTH117
