@@ -26,6 +26,10 @@ from qtui.store.runlock import HEARTBEAT_SECONDS, RunIsLive, RunLock
 POLL_SECONDS: Final = 0.05
 """How often it is looked whether somebody has asked for something; without news that costs 2 µs."""
 
+REOPEN_SECONDS: Final = 2.0
+"""How often the file of requests is opened anew, for 0.4 ms: damage to it shows only then, as an open one is read from
+memory."""
+
 DONE: Final = "done"
 SAME_MOMENT: Final = 0.5
 """Who asks for a cancel within so many seconds of another has not seen that one on the screen yet."""
@@ -77,7 +81,7 @@ class Steward:
             self._thread.join(timeout=5.0)
 
     def _work(self) -> None:
-        beaten = 0.0
+        beaten = opened = 0.0
         while True:
             over = self._over.wait(POLL_SECONDS)
             if not over:
@@ -85,6 +89,9 @@ class Steward:
             if time.monotonic() - beaten > HEARTBEAT_SECONDS:
                 beaten = time.monotonic()
                 self._lock.beat()
+            if time.monotonic() - opened > REOPEN_SECONDS:
+                opened = time.monotonic()
+                self._let_go()
             try:
                 self._answer_all(over)
                 self._trouble = ""

@@ -176,6 +176,8 @@ def test_strange_requests_are_refused_and_the_next_good_one_is_done(qtui, proces
 
 def test_requests_that_cannot_be_read_are_put_aside_and_others_arrive(qtui, process, state_home) -> None:
     path = commands_of(state_home)
+    # from here on the run has the file open, and what it knows of it does not come from the disk
+    assert qtui("pause", path.parent.name).stdout == "done\n"
     with path.open("r+b") as file:
         file.write(b"garbage " * 100)
     path.with_name("commands.db-wal").write_bytes(b"")
