@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from qtui.engine.context import current_context
 from qtui.engine.lifeline import arm, lifeline_pipe
@@ -119,7 +119,7 @@ async def _run(
     environment = {**(os.environ if context is None else context.environment), **(env or {})}
     lifeline, ours = lifeline_pipe()
     try:
-        process = await asyncio.create_subprocess_exec(
+        process, canceled = await _started(
             *argv,
             stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -142,6 +142,8 @@ async def _run(
         asyncio.ensure_future(_read(process.stderr, OUTPUT_KEPT, logged=logged[1])),
     ]
     try:
+        if canceled:
+            raise asyncio.CancelledError
         if process.stdin is not None and given is not None:
             with suppress(ConnectionError):  # it has ended already, which its exit code tells
                 process.stdin.write(given)
@@ -154,6 +156,22 @@ async def _run(
         os.close(ours)
         for reader in readers:
             reader.cancel()
+
+
+async def _started(*argv: str, **options: Any) -> tuple[asyncio.subprocess.Process, bool]:
+    """The process, once it has been started, and whether we were cancelled meanwhile.
+
+    asyncio would kill the process then, but not what that has started by now.
+    """
+    starting = asyncio.ensure_future(asyncio.create_subprocess_exec(*argv, **options))
+    canceled = False
+    while True:
+        try:
+            return await asyncio.shield(starting), canceled
+        except asyncio.CancelledError:
+            if starting.cancelled():
+                raise
+            canceled = True
 
 
 async def _read(stream: asyncio.StreamReader, limit: int, *, logged: bool) -> bytes:

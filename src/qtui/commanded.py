@@ -91,7 +91,8 @@ class Steward:
                 self._lock.beat()
             if time.monotonic() - opened > REOPEN_SECONDS:
                 opened = time.monotonic()
-                self._let_go()
+                if self._path.exists():  # or all of it is being removed, and a new file would be in the way
+                    self._let_go()
             try:
                 self._answer_all(over)
                 self._trouble = ""

@@ -76,6 +76,20 @@ def test_a_cancel_ends_the_program_and_its_children(start: Start, tmp_path: Path
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
+async def test_a_cancel_while_the_program_is_being_started_ends_its_children_too(tmp_path: Path) -> None:
+    task = asyncio.create_task(
+        aio.shell(f"sleep 300 & echo $! > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; wait")
+    )
+    while not psutil.Process().children():
+        await asyncio.sleep(0)
+    pid = noted(tmp_path / "pid")  # the loop has no turn meanwhile, so it has not connected the pipes
+    task.cancel()
+
+    await asyncio.wait({task}, timeout=GENEROUS)
+    assert task.cancelled()
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
 def test_a_function_runs_in_a_process_of_its_own(start: Start) -> None:
     async def run() -> Any:
         return await asyncio.gather(aio.to_process(os.getpid), aio.to_process(lambda n: n * 2, 21))

@@ -38,8 +38,9 @@ class Threads(Executor):
         return future
 
     def start(self, work: Callable[[], None]) -> None:
-        self.threads.append(threading.Thread(target=work, daemon=True))
-        self.threads[-1].start()
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        self.threads.append(thread)
 
     def work(self, future: Any, job: Callable[[], Any]) -> None:
         if future.set_running_or_notify_cancel():
@@ -322,7 +323,7 @@ def test_a_submit_that_blocks_keeps_nothing_else_from_running_or_stopping(start:
     engine.post(CancelRequested((0, 1)))
     ends = ended(engine)
     gate.set()
-    until(lambda: executor.futures, "it was submitted at last")
+    until(lambda: executor.threads, "it was submitted at last")
     executor.threads[0].join()
 
     assert {(ends[unit.id].state, ends[unit.id].abandoned) for unit in stuck} == {(UnitState.CANCELED, False)}

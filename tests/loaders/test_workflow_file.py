@@ -74,7 +74,7 @@ def test_every_key_lands_where_it_belongs(load: Load, tmp_path: Path) -> None:
     assert definition.directory == str(tmp_path)
     assert definition.source == str(tmp_path / "flow.toml")
     assert (options.workers, options.max_workers, options.max_async) == (3, 5, 7)
-    assert (options.mode, options.strategy) == (ExecutionMode.THREAD, "priority")
+    assert options.mode is ExecutionMode.THREAD
     assert (options.keep_going, options.grace) == (False, 2.0)
 
     fetch, merge, done = definition.units
