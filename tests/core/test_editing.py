@@ -35,6 +35,13 @@ def test_what_waits_is_another_unit_at_once() -> None:
     assert states(run)["b"] == "pending"
 
 
+def test_a_timeout_that_no_clock_can_count_is_refused() -> None:
+    run = Run(unit("a"), unit("b", "a"))
+    said = ask(run, EditRequested((1,), timeout=1e300))
+    assert warnings(said) == ["not edited: its timeout is longer than qtui can count"]
+    assert run.view.plan.table[1].timeout is None
+
+
 def test_a_higher_priority_goes_first_from_now_on() -> None:
     run = Run(unit("first"), unit("a"), unit("b"), workers=1)
     ask(run, EditRequested((2,), priority=1))

@@ -11,7 +11,11 @@ from qtui.core.stimuli import EditRequested
 LOWEST, HIGHEST = -1_000_000, 1_000_000
 """Priorities; what goes beyond stays there."""
 
+LONGEST_TIMEOUT: Final = 1e9
+"""Seconds, 31 years: as long as a workflow file may say."""
+
 NO_COMMAND: Final = "it is no command, so it cannot become another one"
+TOO_LONG: Final = "its timeout is longer than qtui can count"
 NO_NAME: Final = "a name in its environment is empty or has a ="
 
 
@@ -23,6 +27,8 @@ def edited(unit: QuantumUnit, edit: EditRequested) -> QuantumUnit | str:
         if any(not name or not sign or "\0" in name + value for name, sign, value in pairs):
             return NO_NAME
         changes["env"] = {**unit.env, **{name: value for name, _, value in pairs}}
+    if edit.timeout > LONGEST_TIMEOUT:
+        return TOO_LONG
     if edit.timeout >= 0:
         changes["timeout"] = edit.timeout or None
     if edit.command:

@@ -485,7 +485,7 @@ class Engine:
         while not self._closed:
             due = self._due
             with suppress(Empty):
-                self._wakes.get(timeout=None if due is None else max(0.0, due - self.now()))
+                self._wakes.get(timeout=None if due is None else min(max(0.0, due - self.now()), threading.TIMEOUT_MAX))
                 while True:
                     self._wakes.get_nowait()
             due = self._due
