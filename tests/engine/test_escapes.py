@@ -84,7 +84,7 @@ def test_nothing_outlives_a_cancel(start: Start, tmp_path: Path, mode: Execution
 @pytest.mark.parametrize("mode", LANES)
 @pytest.mark.parametrize("escape", ESCAPES)
 def test_nothing_outlives_a_timeout(start: Start, tmp_path: Path, mode: ExecutionMode, escape: str) -> None:
-    engine = start(escaping(mode, escape, tmp_path, timeout=1.0, grace=0.3))
+    engine = start(escaping(mode, escape, tmp_path, timeout=2.0, grace=0.3))
 
     assert engine.wait(GENEROUS) is not None
     assert state_of(engine) is UnitState.TIMEOUT
