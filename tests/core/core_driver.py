@@ -6,7 +6,7 @@ from typing import Any
 
 from core_steps import check_steps
 
-from qtui.core.events import Event, RunFinished, UnitStarted, UnitSubmitted
+from qtui.core.events import Event, RunFinished, UnitStarted, UnitSubmitted, Warned
 from qtui.core.folding import fold
 from qtui.core.model import Action, Argv, Call, ExecutionMode, Outcome, QuantumUnit, UnitError
 from qtui.core.options import RunOptions
@@ -56,6 +56,11 @@ def plan_of(*units: QuantumUnit, mode: ExecutionMode = ExecutionMode.AUTO) -> Ex
     return ExecutionPlan.build(units, default_mode=mode)
 
 
+def warnings(said: list[Event]) -> list[str]:
+    """What the warnings among these events say."""
+    return [event.message for event in said if isinstance(event, Warned)]
+
+
 class Run:
     """Feeds stimuli, keeps the attempts that lanes hold, and folds every event into `view`."""
 
@@ -90,6 +95,13 @@ class Run:
         self.events += decision.events
         self.effects = decision.effects
         return decision.events
+
+    def ask(self, request: Stimulus) -> list[Event]:
+        """Send what a person asks for; a restored twin decides the same."""
+        twin = Scheduler.restore(self.options, self.view).handle(request, self.now)
+        said = self.send(request)
+        assert twin.events == said
+        return said
 
     def number(self, name: str) -> int:
         return self.plan.numbers[name]

@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from core_driver import Run, milestone, unit
+from core_driver import Run, milestone, unit, warnings
 
-from qtui.core.events import Event, UnitFinished, UnitRedefined, Warned
+from qtui.core.events import UnitFinished, UnitRedefined
 from qtui.core.model import Argv, ExecutionMode, Fallback, RunState, Shell, UnitState
-from qtui.core.scheduler import Scheduler
 from qtui.core.stimuli import EditRequested, SetAsideRequested
-
-
-def ask(run: Run, wish: EditRequested | SetAsideRequested) -> list[Event]:
-    """Send a wish; a restored twin decides the same."""
-    twin = Scheduler.restore(run.options, run.view).handle(wish, run.now)
-    said = run.send(wish)
-    assert twin.events == said
-    return said
-
-
-def warnings(said: list[Event]) -> list[str]:
-    return [event.message for event in said if isinstance(event, Warned)]
 
 
 def states(run: Run) -> dict[str, str]:
@@ -29,7 +16,7 @@ def states(run: Run) -> dict[str, str]:
 
 def test_what_waits_is_another_unit_at_once() -> None:
     run = Run(unit("a"), unit("b", "a"))
-    ask(run, EditRequested((1,), timeout=5.0, env=("K=v=w",)))
+    run.ask(EditRequested((1,), timeout=5.0, env=("K=v=w",)))
     assert run.view.plan.table[1].timeout == 5.0
     assert run.view.plan.table[1].env == {"K": "v=w"}
     assert states(run)["b"] == "pending"
@@ -37,14 +24,14 @@ def test_what_waits_is_another_unit_at_once() -> None:
 
 def test_a_timeout_that_no_clock_can_count_is_refused() -> None:
     run = Run(unit("a"), unit("b", "a"))
-    said = ask(run, EditRequested((1,), timeout=1e300))
+    said = run.ask(EditRequested((1,), timeout=1e300))
     assert warnings(said) == ["not edited: its timeout is longer than qtui can count"]
     assert run.view.plan.table[1].timeout is None
 
 
 def test_a_higher_priority_goes_first_from_now_on() -> None:
     run = Run(unit("first"), unit("a"), unit("b"), workers=1)
-    ask(run, EditRequested((2,), priority=1))
+    run.ask(EditRequested((2,), priority=1))
     run.succeed("first")
     assert states(run) == {"first": "completed", "a": "ready", "b": "running"}
 
@@ -54,7 +41,7 @@ def test_what_has_ended_runs_again_as_what_it_is_now() -> None:
     run = Run(command)
     run.fail("a")
     assert run.view.state is RunState.FAILED
-    ask(run, EditRequested((0,), command="true"))
+    run.ask(EditRequested((0,), command="true"))
     assert run.view.plan.table[0].action == Shell(("true",))
     assert run.view.state is RunState.RUNNING
     assert run.view.attempts[0] == 2
@@ -62,13 +49,13 @@ def test_what_has_ended_runs_again_as_what_it_is_now() -> None:
 
 def test_an_argument_list_becomes_shell_text() -> None:
     run = Run(unit("wait"), unit("a", "wait", action=Argv(("make", "it")), mode=ExecutionMode.AUTO))
-    ask(run, EditRequested((1,), command="make it better"))
+    run.ask(EditRequested((1,), command="make it better"))
     assert run.view.plan.table[1].action == Shell(("make it better",))
 
 
 def test_what_runs_is_left_as_it_is_and_that_is_told() -> None:
     run = Run(unit("a"))
-    said = ask(run, EditRequested((0,), timeout=5.0))
+    said = run.ask(EditRequested((0,), timeout=5.0))
     assert warnings(said) == ["not edited: it runs; cancel it first, or wait for its end"]
     assert run.view.plan.table[0].timeout is None
 
@@ -84,19 +71,19 @@ def test_what_runs_is_left_as_it_is_and_that_is_told() -> None:
 def test_what_cannot_be_is_told_and_nothing_changes(wish: EditRequested, why: str) -> None:
     run = Run(unit("a"), unit("b", "a"), cpus=2.0)
     before = run.view.plan.table[1]
-    said = ask(run, wish)
+    said = run.ask(wish)
     assert len(warnings(said)) == 1 and why in warnings(said)[0]
     assert run.view.plan.table[1] is before
 
 
 def test_an_edit_that_changes_nothing_does_nothing() -> None:
     run = Run(unit("a"), unit("b", "a"))
-    assert ask(run, EditRequested((1,))) == []
+    assert run.ask(EditRequested((1,))) == []
 
 
 def test_a_unit_that_is_skipped_by_a_person_takes_what_needs_it_along() -> None:
     run = Run(unit("other"), unit("a", "other"), unit("b", "a"))
-    ask(run, SetAsideRequested((1,), "skip", "skipped by me"))
+    run.ask(SetAsideRequested((1,), "skip", "skipped by me"))
     assert states(run) == {"other": "running", "a": "skipped", "b": "skipped"}
     assert run.view.unit(1).cause == "skipped by me"
     run.succeed("other")
@@ -105,7 +92,7 @@ def test_a_unit_that_is_skipped_by_a_person_takes_what_needs_it_along() -> None:
 
 def test_a_unit_that_is_taken_for_done_has_its_fallback_for_a_value() -> None:
     run = Run(unit("other"), unit("a", "other", fallback=Fallback(7)), unit("b", "a"))
-    said = ask(run, SetAsideRequested((1,), "done"))
+    said = run.ask(SetAsideRequested((1,), "done"))
     (end,) = [event for event in said if isinstance(event, UnitFinished)]
     assert (end.state, end.fallback, end.attempt) == (UnitState.COMPLETED, True, 0)
     assert states(run)["b"] == "running"
@@ -115,7 +102,7 @@ def test_a_failure_that_is_taken_for_done_lets_what_was_skipped_run() -> None:
     run = Run(unit("a"), unit("b", "a"), milestone("end", "b"))
     run.fail("a")
     assert states(run) == {"a": "failed", "b": "skipped", "end": "skipped"}
-    ask(run, SetAsideRequested((0,), "done"))
+    run.ask(SetAsideRequested((0,), "done"))
     assert run.view.state is RunState.RUNNING
     run.succeed("b")
     assert run.view.state is RunState.COMPLETED
@@ -125,13 +112,13 @@ def test_nothing_that_runs_or_has_completed_is_set_aside() -> None:
     run = Run(unit("a"), unit("b"))
     run.succeed("a")
     for how in ("skip", "done"):
-        said = ask(run, SetAsideRequested((0, 1), "skip" if how == "skip" else "done"))
+        said = run.ask(SetAsideRequested((0, 1), "skip" if how == "skip" else "done"))
         assert warnings(said) == ["not set aside: it runs; cancel it first"]
     assert states(run) == {"a": "completed", "b": "running"}
 
 
 def test_the_definition_stands_in_the_record() -> None:
     run = Run(unit("a"), unit("b", "a"))
-    said = ask(run, EditRequested((1,), memory=1 << 20, cause="edited by me"))
+    said = run.ask(EditRequested((1,), memory=1 << 20, cause="edited by me"))
     (event,) = [event for event in said if isinstance(event, UnitRedefined)]
     assert (event.definition.memory, event.cause) == (1 << 20, "edited by me")

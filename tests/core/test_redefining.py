@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core_driver import COMMAND, Run, milestone, unit
+from core_driver import COMMAND, Run, milestone, unit, warnings
 
-from qtui.core.events import Event, UnitRedefined, UnitReset, Warned, from_plain, to_plain
+from qtui.core.events import Event, UnitRedefined, UnitReset, from_plain, to_plain
 from qtui.core.model import ExecutionMode, Fallback, QuantumUnit, RetryPolicy, UnitState
 from qtui.core.options import Brake
-from qtui.core.scheduler import Scheduler
 from qtui.core.stimuli import RedefineRequested, RetryRequested
 from qtui.store.codec import decode_events, encode_events
 
@@ -18,14 +17,7 @@ def redefine(run: Run, *units: QuantumUnit, retry: str = "", scope: str = "unit"
     """Run a unit again, by default the first one, while these units are others; a restored twin decides the same."""
     number = run.number(retry or units[0].id)
     wish = RedefineRequested(units, RetryRequested((number,), "dependents" if scope == "dependents" else "unit"))
-    twin = Scheduler.restore(run.options, run.view).handle(wish, run.now)
-    said = run.send(wish)
-    assert twin.events == said
-    return said
-
-
-def warnings(said: list[Event]) -> list[str]:
-    return [event.message for event in said if isinstance(event, Warned)]
+    return run.ask(wish)
 
 
 def state(run: Run, name: str) -> UnitState:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from qtui.core.model import Argv, QuantumUnit, Shell
+from qtui.core.model import LONGEST, Argv, QuantumUnit, Shell
 from qtui.core.stimuli import EditRequested
 
 LOWEST, HIGHEST = -1_000_000, 1_000_000
 """Priorities; what goes beyond stays there."""
-
-LONGEST_TIMEOUT: Final = 1e9
-"""Seconds, 31 years: as long as a workflow file may say."""
 
 NO_COMMAND: Final = "it is no command, so it cannot become another one"
 TOO_LONG: Final = "its timeout is longer than qtui can count"
@@ -27,7 +24,7 @@ def edited(unit: QuantumUnit, edit: EditRequested) -> QuantumUnit | str:
         if any(not name or not sign or "\0" in name + value for name, sign, value in pairs):
             return NO_NAME
         changes["env"] = {**unit.env, **{name: value for name, _, value in pairs}}
-    if edit.timeout > LONGEST_TIMEOUT:
+    if edit.timeout > LONGEST:
         return TOO_LONG
     if edit.timeout >= 0:
         changes["timeout"] = edit.timeout or None

@@ -48,6 +48,9 @@ _TOLD: Final = {
     _S.SKIPPED: "was skipped",
     _S.CANCELED: "was canceled",
 }
+LONGEST: Final = 1e9
+"""The longest duration in seconds, some 31 years; clocks and timers overflow beyond it."""
+
 ENDS: Final = frozenset({_S.COMPLETED, _S.FAILED, _S.TIMEOUT, _S.SKIPPED, _S.CANCELED})
 FAILURES: Final = frozenset({_S.FAILED, _S.TIMEOUT})
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from qtui.definition.values import LARGEST, LONGEST
+from qtui.core.model import LONGEST
+from qtui.definition.values import LARGEST
 
 Fragment = Mapping[str, Any]
 

@@ -10,12 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from qtui.core.errors import did_you_mean
-from qtui.core.model import Fallback
+from qtui.core.model import LONGEST, Fallback
 
 Path = tuple[str, ...]
-
-LONGEST: Final = 1e9
-"""The longest duration in seconds, some 31 years; clocks and timers overflow beyond it."""
 
 LARGEST: Final = 1 << 60
 """The largest size in bytes."""
