@@ -22,7 +22,7 @@ from qtui.core.stimuli import CancelRequested, RetryRequested
 from qtui.tui import growing
 from qtui.tui.bridge import TROUBLED, Bridge
 from qtui.tui.layout import TreeLayout, further_needs, lay_out
-from qtui.tui.screens import main
+from qtui.tui.screens import base
 
 
 def shards(count: int, *needs: str, start: int = 0) -> list[QuantumUnit]:
@@ -252,7 +252,7 @@ async def test_the_screen_goes_on_while_ten_thousand_new_units_are_laid_out(monk
         assert go_on.wait(GENEROUS)
         return lay_out(*args, **keys)
 
-    monkeypatch.setattr(main, "lay_out", slow)
+    monkeypatch.setattr(base, "lay_out", slow)
     session = ScriptedSession([unit("scan"), unit("end"), unit("other")], RunOptions(workers=4))
     async with staged(session, MEDIUM) as stage:
         go_on.clear()

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 from stage import SMALL, Stage
 
-from qtui.tui.format import Role
 from qtui.tui.picker import Picker, PickerList
 from qtui.tui.picking import ATTACH, REPLAY, RESUME, RUN, Choice, Entry, Offer, ago
+from qtui.tui.roles import Role
 
 OFFER = Offer(
     workflows=[

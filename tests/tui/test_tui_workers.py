@@ -70,7 +70,7 @@ def lines_of(session: ScriptedSession, width: int, count: int, *, ascii: bool = 
 
 def loads(stage: Stage, *percents: float) -> None:
     """The machine was so busy, one second after another."""
-    sampler, session = stage.main._sampler, stage.session
+    sampler, session = stage.main.sampler, stage.session
     sampler.stop()
     for percent in percents:
         assert session.load is not None

@@ -18,6 +18,7 @@ from qtui.cli.reaching import opened, standard_output
 from qtui.core.errors import EXIT_OK, UsageError
 from qtui.core.model import UnitState
 from qtui.tui.text import clean, parse_line
+from qtui.tui.theme import DARK
 
 LOOK_SECONDS: Final = 0.1
 LATEST_BYTES: Final = 256
@@ -83,7 +84,7 @@ class _Shown:
     def _line(self, line: bytes) -> None:
         spans = parse_line(line.decode("utf-8", "replace"), colours=self._color)
         system = ColorSystem.TRUECOLOR if self._color else None
-        self._out.write("".join(span.style.render(span.text, color_system=system) for span in spans) + "\n")
+        self._out.write("".join(DARK.style(span.style).render(span.text, color_system=system) for span in spans) + "\n")
 
 
 def _copy(session: AttachedSession, unit: int, attempt: int, write: Callable[[bytes], None], follow: bool) -> None:

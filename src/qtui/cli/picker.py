@@ -20,9 +20,9 @@ from qtui.core.errors import EXIT_OK, UsageError
 from qtui.core.model import RunState
 from qtui.services import open_services
 from qtui.store.rundir import default_state_dir
-from qtui.tui.format import Role
 from qtui.tui.picker import pick
 from qtui.tui.picking import ATTACH, REPLAY, RESUME, RUN, Choice, Entry, Offer, ago
+from qtui.tui.roles import Role
 
 if TYPE_CHECKING:
     from qtui.listing import KnownRun

@@ -16,7 +16,6 @@ from qtui.tui.format import (
     SIGNS,
     Glyphs,
     Look,
-    Role,
     badges,
     cause_of,
     look_of,
@@ -25,6 +24,7 @@ from qtui.tui.format import (
     waits_for_itself,
 )
 from qtui.tui.layout import Bundle, family_name
+from qtui.tui.roles import Role
 from qtui.tui.scopes import Kind
 from qtui.tui.text import clean, clean_lines
 

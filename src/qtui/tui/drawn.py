@@ -16,6 +16,7 @@ from textual.color import Color
 from textual.filter import LineFilter, Monochrome, NoColor
 
 from qtui.tui.format import ASCII, UNICODE, prefers_ascii
+from qtui.tui.theme import DARK, MONO, Theme
 
 
 class AsciiOnly(LineFilter):
@@ -49,6 +50,7 @@ class Drawn(App[ReturnType], inherit_bindings=False):
         if color is not None:
             self.no_color = not color
         self._outside = sys.stdout, sys.stderr
+        self.palette: Theme = MONO if self.no_color else DARK
         self.failure: Exception | None = None
 
     def on_mount(self) -> None:

@@ -10,25 +10,8 @@ from typing import Final, NamedTuple
 from qtui.core.events import ConfirmRequested, UnitCanceling
 from qtui.core.model import FAILURES, ExecutionMode, RunState, UnitState
 from qtui.core.state import RunView, UnitView
+from qtui.tui.roles import Role
 from qtui.tui.text import clean
-
-
-class Role(StrEnum):
-    """What a piece of text means; a theme gives each role its style."""
-
-    TEXT = "text"
-    MUTED = "muted"
-    ACCENT = "accent"
-    PRIMARY = "primary"
-    SUCCESS = "success"
-    CACHED = "cached"
-    WARNING = "warning"
-    STOPPING = "stopping"
-    ERROR = "error"
-    TIMEOUT = "timeout"
-    SECONDARY = "secondary"
-    TITLE = "title"
-    KEY = "key"
 
 
 class Look(StrEnum):

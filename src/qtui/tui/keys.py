@@ -10,9 +10,8 @@ from rich.cells import cell_len
 
 from qtui.core.session import RunSession
 from qtui.tui.actions import ACTIONS, Action, Keymap, Where, keys_of
-from qtui.tui.format import Role
+from qtui.tui.roles import Role
 from qtui.tui.text import PLAIN, Span
-from qtui.tui.theme import DARK
 
 
 class Key(NamedTuple):
@@ -102,6 +101,6 @@ def key_line(width: int, hints: Sequence[Key]) -> tuple[Span, ...]:
         cells = cell_len(keys) + 1 + cell_len(text)
         if cells > left:
             break
-        spans += [Span(keys, DARK[Role.KEY]), Span(f" {text}  ", DARK[Role.MUTED])]
+        spans += [Span(keys, Role.KEY), Span(f" {text}  ", Role.MUTED)]
         left -= cells + 2
     return tuple(spans)

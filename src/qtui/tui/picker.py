@@ -13,15 +13,14 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from qtui.tui.drawn import Drawn, needs_ascii
-from qtui.tui.format import Glyphs, Role
+from qtui.tui.format import Glyphs
 from qtui.tui.keys import Group, Key
 from qtui.tui.picking import RESUME, RUN, Choice, Entry, Offer, PickerRow, name_cells, row_spans, rows_of
+from qtui.tui.roles import Role
 from qtui.tui.screens.help import Help
 from qtui.tui.text import PLAIN, Span, clean, pad
-from qtui.tui.theme import DARK, QUIET
-from qtui.tui.theme import selected as selected_style
 from qtui.tui.widgets.filter import FilterInput
-from qtui.tui.widgets.lines import Line, Lines, set_row_count
+from qtui.tui.widgets.lines import Line, Lines, set_row_count, theme_of
 from qtui.tui.widgets.status import KeyLine
 
 LOOK_SECONDS: Final = 2.0
@@ -102,7 +101,7 @@ class PickerList(Lines, can_focus=True):
         spans = row_spans(row, width, name_cells(self._offer, width), self._glyphs, selected=chosen)
         if not chosen:
             return spans
-        style = selected_style(focused=self.has_focus, colour=not self.app.no_color)
+        style = theme_of(self).row(focused=self.has_focus)
         return tuple(Span(span.text, style) for span in spans)
 
     def _lay_out(self) -> None:
@@ -207,7 +206,7 @@ class PickerScreen(Screen[None], inherit_bindings=False):
 
     def _write(self, offer: Offer) -> None:
         width = self.app.size.width
-        self.query_one("#picker-title", Lines).show([(Span(pad(f" qtui  {self._heading}", width), DARK[Role.TITLE]),)])
+        self.query_one("#picker-title", Lines).show([(Span(pad(f" qtui  {self._heading}", width), Role.TITLE),)])
         notes = "; ".join(map(clean, offer.notes))
         if not offer.workflows and not offer.runs and not notes:
             notes = "no workflow here and no run yet: qtui init writes a small workflow to start from"
@@ -215,7 +214,7 @@ class PickerScreen(Screen[None], inherit_bindings=False):
             self._say(notes, Role.WARNING)
 
     def _say(self, text: str, role: Role) -> None:
-        self.query_one("#status", Lines).show([(Span(f" {text}", QUIET[role] if text else PLAIN),)])
+        self.query_one("#status", Lines).show([(Span(f" {text}", role if text else PLAIN),)])
 
     def on_key(self) -> None:
         """Textual's hook, before what the key does: what was said of the row is read."""

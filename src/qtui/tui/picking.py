@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
-from qtui.tui.format import Glyphs, Role
+from qtui.tui.format import Glyphs
+from qtui.tui.roles import Role
 from qtui.tui.text import Span, clean, cut_end, cut_middle, pad
-from qtui.tui.theme import DARK, QUIET
 
 RUN: Final = "run"
 ATTACH: Final = "attach"
@@ -74,17 +74,17 @@ def _searched(entry: Entry) -> str:
 def row_spans(row: PickerRow, width: int, names: int, glyphs: Glyphs, *, selected: bool) -> tuple[Span, ...]:
     """A row in `width` cells, with `names` of them for names: what is done on enter, name, state, and the rest."""
     if row.entry is None:
-        return (Span(pad(f" {row.heading}", width), DARK[Role.TITLE]),)
+        return (Span(pad(f" {row.heading}", width), Role.TITLE),)
     entry = row.entry
     name = pad(cut_middle(clean(entry.name), names, glyphs.ellipsis), names)
     start = f"{glyphs.cursor if selected else ' '} "
     room = max(0, width - len(start) - _ACTION_CELLS - names - _STATE_CELLS - 4)
     return (
-        Span(start, DARK[Role.KEY]),
-        Span(pad(entry.choice.action, _ACTION_CELLS), DARK[Role.ACCENT]),
-        Span(f"{name}  ", DARK[Role.TEXT]),
-        Span(pad(entry.state, _STATE_CELLS), QUIET[entry.role]),
-        Span(pad(cut_end(f"  {clean(entry.about)}", room + 2, glyphs.ellipsis), room + 2), DARK[Role.MUTED]),
+        Span(start, Role.KEY),
+        Span(pad(entry.choice.action, _ACTION_CELLS), Role.ACCENT),
+        Span(f"{name}  ", Role.TEXT),
+        Span(pad(entry.state, _STATE_CELLS), entry.role),
+        Span(pad(cut_end(f"  {clean(entry.about)}", room + 2, glyphs.ellipsis), room + 2), Role.MUTED),
     )
 
 

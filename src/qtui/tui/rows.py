@@ -11,11 +11,11 @@ from rich.cells import cell_len
 from qtui.core.model import UnitState
 from qtui.core.state import RunView, UnitView
 from qtui.tui.bridge import Bridge
-from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, Role, cause_of, look_of_state, short_clock
+from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, cause_of, look_of_state, short_clock
 from qtui.tui.layout import Bundle, TreeLayout, family_name, further_needs
+from qtui.tui.roles import Role, loud
 from qtui.tui.scopes import Kind
 from qtui.tui.text import PLAIN, Span, clean, cut_end, cut_middle, pad
-from qtui.tui.theme import DARK, QUIET
 
 WORD_FROM: Final = 60
 """The width of the terminal, in cells, from which states are also written as words."""
@@ -59,10 +59,10 @@ class RowPainter:
         elapsed = unit.elapsed(now)
         gutter = self._gutter(look, "" if elapsed is None else short_clock(elapsed), words, selected)
         name = self._layout.names[unit.number]
-        style = QUIET[SIGNS[look].role] if look in (Look.RUN, Look.FAIL, Look.TIME) else DARK[Role.TEXT]
+        style = SIGNS[look].role if look in (Look.RUN, Look.FAIL, Look.TIME) else Role.TEXT
         if look in (Look.SKIP, Look.WAIT):
-            style = DARK[Role.MUTED]
-        cause = Span(cause_of(unit, now, waits_for), QUIET[_cause_role(look)])
+            style = Role.MUTED
+        cause = Span(cause_of(unit, now, waits_for), _cause_role(look))
         return Row(gutter, self._body(node, [], Span(name, style), [cause], room, closed))
 
     def _bundle_row(
@@ -75,13 +75,12 @@ class RowPainter:
         gutter = self._gutter(look, f"{100 * done // len(bundle.units)}%", words, selected)
         if bundle.kind is Kind.ITEM and len(bundle.units) <= MAX_SIGNS:
             signs, cause = self._signs(bundle, now)
-            style = DARK[Role.MUTED if look in (Look.SKIP, Look.WAIT) else Role.TEXT]
+            style = Role.MUTED if look in (Look.SKIP, Look.WAIT) else Role.TEXT
             return Row(gutter, self._body(node, signs, Span(bundle.label, style), [cause], room, closed))
         badges = [
-            Span(f"{count}{self._glyphs.sign(kind)}", QUIET[SIGNS[kind].role])
-            for kind, count in bundle_looks(counts, view)
+            Span(f"{count}{self._glyphs.sign(kind)}", SIGNS[kind].role) for kind, count in bundle_looks(counts, view)
         ]
-        return Row(gutter, self._body(node, [], Span(bundle.label, DARK[Role.TITLE]), badges, room, closed))
+        return Row(gutter, self._body(node, [], Span(bundle.label, Role.TITLE), badges, room, closed))
 
     def _signs(self, bundle: Bundle, now: float) -> tuple[list[Span], Span]:
         """A sign for each unit of an item, and what there is to say about the one that matters most."""
@@ -90,7 +89,7 @@ class RowPainter:
         for number in bundle.units:
             unit = self._bridge.view.unit(number)
             look = self._bridge.look_of(number)
-            signs.append(Span(self._glyphs.sign(look), QUIET[SIGNS[look].role]))
+            signs.append(Span(self._glyphs.sign(look), SIGNS[look].role))
             if look in _URGENCY[:most]:
                 urgent, most = unit, _URGENCY.index(look)
         signs.append(Span(" ", PLAIN))
@@ -99,15 +98,15 @@ class RowPainter:
         cause = cause_of(urgent, now, self._bridge.waits_for(urgent.number))
         look = _URGENCY[most]
         step = "" if look in (Look.CANC, Look.SKIP) else step_name(urgent)  # that is about the rest of the item, too
-        return signs, Span(f"{step} {cause}".strip(), QUIET[_cause_role(look)])
+        return signs, Span(f"{step} {cause}".strip(), _cause_role(look))
 
     def _gutter(self, look: Look, clock: str, words: bool, selected: bool) -> tuple[Span, ...]:
         glyphs, role = self._glyphs, SIGNS[look].role
         marker = glyphs.cursor if selected else " "
-        spans = [Span(marker, DARK[Role.KEY]), Span(glyphs.sign(look), QUIET[role]), Span(" ", PLAIN)]
+        spans = [Span(marker, Role.KEY), Span(glyphs.sign(look), role), Span(" ", PLAIN)]
         if words:
-            spans += [Span(look.value, DARK[role]), Span(" " * (6 - len(look.value)), PLAIN)]
-        spans.append(Span(f"{clock:>5} ", DARK[Role.MUTED]))
+            spans += [Span(look.value, loud(role)), Span(" " * (6 - len(look.value)), PLAIN)]
+        spans.append(Span(f"{clock:>5} ", Role.MUTED))
         return tuple(spans)
 
     def _body(
@@ -117,12 +116,12 @@ class RowPainter:
         room = max(0, room - cell_len(guides) - len(signs))
         causes = [cause for cause in causes if cause.text]
         if closed:
-            causes.append(Span(self._folded(node), QUIET[Role.ACCENT]))
+            causes.append(Span(self._folded(node), Role.ACCENT))
         wanted = sum(cell_len(cause.text) + 1 for cause in causes) + bool(causes)
         least = max(_MIN_NAME, cell_len(name.text) if signs else 0)  # beside its signs an item's cause is no news
         name_room = max(min(least, room), room - wanted)
         text = cut_middle(name.text, name_room, self._glyphs.ellipsis)
-        spans = [Span(guides, DARK[Role.MUTED]), *signs, Span(text, name.style)]
+        spans = [Span(guides, Role.MUTED), *signs, Span(text, name.style)]
         left, gap = room - cell_len(text), "  "
         for cause in causes:
             if left <= len(gap) + 1:
@@ -132,7 +131,7 @@ class RowPainter:
             left, gap = left - len(gap) - cell_len(shown), " "
         if (further := self._further(node)) and left > 8:
             note = cut_end(f"  {self._glyphs.up} also {further}", left, self._glyphs.ellipsis)
-            spans.append(Span(note, DARK[Role.MUTED]))
+            spans.append(Span(note, Role.MUTED))
             left -= cell_len(note)
         return (*spans, Span(" " * max(0, left), PLAIN))
 

@@ -14,6 +14,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.color import Color
 from rich.style import Style
 
+from qtui.tui.roles import Role
+
 TAB_SIZE: Final = 8
 
 _STRING: Final = r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|(?=\x1b)|$)"
@@ -31,10 +33,10 @@ PLAIN: Final = Style()
 
 
 class Span(NamedTuple):
-    """A piece of text in one style."""
+    """A piece of text in one style; a role has the style that the theme gives it."""
 
     text: str
-    style: Style
+    style: Style | Role
 
 
 def clean(text: str) -> str:

@@ -9,10 +9,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
-from qtui.tui.format import SIGNS, Glyphs, Look, Role
+from qtui.tui.format import SIGNS, Glyphs, Look
 from qtui.tui.keys import Group
+from qtui.tui.roles import Role
 from qtui.tui.text import PLAIN, Span, pad
-from qtui.tui.theme import DARK, QUIET
 from qtui.tui.widgets.lines import Line, Lines, set_title
 
 _COLUMN = 52
@@ -83,17 +83,17 @@ class Help(ModalScreen[None], inherit_bindings=False):
         box.show(lines)
 
     def _block(self, name: str, keys: list[tuple[str, str]]) -> list[Line]:
-        lines: list[Line] = [(Span(f" {name}", DARK[Role.TITLE]),)]
+        lines: list[Line] = [(Span(f" {name}", Role.TITLE),)]
         for key, text in keys:
             shown = key if self._glyphs.unicode else key.replace("↓ ↑", "").replace("→", "").replace("←", "")
-            lines.append((Span(f"  {pad(shown, 13)}", DARK[Role.KEY]), Span(text, PLAIN)))
+            lines.append((Span(f"  {pad(shown, 13)}", Role.KEY), Span(text, PLAIN)))
         return [*lines, ()]
 
     def _states(self) -> list[Line]:
-        lines: list[Line] = [(Span(" States", DARK[Role.TITLE]),)]
+        lines: list[Line] = [(Span(" States", Role.TITLE),)]
         for look, meaning in _MEANINGS.items():
             role = SIGNS[look].role
-            word = Span(f"{self._glyphs.sign(look)} {look.value}", QUIET[role])
+            word = Span(f"{self._glyphs.sign(look)} {look.value}", role)
             lines.append((Span("  ", PLAIN), word, Span(" " * (9 - len(look.value)), PLAIN), Span(meaning, PLAIN)))
         return lines
 

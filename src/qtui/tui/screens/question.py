@@ -12,11 +12,11 @@ from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
 from qtui.core.state import RunView
-from qtui.tui.format import Glyphs, Role
+from qtui.tui.format import Glyphs
+from qtui.tui.roles import Role
 from qtui.tui.steering import Ask, Detach, Do, Note
 from qtui.tui.text import PLAIN, Span, clean
-from qtui.tui.theme import DARK, selected
-from qtui.tui.widgets.lines import Line, Lines, set_title
+from qtui.tui.widgets.lines import Line, Lines, set_title, theme_of
 
 _WIDTH = 64
 _BACK = frozenset({"n", "enter", "escape", "q"})
@@ -70,6 +70,7 @@ class Question(ModalScreen[Do | Detach | Note | None], inherit_bindings=False):
     def _draw(self) -> None:
         if not self.query("#question"):
             return  # answered before it was there: keys come faster than screens
+        box = self.query_one("#question", Lines)
         width = max(20, min(_WIDTH, self.app.size.width - 4))
         inside = width - 4
         lines: list[Line] = [()]
@@ -78,12 +79,11 @@ class Question(ModalScreen[Do | Detach | Note | None], inherit_bindings=False):
         lines.append(())
         for option in self._ask.options:
             label = self._wrapped(option.label, inside - 4)
-            lines.append((Span(f" {option.key} ", DARK[Role.KEY]), Span(f" {label[0]}", PLAIN)))
+            lines.append((Span(f" {option.key} ", Role.KEY), Span(f" {label[0]}", PLAIN)))
             lines += [(Span(f"    {rest}", PLAIN),) for rest in label[1:]]
         back = " n  back (also enter, esc)"
         fill = " " * max(0, inside - cell_len(back))
-        lines.append((Span(f"{back}{fill}", selected(focused=True, colour=not self.app.no_color)),))
-        box = self.query_one("#question", Lines)
+        lines.append((Span(f"{back}{fill}", theme_of(box).row(focused=True)),))
         box.styles.width = width
         box.styles.height = len(lines) + 2
         set_title(box, self._ask.title)

@@ -9,9 +9,8 @@ from rich.cells import cell_len
 
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
-from qtui.tui.format import Role
+from qtui.tui.roles import Role, loud
 from qtui.tui.text import Span, clean
-from qtui.tui.theme import DARK
 from qtui.tui.widgets.lines import Line, Lines
 
 _MOST_LINES: Final = 3
@@ -44,7 +43,7 @@ def banner_lines(text: str, width: int) -> list[Line]:
     lines: list[Line] = []
     for line in wrapped:
         fill = " " * max(0, width - 1 - cell_len(line))
-        lines.append((Span(f" {line}{fill}", DARK[Role.ERROR]),))
+        lines.append((Span(f" {line}{fill}", loud(Role.ERROR)),))
     return lines
 
 

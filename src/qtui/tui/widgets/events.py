@@ -46,9 +46,9 @@ from qtui.core.model import UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.session import Record
 from qtui.tui.eventnames import EventNames
-from qtui.tui.format import SIGNS, Glyphs, Look, Role, counted, short_clock
+from qtui.tui.format import SIGNS, Glyphs, Look, counted, short_clock
+from qtui.tui.roles import Role
 from qtui.tui.text import Span, clean
-from qtui.tui.theme import DARK, QUIET
 from qtui.tui.widgets.lines import Line, Lines, set_row_count, set_title
 
 MOST_EVENTS: Final = 2_000
@@ -138,10 +138,10 @@ def event_line(event: Event, name: str, glyphs: Glyphs) -> Line:
     role = SIGNS[look].role if look else Role.WARNING if warns else Role.ACCENT
     sign = glyphs.sign(look) if look else "!" if warns else " "
     return (
-        Span(f"{at} ", DARK[Role.MUTED]),
-        Span(f"{sign} ", QUIET[role]),
-        Span(f"{name}  " if name else "", DARK[Role.TEXT]),
-        Span(event_text(event), QUIET[role] if not name or look in _LOUD else DARK[Role.MUTED]),
+        Span(f"{at} ", Role.MUTED),
+        Span(f"{sign} ", role),
+        Span(f"{name}  " if name else "", Role.TEXT),
+        Span(event_text(event), role if not name or look in _LOUD else Role.MUTED),
     )
 
 

@@ -10,9 +10,9 @@ from qtui.core.model import UnitState
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
 from qtui.tui.bridge import Bridge
-from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, Role, clock, look_of_state, run_word
+from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, clock, look_of_state, run_word
+from qtui.tui.roles import Role, loud
 from qtui.tui.text import PLAIN, Span, clean, cut_middle
-from qtui.tui.theme import DARK, QUIET
 from qtui.tui.widgets.lines import Line, Lines
 
 _WORD: Final = 8  # the bar begins at the same place for RUNNING, PAUSED, STOPPING
@@ -98,10 +98,10 @@ def progress_line(
     room -= len(kind)
     name = cut_middle(title, max(0, min(room - _LEAST_BAR, max(16, room // 3))), glyphs.ellipsis)
     bar = max(0, room - cell_len(name))
-    spans = [Span(f" {name}  ", DARK[Role.TITLE]), Span(kind, DARK[Role.MUTED])]
-    spans += [Span(word, DARK[role]), Span(" " * (filled - len(word) + 1), PLAIN)]
+    spans = [Span(f" {name}  ", Role.TITLE), Span(kind, Role.MUTED)]
+    spans += [Span(word, loud(role)), Span(" " * (filled - len(word) + 1), PLAIN)]
     spans += progress_bar(view, bar, glyphs, cached=cached) if bar >= 5 else [Span(" " * bar, PLAIN)]
-    return (*spans, Span(tail, DARK[Role.TEXT]))
+    return (*spans, Span(tail, Role.TEXT))
 
 
 def progress_bar(view: RunView, width: int, glyphs: Glyphs, *, cached: int = 0) -> list[Span]:
@@ -120,8 +120,8 @@ def progress_bar(view: RunView, width: int, glyphs: Glyphs, *, cached: int = 0) 
         cells[cells.index(max(cells))] += width - sum(cells)
     while sum(cells) > width:
         cells[cells.index(max(cells))] -= 1
-    spans = [Span(glyph * n, QUIET[role]) for (glyph, _, role), n in zip(parts, cells, strict=True) if n]
-    return [*spans, Span(glyphs.empty * (width - sum(cells)), DARK[Role.MUTED])]
+    spans = [Span(glyph * n, role) for (glyph, _, role), n in zip(parts, cells, strict=True) if n]
+    return [*spans, Span(glyphs.empty * (width - sum(cells)), Role.MUTED)]
 
 
 _ALWAYS = (Look.OK, Look.RUN, Look.QUEUE, Look.WAIT, Look.FAIL)
@@ -150,12 +150,12 @@ def counts_line(counts: dict[Look, int], fallbacks: int, width: int, glyphs: Gly
         spans: list[Span] = []
         for look, count in chosen.items():
             word = f" {look.value} " if words else ""
-            sign = Span(f"{glyphs.sign(look)}{word}{count}", QUIET[SIGNS[look].role if count else Role.MUTED])
+            sign = Span(f"{glyphs.sign(look)}{word}{count}", (SIGNS[look].role if count else Role.MUTED))
             spans += [Span(gap if spans else " ", PLAIN), sign]
         for count, long, short in ((fallbacks, "fallback", "fb"), (stale, "stale", "st")):
             if count:
                 text = f"{count} {long}" if len(gap) > 1 else f"{count}{short}"
-                spans += [Span(gap, PLAIN), Span(text, QUIET[Role.WARNING])]
+                spans += [Span(gap, PLAIN), Span(text, Role.WARNING)]
         if sum(cell_len(span.text) for span in spans) <= width:
             break
     return tuple(spans)

@@ -15,17 +15,23 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from qtui.tui.actions import Where, bindings
-from qtui.tui.format import Role
+from qtui.tui.drawn import Drawn
+from qtui.tui.roles import Role
 from qtui.tui.text import PLAIN, Span, clean
-from qtui.tui.theme import DARK
+from qtui.tui.theme import DARK, Theme
 
 Line = tuple[Span, ...]
-MUTED = DARK[Role.MUTED]
 
 
-def strip_of(line: Sequence[Span], width: int, left: int = 0) -> Strip:
+def theme_of(widget: Widget) -> Theme:
+    """The theme of the screen."""
+    app = widget.app
+    return app.palette if isinstance(app, Drawn) else DARK
+
+
+def strip_of(line: Sequence[Span], width: int, left: int = 0, *, theme: Theme) -> Strip:
     """`line` in exactly `width` cells, from cell `left` on. Every segment has a style, as filters demand."""
-    strip = Strip([Segment(text, style) for text, style in line if text])
+    strip = Strip([Segment(text, theme.style(style)) for text, style in line if text])
     return strip.crop_extend(left, left + width, PLAIN)
 
 
@@ -84,10 +90,11 @@ class Lines(ScrollView):
         """Textual's hook: row `y` of the widget."""
         line = self.line(y + self.scroll_offset.y)
         width = self.size.width
-        strip = strip_of(line, width, self.left)
+        theme = theme_of(self)
+        strip = strip_of(line, width, self.left, theme=theme)
         if not self.ellipsis or sum(cell_len(span.text) for span in line) - self.left <= width:
             return strip
-        return Strip.join([strip.crop(0, width - 1), strip_of([Span(self.ellipsis, MUTED)], 1)])
+        return Strip.join([strip.crop(0, width - 1), strip_of([Span(self.ellipsis, Role.MUTED)], 1, theme=theme)])
 
     def action_scroll_lines(self, count: int) -> None:
         """Scroll by lines."""

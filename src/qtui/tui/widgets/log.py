@@ -11,11 +11,11 @@ from qtui.core.state import RunView
 from qtui.tui.actions import Where, bindings
 from qtui.tui.bridge import Bridge
 from qtui.tui.details import Detail, about_bundle, after_output, before_output
-from qtui.tui.format import Glyphs, Role, tries
+from qtui.tui.format import Glyphs, tries
 from qtui.tui.layout import Bundle
 from qtui.tui.loglines import LogLines
+from qtui.tui.roles import Role
 from qtui.tui.text import Span, clean, parse_line
-from qtui.tui.theme import QUIET
 from qtui.tui.widgets.lines import Line, Lines, set_row_count, set_title
 
 _SIDE_STEP = 8
@@ -131,7 +131,7 @@ class LogView(Lines, can_focus=True):
         return self._parsed[at]
 
     def _detail(self, detail: Detail) -> Line:
-        return (Span(clean(detail.text), QUIET[detail.role]),)
+        return (Span(clean(detail.text), detail.role),)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Following ends when one scrolls up and begins again at the end."""

@@ -11,10 +11,10 @@ from qtui.core.events import GovernorChanged, WorkersChanged
 from qtui.core.holding import workers_words
 from qtui.core.samples import LoadSample
 from qtui.core.state import RunView
-from qtui.tui.format import Glyphs, Role, most_active, size_of, sparkline
+from qtui.tui.format import Glyphs, most_active, size_of, sparkline
+from qtui.tui.roles import Role
 from qtui.tui.sampler import KEPT, Moment
 from qtui.tui.text import PLAIN, Span, clean, cut_end
-from qtui.tui.theme import DARK, QUIET
 from qtui.tui.widgets.lines import Line
 
 Decision = WorkersChanged | GovernorChanged | None
@@ -47,15 +47,15 @@ def machine_lines(
     """The machine in `count` lines, as `lines_for` allows, of up to `width` cells; what there is no room for is left
     out. `busy` is how many workers have units."""
     words = cut_end(f" {decision_words(view, decision, glyphs)}", width, glyphs.ellipsis)
-    said = Span(words, DARK[Role.MUTED])
+    said = Span(words, Role.MUTED)
     if sample is None:
-        measuring = (Span(" measuring the machine", DARK[Role.MUTED]),)
+        measuring = (Span(" measuring the machine", Role.MUTED),)
         return [measuring] if count == 1 else [(said,), measuring]
     cells = _bars(width) if count < 5 else min(KEPT, max(_NARROW, width - _WORDS_BESIDE))
     cpu, memory, run = _figures(view, sample, history, busy, cells, glyphs)
     if count < 5:
         # how many there are is in the title of the pane
-        first = _line([run[:2], [Span(words.lstrip(), DARK[Role.MUTED])]], width, glyphs)
+        first = _line([run[:2], [Span(words.lstrip(), Role.MUTED)]], width, glyphs)
         second = _line([cpu, memory, _muted(_memory_words(sample)), _muted(_disk_words(sample)), _own(sample)], width)
         return [second] if count == 1 else [first, second]
     load = f"load {sample.load:.1f}" if sample.load is not None else ""
@@ -99,9 +99,9 @@ def _figures(
     memory = _memory_percent(sample)
     most = max([most_active(view), *(moment.busy for moment in history[-cells:])])
     run = [
-        Span("run ", DARK[Role.MUTED]),
-        Span(sparkline([moment.busy for moment in history], most, cells, glyphs), QUIET[Role.PRIMARY]),
-        Span(f" {f'{busy}/{most_active(view)}':>7}", DARK[Role.TEXT]),
+        Span("run ", Role.MUTED),
+        Span(sparkline([moment.busy for moment in history], most, cells, glyphs), Role.PRIMARY),
+        Span(f" {f'{busy}/{most_active(view)}':>7}", Role.TEXT),
     ]
     return (
         _percent("cpu", sample.cpu, [moment.cpu for moment in history], cells, glyphs),
@@ -113,9 +113,9 @@ def _figures(
 def _percent(name: str, percent: float, history: Sequence[float], cells: int, glyphs: Glyphs) -> list[Span]:
     role = Role.ERROR if percent >= 90 else Role.WARNING if percent >= 75 else Role.SUCCESS
     return [
-        Span(f"{name} ", DARK[Role.MUTED]),
-        Span(sparkline(history, 100, cells, glyphs), QUIET[role]),
-        Span(f" {min(percent, 100):3.0f}%", DARK[Role.TEXT]),
+        Span(f"{name} ", Role.MUTED),
+        Span(sparkline(history, 100, cells, glyphs), role),
+        Span(f" {min(percent, 100):3.0f}%", Role.TEXT),
     ]
 
 
@@ -140,7 +140,7 @@ def _bars(width: int) -> int:
 
 
 def _muted(text: str) -> list[Span]:
-    return [Span(text, DARK[Role.MUTED])]
+    return [Span(text, Role.MUTED)]
 
 
 def _own(sample: LoadSample) -> list[Span]:

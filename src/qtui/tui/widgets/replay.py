@@ -12,10 +12,10 @@ from textual.binding import BindingType
 from textual.containers import Container
 
 from qtui.tui.actions import Where, bindings
-from qtui.tui.format import Glyphs, Role, clock
+from qtui.tui.format import Glyphs, clock
 from qtui.tui.player import Player, faster
+from qtui.tui.roles import Role
 from qtui.tui.text import Span
-from qtui.tui.theme import DARK, QUIET
 from qtui.tui.widgets.lines import Line, Lines
 
 _DATE_FROM: Final = 100
@@ -94,15 +94,15 @@ def slider_line(player: Player, width: int, glyphs: Glyphs) -> tuple[Line, range
     date = time.strftime(" %Y-%m-%d %H:%M:%S ", time.localtime(player.now())) if width >= _DATE_FROM else ""
     room = width - cell_len(word + moment + end + date)
     if room < _LEAST_BAR:
-        return (Span(f"{word}{moment}of{end}", DARK[Role.TEXT]),), range(0)
+        return (Span(f"{word}{moment}of{end}", Role.TEXT),), range(0)
     done = min(room, max(0, round(room * passed / whole))) if whole > 0 else room
     line = (
-        Span(word, DARK[Role.PRIMARY if player.playing else Role.WARNING]),
-        Span(moment, DARK[Role.TEXT]),
-        Span(glyphs.full * done, QUIET[Role.ACCENT]),
-        Span(glyphs.empty * (room - done), DARK[Role.MUTED]),
-        Span(end, DARK[Role.TEXT]),
-        Span(date, DARK[Role.MUTED]),
+        Span(word, (Role.PRIMARY if player.playing else Role.WARNING)),
+        Span(moment, Role.TEXT),
+        Span(glyphs.full * done, Role.ACCENT),
+        Span(glyphs.empty * (room - done), Role.MUTED),
+        Span(end, Role.TEXT),
+        Span(date, Role.MUTED),
     )
     start = cell_len(word + moment)
     return line, range(start, start + room)

@@ -8,11 +8,11 @@ from rich.cells import cell_len
 
 from qtui.core.model import RunState, UnitState
 from qtui.core.state import RunView
-from qtui.tui.format import Glyphs, Role
+from qtui.tui.format import Glyphs
 from qtui.tui.keys import Key, key_line
+from qtui.tui.roles import Role
 from qtui.tui.steering import held_brakes
 from qtui.tui.text import PLAIN, Span, clean, cut_end
-from qtui.tui.theme import DARK, QUIET
 from qtui.tui.widgets.lines import Lines
 
 
@@ -29,7 +29,7 @@ class StatusLine(Lines):
         right = f" {right} " if right and cell_len(right) + max(20, cell_len(clean(text)) + 3) <= width else ""
         left = cut_end(f" {clean(text)}", width - cell_len(right), self._glyphs.ellipsis)
         gap = " " * max(0, width - cell_len(left) - cell_len(right))
-        self.show([(Span(left, QUIET[role]), Span(gap, PLAIN), Span(right, DARK[Role.MUTED]))])
+        self.show([(Span(left, role), Span(gap, PLAIN), Span(right, Role.MUTED))])
 
 
 class KeyLine(Lines):

@@ -19,8 +19,7 @@ from qtui.tui.format import Glyphs
 from qtui.tui.layout import Bundle, TreeLayout, row_of
 from qtui.tui.rows import WORD_FROM, Row, RowPainter, gutter_width
 from qtui.tui.text import Span, clean
-from qtui.tui.theme import selected as selected_style
-from qtui.tui.widgets.lines import set_row_count, set_title, strip_of
+from qtui.tui.widgets.lines import set_row_count, set_title, strip_of, theme_of
 
 
 class UnitTree(ScrollView, can_focus=True):
@@ -188,15 +187,15 @@ class UnitTree(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """Textual's hook: row `y` of the widget."""
         at = y + self.scroll_offset.y
-        width = self.size.width
+        width, theme = self.size.width, theme_of(self)
         if at >= len(self._rows):
             self._painted.pop(y, None)
-            return strip_of((), width)
+            return strip_of((), width, theme=theme)
         row = self._painted[y] = self._row(at, self._clock())
-        strip = strip_of((*row.gutter, *row.body), width)
+        strip = strip_of((*row.gutter, *row.body), width, theme=theme)
         if self._rows[at] == self.selected:
-            style = selected_style(focused=self.has_focus, colour=not self.app.no_color)
-            strip = strip_of([Span(segment.text, style) for segment in strip], width)
+            style = theme.row(focused=self.has_focus)
+            strip = strip_of([Span(segment.text, style) for segment in strip], width, theme=theme)
         return strip
 
     def _row(self, at: int, now: float) -> Row:

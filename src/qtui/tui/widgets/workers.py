@@ -18,11 +18,11 @@ from qtui.core.samples import LoadSample, UnitSample
 from qtui.core.session import Record
 from qtui.core.state import RunView, UnitView, stalled_by
 from qtui.tui.bridge import Bridge
-from qtui.tui.format import SIGNS, Glyphs, Role, look_of, most_active, short_clock, size_of
+from qtui.tui.format import SIGNS, Glyphs, look_of, most_active, short_clock, size_of
+from qtui.tui.roles import Role
 from qtui.tui.sampler import Sampler
 from qtui.tui.text import Span, clean, cut_middle
-from qtui.tui.theme import DARK, QUIET
-from qtui.tui.widgets.lines import Line, Lines, set_title, strip_of
+from qtui.tui.widgets.lines import Line, Lines, set_title, strip_of, theme_of
 from qtui.tui.widgets.machine import Decision, lines_for, machine_lines
 
 PAINT_SECONDS: Final = 0.5
@@ -39,7 +39,7 @@ class WorkerLines(Lines, can_focus=True):
         width, height = self.size
         hidden = len(self._lines) - self.scroll_offset.y - y
         if 0 < y == height - 1 and hidden > 1:
-            return strip_of((Span(f" +{hidden} more", DARK[Role.MUTED]),), width)
+            return strip_of((Span(f" +{hidden} more", Role.MUTED),), width, theme=theme_of(self))
         return super().render_line(y)
 
 
@@ -88,16 +88,16 @@ class WorkersPane(Vertical):
         rows = [worker_line(unit, now, self._shown, lines.size.width, self._glyphs) for unit in held]
         if not rows:
             idle = " no unit runs" if view.state.ended else " no worker is busy"
-            rows = [(Span(f" {stalled_by(view.stuck)}" if view.stalled else idle, DARK[Role.MUTED]),)]
+            rows = [(Span(f" {stalled_by(view.stuck)}" if view.stalled else idle, Role.MUTED),)]
         lines.show(rows)
 
     def _show_machine(self, view: RunView) -> None:
         machine, sampler = self.query_one("#machine", Lines), self._sampler
         count = lines_for(self.size.height, view, self._decision)
         if sampler.error:
-            shown: list[Line] = [(Span(f" cannot measure the machine: {clean(sampler.error)}", QUIET[Role.WARNING]),)]
+            shown: list[Line] = [(Span(f" cannot measure the machine: {clean(sampler.error)}", Role.WARNING),)]
         elif not sampler.begun:
-            shown = [(Span(" what the machine did is not on record", DARK[Role.MUTED]),)]
+            shown = [(Span(" what the machine did is not on record", Role.MUTED),)]
         else:
             width = machine.size.width
             busy, history = self._bridge.busy, sampler.history
@@ -159,10 +159,10 @@ def worker_line(unit: UnitView, now: float, sample: LoadSample | None, width: in
     middle = f" {clock:>5} {usage:>12} {unit.lane.value:<10} "
     name = cut_middle(clean(unit.id), max(0, width - len(start) - len(middle) - 1), glyphs.ellipsis)
     return (
-        Span(start, DARK[Role.MUTED]),
-        Span(glyphs.sign(look), QUIET[SIGNS[look].role]),
-        Span(middle, DARK[Role.MUTED]),
-        Span(name, DARK[Role.TEXT]),
+        Span(start, Role.MUTED),
+        Span(glyphs.sign(look), SIGNS[look].role),
+        Span(middle, Role.MUTED),
+        Span(name, Role.TEXT),
     )
 
 
