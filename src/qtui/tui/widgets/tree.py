@@ -73,6 +73,16 @@ class UnitTree(ScrollView, can_focus=True):
         return self.nodes.units_under(self.selected)
 
     @property
+    def targets(self) -> tuple[int, ...]:
+        """The units that an action goes to, in the order of the plan."""
+        return tuple(sorted(self.units))
+
+    @property
+    def targets_label(self) -> str:
+        """What those units are called together."""
+        return self.label
+
+    @property
     def bundle(self) -> Bundle | None:
         """The selected bundle, or None on the row of a unit."""
         return self.nodes.bundle(self.selected)
