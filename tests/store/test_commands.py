@@ -39,7 +39,7 @@ REQUESTS: list[Request] = [
     CancelRunRequested("drain"),
     InterruptRequested(15),
     RetryRequested((3,), "dependents"),
-    EditRequested((2,), ("A=b=\u00fc",), "make", 1.5, 1 << 30, 0.5, -3),
+    EditRequested((2,), ("A=b=\u00fc",), "make", 1.5, 1 << 30, 0.5, -3, args=("x=3",)),
     SetAsideRequested((1,), "done"),
     ApproveRequested((0,)),
     ReleaseRequested(("tag:x",)),
@@ -50,6 +50,16 @@ REQUESTS: list[Request] = [
     WorkersStepRequested(-1),
     GovernorRequested(on=True),
 ]
+
+
+ANOTHER = """
+import sys
+from pathlib import Path
+from qtui.store.commands import CommandQueue
+queue = CommandQueue(Path(sys.argv[1]))
+print(len(queue.all()))
+queue.close()
+"""
 
 
 @pytest.fixture
@@ -271,3 +281,16 @@ def test_texts_of_others_are_such_as_can_be_written_and_not_long(path: Path) -> 
         half, long = (command.request for command in queue.pending())
     assert half == PauseRequested("by \\udcff")
     assert long is None
+
+
+def test_a_second_queue_of_the_same_process_does_not_take_the_locks_of_the_first(path: Path) -> None:
+    def seen_by_another() -> str:
+        return subprocess.run([sys.executable, "-c", ANOTHER, str(path)], capture_output=True, text=True).stdout.strip()
+
+    with closing(CommandQueue(path)) as first:
+        first.ask("ada", PauseRequested())
+        CommandQueue(path).close()
+        assert seen_by_another() == "1"  # and when it closed the file, it did not take itself for the last
+        first.ask("ada", UnpauseRequested())
+
+        assert seen_by_another() == "2"

@@ -151,8 +151,10 @@ class CacheStore:
 
     def _database(self) -> sqlite3.Connection:
         if self._opened is None:
-            # private from the start; what SQLite puts next to it gets the same mode
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            # private from the start; what SQLite puts next to it gets the same mode. One that is there is not opened:
+            # closing it would drop the locks of other runs in here (https://sqlite.org/howtocorrupt.html, 2.2)
+            with suppress(FileExistsError):
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             database = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
             try:
                 self._prepare(database)

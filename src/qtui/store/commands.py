@@ -21,7 +21,7 @@ from qtui.core.stimuli import InterruptRequested, Request
 from qtui.store.errors import JournalDamaged, primary_code
 from qtui.store.journal_rows import storable, told
 from qtui.store.place import identity
-from qtui.store.sqlite import connected, transaction, use_wal
+from qtui.store.sqlite import connected, make_private, transaction, use_wal
 
 VERSION: Final = 1
 _APPLICATION_ID: Final = 0x71747563
@@ -30,7 +30,7 @@ _TABLE: Final = (
     " request TEXT NOT NULL, attempt INTEGER NOT NULL, answer TEXT, answered_at REAL)"
 )
 _ROWS: Final = "SELECT id, who, at, request, attempt, answer, answered_at FROM command"
-_TUPLES: Final = frozenset({"units", "scopes", "env"})
+_TUPLES: Final = frozenset({"units", "scopes", "env", "args"})
 _MOST_WHO: Final = 200
 """Characters that are kept of who asks."""
 
@@ -86,7 +86,7 @@ class CommandQueue:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._using():
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            make_private(path)
             self._database = connected(path)
         self._database.text_factory = _text  # one text that is none must not hide all the others
         try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any, Final
 
 from qtui.store.errors import DAMAGE, primary_code, why
 from qtui.store.mounts import network_of
-from qtui.store.sqlite import connected, transaction, use_wal
+from qtui.store.sqlite import connected, make_private, transaction, use_wal
 
 LAST: Final = 20
 """Durations that count for a family, and the most that are kept of one run."""
@@ -235,8 +234,7 @@ class History:
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        os.close(os.open(self.path, flags, 0o600))  # private from the start, and what SQLite puts next to it
+        make_private(self.path)
         database = connected(self.path)
         try:
             _prepare(database, wal=not network_of(self.path.parent))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -18,6 +20,19 @@ BUSY_SECONDS: Final = 5.0
 def connected(path: Path | str, *, uri: bool = False) -> sqlite3.Connection:
     """A connection without transactions of its own, for one thread at a time."""
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri)
+
+
+def make_private(path: Path) -> None:
+    """Have a file there that is the user's alone, as what SQLite puts next to it will be; never one behind a link.
+
+    Raises OSError. A file that is there is not opened: the locks of other connections of this process would go when it
+    is closed (https://sqlite.org/howtocorrupt.html, 2.2), and the next process to close it would take its log away.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
 
 
 @contextmanager
