@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qtui.core.brakes import signature
+from qtui.core.failures import signature
 from qtui.core.model import UnitError
 
 

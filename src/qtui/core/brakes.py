@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from qtui.core.events import BrakeChanged
+from qtui.core.failures import signature
 from qtui.core.model import UnitError
 from qtui.core.options import Brake
 
@@ -14,21 +14,6 @@ OPEN: Final = "open"
 HELD: Final = "held"
 PROBING: Final = "probing"
 STOPPED: Final = "stopped"
-
-_PATH: Final = re.compile(r"\S*/\S*")
-_NUMBER: Final = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?")
-
-
-def signature(error: UnitError) -> str:
-    """What failures of one cause have in common: exit code or exception, and the last line, without numbers and paths,
-    of what a command printed or else of the message."""
-    kind, text = error.type, error.message
-    if error.exit_code is not None:
-        kind = f"exit {error.exit_code}"
-        text = error.last_line or text.removeprefix(kind)
-    lines = text.strip().splitlines()
-    last = _NUMBER.sub("#", _PATH.sub("PATH", lines[-1])).strip() if lines else ""
-    return f"{kind}: {last}" if last else kind
 
 
 class Brakes:

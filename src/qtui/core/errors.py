@@ -98,9 +98,14 @@ class Canceled(BaseException):
     """Raised inside a unit that was asked to stop; a BaseException, so that ``except Exception`` lets it pass."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """The hint ``did you mean "x"?`` for the known word closest to `word`, or None when nothing is close."""
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like `word`, or None when none is much like it."""
     from difflib import get_close_matches  # worker processes import this module and hardly ever need it
 
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f'did you mean "{close[0]}"?' if close else None
+    return next(iter(get_close_matches(word, list(known), n=1, cutoff=0.6)), None)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """The hint ``did you mean "x"?`` for the known word closest to `word`, or None when nothing is close."""
+    close = closest(word, known)
+    return f'did you mean "{close}"?' if close is not None else None

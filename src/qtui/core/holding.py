@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from qtui.core.batching import batch_size
 from qtui.core.brakes import HELD, PROBING
 from qtui.core.events import BrakeChanged, ConfirmRequested, GovernorChanged, UnitReady, WorkersChanged
-from qtui.core.limits import CPUS, MEMORY, MILLI, WORKER, Limits, capacities, lane_limit, scopes_of
+from qtui.core.limits import CPUS, MEMORY, MILLI, WORKER, Limits, capacities, is_mutex, lane_limit, scopes_of
 from qtui.core.model import ExecutionMode
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
@@ -16,6 +17,51 @@ from qtui.core.state import RunView
 
 MOST_NAMED = 3
 """How many holders are named; the rest are counted."""
+
+
+class Share(NamedTuple):
+    """What there is of a limit, ``pool NAME``, ``mutex NAME``, ``cpus``, ``memory`` or ``lane NAME``, what of it is in
+    use, and by whom; with what a unit wants of it, if that is asked for."""
+
+    limit: str
+    used: int
+    capacity: int
+    holders: tuple[str, ...]
+    wanted: int = 0
+
+    @property
+    def short(self) -> bool:
+        """Whether there is less left than is wanted."""
+        return self.used + self.wanted > self.capacity
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.limit.removeprefix("pool ") if is_mutex(self.limit.removeprefix("pool ")) else self.limit
+
+    @property
+    def words(self) -> str:
+        """How much of it is in use."""
+        if self.limit == CPUS:
+            return f"{self.used / MILLI:g} of {self.capacity / MILLI:g} in use"
+        if self.limit == MEMORY:
+            return f"{self.used / _MEGA:,.0f}M of {self.capacity / _MEGA:,.0f}M in use"
+        if self.limit.startswith(_LANE) and self.capacity >= WORKER:  # as of the lanes that have targets
+            return f"{-(-self.used // WORKER)} of {self.capacity // WORKER} workers busy"
+        return f"{self.used} of {self.capacity} in use"
+
+    @property
+    def wanted_words(self) -> str:
+        """How much of it is wanted; empty where that is one."""
+        if self.limit == CPUS:
+            return f"wants {self.wanted / MILLI:g}"
+        if self.limit == MEMORY:
+            return f"wants {self.wanted / _MEGA:,.0f}M"
+        return "" if self.limit.startswith(_LANE) or self.wanted == 1 else f"wants {self.wanted}"
+
+
+_MEGA = 1 << 20
+_LANE = "lane "
 
 
 class Holders:
@@ -60,18 +106,36 @@ class Holders:
         """The names of who holds something of ``pool NAME``, ``cpus`` or ``memory``."""
         return [name for name, _ in self._held.get(limit, ())]
 
+    def share(self, limit: str, wanted: int = 0) -> Share:
+        """How things are with a limit."""
+        held = self._held.get(limit, ())
+        used = sum(amount for _, amount in held)
+        # a mutex that came with a unit
+        return Share(limit, used, self._capacity.get(limit, 1), tuple(name for name, _ in held), wanted)
+
+    def wanted(self, view: RunView, number: int) -> list[Share]:
+        """How things are with each limit that counts for a unit."""
+        begun = self._plan.item_of[number] in view.open_items
+        _, terms = self._limits.of(number, item_begun=begun)
+        return [self.share(limit, amount) for limit, amount in terms.holds]
+
+    @property
+    def shares(self) -> list[Share]:
+        """How things are with pools, mutexes and budgets, in this order."""
+        names = [name for name in self._capacity if not name.startswith(_LANE)]
+        names += [name for name in self._held if name not in self._capacity and not name.startswith(_LANE)]
+        budgets = [name for name in (CPUS, MEMORY) if name in names]
+        return [self.share(name) for name in (*(name for name in names if name not in budgets), *budgets)]
+
     def shortage(self, view: RunView, number: int) -> str:
         """The limit that keeps a unit from starting, with who holds it; empty if there is enough of all."""
-        item = self._plan.item_of[number]
-        _, terms = self._limits.of(number, item_begun=item in view.open_items)
-        for limit, amount in terms.holds:
-            used = sum(each for _, each in self._held.get(limit, ()))
-            capacity = self._capacity.get(limit, 1)  # a mutex that came with a unit
-            if used + amount > capacity:
+        for share in self.wanted(view, number):
+            if share.short:
+                limit, used, capacity = share.limit, share.used, share.capacity
                 if limit in self._lane_limits:
                     workers = (-(-used // WORKER), capacity // WORKER)
-                    return "{} of {} {} workers busy".format(*workers, limit.removeprefix("lane "))
-                return f"{_amounts(limit, amount, used, capacity)}{_named(self.of(limit))}"
+                    return "{} of {} {} workers busy".format(*workers, limit.removeprefix(_LANE))
+                return f"{_amounts(limit, share.wanted, used, capacity)}{_named(share.holders)}"
         return ""
 
 
@@ -90,12 +154,12 @@ def _amounts(limit: str, amount: int, used: int, capacity: int) -> str:
     if limit == CPUS:
         return f"{limit}: wants {amount / MILLI:g}, {(capacity - used) / MILLI:g} of {capacity / MILLI:g} free"
     if limit == MEMORY:
-        mega = 1 << 20
-        return f"{limit}: wants {amount / mega:.0f}M, {(capacity - used) / mega:.0f}M of {capacity / mega:.0f}M free"
+        free, most = (capacity - used) / _MEGA, capacity / _MEGA
+        return f"{limit}: wants {amount / _MEGA:.0f}M, {free:.0f}M of {most:.0f}M free"
     return f"{limit} {used}/{capacity}"
 
 
-def _named(names: list[str]) -> str:
+def _named(names: Sequence[str]) -> str:
     if not names:
         return ""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""

@@ -60,9 +60,12 @@ class TextMasker:
     def quoting_text(self, text: str) -> str:
         """The same for a text with quotations that may be cut short: what is before a ``…`` may begin a secret."""
         parts = text.split("…")
-        return "…".join([*map(self._cut, parts[:-1]), self.text(parts[-1])])
+        return "…".join([*map(self.beginning, parts[:-1]), self.text(parts[-1])])
 
-    def _cut(self, text: str) -> str:
+    def beginning(self, text: str) -> str:
+        """The same for the beginning of a text: what stands at its end may begin a secret."""
+        if not self._masks:
+            return text
         masker = Masker(self._masks)
         shown = masker.feed(text.encode("utf-8", "surrogatepass"))
         if masker.holding:

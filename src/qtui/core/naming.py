@@ -13,6 +13,11 @@ def variable_part(name: str) -> str:
     return "".join(sign if sign.isalnum() else "_" for sign in name).upper()
 
 
+def is_variable(name: str) -> bool:
+    """Whether `name` can be that of an environment variable which a shell can read, too."""
+    return name.isprintable() and not name[:1].isdigit() and bool(name) and not any(sign in name for sign in " =")
+
+
 def twin_of(name: str, others: Iterable[str]) -> str | None:
     """The first of `others` that is not `name` but has the same variable."""
     part = variable_part(name)

@@ -416,16 +416,15 @@ def _items(table: Sequence[QuantumUnit]) -> tuple[tuple[tuple[int, ...], ...], t
     return tuple(map(tuple, items.values())), tuple(item_of)
 
 
-def reached(feeds: Sequence[Sequence[int]], number: int) -> set[int]:
-    """All units that depend on `number`, directly or not; without itself, also in a cycle."""
-    found = {number}
-    stack = [number]
+def reached(feeds: Sequence[Sequence[int]], *numbers: int) -> set[int]:
+    """All units that depend on `numbers`, directly or not; without these themselves, also in a cycle."""
+    found = set(numbers)
+    stack = list(numbers)
     while stack:
         further = [fed for fed in feeds[stack.pop()] if fed not in found]
         found.update(further)
         stack += further
-    found.discard(number)
-    return found
+    return found.difference(numbers)
 
 
 def find_cycles(needs: Sequence[Iterable[int]] | Mapping[int, Iterable[int]], stuck: set[int]) -> list[list[int]]:

@@ -38,6 +38,7 @@ Digest = Callable[[Call], str]
 """Identifies the code of a call; an empty text if that is not possible."""
 
 MOST_SHOWN: Final = 200
+_MOST_READ: Final = 1 << 16
 MOST_DEEP: Final = 60
 MOST_BITS: Final = 4096  # Python refuses to write much longer numbers in decimal
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -275,11 +276,11 @@ def _plain_value(value: Any, mask: Mask, above: frozenset[int]) -> Any:
                 return [_plain_value(item, mask, inside) for item in value]
             case Mapping() if all(isinstance(key, str) for key in value):
                 return {mask(str.__str__(key)): _plain_value(item, mask, inside) for key, item in value.items()}
-    return {"repr": mask(_shown(_repr.repr(value)))}
+    return {"repr": _shown(mask(_repr.repr(value)))}  # masked first: a cut may go through a secret
 
 
 _repr: Final = Repr()
-_repr.maxstring = _repr.maxother = _repr.maxlong = MOST_SHOWN
+_repr.maxstring = _repr.maxother = _repr.maxlong = _MOST_READ
 
 
 def _shown(text: str) -> str:

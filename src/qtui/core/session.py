@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple, Protocol
 
 from qtui.core.events import Event, RunFinished
+from qtui.core.facts import RunFacts
+from qtui.core.logtimes import LogTimes
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.samples import LoadSample
@@ -27,11 +29,13 @@ class LogChunk(NamedTuple):
 
     `size` is how many bytes had been written when it was read, and `next` where to read on: behind `data`, or further
     where output was dropped because the log had reached its limit. A line that says so stands at the begin of the gap.
+    `trouble` says why the log cannot be read, if it cannot.
     """
 
     data: bytes
     size: int
     next: int
+    trouble: str = ""
 
 
 class Answer(NamedTuple):
@@ -93,6 +97,10 @@ class RunSession(Protocol):
         """How the run is driven."""
 
     @property
+    def facts(self) -> RunFacts:
+        """What is known of the run besides its units."""
+
+    @property
     def lost(self) -> bool:
         """True if the run has not finished, and nobody runs it."""
 
@@ -130,6 +138,13 @@ class RunSession(Protocol):
 
     def log_path(self, unit: int, attempt: int) -> str | None:
         """The file that holds an attempt's output, or None if it has written nothing."""
+
+    def log_times(self, unit: int, attempt: int) -> LogTimes:
+        """When the lines of an attempt's output were written, as far as that is known."""
+
+    def result_text(self, unit: int) -> str:
+        """The value of a completed unit in a few thousand characters at most, without secrets; empty where it is not
+        known. Runs no code of the value's."""
 
     def sample(self) -> LoadSample:
         """What machine and running units use right now; takes about a millisecond."""

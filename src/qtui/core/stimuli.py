@@ -124,7 +124,8 @@ class EditRequested(NamedTuple):
     """Let these units be other ones in a few respects, at once if they wait; those that have ended run again.
 
     `env` holds ``NAME=value`` texts, and `priority` is added to what it is. An empty `command`, and numbers below zero,
-    leave things as they are; `timeout` (seconds) 0 means none, `memory` is bytes. What runs is not changed.
+    leave things as they are; `timeout` (seconds) 0 means none, `memory` is bytes. `args` holds ``name=value`` texts for
+    calls, in which a value is JSON, or else the text itself. What runs is not changed.
     """
 
     units: tuple[int, ...]
@@ -135,6 +136,7 @@ class EditRequested(NamedTuple):
     cpus: float = -1.0
     priority: int = 0
     cause: str = "edited by you"
+    args: tuple[str, ...] = ()
 
 
 class SetAsideRequested(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from qtui.core.errors import did_you_mean
 from qtui.core.model import LONGEST, Fallback
+from qtui.core.quantities import bytes_of, seconds_of
 
 Path = tuple[str, ...]
 
@@ -26,14 +27,8 @@ STOP_SIGNALS: Final = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL")
 TOO_LARGE: Final = "is too large: whole numbers have 64 bits"
 """What is wrong with a whole number that does not fit: few programs could read it, and Python may not even write it."""
 
-_SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(?:i?B)?")
-
 SHOWN: Final = 60
 """How much of a value an error message quotes, in characters."""
-
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
-_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
 
 class Fault(NamedTuple):
@@ -163,10 +158,11 @@ def duration(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise expected('a duration such as "90s", or a number of seconds', value)
     if isinstance(value, str):
-        if not _DURATION.fullmatch(value):
+        found = seconds_of(value)
+        if found is None:
             hint = f'did you mean "{value}s"?' if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value) else None
             raise expected('a duration such as "90s", "1h30m" or "500ms"', value, hint)
-        seconds = sum(float(amount) * _UNITS[unit] for amount, unit in _DURATION_PART.findall(value))
+        seconds = found
     elif isinstance(value, float) and not math.isfinite(value):
         raise expected("a finite number of seconds", value)
     else:
@@ -191,10 +187,10 @@ def size(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise expected('a size such as "64M", or a number of bytes', value)
     if isinstance(value, str):
-        match = _SIZE.fullmatch(value)
-        if match is None:
+        found = bytes_of(value)
+        if found is None:
             raise expected('a size such as "64M" or "1.5G"', value)
-        value = int(float(match[1]) * 1024 ** "_KMGT".index(match[2] or "_"))
+        value = found
     count = int(value)
     if not 0 <= count <= LARGEST:
         raise Rejected(Fault("a size cannot be negative" if count < 0 else "is more than any disk holds"))

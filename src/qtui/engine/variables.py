@@ -14,7 +14,7 @@ from qtui.core.naming import MATRIX, PARAM, variable_part
 _NAMES: Final = frozenset(
     f"QTUI_{name}"
     for name in (
-        *("ATTEMPT", "CPUS", "EVENT", "MEMORY", "MESSAGE", "NEEDS"),
+        *("ATTEMPT", "COMMAND", "CPUS", "EVENT", "MEMORY", "MESSAGE", "NEEDS"),
         *("PYTHON", "RECORD", "RESULT", "RUN", "STATE", "UNIT"),
     )
 )
@@ -25,6 +25,11 @@ RECORD: Final = "QTUI_RECORD"
 
 MOST_TEXT: Final = 16 * 1024
 """The most characters of a param in a variable; no process starts with one that has more than 128 kB."""
+
+
+def is_set_for_units(variable: str) -> bool:
+    """Whether qtui sets a variable for what it starts."""
+    return variable in _NAMES or variable.startswith(_PREFIXES)
 
 
 def record_tag(directory: Path | None) -> str:
@@ -41,7 +46,7 @@ def of_run(environ: Mapping[str, str], run: str, params: Mapping[str, Any], reco
 
     `record` is the tag of its directory."""
     return {
-        **{name: value for name, value in environ.items() if name not in _NAMES and not name.startswith(_PREFIXES)},
+        **{name: value for name, value in environ.items() if not is_set_for_units(name)},
         **_told(PARAM, params),
         "QTUI_RUN": run,
         **({RECORD: record} if record else {}),

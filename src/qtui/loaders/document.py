@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -97,6 +98,8 @@ def failure(where: str, message: str, hint: str | None = None) -> InvalidWorkflo
 
 def _read(path: Path) -> str:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to read a pipe or a device could take for ever
+            raise failure(str(path), "is not a regular file")
         data = path.read_bytes()
     except OSError as error:
         raise failure(str(path), f"cannot be read: {error.strerror}") from None
@@ -118,6 +121,8 @@ def _parse(file: str, text: str) -> dict[str, Any]:
         message = " ".join(_PLACE.sub("", str(error)).split())
         line, column = (found[1], found[2]) if found and found[1] else _end_of(text)
         raise failure(f"{file}:{line}:{column}", f"not correct TOML: {message}") from None
+    except RecursionError:
+        raise failure(file, "tables or arrays are nested too deeply") from None
     except ValueError as error:
         # not a TOML error but one of Python's
         if (at := long_number(text)) is not None:

@@ -1,0 +1,18 @@
+"""What a front end may know of a run besides its units and what happens to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """The `params` of a run, and the `masks` (see `core.masking`) of what nobody is to see of it.
+
+    Where the values of secrets are not known there are no masks; what is recorded is masked already.
+    """
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    masks: tuple[bytes, ...] = ()
