@@ -15,7 +15,9 @@ from typing import Final
 from qtui.core.causes import YOU, told_by
 from qtui.core.errors import QtuiError
 from qtui.core.events import Event, RunFinished
+from qtui.core.facts import RunFacts
 from qtui.core.folding import fold
+from qtui.core.logtimes import LogTimes
 from qtui.core.model import FAILURES, UnitState
 from qtui.core.samples import LoadSample
 from qtui.core.session import Answer, Feed, LogChunk, Record
@@ -83,6 +85,7 @@ class AttachedSession:
         try:
             head = self._reader.head
             self.options = head.options
+            self.facts = RunFacts(params=head.params)
             self.opening, events = read_latest(self._reader, self._reader.last_seq())
         except BaseException:
             self._reader.close()
@@ -169,9 +172,17 @@ class AttachedSession:
         """A piece of an attempt's output."""
         return self._logs.read(self._view.plan, unit, attempt, offset, limit)
 
+    def log_times(self, unit: int, attempt: int) -> LogTimes:
+        """When the lines of an attempt's output were written."""
+        return self._logs.times(self._view.plan, unit, attempt)
+
     def log_path(self, unit: int, attempt: int) -> str | None:
         """The file that holds an attempt's output, or None."""
         return self._logs.path(self._view.plan, unit, attempt)
+
+    def result_text(self, unit: int) -> str:  # noqa: ARG002
+        """Nothing: results are kept as they are, and what is secret in them is not known here."""
+        return ""
 
     def sample(self) -> LoadSample:
         """The machine here; if the run is on it, also its process, and units in processes of their own."""

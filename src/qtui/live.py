@@ -8,6 +8,9 @@ from typing import Final
 
 from qtui.core.errors import UsageError
 from qtui.core.events import RunFinished
+from qtui.core.facts import RunFacts
+from qtui.core.logtimes import LogTimes
+from qtui.core.masking import TextMasker
 from qtui.core.model import UnitState
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
@@ -15,12 +18,17 @@ from qtui.core.samples import LoadSample
 from qtui.core.session import Answer, Feed, LogChunk
 from qtui.core.state import RunView
 from qtui.core.stimuli import LateReturned, Request, RetryRequested
+from qtui.core.valuetext import value_text
 from qtui.engine.engine import Engine
 from qtui.engine.notify import Notifier
 from qtui.engine.outliving import OUTLIVING
+from qtui.engine.packing import Packed, is_plain, unpack
 from qtui.engine.probe import Probe, place_of
 from qtui.ondisk import OnDisk, Reload
 from qtui.recordkeeping import RunRecord
+
+MOST_LOADED: Final = 256 << 10
+"""The most bytes of a value that is loaded only to be told."""
 
 
 class LiveSession:
@@ -46,6 +54,7 @@ class LiveSession:
         self._unclosed = ""
         self._probe: Probe | None = None
         self._probe_lock = threading.Lock()
+        self._texts = TextMasker(engine.masks)
 
     @property
     def trouble(self) -> str:
@@ -109,10 +118,31 @@ class LiveSession:
         """A piece of an attempt's output."""
         return self._engine.logs.read(unit, attempt, offset, limit)
 
+    def log_times(self, unit: int, attempt: int) -> LogTimes:
+        """When the lines of an attempt's output were written."""
+        return self._engine.logs.times(unit, attempt)
+
     def log_path(self, unit: int, attempt: int) -> str | None:
         """The file that holds an attempt's output, or None."""
         path = self._engine.logs.existing(unit, attempt)
         return str(path) if path is not None else None
+
+    @property
+    def facts(self) -> RunFacts:
+        """Its params, and what hides its secrets."""
+        return RunFacts(params=self._engine.params, masks=self._engine.masks)
+
+    def result_text(self, unit: int) -> str:
+        """The value of a completed unit, as far as it can be told without loading classes."""
+        if self._engine.state_of(unit) is not UnitState.COMPLETED:
+            return ""
+        value = self._engine.results[unit]
+        if not isinstance(value, Packed):
+            return value_text(value, self._texts)
+        size = sum(value.sizes) or len(value.data)
+        if size > MOST_LOADED or not is_plain(value):
+            return f"a value of {size:,} bytes, which a process has made"
+        return value_text(unpack(value), self._texts)
 
     def sample(self) -> LoadSample:
         """What machine and running units use right now."""

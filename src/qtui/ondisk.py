@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import threading
@@ -34,6 +35,9 @@ READING: Final = "its file has changed, and is still being read"
 MOST_LINES: Final = 4
 MOST_SHOWN: Final = 56
 """So that the difference of a unit fits into a question on a small screen."""
+
+_BEFORE: Final = 16
+"""Characters that are told of what two long texts have in common, before they differ."""
 
 _HERE: Final = frozenset({ExecutionMode.THREAD, ExecutionMode.ASYNC, ExecutionMode.SEQUENTIAL})
 """The lanes that run code in this process, as it was when it was imported."""
@@ -237,7 +241,7 @@ def told(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     for part in different[:MOST_LINES]:
         before, after = _words(part, old.get(part)), _words(part, new.get(part))
         name = _NAMES.get(part, part)
-        yield f"{name}: the code of {before}" if before == after else f"{name}: {_shown(before)} -> {_shown(after)}"
+        yield f"{name}: the code of {before}" if before == after else f"{name}: {' -> '.join(_apart(before, after))}"
     if len(different) > MOST_LINES:
         yield f"and {len(different) - MOST_LINES} more"
 
@@ -267,8 +271,19 @@ def _words(part: str, value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def _shown(text: str) -> str:
-    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}\N{HORIZONTAL ELLIPSIS}"
+def _apart(before: str, after: str) -> tuple[str, str]:
+    """Both, cut to what can be told: with where they begin to differ, and a little of what stands before that."""
+    start = 0
+    if max(len(before), len(after)) > MOST_SHOWN:
+        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False))
+        start = max(0, sum(1 for _ in same) - _BEFORE)
+    return _shown(before, start), _shown(after, start)
+
+
+def _shown(text: str, start: int) -> str:
+    dots = "\N{HORIZONTAL ELLIPSIS}"
+    text = dots + text[start + 1 :] if start else text
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + dots
 
 
 def _first(error: InvalidWorkflow) -> str:

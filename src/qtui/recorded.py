@@ -7,6 +7,7 @@ from typing import Final
 
 from qtui.core.events import Event, PlanReplaced
 from qtui.core.folding import fold
+from qtui.core.logtimes import UNTIMED, LogTimes
 from qtui.core.plan import ExecutionPlan
 from qtui.core.session import LogChunk
 from qtui.core.state import RunView
@@ -41,6 +42,10 @@ class RecordedLogs:
     def read(self, plan: ExecutionPlan, unit: int, attempt: int, offset: int, limit: int) -> LogChunk:
         """A piece of an attempt's output; see RunSession."""
         return LogStore(self._files, plan).read(unit, attempt, offset, limit) if unit < len(plan) else NO_LOG
+
+    def times(self, plan: ExecutionPlan, unit: int, attempt: int) -> LogTimes:
+        """When the lines of it were written."""
+        return LogStore(self._files, plan).times(unit, attempt) if unit < len(plan) else UNTIMED
 
     def path(self, plan: ExecutionPlan, unit: int, attempt: int) -> str | None:
         """The file of an attempt's output, or None."""

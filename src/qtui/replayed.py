@@ -11,7 +11,9 @@ from typing import Final, TypeVar
 
 from qtui.core.errors import QtuiError, UsageError
 from qtui.core.events import Event, RunFinished, RunResumed, UnitProgress
+from qtui.core.facts import RunFacts
 from qtui.core.folding import fold
+from qtui.core.logtimes import UNTIMED, LogTimes
 from qtui.core.plan import ExecutionPlan
 from qtui.core.samples import LoadSample
 from qtui.core.session import Answer, Feed, LogChunk, Record
@@ -61,6 +63,7 @@ class ReplaySession:
         try:
             head = self._reader.head
             self.options = head.options
+            self.facts = RunFacts(params=head.params)
             self._tape = _Tape(self._reader)
             last = self._tape.last
             self.begin, self.end = (self._tape.event(1).at, self._tape.event(last).at) if last else (head.created,) * 2
@@ -130,10 +133,19 @@ class ReplaySession:
         view = self.view()
         return self._logs.read(view.plan, unit, attempt, offset, limit) if _has_begun(view, unit, attempt) else NO_LOG
 
+    def log_times(self, unit: int, attempt: int) -> LogTimes:
+        """When the lines of an attempt's output were written, if the attempt has begun by now."""
+        view = self.view()
+        return self._logs.times(view.plan, unit, attempt) if _has_begun(view, unit, attempt) else UNTIMED
+
     def log_path(self, unit: int, attempt: int) -> str | None:
         """The file that holds an attempt's output, or None."""
         view = self.view()
         return self._logs.path(view.plan, unit, attempt) if _has_begun(view, unit, attempt) else None
+
+    def result_text(self, unit: int) -> str:  # noqa: ARG002
+        """Nothing: results are kept as they are, and what is secret in them is not known here."""
+        return ""
 
     def sample(self) -> LoadSample:
         """Raises UsageError: what was used then is not in the record."""

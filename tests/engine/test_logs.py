@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import math
+import os
 import random
 import re
 import resource
@@ -11,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from qtui.core.logtimes import sound
 from qtui.core.model import Call, QuantumUnit
 from qtui.core.plan import ExecutionPlan
+from qtui.core.session import LogChunk
+from qtui.engine import logstamps
 from qtui.engine.caplog import CappedLog, dropped_line, lost_line
 from qtui.engine.files import RunFiles
 from qtui.engine.logs import LogStore
@@ -46,9 +51,9 @@ def test_a_log_below_its_limit_is_what_was_written(store: LogStore) -> None:
     writer.write(numbered(50))
     writer.close()
 
-    assert store.read(0, 1, 0, 1 << 20) == (numbered(50), 600, 600)
+    assert store.read(0, 1, 0, 1 << 20) == LogChunk(numbered(50), 600, 600)
     assert store.read(0, 1, -24, 1 << 20).data == numbered(50)[-24:]
-    assert store.read(0, 1, 700, 10) == (b"", 600, 700)
+    assert store.read(0, 1, 700, 10) == LogChunk(b"", 600, 700)
     assert re.fullmatch(r"talk_ative-[0-9a-f]{10}\.1\.log", Path(writer.path).name)
 
 
@@ -56,7 +61,7 @@ def test_an_attempt_that_writes_nothing_has_no_file(store: LogStore) -> None:
     store.writer(0, 1).close()
 
     assert store.existing(0, 1) is None
-    assert store.read(0, 1, 0, 10) == (b"", 0, 0)
+    assert store.read(0, 1, 0, 10) == LogChunk(b"", 0, 0)
 
 
 @pytest.mark.parametrize("piece", [1, 7, 100, 999, 5000, 1 << 20])
@@ -80,9 +85,11 @@ def test_offsets_count_what_was_written_not_what_is_kept(store: LogStore) -> Non
     writer.write(written)
     writer.close()
 
-    assert store.read(0, 1, -24, 1 << 20) == (written[-24:], len(written), len(written))
-    assert store.read(0, 1, len(written) - 120, 24) == (written[-120:-96], len(written), len(written) - 96)
-    assert store.read(0, 1, 50_000, 24) == (b"", len(written), len(written) - LIMIT // 2), "a place in the gap is empty"
+    assert store.read(0, 1, -24, 1 << 20) == LogChunk(written[-24:], len(written), len(written))
+    assert store.read(0, 1, len(written) - 120, 24) == LogChunk(written[-120:-96], len(written), len(written) - 96)
+    assert store.read(0, 1, 50_000, 24) == LogChunk(b"", len(written), len(written) - LIMIT // 2), (
+        "a place in the gap is empty"
+    )
 
 
 def test_a_reader_can_follow_while_the_log_grows_and_shrinks(store: LogStore) -> None:
@@ -109,7 +116,7 @@ def test_the_file_never_grows_far_beyond_its_limit(tmp_path: Path) -> None:
     log.close()
 
     assert largest <= 2 * LIMIT + len(numbered(10)) + len(dropped_line(1 << 63))
-    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+    assert {path.name for path in tmp_path.iterdir()} <= {"log", "log.times"}
 
 
 @pytest.fixture
@@ -224,3 +231,103 @@ def test_only_the_values_of_a_run_with_a_directory_are_gone_after_it(tmp_path: P
 
     assert logs.exists()
     assert not values.exists()
+
+
+# -- what is not a log ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "loop", "device"])
+def test_what_is_no_file_is_told_and_nobody_waits_for_it(store: LogStore, kind: str) -> None:
+    path = Path(store.writer(0, 1).path)
+    match kind:
+        case "directory":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "loop":
+            path.symlink_to(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+
+    chunk = store.read(0, 1, 0, 10)
+
+    assert (chunk.data, chunk.size, chunk.next) == (b"", 0, 0)
+    assert chunk.trouble.startswith("the log cannot be read: ")
+    assert chunk.trouble.endswith(str(path))
+    assert store.times(0, 1).at(0) is None
+
+
+# -- times of lines --------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Stands in for the module time of what makes stamps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return 1_700_000_000 + self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(logstamps, "time", clock)
+    return clock
+
+
+def test_each_line_has_the_time_it_was_written_at_also_when_the_log_was_shortened(store: LogStore, clock) -> None:
+    writer = store.writer(0, 1)
+    began = clock.time()
+    for second in range(400):
+        writer.write(b"second %04d\n" % second)  # 12 bytes
+        clock.now += 1.0
+    writer.close()
+
+    times = store.times(0, 1)
+    assert store.read(0, 1, 0, 1 << 20).size == 4800
+    assert [times.at(12 * second) for second in (0, 1, 200, 399)] == [began, began + 1, began + 200, began + 399]
+    assert times.at(12 * 200 + 11) == began + 200
+
+
+def test_what_is_written_in_one_go_needs_no_second_file(store: LogStore, clock) -> None:
+    writer = store.writer(0, 1)
+    for _ in range(9):
+        writer.write(b"x\n")
+        clock.now += 0.01
+    writer.close()
+
+    assert [path.name for path in Path(writer.path).parent.iterdir()] == [Path(writer.path).name]
+    os.utime(writer.path, (5.0, 5.0))
+    assert store.times(0, 1).at(17) == 5.0
+
+
+def test_a_log_that_was_written_for_days_has_few_stamps_and_they_stay_true(store: LogStore, clock, monkeypatch) -> None:
+    monkeypatch.setattr(logstamps, "MOST", 64)
+    writer = store.writer(0, 1)
+    began = clock.time()
+    for _ in range(5000):
+        writer.write(b".")
+        clock.now += 1.0
+    writer.close()
+
+    times = store.times(0, 1)
+    assert len(times.offsets) <= 64
+    assert times.at(0) == began
+    lags = [began + offset - (times.at(offset) or 0.0) for offset in range(5000)]
+    assert min(lags) >= 0
+    assert max(lags) <= 5000 / 16
+
+
+@pytest.mark.parametrize("stamp", [math.nan, math.inf, -1.0, 1e300])
+def test_times_count_up_to_the_first_that_cannot_be(stamp: float) -> None:
+    assert sound((0, 10, 20), (5.0, stamp, 7.0)) == ((0,), (5.0,))
+    assert sound((0, 10, 10), (5.0, 6.0, 7.0)) == ((0, 10), (5.0, 6.0))
+
+
+def test_an_attempt_without_a_log_has_no_times(store: LogStore) -> None:
+    assert store.times(0, 1).at(0) is None

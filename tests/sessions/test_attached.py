@@ -187,6 +187,7 @@ def test_logs_are_read_where_the_other_process_writes_them(start: Start, attach:
     assert not run.directory.logs.exists(), "looking makes nothing"
     run.log(0, 1, b"hello\n")
     assert session.read_log(0, 1).data == b"hello\n"
+    assert session.log_times(0, 1).at(0) == (run.directory.logs / "a.1.log").stat().st_mtime
     assert session.log_path(0, 1) == str(run.directory.logs / "a.1.log")
     assert session.read_log(7, 1).data == b"" and session.log_path(7, 1) is None
 

@@ -2,12 +2,15 @@
 
 The file is readable text at any time. It may grow to twice its limit; then head and tail are copied to a new file that
 takes its place, so each byte of output is written about twice at most. Where output could not be written, as on a full
-disk, a line says so. Needs nothing but os, for keepers import it.
+disk, a line says so. A side file says when what was written (qtui.engine.logstamps). Needs nothing but os, for keepers
+import it.
 """
 
 from __future__ import annotations
 
 import os
+
+from qtui.engine.logstamps import Stamps
 
 _CHUNK = 1 << 20
 
@@ -27,6 +30,7 @@ class CappedLog:
 
     def __init__(self, path: str, limit: int) -> None:
         self._path, self._half = path, limit // 2
+        self._stamps = Stamps(path)
         self._fd: int | None = None
         self._size = 0
         self._mark = b""
@@ -44,6 +48,7 @@ class CappedLog:
                 write_all(fd, self._owed)
                 self._size = self._gap = self._size + len(self._owed)
                 self._owed = b""
+            self._stamps.stamp(self._size - len(self._mark) + self.dropped)
             write_all(fd, data)
         except OSError as error:
             self._tell_loss(error.errno or 0)
@@ -57,6 +62,7 @@ class CappedLog:
         fd = self._fd
         if fd is None:
             return
+        self._stamps.close()
         try:
             if self._owed:
                 write_all(fd, self._owed)

@@ -124,9 +124,9 @@ class Engine:
         self.plan = self._scheduler.plan  # which grows with what units add
         self.params: Mapping[str, Any] = dict(params or {})
         self._files, self._cache = files, cache
-        self._masks = masks_of(secrets)
-        self._texts = TextMasks(self._masks) if self._masks else None
-        self.logs = LogStore(files, self.plan, self._masks)
+        self.masks = masks_of(secrets)
+        self._texts = TextMasks(self.masks) if self.masks else None
+        self.logs = LogStore(files, self.plan, self.masks)
         self.logs.on_error = lambda number, error: self.warn(number, f"some of its output is lost: {error.strerror}")
         adoption = Adoption(options, self._texts, library=library)
         self.record = variables.record_tag(files.given)
@@ -408,7 +408,7 @@ class Engine:
         with self._keepers_lock:
             if self._keepers is None:
                 discard = str(self._files.root()) if self._files.temporary else ""
-                self._keepers = Keepers(self._environment, self.options.nice, discard, self._masks)
+                self._keepers = Keepers(self._environment, self.options.nice, discard, self.masks)
         return self._keepers.keeper(given)
 
     def put_result(self, number: int, value: Any) -> None:

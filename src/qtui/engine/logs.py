@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+import sys
 import threading
+from array import array
 from collections.abc import Callable
 from hashlib import blake2s
 from pathlib import Path
 from typing import Protocol
 
+from qtui.core.logtimes import UNTIMED, LogTimes, sound
 from qtui.core.masking import Masker
 from qtui.core.plan import ExecutionPlan
 from qtui.core.session import LogChunk
 from qtui.engine.caplog import CappedLog, dropped_line
 from qtui.engine.files import RunFiles
+from qtui.engine.logstamps import MOST, STAMP, stamps_path
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]+")
 _DIGESTED = re.compile(r".*-[0-9a-f]{10}")
@@ -71,14 +76,28 @@ class LogStore:
         if folder is None:
             return LogChunk(b"", 0, 0)
         half = self._plan.table[unit].log_max // 2
+        path = f"{folder}/{self._name(unit, attempt)}"
         try:
-            fd = os.open(f"{folder}/{self._name(unit, attempt)}", os.O_RDONLY | os.O_CLOEXEC)
+            fd = _open_file(path)
+            try:
+                return _read(fd, half, offset, limit)
+            finally:
+                os.close(fd)
         except FileNotFoundError:
             return LogChunk(b"", 0, 0)
+        except OSError as error:
+            return LogChunk(b"", 0, 0, f"the log cannot be read: {error.strerror}: {path}")
+
+    def times(self, unit: int, attempt: int) -> LogTimes:
+        """When the lines of an attempt's output were written; see qtui.engine.logstamps."""
+        folder = self._files.existing("logs")
+        if folder is None:
+            return UNTIMED
+        path = f"{folder}/{self._name(unit, attempt)}"
         try:
-            return _read(fd, half, offset, limit)
-        finally:
-            os.close(fd)
+            return _stamps_of(path)
+        except OSError:
+            return UNTIMED
 
     def _name(self, unit: int, attempt: int) -> str:
         unit_id = self._plan.table[unit].id
@@ -87,6 +106,38 @@ class LogStore:
         if name != unit_id.lower() or _DIGESTED.fullmatch(name):
             name = f"{name}-{blake2s(unit_id.encode('utf-8', 'surrogatepass'), digest_size=5).hexdigest()}"
         return f"{name}.{attempt}.log"
+
+
+def _open_file(path: str) -> int:
+    """A descriptor to read a file with. Anything else there may be under that name (a pipe, say, that nobody writes to)
+    is an error rather than something to wait for."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(0, "it is no file", path)
+
+
+def _stamps_of(path: str) -> LogTimes:
+    log = _open_file(path)
+    try:
+        written_at = os.fstat(log).st_mtime
+    finally:
+        os.close(log)
+    try:
+        fd = _open_file(stamps_path(path))
+    except FileNotFoundError:
+        return LogTimes((0,), (written_at,))  # all of it was written within one step
+    try:
+        data = os.read(fd, MOST * STAMP.size)
+    finally:
+        os.close(fd)
+    data = data[: len(data) // STAMP.size * STAMP.size]
+    offsets, times = array("Q", data), array("d", data)
+    if sys.byteorder != "little":
+        offsets.byteswap()
+        times.byteswap()
+    return sound(offsets[::2], times[1::2])
 
 
 def _read(fd: int, half: int, offset: int, limit: int) -> LogChunk:

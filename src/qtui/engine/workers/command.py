@@ -213,7 +213,7 @@ def _prepare(host: Host, needs: NeedsFiles, attempt: Attempt) -> tuple[CommandFi
     files: CommandFiles | None = None
     try:
         files = CommandFiles(host, needs, attempt)
-        return files, _command_lines(attempt.unit, files)
+        return files, command_lines(attempt.unit, files)
     except OSError as error:
         if files is not None:
             files.close()
@@ -221,7 +221,7 @@ def _prepare(host: Host, needs: NeedsFiles, attempt: Attempt) -> tuple[CommandFi
         raise Unstartable(UnitError("OSError", message)) from error
 
 
-def _command_lines(unit: QuantumUnit, files: CommandFiles) -> list[tuple[str, ...]]:
+def command_lines(unit: QuantumUnit, files: CommandFiles) -> list[tuple[str, ...]]:
     """What is to be started. Raises OSError if a script cannot be written."""
     match unit.action:
         case Shell(texts, shell) if any("{}" in word for word in shell):

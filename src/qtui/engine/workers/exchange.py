@@ -6,15 +6,15 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 from qtui.core.errors import BrokenResult
 from qtui.core.model import UnitState
-from qtui.core.plan import Need
+from qtui.core.plan import ExecutionPlan, Need
 from qtui.engine.packing import Packed, names_no_class
-from qtui.engine.workers.base import Attempt, Host
+from qtui.engine.workers.base import Attempt
 
 MOST_BYTES = 64 << 20
 """The largest result that a command may write, and the most that it is given of its needs'."""
@@ -29,13 +29,37 @@ class BadResult(Exception):
     """What a command left as its result is none."""
 
 
+class Results(Protocol):
+    """What is known of the units of a run, and a place for files; a Host is one."""
+
+    @property
+    def plan(self) -> ExecutionPlan:
+        """The units."""
+
+    @property
+    def results(self) -> Sequence[Any]:
+        """Values of completed units by number; what a process made is Packed."""
+
+    def value_of(self, number: int) -> Any:
+        """The value of a completed unit. Raises BrokenResult if it cannot be loaded."""
+
+    def value_path(self, name: str) -> str:
+        """Where the file `name` is to be."""
+
+    def state_of(self, number: int) -> UnitState:
+        """The unit's state."""
+
+    def warn(self, unit: int, message: str) -> None:
+        """Tell people something about a unit."""
+
+
 class CommandFiles:
     """The files of one attempt of a command; all but the results of needs are made only when they are needed.
 
     Raises OSError if the results of its needs cannot be written.
     """
 
-    def __init__(self, host: Host, shared: NeedsFiles, attempt: Attempt) -> None:
+    def __init__(self, host: Results, shared: NeedsFiles, attempt: Attempt) -> None:
         self._host, self._shared = host, shared
         number, tried = attempt.start.unit, attempt.start.attempt
         self._stem = f"{number}.{tried}"
@@ -90,7 +114,7 @@ def _finite(text: str) -> float:
 class NeedsFiles:
     """Files with results of needs, each one shared by the units that need the same. For one thread."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Results) -> None:
         self._host = host
         self._files: dict[tuple[Need, ...], _NeedsFile] = {}
         self._made = 0
