@@ -9,9 +9,10 @@ from scripted import ScriptedSession
 
 from qtui.core.model import UnitState
 from qtui.core.stimuli import CancelRequested
-from qtui.tui.bridge import TROUBLED, Bridge
-from qtui.tui.layout import lay_out
+from qtui.tui.bridge import Bridge
+from qtui.tui.laying import lay_out
 from qtui.tui.loglines import LINE_BYTES, PIECE, LogLines
+from qtui.tui.tally import TROUBLED
 from qtui.tui.text import parse_line
 
 
@@ -22,10 +23,10 @@ def bridged(session: ScriptedSession) -> Bridge:
 def assert_consistent(session: ScriptedSession, bridge: Bridge) -> None:
     view = session.view()
     layout = lay_out(session.plan)
-    for bundle, counts in zip(layout.bundles, bridge.bundle_counts, strict=True):
+    for bundle, counts in zip(layout.bundles, bridge.tree.counts, strict=True):
         assert +counts == Counter(view.states[unit] for unit in bundle.units)
     members = {unit for bundle in layout.bundles for unit in bundle.units}
-    assert bridge.exposed == {member for member in members if view.states[member] in TROUBLED}
+    assert bridge.tree.exposed == {member for member in members if view.states[member] in TROUBLED}
     assert len(bridge.holding) == view.active
 
 

@@ -13,10 +13,13 @@ from stage import MEDIUM, SMALL, Stage, staged
 from qtui.core.model import QuantumUnit, RetryPolicy
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
+from qtui.core.state import RunView
 from qtui.core.stimuli import CancelRequested, RetryRequested
 from qtui.loaders.load import load_definition
-from qtui.tui import steering
-from qtui.tui.layout import TreeLayout, further_needs, lay_out
+from qtui.tui import retrying, steering
+from qtui.tui.laying import lay_out
+from qtui.tui.layout import TreeLayout, further_needs
+from qtui.tui.match import find_units
 from qtui.tui.scopes import Kind
 from qtui.tui.steering import Ask, Note
 
@@ -166,10 +169,10 @@ def test_a_filter_finds_items_and_a_group_stands_for_all_of_it() -> None:
     layout = laid_out(unit("index"), *steps(12, "index"))
 
     def found(text: str) -> list[str]:
-        return [layout.label(node) for node in layout.matching(text)[0]]
+        return [layout.label(node) for node in layout.matching(find_units(RunView.initial(layout.plan), text))[0]]
 
     assert found("SAMPLE[id=s7") == ["index", "sample ×12", "sample[id=s7]"]
-    assert found("sample ") == ["index", "sample ×12"]
+    assert found("sample[") == ["index", "sample ×12"]
     assert found("align[id=s7") == ["index", "sample ×12", "sample[id=s7]", "trim[id=s7]", "align[id=s7]"]
 
 
@@ -193,7 +196,7 @@ def asked(answer: object) -> Ask:
 def test_canceling_an_item_names_its_units_by_what_they_do_and_the_dependents() -> None:
     session = ScriptedSession([*steps(2), unit("report", "call")], RunOptions(workers=1))
     item = [session.number(f"{step}[id=s0]") for step in STEPS]
-    answer = asked(steering.cancel_units(session.view(), item, "sample[id=s0]"))
+    answer = asked(steering.cancel(session.view(), item, "sample[id=s0]"))
     assert answer.text == "cancel 4 units of sample[id=s0]: 1 running, 3 waiting; 1 dependent will be skipped"
     assert [option.action.request for option in answer.options] == [CancelRequested(tuple(item))]
 
@@ -201,15 +204,16 @@ def test_canceling_an_item_names_its_units_by_what_they_do_and_the_dependents() 
 def test_canceling_what_is_stopping_already_says_that_it_will_be_killed() -> None:
     session = ScriptedSession(steps(1))
     session.post(CancelRequested((0,)))
-    answer = asked(steering.cancel_units(session.view(), [0], "sample[id=s0]"))
-    assert answer.text == "cancel 1 unit of sample[id=s0]: 1 stopping (to be killed); 3 dependents will be skipped"
+    answer = asked(steering.cancel(session.view(), [0, 1], "sample[id=s0]"))
+    told = "cancel 2 units of sample[id=s0]: 1 stopping (to be killed), 1 waiting; 2 dependents will be skipped"
+    assert answer.text == told
 
 
 def test_what_was_skipped_for_a_unit_elsewhere_names_that() -> None:
     session = ScriptedSession([unit("index"), *steps(2, "index")])
     session.fails("index")
     item = [session.number(f"{step}[id=s0]") for step in STEPS]
-    answer = steering.retry_units(session.view(), item, "sample[id=s0]")
+    answer = retrying.retry_units(session.view(), item, "sample[id=s0]")
     assert answer == Note("sample[id=s0] was skipped because of index: run that again")
 
 
@@ -293,7 +297,7 @@ async def test_x_on_an_item_asks_once_and_hits_only_that() -> None:
             tuple(session.number(f"{step}[id=s0]") for step in STEPS)
         ]
         await stage.press("x")
-        await stage.shows("all units of sample[id=s0] have ended")
+        await stage.shows("sample[id=s0] have ended")
 
 
 async def test_x_on_an_included_workflow_hits_all_of_it() -> None:

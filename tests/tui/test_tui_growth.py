@@ -20,9 +20,11 @@ from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.stimuli import CancelRequested, RetryRequested
 from qtui.tui import growing
-from qtui.tui.bridge import TROUBLED, Bridge
-from qtui.tui.layout import TreeLayout, further_needs, lay_out
+from qtui.tui.bridge import Bridge
+from qtui.tui.laying import lay_out
+from qtui.tui.layout import TreeLayout, further_needs
 from qtui.tui.screens import base
+from qtui.tui.tally import TROUBLED
 
 
 def shards(count: int, *needs: str, start: int = 0) -> list[QuantumUnit]:
@@ -139,10 +141,10 @@ def assert_sound(session: ScriptedSession, bridge: Bridge) -> None:
         parent = layout.parents[node]
         assert parent < node < layout.inner_ends[node] <= layout.ends[node]
         assert parent < 0 or layout.ends[node] <= layout.ends[parent]
-    for bundle, counts in zip(layout.bundles, bridge.bundle_counts, strict=True):
+    for bundle, counts in zip(layout.bundles, bridge.tree.counts, strict=True):
         assert +counts == Counter(view.states[number] for number in bundle.units)
     inside = {number for number in known if layout.bundle_of[number] >= 0}
-    assert bridge.exposed == {number for number in inside if view.states[number] in TROUBLED}
+    assert bridge.tree.exposed == {number for number in inside if view.states[number] in TROUBLED}
     assert len(bridge.holding) == view.active
     for by, added in view.plan.added.items():
         assert all(layout.node_of[by] < layout.node_of[number] for number in added if number in known and by in known)
@@ -286,7 +288,7 @@ def test_a_plan_that_grows_all_the_time_is_not_laid_out_all_the_time(monkeypatch
         assert time.monotonic() < deadline
         clock[0] += 0.001
     took = clock[0] - 100.0
-    bridge.grow(layout)
+    bridge.grow(*layout)
 
     session.adds("one", unit("two"))
     bridge.advance()

@@ -8,7 +8,10 @@ from scenes import unit
 
 from qtui.core.model import QuantumUnit
 from qtui.core.plan import ExecutionPlan
-from qtui.tui.layout import TreeLayout, further_needs, lay_out, row_of
+from qtui.core.state import RunView
+from qtui.tui.laying import lay_out
+from qtui.tui.layout import TreeLayout, further_needs
+from qtui.tui.match import find_units
 
 
 def laid_out(*units: QuantumUnit) -> TreeLayout:
@@ -19,6 +22,10 @@ def drawn(layout: TreeLayout, rows: list[int] | None = None) -> list[str]:
     if rows is None:
         rows = layout.rows(unfolded=layout.opened, closed=(), exposed=())
     return ["  " * layout.depths[node] + layout.label(node) for node in rows]
+
+
+def found(layout: TreeLayout, words: str) -> tuple[list[int], set[int]]:
+    return layout.matching(find_units(RunView.initial(layout.plan), words))
 
 
 def family(name: str, count: int, *needs: str) -> list[QuantumUnit]:
@@ -94,15 +101,15 @@ def test_a_closed_node_hides_what_stands_under_it() -> None:
 
 def test_a_filter_shows_matches_and_the_way_to_them() -> None:
     layout = laid_out(unit("fetch"), unit("clean", "fetch"), unit("train", "clean"), unit("docs"))
-    rows, hits = layout.matching("TRA")
+    rows, hits = found(layout, "TRA")
     assert drawn(layout, rows) == ["fetch", "  clean", "    train"]
     assert [layout.label(node) for node in hits] == ["train"]
 
 
 def test_a_family_that_matches_by_name_stands_for_its_members() -> None:
     layout = laid_out(unit("list"), *family("extract", 20, "list"))
-    assert drawn(layout, layout.matching("extract")[0]) == ["list", "  extract[0..19]"]
-    assert drawn(layout, layout.matching("extract[17")[0]) == ["list", "  extract[0..19]", "    extract[17]"]
+    assert drawn(layout, found(layout, "extract")[0]) == ["list", "  extract[0..19]"]
+    assert drawn(layout, found(layout, "extract[17")[0]) == ["list", "  extract[0..19]", "    extract[17]"]
 
 
 def test_hostile_names_are_safe_before_they_are_drawn() -> None:
@@ -138,4 +145,3 @@ def test_every_unit_has_one_node_and_subtrees_nest(plan: ExecutionPlan, data: st
     numbers = st.sets(st.integers(0, len(layout) - 1))
     rows = layout.rows(unfolded=data.draw(numbers), closed=data.draw(numbers), exposed=data.draw(numbers))
     assert rows == sorted(set(rows))
-    assert all(row_of(rows, node) == place for place, node in enumerate(rows))

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Set
-from typing import NamedTuple
+from collections.abc import Iterable, Set
+from typing import Any, Final, NamedTuple, Protocol, get_args
 
 from qtui.core.cutting import shown
 from qtui.core.events import UNIT_EVENTS, ConfirmRequested, PlanReplaced, RunResumed, UnitFinished, UnitProgress
+from qtui.core.failures import FailureCause, causes_of
 from qtui.core.holding import Holders, waits_for
 from qtui.core.model import FAILURES, RunState, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.session import Record, RunSession
 from qtui.core.state import RunView
 from qtui.tui.format import Look, look_of
-from qtui.tui.layout import TreeLayout, add_names, lay_out
+from qtui.tui.laying import lay_out
+from qtui.tui.layout import TreeLayout, add_names
+from qtui.tui.tally import Tally
 
-TROUBLED = frozenset({UnitState.FAILED, UnitState.TIMEOUT, UnitState.RETRYING, UnitState.CANCELING})
-"""The states of units that a folded bundle does not hide."""
+_OF_UNITS: Final = frozenset(get_args(UNIT_EVENTS))
 
 
 class Change(NamedTuple):
@@ -35,13 +36,20 @@ class Change(NamedTuple):
     jumped: bool = False
 
 
+class LayOut(Protocol):
+    """Makes layouts of plans; see `laying.lay_out`."""
+
+    def __call__(self, plan: ExecutionPlan, *, names: list[str] | None = None, levels: bool = False) -> TreeLayout: ...
+
+
 class Bridge:
     """Follows a session: the latest view, in which units that were cut have an end (see `core.cutting`), and what the
     screen would otherwise count anew in each frame.
 
-    `bundle_counts` has the states of each bundle's units, `exposed` the units a folded bundle shows, `holding` the
-    units that hold a worker, `fallbacks` and `cached` the completed units that used one or were not run, `allowed`
-    those whose failure is allowed, `asking` those that wait for an answer. Never waits for the engine.
+    `tree` counts by the bundles of the layout, `levels` by those of the layout by level once that is wanted (see
+    `by_level`). `holding` are the units that hold a worker, `failed` those that failed or timed out, `fallbacks` and
+    `cached` the completed ones that used one or were not run, `allowed` those whose failure is allowed, `asking` those
+    that wait for an answer. Never waits for the engine.
 
     The plan may grow. The view, the names and the indexes of units follow at once; what is counted by bundle knows only
     the units of the layout until there is a new one: see `outgrown` and `grow`. When the plan is another one, for which
@@ -53,26 +61,26 @@ class Bridge:
         session: RunSession,
         layout: TreeLayout,
         *,
-        lay_out: Callable[[ExecutionPlan], TreeLayout] = lay_out,
+        lay_out: LayOut = lay_out,
     ) -> None:
         self._session = session
         self._lay_out = lay_out
-        self.layout = layout
         self._feed = session.feed()
         self._cut = self._may_be_cut(session.view())
         self.view: RunView = self._shown(session.view())
         self._states: list[UnitState] = list(self.view.states)
-        self.bundle_counts: list[Counter[UnitState]] = []
-        self.exposed: set[int] = set()
+        self.levels: Tally | None = None
         self.holding: set[int] = set()
+        self.failed: set[int] = set()
         self.fallbacks: set[int] = set()
         self.cached: set[int] = set()
         self.allowed: set[int] = set()
         self.asking: set[int] = set()
         self._holders = Holders(session.plan, session.options)
         self._held_at = -1
+        self._causes: tuple[FailureCause, ...] | None = None
         add_names(layout.names, self.view.plan)
-        self.grow(layout)
+        self.tree = Tally(layout, self._states, self.view)
         self._follow(range(len(self._states)))
 
     def advance(self) -> Change:
@@ -86,14 +94,19 @@ class Bridge:
             return Change([], frozenset(), False)
         before, self.view = self.view, self._shown(view)
         replaced = not _goes_on(before.plan, view.plan)
-        if anew or replaced or any(isinstance(event, PlanReplaced | RunResumed) for _, event in records):
+        kinds = {type(event) for _, event in records}
+        if anew or replaced or not kinds.isdisjoint((PlanReplaced, RunResumed)):
             return self._count_anew(records, replaced=replaced, jumped=jumped)
         if len(view.plan) > len(self._states):
             self._states += [UnitState.PENDING] * (len(view.plan) - len(self._states))  # as their events find them
             add_names(self.layout.names, view.plan)
-        of_units = [event for _, event in records if isinstance(event, UNIT_EVENTS)]
-        stepped = {event.unit for event in of_units if not isinstance(event, UnitProgress)}
-        return Change(records, {event.unit for event in of_units}, self._follow(stepped))
+        of_units: list[Any] = [event for _, event in records if type(event) in _OF_UNITS]
+        units = {event.unit for event in of_units}
+        if UnitProgress in kinds:
+            stepped = {event.unit for event in of_units if type(event) is not UnitProgress}
+        else:
+            stepped = units
+        return Change(records, units, self._follow(stepped))
 
     def _may_be_cut(self, view: RunView) -> bool:
         """Whether what has begun and has no end was cut."""
@@ -112,31 +125,48 @@ class Bridge:
 
     def _count_anew(self, records: list[Record], *, replaced: bool, jumped: bool) -> Change:
         view = self.view
+        layout, levels = self.layout, self.levels.layout if self.levels is not None else None
         if replaced:
-            self.layout = self._lay_out(view.plan)
+            layout = self._lay_out(view.plan)
+            levels = self._lay_out(view.plan, names=layout.names, levels=True) if levels is not None else None
         else:
-            add_names(self.layout.names, view.plan)
+            add_names(layout.names, view.plan)
         self._states = list(view.states)
-        for index in (self.holding, self.fallbacks, self.cached, self.allowed, self.asking):
+        for index in (self.holding, self.failed, self.fallbacks, self.cached, self.allowed, self.asking):
             index.clear()
-        self._held_at = -1
-        self.grow(self.layout)
+        self._held_at, self._causes = -1, None
+        self.grow(layout, levels)
         self._follow(range(len(self._states)))
         return Change(records, frozenset(range(len(self._states))), True, replaced=replaced, jumped=jumped)
+
+    @property
+    def layout(self) -> TreeLayout:
+        """The layout of the tree."""
+        return self.tree.layout
 
     @property
     def outgrown(self) -> bool:
         """True if the plan is not the one that the layout is of any more."""
         return self.view.plan is not self.layout.plan
 
-    def grow(self, layout: TreeLayout) -> None:
-        """Count by the bundles of a new layout from now on."""
-        self.layout = layout
-        states = self._states
-        self.bundle_counts = [Counter([states[unit] for unit in bundle.units]) for bundle in layout.bundles]
-        self.exposed = {
-            unit for unit, around in enumerate(layout.bundle_of) if around >= 0 and states[unit] in TROUBLED
-        }
+    def grow(self, layout: TreeLayout, levels: TreeLayout | None = None) -> None:
+        """Count by the bundles of new layouts from now on."""
+        self.tree = Tally(layout, self._states, self.view)
+        self.levels = Tally(levels, self._states, self.view) if levels is not None else None
+
+    def by_level(self) -> Tally:
+        """The tally by level; made when it is asked for first, and kept up to date from then on."""
+        if self.levels is None:
+            levels = self._lay_out(self.layout.plan, names=self.layout.names, levels=True)
+            self.levels = Tally(levels, self._states, self.view)
+        return self.levels
+
+    @property
+    def causes(self) -> tuple[FailureCause, ...]:
+        """The failures by cause; grouped anew only when there are others."""
+        if self._causes is None:
+            self._causes = causes_of(self.view, sorted(self.failed))
+        return self._causes
 
     def waits_for(self, number: int) -> str:
         """Why a ready unit has not started, in a few words; empty if it is about to, or not ready."""
@@ -149,6 +179,11 @@ class Bridge:
     def busy(self) -> int:
         """How many workers have units; those that share one count as one."""
         return self._count_holders().busy
+
+    @property
+    def holders(self) -> Holders:
+        """Who holds what."""
+        return self._count_holders()
 
     def look_of(self, number: int) -> Look:
         """How a unit is shown."""
@@ -163,19 +198,13 @@ class Bridge:
 
     def _follow(self, units: Iterable[int]) -> bool:
         """Bring the indexes up to date for `units`; True if the exposed units changed."""
-        states, shown, bundle_of = self.view.states, self._states, self.layout.bundle_of
+        view, shown = self.view, self._states
         exposure = False
         for unit in units:
-            old, new = shown[unit], states[unit]
-            around = bundle_of[unit] if unit < len(bundle_of) else -1
-            if around >= 0 and (new in TROUBLED) != (unit in self.exposed):
-                self.exposed ^= {unit}
-                exposure = True
-            while around >= 0 and old is not new:
-                counts = self.bundle_counts[around]
-                counts[old] -= 1
-                counts[new] += 1
-                around = self.layout.bundles[around].around
+            old, new = shown[unit], view.states[unit]
+            exposure |= self.tree.step(unit, old, new, view)
+            if self.levels is not None:
+                exposure |= self.levels.step(unit, old, new, view)
             shown[unit] = new
             self._index(unit, new)
         return exposure
@@ -185,8 +214,11 @@ class Bridge:
         holding = running or (state is UnitState.READY and self.view.unit(unit).submitted)
         last = self.view.last[unit]
         end = last if isinstance(last, UnitFinished) else None
+        if state in FAILURES or unit in self.failed:
+            self._causes = None
         for index, belongs in (
             (self.holding, holding),
+            (self.failed, state in FAILURES),
             (self.fallbacks, end is not None and end.fallback),
             (self.cached, end is not None and end.cached),
             (self.allowed, state in FAILURES and self.view.plan.table[unit].allow_failure),

@@ -1,4 +1,4 @@
-"""The tree of a plan: every unit once, under one parent chosen once. Pure, and laid out only when the plan changes.
+"""The nodes of a view of a plan: every unit once, under one parent chosen once. Pure; see `laying` for how it is made.
 
 A *node* is a unit or a *bundle*: a family (six or more siblings that are items of one unit, or that a unit has added
 and numbered), an item of a group, a group, or an included workflow. What a bundle holds stands *inside*, right under
@@ -8,21 +8,19 @@ the order of the screen, so rows are an ascending list of node numbers.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from qtui.core.model import QuantumUnit
+from qtui.core.model import QuantumUnit, UnitState
 from qtui.core.plan import ExecutionPlan
-from qtui.tui.scopes import TOP, Kind, Structure, structure_of
+from qtui.tui.scopes import Kind
 from qtui.tui.text import clean
 
-FOLD_FROM: Final = 6
-_STEM: Final = re.compile(r"(.*?\D)\d+", re.DOTALL)
-_NUMBERED: Final = re.compile(r"(?:.*\D)?(\d+)\D?$", re.DOTALL)
+FINISHED: Final = frozenset({UnitState.COMPLETED, UnitState.SKIPPED})
+"""The states of units that need nobody's eyes any more."""
 
 Key = int | tuple[str, str, int]
 """What a node is the same by when the plan has grown: the unit, or the kind and name of a bundle."""
@@ -147,14 +145,25 @@ class TreeLayout:
             return self.node_of[numbers[0]]
         return 0
 
-    def rows(self, *, unfolded: Collection[int], closed: Collection[int], exposed: Collection[int]) -> list[int]:
+    def rows(
+        self,
+        *,
+        unfolded: Collection[int],
+        closed: Collection[int],
+        exposed: Collection[int],
+        without: Collection[int] = (),
+    ) -> list[int]:
         """The nodes on show, in order: bundles fold unless in `unfolded`, but for what they hold that is `exposed`;
-        nothing is shown below the nodes in `closed`. All of them are node numbers."""
+        nothing is shown below the nodes in `closed`, and neither the nodes in `without` nor what is inside of them and
+        below. All of them are node numbers."""
         rows: list[int] = []
         shown = sorted(exposed)
 
         def walk(node: int, end: int) -> None:
             while node < end:
+                if node in without:
+                    node = self.ends[node]
+                    continue
                 rows.append(node)
                 if self.bundle_at[node] >= 0:
                     inside(node)
@@ -180,25 +189,31 @@ class TreeLayout:
         walk(0, len(self.units))
         return rows
 
-    def matching(self, text: str, *, exposed: Collection[int] = ()) -> tuple[list[int], set[int]]:
-        """The rows for a filter: nodes whose name holds `text` (any case) and those above them; and the former.
+    def matching(self, found: Collection[int], *, exposed: Collection[int] = ()) -> tuple[list[int], set[int]]:
+        """The rows for units that were found: their nodes and those above them; and the former. O(nodes).
 
-        A family, item or group that matches by name stands for what it holds, but for the nodes in `exposed`.
+        A family, item or group all of whose units were found stands for them, but for the nodes in `exposed`.
         """
-        wanted = text.lower()
+        inside = [0] * len(self.bundles)
+        found = [unit for unit in found if unit < len(self.node_of)]
+        for unit in found:
+            around = self.bundle_of[unit]
+            while around >= 0:
+                inside[around] += 1
+                around = self.bundles[around].around
         hits: set[int] = set()
         standing: set[int] = set()
-        for bundle, node in zip(self.bundles, self.bundle_nodes, strict=True):
+        for count, bundle, node in zip(inside, self.bundles, self.bundle_nodes, strict=True):
+            if count < len(bundle.units) or bundle.kind is Kind.WORKFLOW:
+                continue
             # what is around comes first among the bundles
             for_it = bundle.around >= 0 and self.bundle_nodes[bundle.around] in standing
-            if wanted in bundle.label.lower() and (not for_it or node in exposed):
+            if not for_it or node in exposed:
                 hits.add(node)
-            if for_it or (wanted in bundle.label.lower() and bundle.kind is not Kind.WORKFLOW):
-                standing.add(node)
-        for unit, node in enumerate(self.node_of):
-            around = self.bundle_of[unit]
-            for_it = around >= 0 and self.bundle_nodes[around] in standing
-            if wanted in self.names[unit].lower() and (not for_it or node in exposed):
+            standing.add(node)
+        for unit in found:
+            node, around = self.node_of[unit], self.bundle_of[unit]
+            if around < 0 or self.bundle_nodes[around] not in standing or node in exposed:
                 hits.add(node)
         shown = set(hits)
         for node in hits:
@@ -207,6 +222,17 @@ class TreeLayout:
                 shown.add(above)
                 above = self.parents[above]
         return sorted(shown), hits
+
+    def finished(self, states: Sequence[UnitState]) -> set[int]:
+        """The nodes in which, and below which, all has ended well or was skipped. O(nodes)."""
+        going = [False] * len(self.units)
+        for node in range(len(self.units) - 1, -1, -1):
+            unit, parent = self.units[node], self.parents[node]
+            if (going[node] or (unit >= 0 and states[unit] not in FINISHED)) and parent >= 0:
+                going[parent] = True
+            if unit >= 0 and states[unit] not in FINISHED:
+                going[node] = True
+        return {node for node, goes_on in enumerate(going) if not goes_on}
 
 
 def family_name(unit: QuantumUnit) -> str:
@@ -243,184 +269,6 @@ def further_needs(layout: TreeLayout, node: int, *, times: str = "×", most: int
     return ", ".join(names[:most]) + (f", +{len(names) - most}" if len(names) > most else "")
 
 
-def row_of(rows: Sequence[int], node: int) -> int | None:
-    """Where `node` is among `rows`, or None."""
-    at = bisect_left(rows, node)
-    return at if at < len(rows) and rows[at] == node else None
-
-
 def add_names(names: list[str], plan: ExecutionPlan) -> None:
     """Append the names, fit for the screen, of the units by which `plan` has grown."""
     names += [clean(unit.id) or "?" for unit in plan.table[len(names) :]]
-
-
-def lay_out(plan: ExecutionPlan, *, names: list[str] | None = None, times: str = "×", dots: str = "..") -> TreeLayout:
-    """The tree of `plan`; `names` are those of an earlier layout of it. O(units + needs).
-
-    A unit's parent is its deepest need, the first declared of several; see `structure_of`.
-    """
-    names = [] if names is None else names
-    add_names(names, plan)
-    return _Builder(plan, names, times, dots).build()
-
-
-# What is to become the next node and what is inside of it: one entity, or the units of a family; then parent, depth,
-# last, member, and the bundle around. Plain tuples, as are nodes (unit, bundle, parent, depth, last, member): there are
-# ten thousands of them.
-_Entry = tuple[list[int], int, int, bool, bool, int]
-_Node = tuple[int, int, int, int, bool, bool]
-
-
-class _Builder:
-    """One pass over the structure, without recursion: chains may be longer than Python's stack."""
-
-    def __init__(self, plan: ExecutionPlan, names: list[str], times: str, dots: str) -> None:
-        self._plan = plan
-        self._names = names
-        self._times, self._dots = times, dots
-        self._structure: Structure = structure_of(plan)
-        self._held: list[list[int]] = [[] for _ in self._structure.scopes]
-        for number, scope in enumerate(self._structure.scope_of):
-            while scope != TOP:
-                self._held[scope].append(number)
-                scope = self._structure.scopes[scope].around
-        self._bundles: list[Bundle] = []
-        self._bundle_nodes: list[int] = []
-        self._nodes: list[_Node] = []
-        self._node_of = [-1] * len(plan)
-        self._bundle_of = [-1] * len(plan)
-
-    def build(self) -> TreeLayout:
-        self._walk()
-        units, bundle_at, parents, depths, lasts, members = zip(*self._nodes, strict=True)
-        inner_ends, ends = _ends(parents, members)
-        return TreeLayout(
-            plan=self._plan,
-            names=self._names,
-            bundles=tuple(self._bundles),
-            units=units,
-            bundle_at=bundle_at,
-            parents=parents,
-            depths=depths,
-            inner_ends=inner_ends,
-            ends=ends,
-            lasts=lasts,
-            members=members,
-            node_of=self._node_of,
-            bundle_of=self._bundle_of,
-            bundle_nodes=self._bundle_nodes,
-            opened=self._opened(),
-            adders=self._structure.adders,
-            places={bundle.key: node for bundle, node in zip(self._bundles, self._bundle_nodes, strict=True)},
-        )
-
-    def _opened(self) -> frozenset[int]:
-        """Groups and workflows that take fewer rows than a family that folds; an item's row shows all of it."""
-        count = len(self._nodes)
-        inside, below = [0] * count, [0] * count
-        opened = set()
-        for at in range(count - 1, -1, -1):
-            _, bundle, parent, _, _, member = self._nodes[at]
-            rows = 1 + below[at]
-            if bundle >= 0 and inside[at] < FOLD_FROM and self._bundles[bundle].kind in (Kind.GROUP, Kind.WORKFLOW):
-                opened.add(at)
-                rows += inside[at]
-            if parent >= 0:
-                (inside if member else below)[parent] += rows
-        return frozenset(opened)
-
-    def _walk(self) -> None:
-        roots, children, nodes = self._structure.roots, self._structure.children, self._nodes
-        stack: list[_Entry] = []
-        self._push(stack, roots[TOP], -1, 0, False, -1)
-        while stack:
-            entities, parent, depth, last, member, around = stack.pop()
-            first, node = entities[0], len(nodes)
-            below = children.get(first)
-            if len(entities) > 1:
-                self._add_family(entities, parent, depth, last, member, around)
-                below = [child for unit in entities for child in children.get(unit, ())]
-            elif first >= 0:
-                self._node_of[first], self._bundle_of[first] = node, around
-                nodes.append((first, -1, parent, depth, last, member))
-            else:
-                self._add_bundle(self._scope(~first, around), parent, depth, last, member)
-            if below:
-                self._push(stack, below, node, depth + 1, False, around)
-            if first < 0:
-                self._push(stack, roots[~first], node, depth + 1, True, len(self._bundles) - 1)
-
-    def _push(
-        self, stack: list[_Entry], siblings: list[int], parent: int, depth: int, member: bool, around: int
-    ) -> None:
-        """Have the siblings laid out next, families together."""
-        if len(siblings) < FOLD_FROM:
-            entries = [[entity] for entity in siblings]
-        else:
-            by_family: dict[str | int, list[int]] = {}
-            for entity in siblings:
-                by_family.setdefault(self._family(entity) if entity >= 0 else entity, []).append(entity)
-            entries = []
-            for group in by_family.values():
-                entries += [group] if len(group) >= FOLD_FROM else [[entity] for entity in group]
-        last = not member
-        for entities in reversed(entries):
-            stack.append((entities, parent, depth, last, member, around))
-            last = False
-
-    def _add_bundle(self, bundle: Bundle, parent: int, depth: int, last: bool, member: bool) -> None:
-        self._bundle_nodes.append(len(self._nodes))
-        self._nodes.append((-1, len(self._bundles), parent, depth, last, member))
-        self._bundles.append(bundle)
-
-    def _add_family(self, units: list[int], parent: int, depth: int, last: bool, member: bool, around: int) -> None:
-        name = clean(self._family(units[0])) or "?"
-        label = self._family_label(name, units)
-        node, inside = len(self._nodes), len(self._bundles)
-        bundle = Bundle(kind=Kind.FAMILY, name=name, label=label, units=tuple(units), around=around)
-        self._add_bundle(bundle, parent, depth, last, member)
-        for at, unit in enumerate(units, node + 1):
-            self._node_of[unit], self._bundle_of[unit] = at, inside
-            self._nodes.append((unit, -1, node, depth + 1, False, True))
-
-    def _scope(self, at: int, around: int) -> Bundle:
-        kind, scope_name, _ = self._structure.scopes[at]
-        units = tuple(self._held[at])
-        label = name = clean(scope_name) or "?"
-        if kind is Kind.WORKFLOW:
-            label = f"{name}.*"
-        elif kind is Kind.GROUP:
-            items = {self._plan.table[unit].item for unit in units} - {""}
-            label = f"{name} {self._times}{len(items)}"
-        return Bundle(kind=kind, name=name, label=label, units=units, around=around)
-
-    def _family(self, unit: int) -> str:
-        """The name that a unit shares with its family: of units that are added in a loop what stands before a number,
-        as in ``part_`` of ``part_17``."""
-        definition = self._plan.table[unit]
-        name = family_name(definition)
-        if name == definition.id and unit in self._structure.adders and (stem := _STEM.fullmatch(name)):
-            return stem[1]
-        return name
-
-    def _family_label(self, name: str, items: list[int]) -> str:
-        """``extract[0..199]`` for a gapless run of numbers, else ``extract ×30``; ``part_0..199`` without brackets."""
-        found = [_NUMBERED.match(self._names[item]) for item in items]
-        numbers = [int(match[1]) for match in found if match and len(match[1]) < 10]
-        if len(numbers) == len(items) and numbers == list(range(numbers[0], numbers[0] + len(items))):
-            run = f"{numbers[0]}{self._dots}{numbers[-1]}"
-            return f"{name}[{run}]" if self._names[items[0]].endswith("]") else f"{name}{run}"
-        return f"{name} {self._times}{len(items)}"
-
-
-def _ends(parents: Sequence[int], members: Sequence[bool]) -> tuple[list[int], list[int]]:
-    """By node: the node behind what is inside, and the node behind the subtree."""
-    count = len(parents)
-    inner_ends, ends = list(range(1, count + 1)), list(range(1, count + 1))
-    for node in range(count - 1, -1, -1):
-        parent, end = parents[node], ends[node]
-        if parent >= 0 and end > ends[parent]:
-            ends[parent] = end
-        if members[node] and end > inner_ends[parent]:
-            inner_ends[parent] = end
-    return inner_ends, ends

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -12,9 +12,10 @@ from qtui.core.model import UnitState
 from qtui.core.state import RunView, UnitView
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, cause_of, look_of_state, short_clock
-from qtui.tui.layout import Bundle, TreeLayout, family_name, further_needs
+from qtui.tui.layout import Bundle, family_name, further_needs
 from qtui.tui.roles import Role, loud
 from qtui.tui.scopes import Kind
+from qtui.tui.tally import Tally
 from qtui.tui.text import PLAIN, Span, clean, cut_end, cut_middle, pad
 
 WORD_FROM: Final = 60
@@ -23,105 +24,180 @@ MAX_DEPTH: Final = 12
 """Levels of indentation drawn; a deeper row says how deep it is instead."""
 MAX_SIGNS: Final = 12
 """Units of an item that its row shows with a sign for each; of more it shows counts."""
+MARK: Final = "*"
+PART_MARK: Final = "'"
+"""In front of a row whose units are marked, all or some of them."""
 _MIN_NAME: Final = 12
 
 
 class Row(NamedTuple):
-    """The two parts of a painted row; they change at different times, so they are repainted apart."""
+    """The two parts of a painted row: what changes often stands on the left, as a repaint begins there."""
 
     gutter: tuple[Span, ...]
     body: tuple[Span, ...]
 
 
+def cells_until_same(before: Row, after: Row, width: int) -> int:
+    """How many of `width` cells, from the left on, hold all in which the two rows differ."""
+    old, new = (*before.gutter, *before.body), (*after.gutter, *after.body)
+    total = sum(cell_len(span.text) for span in new)
+    if total != sum(cell_len(span.text) for span in old):
+        return width
+    for was, now in zip(reversed(old), reversed(new), strict=False):
+        if was != now:
+            break
+        total -= cell_len(now.text)
+    return min(total, width)
+
+
+class Drawing(NamedTuple):
+    """How a row is to be drawn: at what time, in how many cells, and what is done to it.
+
+    `words` says that states are written out, `marked` how many of its units are marked, `filtered` that only some rows
+    are on show, `closed` that what is below it is folded away, `unfolded` that what is inside of it is not.
+    """
+
+    now: float
+    width: int
+    words: bool
+    selected: bool = False
+    marked: int = 0
+    filtered: bool = False
+    closed: bool = False
+    unfolded: bool = False
+
+    @property
+    def room(self) -> int:
+        """The cells behind the gutter."""
+        return self.width - gutter_width(self.words)
+
+
 def gutter_width(words: bool) -> int:
-    """Cells taken by marker, sign, word and clock."""
-    return 15 if words else 9
+    """Cells taken by cursor, mark, sign, word and clock."""
+    return 16 if words else 10
 
 
 class RowPainter:
     """Makes rows from a bridge's view; keeps what can never change."""
 
-    def __init__(self, layout: TreeLayout, bridge: Bridge, glyphs: Glyphs) -> None:
+    def __init__(self, tally: Tally, bridge: Bridge, glyphs: Glyphs) -> None:
+        layout = tally.layout
+        self._tally = tally
         self._layout = layout
         self._bridge = bridge
         self._glyphs = glyphs
         self._guides = cache(self._make_guides)
         self._further = cache(lambda node: further_needs(layout, node, times=glyphs.times))
 
-    def row(self, node: int, *, now: float, width: int, words: bool, closed: bool, selected: bool) -> Row:
-        """The row of `node` in `width` cells; `closed` says that what is below it is folded away."""
-        room = width - gutter_width(words)
+    def row(self, node: int, drawing: Drawing) -> Row:
+        """The row of `node`."""
         bundle = self._layout.bundle(node)
         if bundle is not None:
-            return self._bundle_row(node, bundle, now, room, words, closed, selected)
-        unit = self._bridge.view.unit(self._layout.units[node])
-        waits_for, look = self._bridge.waits_for(unit.number), self._bridge.look_of(unit.number)
-        elapsed = unit.elapsed(now)
-        gutter = self._gutter(look, "" if elapsed is None else short_clock(elapsed), words, selected)
-        name = self._layout.names[unit.number]
+            return self._bundle_row(node, bundle, drawing)
+        gutter, name, cause = self._unit_parts(self._layout.units[node], drawing)
+        return Row(gutter, self._body(node, [], name, [cause], drawing))
+
+    def flat_row(self, unit: int, value: str, drawing: Drawing) -> Row:
+        """The row of a unit in a list, with a `value` before its name."""
+        gutter, name, cause = self._unit_parts(unit, drawing)
+        return Row(gutter, self._fitted([Span(value, Role.MUTED)], name, [cause], "", drawing.room))
+
+    def _unit_parts(self, number: int, drawing: Drawing) -> tuple[tuple[Span, ...], Span, Span]:
+        """The gutter, the name and the cause of a unit."""
+        unit = self._bridge.view.unit(number)
+        waits_for, look = self._bridge.waits_for(number), self._bridge.look_of(number)
+        elapsed = unit.elapsed(drawing.now)
+        gutter = self._gutter(look, "" if elapsed is None else short_clock(elapsed), 1, drawing)
         style = SIGNS[look].role if look in (Look.RUN, Look.FAIL, Look.TIME) else Role.TEXT
         if look in (Look.SKIP, Look.WAIT):
             style = Role.MUTED
-        cause = Span(cause_of(unit, now, waits_for), _cause_role(look))
-        return Row(gutter, self._body(node, [], Span(name, style), [cause], room, closed))
+        cause = Span(cause_of(unit, drawing.now, waits_for), _cause_role(look))
+        return gutter, Span(self._layout.names[number], style), cause
 
-    def _bundle_row(
-        self, node: int, bundle: Bundle, now: float, room: int, words: bool, closed: bool, selected: bool
-    ) -> Row:
-        counts = self._bridge.bundle_counts[self._layout.bundle_at[node]]
-        view = self._bridge.view
-        look = bundle_look(counts, view)
-        done = sum(count for state, count in counts.items() if state.ended)
-        gutter = self._gutter(look, f"{100 * done // len(bundle.units)}%", words, selected)
+    def _bundle_row(self, node: int, bundle: Bundle, drawing: Drawing) -> Row:
+        counts, gutter = self._counts(node), self._bundle_gutter(node, bundle, drawing)
         if bundle.kind is Kind.ITEM and len(bundle.units) <= MAX_SIGNS:
-            signs, cause = self._signs(bundle, now)
-            style = Role.MUTED if look in (Look.SKIP, Look.WAIT) else Role.TEXT
-            return Row(gutter, self._body(node, signs, Span(bundle.label, style), [cause], room, closed))
-        badges = [
-            Span(f"{count}{self._glyphs.sign(kind)}", SIGNS[kind].role) for kind, count in bundle_looks(counts, view)
-        ]
-        return Row(gutter, self._body(node, [], Span(bundle.label, Role.TITLE), badges, room, closed))
+            signs, cause = self._signs(bundle, drawing.now)
+            return Row(gutter, self._body(node, signs, self._item_name(bundle, counts), [cause], drawing))
+        return Row(gutter, self._body(node, [], Span(bundle.label, Role.TITLE), self._badges(node, drawing), drawing))
+
+    def _counts(self, node: int) -> Mapping[UnitState, int]:
+        return self._tally.counts[self._layout.bundle_at[node]]
+
+    def _bundle_gutter(self, node: int, bundle: Bundle, drawing: Drawing) -> tuple[Span, ...]:
+        counts = self._counts(node)
+        done = sum(count for state, count in counts.items() if state.ended)
+        share = f"{100 * done // len(bundle.units)}%"
+        return self._gutter(bundle_look(counts, self._bridge.view), share, len(bundle.units), drawing)
+
+    def _item_name(self, bundle: Bundle, counts: Mapping[UnitState, int]) -> Span:
+        look = bundle_look(counts, self._bridge.view)
+        return Span(bundle.label, Role.MUTED if look in (Look.SKIP, Look.WAIT) else Role.TEXT)
+
+    def _badges(self, node: int, drawing: Drawing) -> list[Span]:
+        """The counts of a bundle, and what of it is in trouble or marked without being on show."""
+        at = self._layout.bundle_at[node]
+        looks = bundle_looks(self._tally.counts[at], self._bridge.view)
+        badges = [Span(f"{count}{self._glyphs.sign(look)}", SIGNS[look].role) for look, count in looks]
+        if drawing.marked and drawing.marked < len(self._layout.bundles[at].units):
+            badges.append(Span(f"{drawing.marked}{MARK}", Role.KEY))
+        if not drawing.unfolded and (hidden := self._tally.hidden(at)):
+            badges.append(Span(f"(+{hidden} more)", Role.ACCENT))
+        return badges
 
     def _signs(self, bundle: Bundle, now: float) -> tuple[list[Span], Span]:
         """A sign for each unit of an item, and what there is to say about the one that matters most."""
-        signs: list[Span] = []
-        urgent, most = None, len(_URGENCY)
-        for number in bundle.units:
-            unit = self._bridge.view.unit(number)
-            look = self._bridge.look_of(number)
-            signs.append(Span(self._glyphs.sign(look), SIGNS[look].role))
-            if look in _URGENCY[:most]:
-                urgent, most = unit, _URGENCY.index(look)
-        signs.append(Span(" ", PLAIN))
-        if urgent is None:
-            return signs, Span("", PLAIN)
-        cause = cause_of(urgent, now, self._bridge.waits_for(urgent.number))
-        look = _URGENCY[most]
-        step = "" if look in (Look.CANC, Look.SKIP) else step_name(urgent)  # that is about the rest of the item, too
-        return signs, Span(f"{step} {cause}".strip(), _cause_role(look))
+        looks = [self._bridge.look_of(number) for number in bundle.units]
+        signs = [Span(self._glyphs.sign(look), SIGNS[look].role) for look in looks]
+        return [*signs, Span(" ", PLAIN)], self._item_cause(bundle, looks, now)
 
-    def _gutter(self, look: Look, clock: str, words: bool, selected: bool) -> tuple[Span, ...]:
+    def _item_cause(self, bundle: Bundle, looks: list[Look], now: float) -> Span:
+        """What there is to say about the unit of an item that matters most; `looks` are those of its units."""
+        look = most_urgent(looks)
+        if look not in _URGENCY:
+            return Span("", PLAIN)
+        unit = self._bridge.view.unit(bundle.units[looks.index(look)])
+        cause = cause_of(unit, now, self._bridge.waits_for(unit.number))
+        step = "" if look in (Look.CANC, Look.SKIP) else step_name(unit)  # that is about the rest of the item, too
+        return Span(f"{step} {cause}".strip(), _cause_role(look))
+
+    def _gutter(self, look: Look, clock: str, units: int, drawing: Drawing) -> tuple[Span, ...]:
         glyphs, role = self._glyphs, SIGNS[look].role
-        marker = glyphs.cursor if selected else " "
-        spans = [Span(marker, Role.KEY), Span(glyphs.sign(look), role), Span(" ", PLAIN)]
-        if words:
+        cursor = glyphs.cursor if drawing.selected else " "
+        mark = " " if not drawing.marked else MARK if drawing.marked == units else PART_MARK
+        # what is blank has no style: it would take more bytes than the blanks
+        lead = Span(f"{cursor}{mark}", Role.KEY if drawing.selected or drawing.marked else PLAIN)
+        spans = [lead, Span(glyphs.sign(look), role), Span(" ", PLAIN)]
+        if drawing.words:
             spans += [Span(look.value, loud(role)), Span(" " * (6 - len(look.value)), PLAIN)]
-        spans.append(Span(f"{clock:>5} ", Role.MUTED))
+        spans.append(Span(f"{clock:>5} ", Role.MUTED if clock else PLAIN))
         return tuple(spans)
 
-    def _body(
-        self, node: int, signs: list[Span], name: Span, causes: list[Span], room: int, closed: bool
-    ) -> tuple[Span, ...]:
-        guides = self._guides(node)
-        room = max(0, room - cell_len(guides) - len(signs))
+    def _body(self, node: int, signs: list[Span], name: Span, causes: list[Span], drawing: Drawing) -> tuple[Span, ...]:
+        if drawing.closed:
+            causes = [*causes, Span(self._folded(node), Role.ACCENT)]
+        return self._fitted(self._lead(node, signs, drawing), name, causes, self._note(node), drawing.room)
+
+    def _note(self, node: int) -> str:
+        """What the row needs besides what it stands below."""
+        further = self._further(node)
+        return f"{self._glyphs.up} also {further}" if further else ""
+
+    def _lead(self, node: int, signs: list[Span], drawing: Drawing) -> list[Span]:  # noqa: ARG002
+        """What stands before the name: here the lines of the tree."""
+        return [Span(self._guides(node), Role.MUTED), *signs]
+
+    def _fitted(self, lead: list[Span], name: Span, causes: list[Span], note: str, room: int) -> tuple[Span, ...]:
+        """`lead` and as much of the rest as fits in `room` cells: the name goes before the causes, but it is cut."""
+        room = max(0, room - sum(cell_len(span.text) for span in lead))
         causes = [cause for cause in causes if cause.text]
-        if closed:
-            causes.append(Span(self._folded(node), Role.ACCENT))
         wanted = sum(cell_len(cause.text) + 1 for cause in causes) + bool(causes)
-        least = max(_MIN_NAME, cell_len(name.text) if signs else 0)  # beside its signs an item's cause is no news
+        least = max(
+            _MIN_NAME, cell_len(name.text) if len(lead) > 1 else 0
+        )  # beside its signs an item's cause is no news
         name_room = max(min(least, room), room - wanted)
         text = cut_middle(name.text, name_room, self._glyphs.ellipsis)
-        spans = [Span(guides, Role.MUTED), *signs, Span(text, name.style)]
+        spans = [*lead, Span(text, name.style)]
         left, gap = room - cell_len(text), "  "
         for cause in causes:
             if left <= len(gap) + 1:
@@ -129,8 +205,8 @@ class RowPainter:
             shown = cut_end(cause.text, left - len(gap), self._glyphs.ellipsis)
             spans += [Span(gap, PLAIN), Span(shown, cause.style)]
             left, gap = left - len(gap) - cell_len(shown), " "
-        if (further := self._further(node)) and left > 8:
-            note = cut_end(f"  {self._glyphs.up} also {further}", left, self._glyphs.ellipsis)
+        if note and left > 8:
+            note = cut_end(f"  {note}", left, self._glyphs.ellipsis)
             spans.append(Span(note, Role.MUTED))
             left -= cell_len(note)
         return (*spans, Span(" " * max(0, left), PLAIN))
@@ -161,6 +237,11 @@ class RowPainter:
 
 
 _URGENCY: Final = (Look.FAIL, Look.TIME, Look.RETRY, Look.STOP, Look.ASK, Look.RUN, Look.QUEUE, Look.CANC, Look.SKIP)
+
+
+def most_urgent(looks: Iterable[Look]) -> Look:
+    """The look that stands for several units: the one that needs eyes most, else the first."""
+    return min(looks, key=lambda look: _URGENCY.index(look) if look in _URGENCY else len(_URGENCY))
 
 
 def step_name(unit: UnitView) -> str:

@@ -30,7 +30,7 @@ class FilterInput(Input):
             super().__init__()
             self.count = count
 
-    def __init__(self, what: str = "part of a unit's name") -> None:
+    def __init__(self, what: str = "text  glob*  state:failed  tag:NAME  !not") -> None:
         super().__init__(id="filter", placeholder=what, compact=True, select_on_focus=False)
 
     def validate_value(self, value: str) -> str:

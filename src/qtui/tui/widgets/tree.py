@@ -1,126 +1,91 @@
-"""The tree of units: rows over a layout; only rows on screen that changed are painted again."""
+"""The pane of units: what is selected and marked, the filter, the views, and the keys for that."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from textual import events
 from textual.binding import BindingType
-from textual.geometry import Region
 from textual.message import Message
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
 
-from qtui.core.model import FAILURES
-from qtui.tui.actions import Where, bindings
-from qtui.tui.bridge import Bridge
-from qtui.tui.format import Glyphs
-from qtui.tui.layout import Bundle, TreeLayout, row_of
-from qtui.tui.rows import WORD_FROM, Row, RowPainter, gutter_width
-from qtui.tui.text import Span, clean
-from qtui.tui.widgets.lines import set_row_count, set_title, strip_of, theme_of
+from qtui.tui.actions import USUAL, Keymap, Where, bindings
+from qtui.tui.format import counted
+from qtui.tui.keys import key_for
+from qtui.tui.text import clean
+from qtui.tui.views.base import ViewKind
+from qtui.tui.views.flat import FlatView, SortKey
+from qtui.tui.widgets.unitrows import UnitRows
 
 
-class UnitTree(ScrollView, can_focus=True):
-    """The dependency view. The selection is a node, so it stays with its unit when rows come and go; when the plan has
-    grown, selection, folds and place on the screen are carried over to the new layout by key."""
+class UnitTree(UnitRows, can_focus=True):
+    """The units in one of several views, with a filter and marks."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Where.TREE)
-
-    class Selected(Message):
-        """Another node was selected."""
 
     class Opened(Message):
         """The selected unit is to be opened: a leaf was entered."""
 
-    def __init__(
-        self,
-        layout: TreeLayout,
-        bridge: Bridge,
-        glyphs: Glyphs,
-        *,
-        clock: Callable[[], float],
-        id: str | None = None,  # noqa: A002  - Textual's name
-    ) -> None:
-        super().__init__(id=id)
-        self.nodes = layout
-        self._bridge = bridge
-        self._clock = clock
-        self._glyphs = glyphs
-        self._painter = RowPainter(layout, bridge, glyphs)
-        self._unfolded: set[int] = set(layout.opened)
-        self._shut: set[int] = set()
-        self._rows: list[int] = []
-        self._painted: dict[int, Row] = {}
-        self._hits: set[int] = set()
-        self.filter = ""
-        self.selected = 0
-        self._unfiltered = 0
-        self._lay_out_rows()
+    class Told(Message):
+        """There is something to say about what a key did."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
 
     # -- what is selected --------------------------------------------------------------------------------
 
     @property
-    def unit(self) -> int | None:
-        """The selected unit, or None on the row of a bundle."""
-        unit = self.nodes.units[self.selected]
-        return unit if unit >= 0 else None
-
-    @property
-    def units(self) -> Sequence[int]:
-        """The selected unit, or all that the selected bundle holds."""
-        return self.nodes.units_under(self.selected)
-
-    @property
     def targets(self) -> tuple[int, ...]:
-        """The units that an action goes to, in the order of the plan."""
-        return tuple(sorted(self.units))
+        """The units that an action goes to: the marked ones, else those of the selected row; in the order of the
+        plan."""
+        return self._marks.units or tuple(sorted(self.units))
 
     @property
     def targets_label(self) -> str:
         """What those units are called together."""
-        return self.label
+        return self._marks.label if self._marks else self.label
 
-    @property
-    def bundle(self) -> Bundle | None:
-        """The selected bundle, or None on the row of a unit."""
-        return self.nodes.bundle(self.selected)
-
-    @property
-    def label(self) -> str:
-        """The name of the selected row."""
-        return self.nodes.label(self.selected)
-
-    def select_unit(self, unit: int) -> None:
-        """Select a unit of the layout, opening what hides it."""
-        node = self.nodes.node_of[unit]
-        opened = self._shut.intersection(self.nodes.ancestors(node))
-        self._shut -= opened
-        if self.filter and row_of(self._rows, node) is None:
-            self.filter = ""
+    def select_unit(self, unit: int) -> bool:
+        """Select a unit, opening what hides it; False if it is so new that there is no row for it yet."""
+        node = self._view.node_of(unit)
+        if node is None:
+            return False
+        self._view.reveal(node)
+        if self.filter and node not in self._places:
+            self._drop_found()
         self._select(node)
-
-    def next_failed(self) -> bool:
-        """Select the next failed or timed-out unit below, from the top again at the end; False if there is none."""
-        states = self._bridge.view.states
-        node_of = self.nodes.node_of
-        failed = sorted(node for node, state in zip(node_of, states, strict=False) if state in FAILURES)
-        if not failed:
-            return False
-        node = next((node for node in failed if node > self.selected), failed[0])
-        self.select_unit(self.nodes.units[node])
         return True
 
-    def next_match(self, step: int) -> bool:
-        """Select the next (`step` 1) or previous (-1) row that matches the filter; False without a match."""
-        hits = sorted(self._hits.intersection(self._rows))
-        if not self.filter or not hits:
-            return False
-        beyond = [node for node in hits if (node > self.selected if step > 0 else node < self.selected)]
-        wrapped = hits[0] if step > 0 else hits[-1]
-        self._select((beyond[0] if step > 0 else beyond[-1]) if beyond else wrapped)
-        return True
+    # -- marks -------------------------------------------------------------------------------------------
+
+    @property
+    def marks(self) -> frozenset[int]:
+        """The marked units."""
+        return frozenset(self._marks.units)
+
+    def mark(self, units: Collection[int]) -> bool:
+        """Mark these units, or unmark them if all of them are marked; True if they are now."""
+        marked = self._marks.toggle(units)
+        self._plan = self._bridge.view.plan  # which the numbers are of
+        self.write_title()
+        self.refresh()
+        return marked
+
+    def clear_marks(self) -> bool:
+        """Mark nothing; False if nothing was marked."""
+        marked = len(self._marks) > 0
+        self._marks.clear()
+        self.write_title()
+        self.refresh()
+        return marked
+
+    # -- the filter --------------------------------------------------------------------------------------
+
+    @property
+    def found(self) -> Sequence[int] | None:
+        """The units that the filter finds, or None without one."""
+        return self._found
 
     @property
     def has_matches(self) -> bool:
@@ -133,165 +98,144 @@ class UnitTree(ScrollView, can_focus=True):
         self.set_filter("")
 
     def set_filter(self, text: str) -> int:
-        """Show only rows that hold `text`, and those above them; empty shows all. Returns the number of matches.
+        """Show only units for which the words of `text` hold (see `find_units`), and what is above them; empty shows
+        all, and so do words that mean nothing: `complaint` says why. Returns how many were found.
 
         Selects the first match from where the selection was on.
         """
-        self.filter = clean(text)
+        self.filter, self.complaint = clean(text).strip(), ""
         if not self.filter:
             # what was found may stand under a row that is folded shut
-            self._shut.difference_update(self.nodes.ancestors(self.selected))
+            self._view.reveal(self.selected)
+        if not self.filter or not self._find():
+            self._found = None
         self._lay_out_rows()
-        if not self.filter:
+        if self._found is None:
             self._select(self.selected)
         elif self._hits:
-            below = [node for node in self._hits if node >= self._unfiltered]
-            self._select(min(below or self._hits))
+            here = self._view.place(self._unfiltered)
+            hits = [node for node in self._rows if node in self._hits]
+            self._select(next((node for node in hits if self._view.place(node) >= here), hits[0]))
         else:
             self.selected = self._unfiltered
-        return len(self._hits)
+        return len(self._found or ())
 
-    # -- frames ------------------------------------------------------------------------------------------
+    def _drop_found(self) -> None:
+        self.filter, self.complaint, self._found = "", "", None
 
-    def grow(self, layout: TreeLayout) -> None:
-        """Show a later layout of the same plan; the bridge must know it already."""
-        before = self.nodes
+    def next_match(self, step: int) -> bool:
+        """Select the next (`step` 1) or previous (-1) row that matches the filter; False without a match."""
+        hits = [node for node in self._rows if node in self._hits]
+        if self._found is None or not hits:
+            return False
+        here = self._view.place(self.selected)
+        if step > 0:
+            self._select(next((node for node in hits if self._view.place(node) > here), hits[0]))
+        else:
+            self._select(next((node for node in reversed(hits) if self._view.place(node) < here), hits[-1]))
+        return True
+
+    # -- what is worth saying ----------------------------------------------------------------------------
+
+    def warning(self, keymap: Keymap = USUAL) -> str:
+        """What must be said about the filter and the marks: that it has no meaning, or that it hides some of these."""
+        if self.complaint:
+            return self.complaint
+        hidden = 0 if self._found is None else self._marks.outside(self._found)
+        if not hidden:
+            return ""
+        are, back = "is" if hidden == 1 else "are", key_for("screen.back", keymap)
+        return f"{hidden:,} of {counted(len(self._marks), 'mark')} {are} hidden by the filter; {back} clears it"
+
+    def reminder(self, keymap: Keymap = USUAL) -> str:
+        """What the filter and the marks are, while nothing else is to be said."""
+        back = key_for("screen.back", keymap)
+        if self.filter:
+            steps = f"{key_for('filter.next', keymap)} {key_for('filter.previous', keymap)}"
+            return f"filter: {self.filter}; {steps} next, {back} clears"
+        return f"{self._marks.label}: keys go to all of them; {back} unmarks" if self._marks else ""
+
+    # -- views -------------------------------------------------------------------------------------------
+
+    def show_view(self, kind: ViewKind) -> None:
+        """Show another view; the selection goes on with its unit or bundle, at its place on the screen."""
+        self._brief = None
+        self._change_view(kind)
+
+    def _change_view(self, kind: ViewKind) -> None:
+        before, view = self._view, self._view_of(kind)
+        if view is before:
+            return
+        y = self._places.get(self.selected, 0) - int(self.scroll_offset.y)
+        view.refresh()
 
         def moved(node: int) -> int:
-            found = layout.node(before.key(node))
-            # a family that is no more: where its first unit is now
-            return layout.node_of[before.units_under(node)[0]] if found is None else found
+            bundle = before.bundle(node)
+            found = view.node_of(before.units_under(node)[0]) if bundle is None else view.node_like(bundle)
+            return 0 if found is None else found
 
-        self._move_to(layout, moved, {node for node in layout.opened if before.node(layout.key(node)) is None})
-
-    def replace(self, layout: TreeLayout) -> None:
-        """Show the layout of another plan: units are the same by their ids."""
-        before = self.nodes
-        kept = {layout.node_like(node, before) for node in before.bundle_nodes}
-        self._move_to(layout, lambda node: layout.node_like(node, before), set(layout.opened) - kept)
-
-    def _move_to(self, layout: TreeLayout, moved: Callable[[int], int], new: set[int]) -> None:
-        """Show `layout`, where a node of before is at `moved(node)`, and the `new` nodes are unfolded."""
-        anchors = self._anchors()
-        self.nodes = layout
-        self._painter = RowPainter(layout, self._bridge, self._glyphs)
-        self._unfolded = {moved(node) for node in self._unfolded} | new
-        self._shut = {moved(node) for node in self._shut}
         self.selected, self._unfiltered = moved(self.selected), moved(self._unfiltered)
-        self._lay_out_rows([(moved(node), y) for node, y in anchors])
-
-    def update_rows(self, *, exposure: bool) -> None:
-        """Paint what changed since the last frame; `exposure`: units inside of bundles entered or left trouble."""
-        if exposure:
-            self._lay_out_rows()
-        width, height = self.size
-        top, gutter, now = self.scroll_offset.y, gutter_width(self._words), self._clock()
-        for y in range(min(height, len(self._rows) - top)):
-            painted = self._painted.get(y)
-            row = self._row(y + top, now)
-            if painted is None or painted.body != row.body:
-                self.refresh(Region(0, y, width, 1))
-            elif painted.gutter != row.gutter:
-                self.refresh(Region(0, y, gutter, 1))
-
-    def render_line(self, y: int) -> Strip:
-        """Textual's hook: row `y` of the widget."""
-        at = y + self.scroll_offset.y
-        width, theme = self.size.width, theme_of(self)
-        if at >= len(self._rows):
-            self._painted.pop(y, None)
-            return strip_of((), width, theme=theme)
-        row = self._painted[y] = self._row(at, self._clock())
-        strip = strip_of((*row.gutter, *row.body), width, theme=theme)
-        if self._rows[at] == self.selected:
-            style = theme.row(focused=self.has_focus)
-            strip = strip_of([Span(segment.text, style) for segment in strip], width, theme=theme)
-        return strip
-
-    def _row(self, at: int, now: float) -> Row:
-        node = self._rows[at]
-        return self._painter.row(
-            node,
-            now=now,
-            width=self.size.width,
-            words=self._words,
-            closed=node in self._shut and not self.filter,
-            selected=node == self.selected,
-        )
-
-    @property
-    def _words(self) -> bool:
-        return self.app.size.width >= WORD_FROM
-
-    def _anchors(self) -> list[tuple[int, int]]:
-        """The nodes on the screen with their places on it: the selected one, then from the top."""
-        top = int(self.scroll_offset.y)
-        shown = [(node, y) for y, node in enumerate(self._rows[top : top + self.size.height])]
-        return sorted(shown, key=lambda place: place[0] != self.selected)
-
-    def _lay_out_rows(self, anchors: list[tuple[int, int]] | None = None) -> None:
-        """Which nodes have a row; the first of `anchors` (by default those of now) that still has one stays where it is
-        on the screen."""
-        if anchors is None:
-            anchors = self._anchors()
-        exposed = {self.nodes.exposing(unit) for unit in self._bridge.exposed}
-        if self.filter:
-            self._rows, self._hits = self.nodes.matching(self.filter, exposed=exposed)
-        else:
-            self._hits = set()
-            exposed.add(self.selected)
-            self._rows = self.nodes.rows(unfolded=self._unfolded, closed=self._shut, exposed=exposed)
-        if row_of(self._rows, self.selected) is None:
-            above = (node for node in self.nodes.ancestors(self.selected) if row_of(self._rows, node) is not None)
-            kept = next(above, self._rows[0] if self._rows else self.selected)
-            if kept != self.selected:
-                self.selected = kept
-                self.post_message(self.Selected())  # the log follows the cursor, whatever moved it
-        self._painted.clear()
-        set_row_count(self, len(self._rows))
-        if not self.is_mounted:
-            return
-        for node, y in anchors:
-            if (now := row_of(self._rows, node)) is not None:
-                self.scroll_to(y=now - y, animate=False, force=True)
-                break
-        self.write_title()
-        self.refresh()
-
-    def _select(self, node: int) -> None:
-        before, self.selected = self.selected, node
-        hidden_again = before != node and not self._unfolded.issuperset(self.nodes.holders(before))
-        if hidden_again or row_of(self._rows, node) is None:
-            self._lay_out_rows()
-        at = row_of(self._rows, self.selected)
-        if at is None:
-            return
-        self._reveal(at)
-        for other in (before, self.selected):
-            if (row := row_of(self._rows, other)) is not None:
-                self.refresh(Region(0, row - self.scroll_offset.y, self.size.width, 1))
-        self.write_title()
+        view.reveal(self.selected)
+        self._view = view
+        self._marks.forget_rows()
+        self._lay_out_rows([(self.selected, y)])
         self.post_message(self.Selected())
 
-    def _reveal(self, at: int) -> None:
-        top, height = self.scroll_offset.y, max(1, self.size.height)
-        if at < top:
-            self.scroll_to(y=at, animate=False, force=True)
-        elif at >= top + height:
-            self.scroll_to(y=at - height + 1, animate=False, force=True)
+    @property
+    def sorted_by(self) -> SortKey:
+        """What the flat view is sorted by."""
+        return self._flat.by
 
-    def write_title(self) -> None:
-        """Put the pane's name, the filter and the place of the selection into the border."""
-        at = row_of(self._rows, self.selected)
-        place = f"{(at or 0) + 1}/{len(self._rows)}" if self._rows else "no match"
-        set_title(self, f"Units /{self.filter}  {place}" if self.filter else f"Units {place}")
+    def sort(self, by: SortKey) -> None:
+        """Sort the flat view, and show it."""
+        self._flat.sort(by)
+        self.show_view(ViewKind.FLAT)
+        self._lay_out_rows()
+
+    @property
+    def _flat(self) -> FlatView:
+        flat = self._view_of(ViewKind.FLAT)
+        assert isinstance(flat, FlatView)
+        return flat
+
+    def fold_finished(self) -> bool:
+        """Leave out what has ended well, or show it again; True if it is left out now. Failures never are."""
+        self._unfinished = not self._unfinished
+        self._lay_out_rows()
+        self._reveal(self._places.get(self.selected, 0))
+        return self._unfinished
+
+    @property
+    def brief(self) -> bool:
+        """True while the list of what needs eyes most stands in for another view, on a screen with little room.
+
+        It stays at its top until somebody moves in it; when it is switched off, what was selected before is again,
+        unless somebody has.
+        """
+        return self._brief is not None
+
+    @brief.setter
+    def brief(self, on: bool) -> None:
+        if on == self.brief:
+            return
+        if on:
+            before = (self.view_kind, self.selected)
+            self._change_view(ViewKind.FLAT)
+            self._brief = before
+            self._stay_at_top()
+        elif self._brief is not None:
+            (kind, selected), untouched = self._brief, self._at_top
+            self._brief = None
+            self._change_view(kind)
+            if untouched:
+                self._select(selected)
 
     # -- keys and mouse ----------------------------------------------------------------------------------
 
     def action_move(self, count: int) -> None:
         """Select the row `count` below."""
         if self._rows:
-            at = (row_of(self._rows, self.selected) or 0) + count
+            at = self._places.get(self.selected, 0) + count
             self._select(self._rows[min(max(at, 0), len(self._rows) - 1)])
 
     def action_move_to(self, row: int) -> None:
@@ -303,41 +247,46 @@ class UnitTree(ScrollView, can_focus=True):
         """Select the row that many pages below."""
         self.action_move(int(count * max(1, self.size.height - 1)))
 
+    def action_mark(self) -> None:
+        """Mark the selected row, or unmark it, and go on to the next."""
+        if not self._rows:
+            self.post_message(self.Told("there is nothing to mark"))
+            return
+        self.mark(self.units)
+        self.action_move(1)
+
     def action_fold(self) -> None:
         """Fold the selected row; if there is nothing to fold, select the row above it in the tree."""
-        node = self.selected
-        if node in self._unfolded:
-            self._unfolded.discard(node)
-        elif self.nodes.children(node) and node not in self._shut and self.bundle is None:
-            self._shut.add(node)
-        else:
-            if self.nodes.parents[node] >= 0:
-                self._select(self.nodes.parents[node])
+        if self._found is None and self._view.fold(self.selected):
+            self._lay_out_rows()
             return
-        self._lay_out_rows()
+        above = self._view.above(self.selected)
+        if above is not None:
+            self._select(above)
+        elif self.view_kind is ViewKind.FLAT:
+            self.post_message(self.Told("nothing folds in this list; t shows another view"))
+        else:
+            self.post_message(self.Told("there is nothing to fold here, and nothing above"))
 
     def action_unfold(self) -> None:
-        """Unfold the selected row; a row without anything to unfold is opened."""
-        node = self.selected
-        if node in self._shut:
-            self._shut.discard(node)
+        """Unfold the selected row, or go to the first that is inside; a row without anything to unfold is opened."""
+        if self._found is not None and self.bundle is not None:
+            self.post_message(self.Told("esc drops the filter; then l unfolds"))
+        elif self._view.unfold(self.selected):
+            self._lay_out_rows()
         elif self.bundle is not None:
-            if node in self._unfolded:
-                return
-            self._unfolded.add(node)
+            self.action_move(1)
         else:
             self.post_message(self.Opened())
-            return
-        self._lay_out_rows()
 
     def action_open(self) -> None:
         """Open the selected unit, or unfold and fold the selected bundle."""
         if self.bundle is None:
             self.post_message(self.Opened())
-        elif self.selected in self._unfolded:
-            self.action_fold()
-        else:
+        elif self._view.folded(self.selected):
             self.action_unfold()
+        else:
+            self.action_fold()
 
     def on_click(self, event: events.Click) -> None:
         """Select the row under the pointer; open it on the second click."""
@@ -347,21 +296,3 @@ class UnitTree(ScrollView, can_focus=True):
         self._select(self._rows[int(offset.y + self.scroll_offset.y)])
         if event.chain == 2:
             self.action_open()
-
-    def on_resize(self) -> None:
-        """Keep the selected row on the screen."""
-        self._painted.clear()
-        if (at := row_of(self._rows, self.selected)) is not None:
-            self._reveal(at)
-
-    def on_mount(self) -> None:
-        """Say where the selection is."""
-        self.write_title()
-
-    def on_focus(self) -> None:
-        """The selected row looks different with the focus."""
-        self.refresh()
-
-    def on_blur(self) -> None:
-        """The selected row looks different without the focus."""
-        self.refresh()
