@@ -26,6 +26,14 @@ _BIDI: Final = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 _CONTROL: Final = f"[\x00-\x08\x0a-\x1f\x7f-\x9f{_BIDI}\ufeff\ufff9-\ufffb]"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SEQUENCE: Final = re.compile(f"{_STRING}|{_CSI}|{_ESCAPE}|{_CONTROL}")
+# the same, of many lines at a time: what begins with a class of characters is found ten times faster than a choice
+_IN_LINES: Final = re.compile(
+    _CONTROL.replace("\n", "\x0b")
+    + r"(?:(?:(?<=\x1b)[\]PX^_]|(?<=[\x90\x98\x9d-\x9f]))[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c|(?=[\x1b\n])|$)"
+    + r"|(?:(?<=\x1b)\[|(?<=\x9b))[0-?]*[ -/]*[@-~]?"
+    + r"|(?<=\x1b)[ -/]*[0-Z\\^-~]?"
+    + "|)"
+)
 _SGR: Final = re.compile(r"(?:\x1b\[|\x9b)([0-9;:]*)m")
 _BREAKS: Final = re.compile(r"\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
@@ -69,6 +77,26 @@ def parse_line(line: str, *, colours: bool = True) -> list[Span]:
             style = _apply(style, sgr[1])
     _append(spans, line[at:], style, column)
     return spans
+
+
+def plain_lines(text: str) -> str:
+    """Lines of output without colours, each as `parse_line` has it: for text in bulk."""
+    if "\r" in text:
+        lines = text.replace("\r\n", "\n").split("\n")
+        text = "\n".join(line.rstrip("\r").rpartition("\r")[2] if "\r" in line else line for line in lines)
+    text = _SURROGATE.sub("\ufffd", _IN_LINES.sub("", text))
+    if "\t" not in text:
+        return text
+    if text.isascii():
+        return text.expandtabs(TAB_SIZE)
+    # a wide character takes two cells, of which expandtabs knows nothing
+    return "\n".join(_without_tabs(line) if "\t" in line else line for line in text.split("\n"))
+
+
+def _without_tabs(line: str) -> str:
+    spans: list[Span] = []
+    _append(spans, line, PLAIN, 0)
+    return "".join(span.text for span in spans)
 
 
 def _append(spans: list[Span], text: str, style: Style, column: int) -> int:

@@ -40,22 +40,28 @@ def set_title(widget: Widget, text: str) -> None:
     # a border without corners leaves no space beside its title
     space = "" if widget.screen.classes.isdisjoint(("-small", "-micro")) else " "
     title = Content(f"{space}{clean(text)}{space}")
-    if widget.border_title != title.markup:
+    if widget._border_title is None:
         widget.border_title = title
+    elif widget._border_title.plain != title.plain:
+        # assigning `border_title` would paint the whole widget, and titles tell what changes all the time
+        widget._border_title = title
+        x, y = widget.content_offset
+        widget.refresh(Region(-x, -y, widget.outer_size.width, 1))
 
 
-def set_row_count(widget: ScrollView, count: int) -> None:
-    """Tell how many rows there are to scroll through.
+def set_row_count(widget: ScrollView, count: int, *, paint: bool = True) -> None:
+    """Tell how many rows there are to scroll through, and `paint` all that are seen.
 
     Assigning `virtual_size` would lay out the whole screen each time, to decide on scrollbars; there are none.
     """
     widget.set_reactive(Widget.virtual_size, Size(0, count))
     if widget.scroll_offset.y > widget.max_scroll_y:
         widget.scroll_to(y=widget.max_scroll_y, animate=False, force=True)
-    widget.refresh()
+    if paint:
+        widget.refresh()
 
 
-class Lines(ScrollView):
+class Lines(ScrollView, can_focus=False):
     """A list of lines, replaced as a whole with `show`; scrolls up and down if there are more than fit.
 
     Nothing in a line is ever read as markup. Focusable only if the subclass says so. A line that is too long ends in
@@ -88,13 +94,21 @@ class Lines(ScrollView):
 
     def render_line(self, y: int) -> Strip:
         """Textual's hook: row `y` of the widget."""
-        line = self.line(y + self.scroll_offset.y)
-        width = self.size.width
+        return self.fitted(self.line(y + self.scroll_offset.y), self.size.width)
+
+    def fitted(self, line: Line, width: int) -> Strip:
+        """`line` in exactly `width` cells, as it stands on the screen."""
         theme = theme_of(self)
         strip = strip_of(line, width, self.left, theme=theme)
         if not self.ellipsis or sum(cell_len(span.text) for span in line) - self.left <= width:
             return strip
         return Strip.join([strip.crop(0, width - 1), strip_of([Span(self.ellipsis, Role.MUTED)], 1, theme=theme)])
+
+    def keep_in_sight(self, at: int, height: int) -> None:
+        """Scroll as far as it takes to have line `at` on the screen, which has `height` rows, and no further."""
+        top = int(self.scroll_offset.y)
+        if not top <= at < top + height:
+            self.scroll_to(y=min(max(top, at - height + 1), at), animate=False, force=True)
 
     def action_scroll_lines(self, count: int) -> None:
         """Scroll by lines."""

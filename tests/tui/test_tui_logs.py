@@ -1,0 +1,431 @@
+"""The log: what is found in it, how its lines are broken, what stands beside them, and what leaves the screen."""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.style import Style
+from scenes import CALL, diamond, failed, unit
+from scripted import START, ScriptedSession
+from stage import MEDIUM, SMALL, staged
+from test_tui_text import HOSTILE
+
+from qtui.core.logtimes import LogTimes
+from qtui.core.model import RetryPolicy
+from qtui.core.session import LogChunk
+from qtui.tui import clipboard
+from qtui.tui.clipboard import MOST_BYTES, SCREEN_BYTES, clipboard_sequence, keep_copy, last_part, new_file
+from qtui.tui.failing import failing_line
+from qtui.tui.gutter import UNKNOWN, WIDTH, Gutter, gutter_text, gutter_width
+from qtui.tui.loglines import LINE_BYTES, PIECE, LogLines
+from qtui.tui.logsearch import MOST_HITS_OF_ONE, AllLogsSearch, Log, LogSearch, scan
+from qtui.tui.pager import pager_command
+from qtui.tui.patterns import BadPattern, Pattern, highlighted
+from qtui.tui.screens.logged import logs_of
+from qtui.tui.text import PLAIN, Span, parse_line, plain_lines
+from qtui.tui.wrapped import Place, end_place, moved, wrap
+
+
+def printed(*texts: str | bytes) -> ScriptedSession:
+    """A run whose unit `a` has printed this."""
+    session = ScriptedSession([unit("a", action=CALL)])
+    for text in texts:
+        session.prints("a", text)
+    return session
+
+
+def lines_of(session: ScriptedSession) -> LogLines:
+    lines = LogLines(session, 0, 1)
+    while lines.advance():
+        pass
+    return lines
+
+
+def shown(line: str) -> str:
+    return "".join(span.text for span in parse_line(line))
+
+
+def found(session: ScriptedSession, typed: str) -> list[int]:
+    """The numbers of the lines that a search finds, from 0."""
+    return [number for part in scan(Log(session, 0, 1), Pattern(typed)) for number in part.numbers]
+
+
+# -- what is searched for ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "text", "there"),
+    [
+        ("error", "an ERROR here", True),
+        ("a.b", "a+b", False),
+        ("~a.b", "a+b", True),
+        ("~^b", "a\nb", False),
+        ("é", "É", True),
+        ("(", "f(x)", True),
+    ],
+)
+def test_typed_text_is_meant_literally_in_any_case_and_an_expression_after_a_tilde(typed, text, there) -> None:
+    assert Pattern(typed).matches(text.split("\n")[0]) is there
+
+
+@pytest.mark.parametrize(
+    ("typed", "why"),
+    [
+        ("~(", "missing ): ("),
+        ("~)(", "unexpected ): )("),
+        ("~a**", "bad repetition operator: **"),
+        ("~", "a regular expression follows ~"),
+        (r"~a\z", r"\z has no meaning here; $ is the end of a line"),
+        (r"~\C", r"\C has no meaning here; bytes cannot be searched for"),
+    ],
+)
+def test_an_expression_that_is_none_says_why(typed: str, why: str) -> None:
+    with pytest.raises(BadPattern, match="^" + why.translate({ord(char): f"\\{char}" for char in r"()*\^$"})):
+        Pattern(typed)
+
+
+def test_an_expression_that_would_backtrack_for_ever_is_over_at_once() -> None:
+    began = time.process_time()
+    assert not Pattern("~(a+)+$").matches("a" * 100_000 + "b")
+    assert time.process_time() - began < 1
+
+
+def test_what_was_found_is_told_apart_and_keeps_its_colours() -> None:
+    red = Style(color="red")
+    line = highlighted((Span("abc", PLAIN), Span("def", red)), Pattern("cd"), current=False)
+    assert [span.text for span in line] == ["ab", "c", "d", "ef"]
+    assert line[2].style == red + Style(bold=True, underline=True)
+    current = highlighted((Span("abc", PLAIN),), Pattern("b"), current=True)
+    assert current[1] == Span("b", Style(bold=True, reverse=True))
+
+
+ALPHABET = st.sampled_from(["a", "b", "ab", " ", "é", "漢", "~a|b", "~^a", "~a*", "~b$", "~[^a]b", "x"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(HOSTILE.map(lambda text: text.replace("\n", "")), max_size=8), ALPHABET, st.booleans())
+def test_a_search_finds_the_lines_that_show_what_is_searched_for_and_no_others(lines, typed: str, ended: bool) -> None:
+    text = "\n".join(lines) + ("\n" if ended else "")
+    session = printed(text.encode("utf-8", "surrogatepass"))
+    log = lines_of(session)
+    pattern = Pattern(typed)
+
+    seen = [shown(log.text(number)) for number in range(len(log))]
+
+    assert found(session, typed) == [number for number, line in enumerate(seen) if pattern.matches(line)]
+    for line in seen:
+        marked = highlighted((Span(line, PLAIN),), pattern, current=False)
+        assert "".join(span.text for span in marked) == line
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(HOSTILE.map(lambda text: text.replace("\n", "")), min_size=1, max_size=6))
+def test_lines_made_plain_in_bulk_are_those_that_are_shown(lines: list[str]) -> None:
+    assert plain_lines("\n".join(lines)).split("\n") == [shown(line) for line in lines]
+
+
+def test_colours_inside_a_word_do_not_hide_it_and_what_was_overwritten_is_not_found() -> None:
+    session = printed("one er\x1b[31mr\x1b[0mor\r\n", "error\rfine\n", "tab\there\n")
+    assert found(session, "error") == [0]
+    assert found(session, "fine") == [1]
+    assert found(session, "tab     here") == [2]
+
+
+def test_lines_across_pieces_and_lines_longer_than_a_piece_are_searched() -> None:
+    filler = "x" * 1000 + "\n"
+    pieces = PIECE // len(filler)
+    session = printed(filler * pieces, "needle across the pieces\n", "needle" + "y" * (2 * PIECE) + "\n", "a needle\n")
+    starts = [start for part in scan(Log(session, 0, 1), Pattern("needle")) for start in part.starts]
+    log = lines_of(session)
+    assert [log.line_at(start) for start in starts] == [pieces, pieces + 1, pieces + 2]
+    assert found(session, "needle") == [pieces, pieces + 1, pieces + 2]
+
+
+def test_what_nobody_sees_of_a_long_line_is_not_found() -> None:
+    assert found(printed("y" * (LINE_BYTES + 10) + "needle\nz\n"), "needle") == []
+
+
+def test_a_search_goes_on_where_the_log_has_grown() -> None:
+    session = printed("a needle\nhalf a nee")
+    search = LogSearch(Log(session, 0, 1), Pattern("needle"))
+
+    def gone_on() -> list[int]:
+        search.go_on()
+        while search.busy:
+            time.sleep(0.001)
+        return list(search.starts)
+
+    assert gone_on() == [0]
+    session.prints("a", "dle\n")
+    assert gone_on() == [0, 9]
+    session.prints("a", "no\nneedle")
+    assert gone_on() == [0, 9, 26]
+    assert gone_on() == [0, 9, 26]
+    search.stop()
+
+
+def test_logs_of_failed_units_are_searched_first_and_earlier_attempts_last() -> None:
+    session = ScriptedSession([unit("a"), unit("b", retry=RetryPolicy(max=1, delay=1)), unit("c", "a")])
+    session.fails("b")
+    session.after(1)
+    session.fails("b")
+    assert logs_of(session.view()) == [(1, 2), (0, 1), (1, 1)]
+
+
+def test_a_search_of_all_logs_says_what_it_has_left_out_and_could_not_read() -> None:
+    class Broken(ScriptedSession):
+        def read_log(self, unit: int, attempt: int, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
+            if unit == 1:
+                return LogChunk(b"", 0, 0, "the log cannot be read: Permission denied")
+            return super().read_log(unit, attempt, offset, limit)
+
+    session = Broken([unit("a"), unit("b"), unit("c")])
+    session.prints("a", "it\n" * (MOST_HITS_OF_ONE + 1))
+    session.prints("c", "no\nwith \x1b[1mit\x1b[0m\n")
+    search = AllLogsSearch(session, logs_of(session.view()), Pattern("it"))
+    while search.busy:
+        time.sleep(0.001)
+
+    assert search.searched == 3
+    assert [(hit.unit, hit.number, hit.text) for hit in search.hits[-2:]] == [(0, 100, "it"), (2, 2, "with it")]
+    assert search.cut == 1
+    assert search.troubles == [(1, 1, "the log cannot be read: Permission denied")]
+
+
+# -- long lines -----------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(alphabet="ab 漢é\u0301👍", max_size=12), max_size=4), st.integers(2, 9))
+def test_a_wrapped_line_says_the_same_in_rows_that_fit(texts: list[str], width: int) -> None:
+    line = [Span(text, PLAIN) for text in texts]
+    rows = wrap(line, width)
+    assert "".join(span.text for row in rows for span in row) == "".join(texts)
+    assert all(sum(cell_len(span.text) for span in row) <= width for row in rows)
+    if len(rows) > 1:  # none is shorter than need be
+        fullest = [sum(cell_len(span.text) for span in row) for row in rows[:-1]]
+        assert min(fullest) >= width - 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=9), st.integers(-50, 50), st.data())
+def test_moving_by_rows_is_moving_through_all_rows_one_after_another(heights, by: int, data) -> None:
+    rows = [Place(line, row) for line, height in enumerate(heights) for row in range(height)]
+    at = data.draw(st.integers(0, len(rows) - 1))
+    last = data.draw(st.integers(at, len(rows) - 1))
+    there = moved(rows[at], by, heights.__getitem__, rows[last])
+    assert there == rows[max(0, min(at + by, last))]
+    height = data.draw(st.integers(1, 12))
+    assert end_place(len(heights), height, heights.__getitem__) == rows[max(0, len(rows) - height)]
+
+
+# -- times ----------------------------------------------------------------------------------------------------
+
+
+def test_the_gutter_is_as_wide_for_every_time_and_says_when_it_knows_none(monkeypatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    assert gutter_text(Gutter.CLOCK, START, None) == "22:13:20 "
+    assert gutter_text(Gutter.ELAPSED, START + 3725, START) == " 1:02:05 "
+    assert gutter_text(Gutter.ELAPSED, START - 1, START) == " 0:00:00 "
+    assert gutter_text(Gutter.CLOCK, None, START).strip() == UNKNOWN
+    assert gutter_text(Gutter.ELAPSED, START, None).strip() == UNKNOWN
+    assert gutter_width(Gutter.CLOCK, 40) == WIDTH
+    assert gutter_width(Gutter.CLOCK, 20) == gutter_width(Gutter.NONE, 100) == 0
+
+
+def test_a_line_was_written_at_the_last_moment_before_it() -> None:
+    times = LogTimes((0, 10, 20), (1.0, 2.0, 3.0))
+    assert [times.at(offset) for offset in (0, 9, 10, 25)] == [1.0, 1.0, 2.0, 3.0]
+    assert LogTimes((5,), (1.0,)).at(4) is None
+
+
+# -- copies ---------------------------------------------------------------------------------------------------
+
+
+def test_a_copy_goes_to_the_terminal_as_it_is() -> None:
+    assert clipboard_sequence(b"hi", {"TERM": "xterm"}) == "\x1b]52;c;aGk=\x07"
+
+
+def test_tmux_passes_a_copy_on_in_its_own_sequence_with_escapes_doubled() -> None:
+    environ = {"TMUX": "/tmp/tmux-0/default,1,0", "TERM": "screen-256color", "STY": "1.x"}
+    assert clipboard_sequence(b"hi", environ) == "\x1bPtmux;\x1b\x1b]52;c;aGk=\x07\x1b\\"
+
+
+def test_gnu_screen_passes_a_copy_on_in_short_strings() -> None:
+    data = bytes(range(256)) * 8
+    sequence = clipboard_sequence(data, {"STY": "1.x", "TERM": "screen"})
+    strings = sequence.split("\x1bP")[1:]
+    assert all(string.endswith("\x1b\\") and len(string) + 2 <= SCREEN_BYTES for string in strings)
+    joined = "".join(string.removesuffix("\x1b\\") for string in strings)
+    assert joined == f"\x1b]52;c;{base64.b64encode(data).decode()}\x07"
+    assert clipboard_sequence(b"hi", {"STY": "1.x", "TERM": "screen"}) == "\x1bP\x1b]52;c;aGk=\x07\x1b\\"
+
+
+def test_of_what_is_too_long_the_last_lines_are_copied_whole() -> None:
+    assert last_part(b"one\ntwo\nthree\n", 10) == b"two\nthree\n"
+    assert last_part(b"one\ntwo\nthree\n", 9) == b"three\n"
+    assert last_part(b"abcdef", 3) == b"def"
+    assert last_part("é".encode() * 5, 3) == "é".encode()
+    assert len(base64.b64encode(b"x" * MOST_BYTES)) <= 100_000
+
+
+def test_a_copy_is_kept_where_only_its_owner_reads_it(tmp_path: Path) -> None:
+    environ = {"XDG_STATE_HOME": str(tmp_path)}
+    for text in (b"one", b"two"):
+        path = keep_copy(text, environ)
+    assert path == tmp_path / "qtui" / "copied"
+    assert path.read_bytes() == b"two"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in path.parent.iterdir()] == ["copied"]
+
+
+def test_saving_never_overwrites_and_no_name_of_a_unit_leads_elsewhere(tmp_path: Path) -> None:
+    names = []
+    for _ in range(2):
+        made, path = new_file(tmp_path, "../a/b [x=1]", 3)
+        os.close(made)
+        names.append(path)
+    assert names == [tmp_path / "a_b_x=1.3.log", tmp_path / "a_b_x=1.3-2.log"]
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in names)
+
+
+def test_a_path_is_one_word_for_the_pager_and_one_that_is_missing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "view er").touch(mode=0o755)
+    environ = {"PATH": str(tmp_path), "PAGER": "'view er' -S"}
+    assert pager_command(environ, "/x; rm y") == ["view er", "-S", "/x; rm y"]
+    assert pager_command({"PATH": str(tmp_path)}, "/x") == "less is not there; PAGER says what shows logs"
+    assert "cannot be read" in pager_command({"PAGER": "'"}, "/x")
+
+
+# -- failures ---------------------------------------------------------------------------------------------------
+
+
+def test_the_line_that_a_failure_begins_with_is_the_last_traceback_or_error() -> None:
+    assert failing_line(["fine", "error: a", "then", "error: b", "bye"]) == 3
+    assert failing_line(["Traceback (most recent call last):", "  File", "ValueError: error"]) == 0
+    assert failing_line(["all is well", "terrors"]) is None
+
+
+# -- the pane ---------------------------------------------------------------------------------------------------
+
+
+async def test_the_log_is_searched_from_where_one_looks_on_and_goes_round() -> None:
+    session = diamond()
+    text = "".join(f"line {number}{' needle' if number in (3, 40, 90) else ''}\n" for number in range(100))
+    session.prints("fetch", text)
+    async with staged(session, MEDIUM) as stage:
+        await stage.press("2", "g", "slash", *"NEEDLE", "enter")
+        await stage.shows("1/3 /NEEDLE", "line 3 needle")
+        await stage.press("n")
+        await stage.shows("2/3 /NEEDLE", "line 40 needle")
+        await stage.press("N", "N")
+        await stage.shows("3/3 /NEEDLE", "line 90 needle", "the search went on from the end")
+        session.prints("fetch", "one more needle\n")
+        await stage.shows("3/4 /NEEDLE")
+        await stage.press("y")
+        await stage.shows("copied 1 line, 14 bytes")
+        await stage.press("escape")
+        await stage.hides("/NEEDLE")
+        await stage.press("slash", "~", "(", "enter")
+        await stage.shows("missing ): (")
+        await stage.press("backspace", *"nothing", "enter")
+        await stage.shows("~nothing is not in this log")
+
+
+async def test_what_a_unit_died_of_is_searched_too_and_its_long_lines_are_wrapped() -> None:
+    session = failed()
+    session.prints("features", "x" * 200 + " THE END\n")
+    async with staged(session, MEDIUM) as stage:
+        await stage.shows("THE END", "ValueError: bad row 17")
+        await stage.press("W")
+        await stage.hides("THE END")
+        await stage.press("2", "slash", *"bad", "enter")
+        await stage.shows("1/1 /bad")
+        await stage.press("y")
+        await stage.shows("copied 1 line, 22 bytes")
+        await stage.press("W")
+        await stage.shows("THE END")
+
+
+async def test_the_log_of_what_has_failed_stands_where_its_output_tells_of_the_failure() -> None:
+    session = diamond()
+    session.completes("fetch", "clean")
+    farewell = "".join(f"cleaning up {number}\n" for number in range(100))
+    session.prints("features", f"reading\nerror: bad row 17\n{farewell}")
+    async with staged(session, MEDIUM) as stage:
+        session.fails("features", exit_code=3)
+        await stage.shows("FAILED", "error: bad row 17", "cleaning up 0")
+        await stage.press("2", "G")
+        await stage.shows("cleaning up 99")
+        await stage.hides("error: bad row 17")
+        await stage.press("f")
+        await stage.shows("error: bad row 17", "cause 1/1")
+
+
+async def test_beside_the_lines_stands_when_they_were_written() -> None:
+    session = diamond()
+    session.prints("fetch", "first\nsecond\n")
+    session.times[(session.number("fetch"), 1)] = LogTimes((0, 6), (START + 5, START + 65))
+    async with staged(session) as stage:
+        await stage.press("number_sign", "number_sign")
+        await stage.shows(" 0:00:05 first", " 0:01:05 second")
+        await stage.press("number_sign")
+        await stage.hides("0:01:05 second")
+
+
+async def test_all_logs_are_searched_and_enter_goes_to_the_line() -> None:
+    session = ScriptedSession([unit("a"), unit("b", retry=RetryPolicy(max=1, delay=1)), unit("c")])
+    session.prints("b", "the first needle\n")
+    session.fails("b")
+    session.after(1)
+    session.prints("c", "".join(f"line {number}\n" for number in range(200)) + "a needle\n")
+    async with staged(session, MEDIUM) as stage:
+        await stage.press("ctrl+f", *"needle", "enter")
+        await stage.shows("4 of 4 logs, 2 found", "201 a needle", "b try 1", "1 the first needle")
+        await stage.press("j", "enter")
+        await stage.shows("the first needle", "b  1/1 /needle", "this was try 1; the latest is try 2")
+        await stage.press("ctrl+f", "enter")
+        await stage.shows("2 found")
+        await stage.press("enter")
+        await stage.shows("line 199", "a needle", "c  1/1 /needle")
+
+
+async def test_copies_and_saved_logs_say_where_they_are(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("PAGER", "no-such-pager")
+    monkeypatch.setattr(clipboard, "MOST_BYTES", MOST_BYTES)
+    session = diamond()
+    session.prints("fetch", "one \x1b[31mred\x1b[0m line\n" * 10_000)
+    session.log_files[(session.number("fetch"), 1)] = "/somewhere/fetch.1.log"
+    async with staged(session, (120, 24)) as stage:
+        written: list[str] = []
+        monkeypatch.setattr(stage.app, "to_terminal", written.append)
+        await stage.press("y")
+        await stage.shows("copied the unit's name, 5 bytes")
+        await stage.press("Y")
+        await stage.shows("copied the last")
+        assert (tmp_path / "state" / "qtui" / "copied").read_text().startswith("one red line\n")
+        assert len(written) == 2
+        await stage.press("s")
+        await stage.shows("saved 220,000 bytes: ", "fetch.1.log")
+        assert (tmp_path / "fetch.1.log").read_bytes() == session.logs[(session.number("fetch"), 1)]
+        await stage.press("O")
+        await stage.shows("no-such-pager is not there")
+
+
+async def test_a_log_that_cannot_be_read_is_told_in_its_place() -> None:
+    session = diamond()
+    session.read_log = lambda *_: LogChunk(b"", 0, 0, "the log cannot be read: Is a directory: /x")  # type: ignore[method-assign]
+    async with staged(session, SMALL) as stage:
+        await stage.shows("the log cannot be read: Is a directory: /x")
+        await stage.press("Y")
+        await stage.shows("the log cannot be read")
