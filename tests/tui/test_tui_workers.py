@@ -18,13 +18,13 @@ from qtui.core.stimuli import GovernorRequested, LaneWorkersRequested, WorkersRe
 from qtui.tui import steering
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import ASCII, UNICODE, sparkline
-from qtui.tui.layout import lay_out
+from qtui.tui.laying import lay_out
 from qtui.tui.sampler import KEPT, SECONDS, Sampler, pause_after
 from qtui.tui.steering import Do, Note
 from qtui.tui.text import clean
 from qtui.tui.widgets.lines import Line
 from qtui.tui.widgets.machine import decision_words, lines_for, machine_lines, short_machine
-from qtui.tui.widgets.workers import busy_lanes, pane_title, usage_words
+from qtui.tui.widgets.workers import busy_lanes, pane_title, share_line, usage_words
 
 LARGE = (200, 60)
 PRESSURE = "8 → 6: memory 83 % above 75 %"
@@ -152,7 +152,7 @@ async def test_a_pane_that_is_opened_has_the_history_of_the_time_before() -> Non
         await stage.until(lambda: re.search(r"cpu +[▁-█]*▁▃▅█  99%", stage.text()), "the bars of four seconds")
 
 
-@pytest.mark.parametrize(("size", "bars"), [(SMALL, 16), (MEDIUM, 8), (LARGE, 60)])
+@pytest.mark.parametrize(("size", "bars"), [(SMALL, 16), (MEDIUM, 8), (LARGE, 18)])
 async def test_the_history_is_as_long_as_there_is_room(size: tuple[int, int], bars: int) -> None:
     async with staged(nightly(), size) as stage:
         await stage.press("3")
@@ -165,8 +165,25 @@ async def test_a_large_screen_tells_all_figures() -> None:
     assert session.load is not None
     session.load = session.load._replace(load=7.14, read=12_900_000.0, written=0.0)
     async with staged(session, LARGE) as stage:
-        await stage.shows("8 cores  load 7.1", "6.0G/16G", "disk in   12M/s out    0B/s", "qtui   3%   61M")
+        await stage.shows("8 cores  load 7.1", "6.0G/16G", "  12M/s  in   12M out    0B", "qtui   3%   61M")
         assert re.search(r"run +▃+ +5/\d+", stage.text())
+        assert re.search(r"io +█ +12M/s", stage.text())
+
+
+def test_pools_and_budgets_tell_their_use_and_who_holds_them_below_the_workers() -> None:
+    units = [unit(f"train[{n}]", action=COMMAND, pools={"gpu": 1}, memory=2 << 30, cpus=0.5) for n in range(12)]
+    units.append(unit("upload", action=COMMAND, pools={"mutex site": 1}))
+    session = ScriptedSession(units, RunOptions(workers=20, pools={"gpu": 12, "disk": 4}, memory=30 << 30, cpus=8))
+    bridge = Bridge(session, lay_out(session.view().plan))
+    lines = [text_of(share_line(share, 60, UNICODE)).rstrip() for share in bridge.holders.shares]
+    assert lines[0].startswith(" 12/12       pool gpu  train[0], train[1], train[2], tra")
+    assert lines[1] == " 0/4         pool disk"
+    assert lines[2] == " 1/1         mutex site  upload"
+    assert lines[3].startswith(" 6/8         cpus  train[0]")
+    assert lines[4].startswith(" 24G/30G     memory  train[0]")
+    assert "and 4 more" in text_of(share_line(bridge.holders.shares[0], 200, UNICODE))
+    for width in range(1, 60):
+        assert all(len(text_of(share_line(share, width, ASCII))) <= max(width, 13) for share in bridge.holders.shares)
 
 
 def test_a_narrow_pane_leaves_out_whole_parts() -> None:

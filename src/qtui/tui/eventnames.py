@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from qtui.core.events import Event, PlanReplaced, UnitsAdded
 from qtui.core.growth import grow, replaced
 from qtui.core.plan import ExecutionPlan
-from qtui.tui.text import clean
+
+_CHANGES: Final = (UnitsAdded, PlanReplaced)
 
 
 class EventNames:
@@ -14,28 +17,31 @@ class EventNames:
     def __init__(self, plan: ExecutionPlan) -> None:
         self._begin(plan)
 
-    def name_of(self, event: Event) -> str:
-        """The name, fit for the screen, of the unit that the next event is about; empty if it is about the whole run.
-
-        Also of a unit that is not known, which the first event after a gap may have added.
+    def id_of(self, event: Event) -> str:
+        """The id of the unit that the next event is about; empty if it is about the whole run, or a unit that is not
+        known: the first event after a gap may be about one that was added in it.
         """
+        if type(event) in _CHANGES:
+            self._follow(event)
+        number = getattr(event, "unit", -1)
+        return self._ids[number] if 0 <= number < len(self._ids) else ""
+
+    def _follow(self, event: Event) -> None:
         match event:
             case UnitsAdded():
                 self._growth.append(event)
                 for unit in event.units:
                     if unit.id not in self._numbers:
-                        self._numbers[unit.id] = len(self._names)
-                        self._names.append(clean(unit.id) or "?")
+                        self._numbers[unit.id] = len(self._ids)
+                        self._ids.append(unit.id)
             case PlanReplaced():
                 plan = self._plan.thawed() if self._growth else self._plan
                 for growth in self._growth:
                     grow(plan, growth.unit, growth.units, growth.begun)
                 self._begin(replaced(plan, event.units, event.mode))
-        number = getattr(event, "unit", -1)
-        return self._names[number] if 0 <= number < len(self._names) else ""
 
     def _begin(self, plan: ExecutionPlan) -> None:
         self._plan = plan
         self._growth: list[UnitsAdded] = []
-        self._names = [clean(unit.id) or "?" for unit in plan.table]
+        self._ids = [unit.id for unit in plan.table]
         self._numbers = dict(plan.numbers)

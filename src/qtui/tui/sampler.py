@@ -18,11 +18,13 @@ KEPT: Final = 120
 
 
 class Moment(NamedTuple):
-    """A point of the history: percent of CPU and of memory, and workers at work."""
+    """A point of the history: percent of CPU and of memory, workers at work, and the bytes a second to and from all
+    disks, 0 where the system does not tell."""
 
     cpu: float
     memory: float
     busy: int
+    disk: float = 0.0
 
 
 class Sampler:
@@ -59,8 +61,9 @@ class Sampler:
         """Take a sample now. Raises what the session raises."""
         sample = self._session.sample()
         memory = 100 * sample.memory_used / max(1, sample.memory_total)
+        disk = (sample.read or 0.0) + (sample.written or 0.0)
         # a new tuple each time, as the screen reads it from its own thread
-        self.history = (*self.history, Moment(sample.cpu, memory, self.busy))[-KEPT:]
+        self.history = (*self.history, Moment(sample.cpu, memory, self.busy, disk))[-KEPT:]
         self.latest = sample
 
     def _run(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Final
 
 from rich.cells import cell_len
@@ -10,8 +9,9 @@ from rich.cells import cell_len
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
 from qtui.tui.roles import Role, loud
-from qtui.tui.text import Span, clean
+from qtui.tui.text import Span, clean, cut_end
 from qtui.tui.widgets.lines import Line, Lines
+from qtui.tui.wrapping import broken
 
 _MOST_LINES: Final = 3
 
@@ -39,11 +39,14 @@ class Banner(Lines):
 
 def banner_lines(text: str, width: int) -> list[Line]:
     """`text` in up to three lines that fill `width` cells."""
-    wrapped = textwrap.wrap(f"! {clean(text)}", max(8, width - 2), subsequent_indent="  ")[:_MOST_LINES]
+    room = max(8, width - 4)
+    pieces = broken(clean(text), room)
+    if len(pieces) > _MOST_LINES:
+        pieces[_MOST_LINES - 1] = cut_end(f"{pieces[_MOST_LINES - 1]}...", room, "...")
     lines: list[Line] = []
-    for line in wrapped:
-        fill = " " * max(0, width - 1 - cell_len(line))
-        lines.append((Span(f" {line}{fill}", loud(Role.ERROR)),))
+    for piece, sign in zip(pieces[:_MOST_LINES], "!  ", strict=False):
+        line = f" {sign} {piece}"
+        lines.append((Span(line + " " * max(0, width - cell_len(line)), loud(Role.ERROR)),))
     return lines
 
 

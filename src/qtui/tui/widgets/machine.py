@@ -17,6 +17,9 @@ from qtui.tui.sampler import KEPT, Moment
 from qtui.tui.text import PLAIN, Span, clean, cut_end
 from qtui.tui.widgets.lines import Line
 
+_LEAST_DISK: Final = float(1 << 20)
+"""Bytes a second that a full bar means at least: less is no work for a disk."""
+
 Decision = WorkersChanged | GovernorChanged | None
 """The latest word on how many workers there may be."""
 
@@ -62,8 +65,8 @@ def machine_lines(
     return [
         _line([cpu, _muted(_count(sample.cores, "core")), _muted(load)], width),
         _line([memory, _muted(_memory_words(sample))], width),
-        _line([run], width),
-        _line([_muted(_disk_words(sample)), _own(sample)], width),
+        _line([run, _own(sample)], width),
+        _line(_disk(sample, history, cells, glyphs), width),
         (said,),
     ]
 
@@ -108,6 +111,20 @@ def _figures(
         _percent("mem", memory, [moment.memory for moment in history], cells, glyphs),
         run,
     )
+
+
+def _disk(sample: LoadSample, history: Sequence[Moment], cells: int, glyphs: Glyphs) -> list[list[Span]]:
+    """What goes to and from the disks, with its history: as high as it has ever been in that; nothing if not known."""
+    if sample.read is None or sample.written is None:
+        return []
+    moments = [moment.disk for moment in history]
+    most = max(_LEAST_DISK, *moments[-cells:], 0)
+    bars = [
+        Span("io  ", Role.MUTED),
+        Span(sparkline(moments, most, cells, glyphs), Role.ACCENT),
+        Span(f" {size_of(sample.read + sample.written):>5}/s", Role.TEXT),
+    ]
+    return [bars, _muted(f"in {size_of(sample.read):>5} out {size_of(sample.written):>5}")]
 
 
 def _percent(name: str, percent: float, history: Sequence[float], cells: int, glyphs: Glyphs) -> list[Span]:

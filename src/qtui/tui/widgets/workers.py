@@ -1,43 +1,76 @@
-"""The workers pane: one row per worker slot in use, and what machine and qtui use."""
+"""The workers pane: one row per worker slot in use, who holds pools and budgets, and what machine and qtui use."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar, Final
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
+from textual.geometry import Region
 from textual.strip import Strip
 
 from qtui.core.events import Event, GovernorChanged, WorkersChanged
+from qtui.core.holding import Share
+from qtui.core.limits import MILLI
 from qtui.core.model import ExecutionMode
 from qtui.core.samples import LoadSample, UnitSample
 from qtui.core.session import Record
 from qtui.core.state import RunView, UnitView, stalled_by
+from qtui.tui.beat import Beat
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import SIGNS, Glyphs, look_of, most_active, short_clock, size_of
 from qtui.tui.roles import Role
 from qtui.tui.sampler import Sampler
-from qtui.tui.text import Span, clean, cut_middle
-from qtui.tui.widgets.lines import Line, Lines, set_title, strip_of, theme_of
+from qtui.tui.text import Span, clean, cut_end, cut_middle
+from qtui.tui.widgets.lines import Line, Lines, set_row_count, set_title, strip_of, theme_of
 from qtui.tui.widgets.machine import Decision, lines_for, machine_lines
 
-PAINT_SECONDS: Final = 0.5
-"""The least time between two paintings: rows that change faster cannot be read."""
+MOST_HOLDERS: Final = 8
+"""Holders of a pool that are named."""
+
+
+_DECISIONS: Final = (WorkersChanged, GovernorChanged)
 
 
 class WorkerLines(Lines, can_focus=True):
-    """The rows of the workers; the last one that is seen tells how many there are below, and stands for one of them."""
+    """The rows of the workers, of which only those on the screen are made: there may be a thousand.
+
+    The last one that is seen tells how many there are below, and stands for one of them.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = Lines.SCROLL_KEYS
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  - Textual's name
+        super().__init__(id=id)
+        self._makers: Sequence[Callable[[], Line]] = ()
+        self._made: dict[int, Line] = {}
+
+    def show_made(self, makers: Sequence[Callable[[], Line]]) -> None:
+        """Show the lines that these make instead of the former."""
+        before, count, self._makers, self._made = self._made, len(self._makers), makers, {}
+        if count != len(makers):
+            set_row_count(self, len(makers))
+            return
+        top, height = self.scroll_offset.y, self.size.height
+        for at in range(top, min(top + height, count)):
+            if before.get(at) != self.line(at):
+                self.refresh(Region(0, at - top, self.size.width, 1))
+
+    def line(self, at: int) -> Line:
+        """The line at this place; empty beyond the end."""
+        if at not in self._made:
+            self._made[at] = self._makers[at]() if at < len(self._makers) else ()
+        return self._made[at]
 
     def render_line(self, y: int) -> Strip:
         """Textual's hook: row `y` of the widget."""
         width, height = self.size
-        hidden = len(self._lines) - self.scroll_offset.y - y
+        hidden = len(self._makers) - self.scroll_offset.y - y
         if 0 < y == height - 1 and hidden > 1:
             return strip_of((Span(f" +{hidden} more", Role.MUTED),), width, theme=theme_of(self))
         return super().render_line(y)
@@ -53,8 +86,7 @@ class WorkersPane(Vertical):
         self._glyphs = glyphs
         self._shown: LoadSample | None = None
         self._decision: Decision = None
-        self._paint_after = 0.0
-        self._stale = True
+        self._beat = Beat()
 
     def compose(self) -> ComposeResult:
         """Textual's hook: the parts of the pane."""
@@ -63,19 +95,21 @@ class WorkersPane(Vertical):
 
     def on_resize(self) -> None:
         """Paint for the new width in the next frame."""
-        self._stale, self._paint_after = True, 0.0
+        self._beat.hurry()
 
     def update_workers(self, now: float, records: Sequence[Record], *, changed: bool) -> None:
         """Show who works on what at `now`, what the machine does, and who decided on the number of workers.
 
         Call it in every frame, with its new `records`: many changes are painted at once, a moment later.
         """
-        for record in records:
-            self._decision = later_decision(self._decision, record.event)
-        self._stale |= changed or self._sampler.latest is not self._shown
-        if not self._stale or not self.display or time.monotonic() < self._paint_after:
+        for _, event in records:
+            if type(event) in _DECISIONS:
+                self._decision = later_decision(self._decision, event)
+        if not self.display:
+            self._beat.hurry()
             return
-        self._stale, self._paint_after = False, time.monotonic() + PAINT_SECONDS
+        if not self._beat.due(changed=changed or self._sampler.latest is not self._shown):
+            return
         self._shown = self._sampler.latest
         view = self._bridge.view
         held = sorted((view.unit(number) for number in self._bridge.holding), key=lambda unit: unit.worker or 0)
@@ -84,12 +118,17 @@ class WorkersPane(Vertical):
         set_title(self, pane_title(view, busy_lanes(held, self._bridge.busy), self.size.width))
 
     def _show_workers(self, view: RunView, held: Sequence[UnitView], now: float) -> None:
-        lines = self.query_one("#worker-lines", Lines)
-        rows = [worker_line(unit, now, self._shown, lines.size.width, self._glyphs) for unit in held]
+        lines = self.query_one(WorkerLines)
+        width, glyphs = lines.size.width, self._glyphs
+        rows: list[Callable[[], Line]] = [partial(worker_line, unit, now, self._shown, width, glyphs) for unit in held]
         if not rows:
             idle = " no unit runs" if view.state.ended else " no worker is busy"
-            rows = [(Span(f" {stalled_by(view.stuck)}" if view.stalled else idle, Role.MUTED),)]
-        lines.show(rows)
+            text = f" {stalled_by(view.stuck)}" if view.stalled else idle
+            rows = [lambda: (Span(text, Role.MUTED),)]
+        shares = self._bridge.holders.shares
+        if shares:
+            rows += [tuple, *(partial(share_line, share, width, glyphs) for share in shares)]
+        lines.show_made(rows)
 
     def _show_machine(self, view: RunView) -> None:
         machine, sampler = self.query_one("#machine", Lines), self._sampler
@@ -163,6 +202,29 @@ def worker_line(unit: UnitView, now: float, sample: LoadSample | None, width: in
         Span(glyphs.sign(look), SIGNS[look].role),
         Span(middle, Role.MUTED),
         Span(name, Role.TEXT),
+    )
+
+
+def share_line(share: Share, width: int, glyphs: Glyphs) -> Line:
+    """`` 2/2         pool gpu  embed[shard=3], embed[shard=4]``: how much of it is in use, and by whom."""
+    match share.limit:
+        case "memory":
+            use = f"{size_of(share.used)}/{size_of(share.capacity)}"
+        case "cpus":
+            use = f"{share.used / MILLI:g}/{share.capacity / MILLI:g}"
+        case _:
+            use = f"{share.used:,}/{share.capacity:,}"
+    names = ", ".join(map(clean, share.holders[:MOST_HOLDERS]))
+    if len(share.holders) > MOST_HOLDERS:
+        names += f" and {len(share.holders) - MOST_HOLDERS:,} more"
+    start = f" {use:<11} "
+    name = cut_end(clean(share.name), max(0, width - len(start)), glyphs.ellipsis)
+    room = width - len(start) - cell_len(name) - 2
+    full = Role.ACCENT if share.used >= share.capacity else Role.TEXT
+    return (
+        Span(start, full),
+        Span(name, Role.TEXT),
+        Span(f"  {cut_end(names, room, glyphs.ellipsis)}" if names and room > 4 else "", Role.MUTED),
     )
 
 

@@ -1,0 +1,109 @@
+"""The list of what happened, in which a flood of ordinary events takes a line; pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from qtui.core.events import Event, UnitFinished, UnitProgress, UnitReady, UnitStarted, UnitSubmitted
+from qtui.core.model import UnitState
+from qtui.core.plan import ExecutionPlan
+from qtui.core.session import Record
+from qtui.tui.eventnames import EventNames
+from qtui.tui.format import Look
+from qtui.tui.happenings import event_text, is_problem, sign_of
+
+MOST_EVENTS: Final = 2_000
+MOST_A_SECOND: Final = 10
+"""Ordinary events that are told one by one; of more nobody could read any."""
+
+# these come with every unit, or many times a second; the tree shows them
+_SILENT: Final = frozenset({UnitReady, UnitSubmitted, UnitStarted, UnitProgress})
+
+
+class Happened(NamedTuple):
+    """An event, and the id of the unit that it is about; empty if it is about the whole run."""
+
+    event: Event
+    unit: str
+
+
+class Others:
+    """So many further events that look alike; the last of them, and the id of its unit."""
+
+    __slots__ = ("count", "event", "look", "unit")
+
+    def __init__(self, look: Look, event: Event, unit: str) -> None:
+        self.look, self.event, self.unit, self.count = look, event, unit, 1
+
+
+class EventList:
+    """The last few thousand lines, newest last: each an event, or `Others`.
+
+    Ends of units and the like are ordinary: once there have been more than `MOST_A_SECOND` within a second, further
+    ones are counted, until there are fewer again. A problem always has a line of its own, and what follows it is
+    counted in a line below. `plan` is the one that holds before the first event.
+    """
+
+    def __init__(self, plan: ExecutionPlan) -> None:
+        self._names = EventNames(plan)
+        self.all: deque[Happened | Others] = deque(maxlen=MOST_EVENTS)
+        self.problems: deque[Happened | Others] = deque(maxlen=MOST_EVENTS)
+        self._counting: dict[Look, Others] = {}  # the lines at the end that count
+        self._times: deque[float] = deque([float("-inf")] * MOST_A_SECOND, maxlen=MOST_A_SECOND)
+        self.added = self.problems_added = 0
+        """How many lines there have ever been."""
+        self.counted = 0
+        """How many events were counted in lines that were there."""
+
+    @property
+    def open_lines(self) -> int:
+        """How many lines at the end of `all` may still change."""
+        return len(self._counting)
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Take what people care about of `records`."""
+        for _, event in records:
+            if type(event) in _SILENT:
+                continue
+            unit = self._names.id_of(event)
+            look = _ordinary(event)
+            if look is not None:
+                flood = event.at - self._times[0] < 1.0
+                self._times.append(event.at)
+                if flood:
+                    self._count(look, event, unit)
+                    continue
+            elif not event_text(event):
+                continue
+            happened = Happened(event, unit)
+            self._append(happened)
+            if look is None and is_problem(event):
+                self.problems.append(happened)
+                self.problems_added += 1
+
+    def _count(self, look: Look, event: Event, unit: str) -> None:
+        others = self._counting.get(look)
+        if others is None:
+            others = Others(look, event, unit)
+            self._append(others, counts=True)
+            self._counting[look] = others
+        else:
+            others.event, others.unit = event, unit
+            others.count += 1
+            self.counted += 1
+
+    def _append(self, line: Happened | Others, *, counts: bool = False) -> None:
+        if not counts:
+            self._counting.clear()
+        self.all.append(line)
+        self.added += 1
+
+
+def _ordinary(event: Event) -> Look | None:
+    """The look of what comes in numbers and is no problem."""
+    if type(event) is UnitFinished and event.state is UnitState.COMPLETED and not event.fallback:
+        return Look.HIT if event.cached else Look.OK  # of all the most frequent
+    look = sign_of(event)
+    return look if look is not None and not is_problem(event) else None
