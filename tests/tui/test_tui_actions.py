@@ -10,6 +10,9 @@ from qtui.tui.actions import ACTIONS, Action, Where, clashes
 from qtui.tui.app import Dashboard
 from qtui.tui.keys import shown
 from qtui.tui.screens.main import MainScreen
+from qtui.tui.widgets.cursor import CursorLines
+from qtui.tui.widgets.details import DetailView
+from qtui.tui.widgets.events import EventsPane
 from qtui.tui.widgets.lines import Lines
 from qtui.tui.widgets.log import LogView
 from qtui.tui.widgets.replay import ReplayPanes
@@ -19,6 +22,9 @@ PARTS = {
     Where.TREE: UnitTree,
     Where.LOG: LogView,
     Where.LINES: Lines,
+    Where.CURSOR: CursorLines,
+    Where.DETAILS: DetailView,
+    Where.EVENTS: EventsPane,
     Where.REPLAY: ReplayPanes,
     Where.SCREEN: MainScreen,
     Where.APP: Dashboard,

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Literal, NamedTuple
 
 from qtui.core.brakes import HELD, PROBING
-from qtui.core.events import ConfirmRequested
+from qtui.core.editing import HIGHEST, LOWEST
+from qtui.core.events import ConfirmRequested, UnitCanceling
 from qtui.core.holding import brake_words
-from qtui.core.model import FAILURES, UnitState
-from qtui.core.session import UNUSABLE
+from qtui.core.model import RunState, UnitState
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
     ApproveRequested,
     CancelRequested,
     CancelRunRequested,
+    EditRequested,
     GovernorRequested,
     PauseRequested,
     ReleaseRequested,
     Request,
-    RetryRequested,
+    SetAsideRequested,
     UnpauseRequested,
+    WorkersRequested,
     WorkersStepRequested,
 )
 from qtui.tui.format import counted
@@ -34,10 +36,11 @@ class Note(NamedTuple):
 
 
 class Do(NamedTuple):
-    """Ask this of the run; with `leave` the screen is left when the run has finished."""
+    """Ask this of the run; with `leave` the screen is left when the run has finished. What cannot be seen is `said`."""
 
     request: Request
     leave: bool = False
+    said: str = ""
 
 
 class Detach(NamedTuple):
@@ -68,181 +71,204 @@ class Ask(NamedTuple):
 
 Answer = Note | Do | Ask
 
-_RERUN: Final = FAILURES | {UnitState.CANCELED}
+
+def named(view: RunView, numbers: Sequence[int], what: str) -> str:
+    """What these units are called: the unit, if it is one, else `what`."""
+    return clean(view.unit(numbers[0]).id) if len(numbers) == 1 else what
 
 
-def as_ever(_number: int) -> str:
-    """Of units that are on the disk as they are in the run."""
-    return ""
+def some_of(count: int, numbers: Sequence[int], what: str) -> str:
+    """So many of these units that are called `what` together: ``9 units of extract[0..9]``, ``3 of 5 marked units``."""
+    if what.startswith((f"{len(numbers):,} ", f"{len(numbers)} ")):
+        return what if count == len(numbers) else f"{count:,} of {what}"
+    return f"{counted(count, 'unit')} of {what}"
 
 
-def retry_unit(view: RunView, number: int, edited: Callable[[int], str] = as_ever) -> Answer:
-    """Run a unit again; asks for the scope when units below it have results of their own, and whether it is to be what
-    it was if it is not what is on the disk. `edited` tells how it differs there."""
-    unit = view.unit(number)
-    name = clean(unit.id)
-    again = RetryRequested((number,))
-    if not unit.state.ended and unit.state is not UnitState.RETRYING:
-        return Note(f"{name} has not ended; x stops it")
-    below = [fed for fed in view.plan.below(number) if view.states[fed].ended]
-    redone = [fed for fed in below if view.states[fed] is not UnitState.SKIPPED]
-    if difference := edited(number):
-        return _retry_edited(view, number, counted(len(redone), "dependent") if redone else "", difference)
-    if unit.state is UnitState.RETRYING:
-        return Do(again)  # without the rest of the wait
-    careful = _careful(view, (number,))
-    if unit.state is not UnitState.COMPLETED and not redone and not careful:
-        return Do(again)
-    options = [Option("u", "this unit only", Do(again))]
-    if redone:
-        everything = Do(RetryRequested((number,), "dependents"))
-        options.append(Option("d", f"the unit, and {counted(len(redone), 'dependent')} after it", everything))
-    text = f"{name} is {unit.state.value}. {careful}Run it again?"
-    return Ask("Run again", text, tuple(options), still=_as_seen(view, (number,)))
-
-
-def _careful(view: RunView, numbers: Sequence[int]) -> str:
-    """What is to be known before some of these run twice, as a sentence; empty if nothing is."""
-    risky = [n for n in numbers if not view.plan.table[n].idempotent and view.begun[n] is not None]
-    if not risky:
-        return ""
-    if len(numbers) == 1:
-        return "It is not idempotent, and may have done its work. "
-    return f"{counted(len(risky), 'unit')} of them {'is' if len(risky) == 1 else 'are'} not idempotent. "
-
-
-def _as_seen(view: RunView, numbers: Sequence[int]) -> Callable[[RunView], bool]:
-    """Whether these units have not run again since `view`, and are not about to."""
-    seen = [(number, view.generations[number]) for number in numbers]
-    return lambda now: all(now.generations[number] == generation for number, generation in seen)
-
-
-def _retry_edited(view: RunView, number: int, redone: str, difference: str) -> Ask:
-    """Run a unit again that is another on the disk; `redone` counts what is below it and has an end of
-    its own."""
-    again, unit = RetryRequested((number,)), view.unit(number)
-    usable = not difference.startswith(UNUSABLE)
-    options = _new_or_old(again, "its edited definition" if usable else "", "as it was")
-    if redone:
-        below = _new_or_old(again._replace(scope="dependents"), "edited definitions" if usable else "", "as it was")
-        options += [Option(each.key.upper(), f"{each.label}, and {redone} after it", each.action) for each in below]
-    how = "" if usable else " as it was"
-    careful = _careful(view, (number,))
-    text = f"{clean(unit.id)} is {unit.state.value}. {_on_disk(difference)}\n{careful}Run it again{how}?"
-    return Ask("Run again", text, tuple(options), still=_as_seen(view, (number,)))
-
-
-def _on_disk(difference: str, of: str = "") -> str:
-    """What a session says of edited units, as a sentence; `of` tells which of several."""
-    if difference.startswith(UNUSABLE):
-        return f"What is on the disk{of} cannot be run:\n{difference.removeprefix(UNUSABLE)}"
-    return f"On the disk now{of}:\n{difference}"
-
-
-def _new_or_old(again: RetryRequested, new: str, old: str) -> list[Option]:
-    """The two ways to run again, or only the old one if the label `new` is empty."""
-    fresh = Do(again._replace(fresh=True, cause="retried with what is on the disk by you"))
-    was = Do(again._replace(cause="retried as it was by you"))
-    return [*([Option("e", new, fresh)] if new else []), Option("o", old, was)]
-
-
-def retry_units(view: RunView, numbers: Iterable[int], what: str, edited: Callable[[int], str] = as_ever) -> Answer:
-    """Run again all failed, timed-out and canceled units among `numbers`; `what` names where they are from. Asks
-    whether they are to be what they were if some are not what is on the disk."""
+def cancel(view: RunView, numbers: Sequence[int], what: str) -> Answer:
+    """Stop all of these that have not ended, and kill those that are stopping already; asks once, and names them."""
     numbers = tuple(numbers)
-    bad = tuple(number for number in numbers if view.states[number] in _RERUN)
-    if not bad:
-        return Note(_nothing_to_rerun(view, numbers, what))
-    skipped = len(_reached(view, bad, lambda unit: view.states[unit] is UnitState.SKIPPED))
-    too = f", and {skipped:,} skipped because of {'it' if len(bad) == 1 else 'them'}" if skipped else ""
-    text = f"Run again what failed, timed out or was canceled in {what}: {counted(len(bad), 'unit')}{too}?"
-    others = [difference for difference in map(edited, bad) if difference]
-    if careful := _careful(view, bad):
-        text += f"\n{careful.strip()}"
-    still = _as_seen(view, bad)
-    if not others:
-        return Ask("Run again", text, (Option("y", "run again", Do(RetryRequested(bad))),), still=still)
-    usable = [difference for difference in others if not difference.startswith(UNUSABLE)]
-    alike = set(usable or others)
-    if len(alike) == 1:
-        which = f" for {len(usable or others):,} of {len(bad):,}" if len(bad) > 1 else ""
-        text += f"\n{_on_disk(alike.pop(), which)}"
-    else:
-        text += f"\nOn the disk {len(usable or others):,} of them have changed."
-    new, old = ("its edited definition", "as it was") if len(bad) == 1 else ("edited definitions", "as they were")
-    return Ask("Run again", text, tuple(_new_or_old(RetryRequested(bad), new if usable else "", old)), still=still)
+    hit = tuple(number for number in numbers if not view.states[number].ended)
+    if not numbers:
+        return Note("there is no unit to cancel")
+    if view.state.ended or not hit:
+        if len(numbers) > 1:
+            return Note(f"all units of {what} have ended")
+        return Note(f"{named(view, numbers, what)} has ended; r runs it again")
+    cancels = CancelRequested(hit)
+    if len(numbers) > 1:
+        text = f"cancel {some_of(len(hit), numbers, what)}: {_by_need(view, hit)}{_skips(view, hit)}"
+        return _ask_to_stop(view, hit, "Cancel", text, Option("y", "cancel", Do(cancels)))
+    number, name = hit[0], named(view, hit, what)
+    if view.states[number] is not UnitState.CANCELING:
+        text = f"cancel {name}{_skips(view, hit)}"
+        return _ask_to_stop(view, hit, "Cancel", text, Option("y", "cancel", Do(cancels)))
+    if _is_killed(view, number):
+        return Note(f"{name} is being killed already")
+    text = f"kill {name}, which has been asked to stop{_skips(view, hit)}"
+    return _ask_to_stop(view, hit, "Kill", text, Option("y", "kill", Do(cancels)))
 
 
-def _nothing_to_rerun(view: RunView, numbers: Iterable[int], what: str) -> str:
-    """Why nothing can be run again; what was skipped comes with the unit that it was skipped for."""
-    ends = (view.unit(number).finished for number in numbers if view.states[number] is UnitState.SKIPPED)
-    because = next((end.because for end in ends if end is not None and end.because >= 0), None)
-    if because is None:
-        return f"nothing failed, timed out or was canceled in {what}"
-    return f"{what} was skipped because of {clean(view.unit(because).id)}: run that again"
+def kill(view: RunView, numbers: Sequence[int], what: str) -> Answer:
+    """Stop all of these that run by force, without a time to end by themselves; asks."""
+    numbers = tuple(numbers)
+    hit = tuple(number for number in numbers if at_work(view, number) and not _is_killed(view, number))
+    if not hit:
+        return Note(f"nothing of {named(view, numbers, what)} runs" if numbers else "there is no unit to kill")
+    name = some_of(len(hit), numbers, what) if len(numbers) > 1 else named(view, numbers, what)
+    text = f"kill {name} at once{_skips(view, hit)}"
+    # asked for twice in one request: what has been asked to stop is killed
+    twice = tuple(each for number in hit for each in _asks(view, number))
+    return _ask_to_stop(view, hit, "Kill", text, Option("y", "kill", Do(CancelRequested(twice))))
 
 
-def cancel_unit(view: RunView, number: int) -> Answer:
-    """Stop a unit; asks when others are hit by it too. On one that is stopping already: kill it."""
-    unit = view.unit(number)
-    name = clean(unit.id)
-    if unit.state.ended:
-        return Note(f"{name} has ended; r runs it again")
-    cancel = Do(CancelRequested((number,)))
-    if unit.state is UnitState.CANCELING:
-        return cancel
-    skipped = _would_skip(view, (number,))
-    if not skipped:
-        return cancel
-    text = f"cancel {name}; {counted(skipped, 'dependent')} will be skipped"
-    still = _not_stopped_since(view, (number,))
-    return Ask("Cancel", text, (Option("y", "cancel", cancel),), moot_when_ended=True, still=still)
+def _asks(view: RunView, number: int) -> tuple[int, ...]:
+    return (number,) if view.states[number] is UnitState.CANCELING else (number, number)
 
 
-def _not_stopped_since(view: RunView, numbers: Sequence[int]) -> Callable[[RunView], bool]:
-    """Whether nobody else has asked these units to stop since `view`: asking twice kills."""
-    running = [number for number in numbers if view.states[number] is not UnitState.CANCELING]
-    return lambda now: all(now.states[number] is not UnitState.CANCELING for number in running)
+def at_work(view: RunView, number: int) -> bool:
+    """Whether a unit holds a worker."""
+    return view.states[number] in (UnitState.RUNNING, UnitState.CANCELING) or view.unit(number).submitted
 
 
-def cancel_units(view: RunView, numbers: Sequence[int], what: str) -> Answer:
-    """Stop all units of a bundle that have not ended, and kill those that are stopping already; always asks."""
-    still = tuple(number for number in numbers if not view.states[number].ended)
-    if not still:
-        return Note(f"all units of {what} have ended")
-    states = [view.states[number] for number in still]
+def _is_killed(view: RunView, number: int) -> bool:
+    last = view.last[number]
+    return isinstance(last, UnitCanceling) and last.killing
+
+
+def _by_need(view: RunView, numbers: Sequence[int]) -> str:
+    """``4 running, 5 waiting``."""
+    states = [view.states[number] for number in numbers]
     running, stopping = states.count(UnitState.RUNNING), states.count(UnitState.CANCELING)
-    parts = ((running, "running"), (stopping, "stopping (to be killed)"), (len(still) - running - stopping, "waiting"))
-    hit = ", ".join(f"{count:,} {word}" for count, word in parts if count)
-    skipped = _would_skip(view, still)
-    consequence = f"; {counted(skipped, 'dependent')} will be skipped" if skipped else ""
-    text = f"cancel {counted(len(still), 'unit')} of {what}: {hit}{consequence}"
-    unstopped = _not_stopped_since(view, still)
-    cancel = Option("y", "cancel", Do(CancelRequested(still)))
-    return Ask("Cancel", text, (cancel,), moot_when_ended=True, still=unstopped)
+    waiting = len(states) - running - stopping
+    parts = ((running, "running"), (stopping, "stopping (to be killed)"), (waiting, "waiting"))
+    return ", ".join(f"{count:,} {word}" for count, word in parts if count)
+
+
+def _skips(view: RunView, numbers: Sequence[int]) -> str:
+    """The consequence for dependents, as the end of a sentence; empty if there is none."""
+    skipped = _would_skip(view, numbers)
+    return f"; {counted(skipped, 'dependent')} will be skipped" if skipped else ""
+
+
+def _ask_to_stop(view: RunView, hit: Sequence[int], title: str, text: str, option: Option) -> Ask:
+    """A question that makes sense until the units have ended, run again, or are asked to stop by somebody else: asking
+    twice kills."""
+    unasked = [number for number in hit if view.states[number] is not UnitState.CANCELING]
+    unchanged = as_seen(view, hit)
+
+    def still(now: RunView) -> bool:
+        if not unchanged(now) or any(now.states[number] is UnitState.CANCELING for number in unasked):
+            return False
+        return not all(now.states[number].ended for number in hit)
+
+    return Ask(title, text, (option,), moot_when_ended=True, still=still)
+
+
+def as_seen(view: RunView, numbers: Sequence[int]) -> Callable[[RunView], bool]:
+    """Whether these are the same units as in `view`, and have not run again since nor are about to."""
+    seen = [(number, view.generations[number], view.plan.table[number].id) for number in numbers]
+
+    def unchanged(now: RunView) -> bool:
+        table, generations = now.plan.table, now.generations
+        return all(
+            number < len(table) and table[number].id == id_ and generations[number] == generation
+            for number, generation, id_ in seen
+        )
+
+    return unchanged
+
+
+def set_aside(
+    view: RunView, numbers: Sequence[int], what: str, ways: Sequence[Literal["skip", "done"]] = ("skip", "done")
+) -> Answer:
+    """Do without these units, in one of the `ways`: as skipped, or as if they had completed with the value of their
+    fallback; asks which, and names what becomes of their dependents."""
+    numbers = tuple(numbers)
+    name = named(view, numbers, what) if numbers else "nothing"
+    if view.stopping is not None and not view.state.ended:
+        return Note("the run is ending; units can be set aside when it has")
+    idle = [number for number in numbers if not at_work(view, number)]
+    skipped = tuple(number for number in idle if not view.states[number].ended and not view.state.ended)
+    done = tuple(number for number in idle if view.states[number] is not UnitState.COMPLETED)
+    options = []
+    if skipped and "skip" in ways:
+        label = f"skip {_counted_of(skipped, numbers)}{_skips(view, skipped)}"
+        options.append(Option("s", label, Do(SetAsideRequested(skipped, "skip", "skipped by you"))))
+    if done and "done" in ways and view.state is not RunState.INTERRUPTED:
+        label = f"mark {_counted_of(done, numbers)} as done, with {_value_of(view, done)}"
+        options.append(Option("d", label, Do(SetAsideRequested(done, "done", "marked as done by you"))))
+    if not options:
+        return Note(_not_aside(view, numbers, name))
+    left = len(numbers) - len(idle)
+    text = f"Do without {name}?" + (
+        f"\n{left:,} of them {'runs' if left == 1 else 'run'} and will be left alone." if left else ""
+    )
+    return Ask("Set aside", text, tuple(options), still=as_seen(view, numbers))
+
+
+def _counted_of(some: Sequence[int], numbers: Sequence[int]) -> str:
+    return "it" if len(numbers) == 1 else counted(len(some), "unit")
+
+
+def _value_of(view: RunView, numbers: Sequence[int]) -> str:
+    with_value = sum(view.plan.table[number].fallback is not None for number in numbers)
+    if not with_value:
+        return "no value (None) for what needs it" if len(numbers) == 1 else "no value (None) for what needs them"
+    if with_value == len(numbers):
+        return "the value of its fallback" if len(numbers) == 1 else "the values of their fallbacks"
+    return f"the values of {with_value:,} fallbacks, and None for the others"
+
+
+def _not_aside(view: RunView, numbers: Sequence[int], name: str) -> str:
+    """Why nothing can be set aside."""
+    if not numbers:
+        return "there is no unit to set aside"
+    if any(at_work(view, number) for number in numbers):
+        return f"{name} runs; x cancels it first"
+    if view.state is RunState.INTERRUPTED:
+        return "the run was interrupted; it takes a resume (qtui resume) to go on"
+    return f"{name} {view.states[numbers[0]].told}" if len(numbers) == 1 else f"all of {name} have ended"
+
+
+def prioritize(view: RunView, numbers: Sequence[int], what: str, step: int) -> Answer:
+    """Let those of these that have not begun start earlier, or later if `step` is below zero."""
+    numbers = tuple(numbers)
+    waiting = tuple(number for number in numbers if not view.states[number].ended and not at_work(view, number))
+    if view.state.ended:
+        return Note("the run has finished")
+    if not waiting:
+        name = named(view, numbers, what) if numbers else "nothing"
+        return Note(f"{name} does not wait to start: its priority means nothing now")
+    request = EditRequested(waiting, priority=step, cause="priority set by you")
+    if len(waiting) > 1:
+        some = some_of(len(waiting), numbers, what)
+        return Do(request, said=f"priority of {some}: {step:+d}")
+    unit = view.plan.table[waiting[0]]
+    priority = min(max(unit.priority + step, LOWEST), HIGHEST)
+    if priority == unit.priority:
+        return Note(f"{priority} is the {'highest' if step > 0 else 'lowest'} priority")
+    return Do(request, said=f"priority of {clean(unit.id)}: {unit.priority} -> {priority}")
 
 
 def _would_skip(view: RunView, numbers: Iterable[int]) -> int:
     """How many units that wait are skipped when these are canceled; handlers are not, they run or decide themselves."""
-    return len(
-        _reached(
-            view,
-            numbers,
-            lambda unit: view.states[unit] is UnitState.PENDING and not view.plan.table[unit].is_handler,
-        )
-    )
+
+    def waits(unit: int) -> bool:
+        return view.states[unit] is UnitState.PENDING and not view.plan.table[unit].is_handler
+
+    return len(reached(view, numbers, waits))
 
 
-def _reached(view: RunView, numbers: Iterable[int], goes_on: Callable[[int], bool]) -> set[int]:
+def reached(view: RunView, numbers: Iterable[int], goes_on: Callable[[int], bool]) -> set[int]:
     """The units below `numbers` for which `goes_on` holds, as for all between them; without `numbers`."""
     given = set(numbers)
-    reached, stack = set(given), list(given)
+    found, stack = set(given), list(given)
     while stack:
         for fed in view.plan.feeds[stack.pop()]:
-            if fed not in reached and goes_on(fed):
-                reached.add(fed)
+            if fed not in found and goes_on(fed):
+                found.add(fed)
                 stack.append(fed)
-    return reached - given
+    return found - given
 
 
 def cancel_run(view: RunView) -> Answer:
@@ -272,10 +298,12 @@ def leave(view: RunView) -> Ask:
     return Ask("Leave", _run_text(view), tuple(options), moot_when_ended=True, still=_stopping_as_in(view))
 
 
-def pause(view: RunView) -> Answer:
-    """Start nothing new, or start again."""
+def pause(view: RunView, wanted: bool | None = None) -> Answer:
+    """Start nothing new (`wanted` True), or start again (False); None does what is not so now."""
     if view.state.ended:
         return Note("the run has finished")
+    if wanted is view.paused:
+        return Note("the run is paused already" if wanted else "the run is not paused")
     return Do(UnpauseRequested() if view.paused else PauseRequested())
 
 
@@ -285,22 +313,27 @@ def answer(view: RunView, number: int | None) -> Answer:
     if asking:
         chosen = number if number in asking else asking[0]
         unit = view.unit(chosen)
-        below = _would_skip(view, (chosen,))
-        consequence = f"; {counted(below, 'dependent')} will be skipped" if below else ""
         options = (
             Option("y", "yes, start it", Do(ApproveRequested((chosen,)))),
-            Option("c", f"cancel it{consequence}", Do(CancelRequested((chosen,)))),
+            Option("c", f"cancel it{_skips(view, (chosen,))}", Do(CancelRequested((chosen,)))),
         )
 
         def asks(now: RunView) -> bool:
             return isinstance(now.last[chosen], ConfirmRequested)
 
         return Ask(clean(unit.id), clean(unit.unit.confirm), options, moot_when_ended=True, still=asks)
-    for scope, brake in view.brakes.items():
-        if brake.state in (HELD, PROBING):
-            release = Option("g", "let go, start again", Do(ReleaseRequested((scope,))))
-            return Ask("Starts are held", clean(brake_words(brake)), (release,), moot_when_ended=True)
-    return Note("nothing waits for an answer")
+    held = release(view)
+    return held if isinstance(held, Ask) else Note("nothing waits for an answer")
+
+
+def release(view: RunView) -> Answer:
+    """Let go of all brakes that hold starts now."""
+    held = {scope: brake for scope, brake in view.brakes.items() if brake.state in (HELD, PROBING)}
+    if view.state.ended or not held:
+        return Note("nothing holds starts")
+    option = Option("g", "let go, start again", Do(ReleaseRequested(tuple(held))))
+    words = "\n".join(clean(brake_words(brake)) for brake in held.values())
+    return Ask("Starts are held", words, (option,), moot_when_ended=True)
 
 
 def held_brakes(view: RunView) -> list[str]:
@@ -315,6 +348,13 @@ def more_workers(view: RunView, step: int) -> Answer:
     if view.workers + step < 1:
         return Note("one worker is the least; p pauses the run")
     return Do(WorkersStepRequested(step))
+
+
+def set_workers(view: RunView, count: int) -> Answer:
+    """Let `count` units run at a time."""
+    if view.state.ended:
+        return Note("the run has finished")
+    return Do(WorkersRequested(count), said=f"workers: {count}")
 
 
 def adapt_workers(view: RunView) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from qtui.tui import steering
+from qtui.tui import retrying, steering
 from qtui.tui.screens.base import RunScreen
 from qtui.tui.screens.question import Question
 from qtui.tui.steering import Answer, Ask, Detach, Do, Note
@@ -16,57 +16,75 @@ _ENDED: Final = "the run has ended here: qtui resume {run}"
 
 
 class Steered(RunScreen):
-    """The keys that ask something of the run."""
+    """The keys that ask something of the run. They go to the marked units, or else to the selected row."""
 
     def carry_out(self, answer: Answer) -> None:
-        """Do what a key asked for, after a question if there is one."""
+        """Do what was asked for, after a question if there is one; where nothing can be asked, say why."""
+        if refusal := self.refusal:
+            answer = Note(refusal)
         match answer:
-            case _ if self.session.lost and self.player is None:
-                self.note(self.session.trouble)
-            case _ if self.session.read_only:
-                self.note(self._refusal())
             case Note(text):
                 self.note(text)
-            case Do(request):
-                self.session.request(request)
+            case Do():
+                self._request(answer)
             case Ask():
                 self.app.push_screen(Question(answer, self.glyphs, self.session.view), self._answered)
 
-    def _refusal(self) -> str:
-        """Why nothing can be asked of the run."""
+    @property
+    def refusal(self) -> str:
+        """Why nothing can be asked of the run; empty if it can."""
         if self.player is not None:
             return _REPLAYED
+        if self.session.lost:
+            return self.session.trouble
+        if not self.session.read_only:
+            return ""
         return _ENDED.format(run=self.session.run) if self.session.view().state.ended else _REFUSED
+
+    def _request(self, do: Do) -> None:
+        self.session.request(do.request)
+        self.tree_pane.clear_marks()
+        if do.said:
+            self.note(do.said)
 
     def _answered(self, chosen: Do | Detach | Note | None) -> None:
         if isinstance(chosen, Do):
-            self.session.request(chosen.request)
+            self._request(chosen)
         elif isinstance(chosen, Note):
             self.note(chosen.text)
 
-    def action_retry(self) -> None:
-        """Run the selected unit or bundle again."""
-        tree, view = self.tree_pane, self.session.view()
-        if tree.unit is not None:
-            self.carry_out(steering.retry_unit(view, tree.unit, self._edited))
-        else:
-            self.carry_out(steering.retry_units(view, tree.units, tree.label, self._edited))
-
-    def _edited(self, number: int) -> str:
+    def edited_on_disk(self, number: int) -> str:
+        """How a unit differs on the disk; empty where nothing can be asked of the run."""
         return "" if self.session.read_only else self.session.edited(number)
 
+    def action_retry(self) -> None:
+        """Run the units again."""
+        tree, view = self.tree_pane, self.session.view()
+        chosen = bool(tree.marks)
+        self.carry_out(retrying.retry(view, tree.targets, tree.targets_label, self.edited_on_disk, chosen=chosen))
+
     def action_retry_all(self) -> None:
-        """Run all that ended badly again."""
+        """Run all that ended badly again, or the marked units."""
+        if self.tree_pane.marks:
+            self.action_retry()
+            return
         view = self.session.view()
-        self.carry_out(steering.retry_units(view, range(len(view.plan)), clean(self.run_title), self._edited))
+        self.carry_out(retrying.retry_units(view, range(len(view.plan)), clean(self.run_title), self.edited_on_disk))
 
     def action_cancel(self) -> None:
-        """Stop the selected unit or bundle."""
-        tree, view = self.tree_pane, self.session.view()
-        if tree.unit is not None:
-            self.carry_out(steering.cancel_unit(view, tree.unit))
-        else:
-            self.carry_out(steering.cancel_units(view, tree.units, tree.label))
+        """Stop the units."""
+        tree = self.tree_pane
+        self.carry_out(steering.cancel(self.session.view(), tree.targets, tree.targets_label))
+
+    def action_set_aside(self) -> None:
+        """Do without the units."""
+        tree = self.tree_pane
+        self.carry_out(steering.set_aside(self.session.view(), tree.targets, tree.targets_label))
+
+    def action_prioritize(self, step: int) -> None:
+        """Let the units start earlier or later."""
+        tree = self.tree_pane
+        self.carry_out(steering.prioritize(self.session.view(), tree.targets, tree.targets_label, step))
 
     def action_cancel_run(self) -> None:
         """End the run."""

@@ -1,0 +1,201 @@
+"""The form in which units are edited: a list of what can be changed, and a line for the selected thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from rich.cells import cell_len
+from rich.style import Style
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+
+from qtui.tui.editing import Bad, Field, Kind, Typing, changes_of, told
+from qtui.tui.format import Glyphs
+from qtui.tui.roles import Role
+from qtui.tui.screens.dialog import Dialog
+from qtui.tui.screens.typing import Typed
+from qtui.tui.steering import Do, Note
+from qtui.tui.text import PLAIN, Span, cut_end, cut_middle, pad
+from qtui.tui.widgets.lines import Line, Lines, set_title, theme_of
+from qtui.tui.wrapping import wrapped
+
+_WIDTH: Final = 76
+_NOTES: Final = 2
+_STEPS: Final = {"down": 1, "tab": 1, "up": -1, "shift+tab": -1}
+_NEW: Final = Field(Kind.ENV, "", "", hint="NAME=value sets another variable")
+
+
+class Edit(Dialog[Do | None], inherit_bindings=False):
+    """Answers with what to ask of the run, or None. Enter shows what would change, and enter again applies it.
+
+    `judge` makes a request of what was typed, or a word why that cannot be; `consequence` tells what becomes of the
+    units then. Both are asked at the end again, as the run goes on meanwhile.
+    """
+
+    def __init__(
+        self,
+        glyphs: Glyphs,
+        title: str,
+        fields: Sequence[Field],
+        judge: Callable[[Sequence[Typing]], Do | Note],
+        consequence: Callable[[], str],
+    ) -> None:
+        super().__init__(glyphs)
+        self._title = title
+        self._fields = [*fields, _NEW]
+        self._texts = [field.text for field in self._fields]
+        self._judge = judge
+        self._consequence = consequence
+        self._at = next((at for at, field in enumerate(self._fields) if not field.locked), 0)
+        self._said: tuple[str, Role] | None = None
+        self._sure = False
+
+    def compose(self) -> ComposeResult:
+        """Textual's hook: the list, the line, and what there is to say."""
+        with Vertical(id="edit"):
+            yield Lines(id="edit-list")
+            yield Typed(self._texts[self._at], id="edit-value", taken=self.taken)
+            yield Lines(id="edit-note")
+
+    @property
+    def _line(self) -> Typed:
+        return self.query_one(Typed)
+
+    def pressed(self, key: str, character: str | None) -> bool:
+        """Enter, escape, tab and the arrows; all else is typed into the line, unless that is locked."""
+        sure, self._sure = self._sure, False
+        if key == "escape":
+            if not sure:
+                self.close(None)
+        elif key == "enter":
+            self._keep()
+            self._apply(sure)
+        elif key in _STEPS:
+            self._keep()
+            self._select(self._at + _STEPS[key])
+        elif key in ("pagedown", "pageup"):
+            self._keep()
+            self._select(self._at + (5 if key == "pagedown" else -5))
+        elif sure:
+            self._said = None
+            self.draw()
+            return self._line.take(character)
+        else:
+            return self._line.take(character)
+        self.draw()
+        return True
+
+    def on_input_changed(self) -> None:
+        """What was said of the former text is not true any more."""
+        if self._line.value != self._texts[self._at] or self._said is None:
+            self._keep()
+            self._said, self._sure = None, False
+            self.draw()
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a thing selects it."""
+        listed = self.query_one("#edit-list", Lines)
+        if event.widget is listed:
+            self._keep()
+            self._select(int(event.y + listed.scroll_offset.y))
+            self.draw()
+
+    def _keep(self) -> None:
+        """Take what stands in the line for the selected thing."""
+        if not self._fields[self._at].locked:
+            self._texts[self._at] = self._line.value
+
+    def _select(self, at: int) -> None:
+        self._said = None
+        self._at = min(max(at, 0), len(self._fields) - 1)
+        self._line.put(self._texts[self._at])
+        self._line.disabled = bool(self._fields[self._at].locked)
+        if not self._line.disabled:
+            self._line.focus()
+
+    def typed(self) -> list[Typing]:
+        """All that is another text than at first."""
+        found = []
+        for field, text in zip(self._fields, self._texts, strict=True):
+            if text == field.text or field.locked:
+                continue
+            if field is _NEW:
+                name, _, value = text.partition("=")
+                found.append((Kind.ENV, name.strip(), value))
+            else:
+                found.append((field.kind, field.name, text))
+        return found
+
+    def _apply(self, sure: bool) -> None:
+        typed = self.typed()
+        if not typed:
+            self._said = ("nothing is changed; esc closes", Role.WARNING)
+            return
+        answer = self._judge(typed)
+        if isinstance(answer, Note):
+            self._said = (answer.text, Role.ERROR)
+        elif sure:
+            self.close(answer)
+        else:
+            self._sure = True
+            self._said = (f"enter applies: {told(self._fields, typed)}; {self._consequence()}", Role.WARNING)
+
+    def draw(self) -> None:
+        """The list around the selected thing, and what there is to say of that."""
+        screen_width, screen_height = self.app.size
+        box, listed = self.query_one("#edit", Vertical), self.query_one("#edit-list", Lines)
+        width = min(_WIDTH, screen_width)
+        inside = max(1, width - 4)
+        box.styles.width = width
+        height = min(screen_height, len(self._fields) + 3 + _NOTES)
+        box.styles.height = height
+        hint = "  tab next, esc closes" if inside >= 50 else ""
+        title = cut_middle(self._title, max(8, inside - 8 - len(hint)), self.glyphs.ellipsis)
+        set_title(box, f"Edit {title}{hint}")
+        column = min(max(cell_len(field.label) for field in self._fields), max(8, inside // 3))
+        selected = theme_of(listed).row(focused=True)
+        listed.show(
+            [self._row(at, inside, column, selected if at == self._at else None) for at in range(len(self._fields))]
+        )
+        room = max(1, height - 3 - _NOTES)
+        listed.keep_in_sight(self._at, room)
+        text, role = self._said or self._word()
+        self.query_one("#edit-note", Lines).show([(Span(line, role),) for line in wrapped(text, inside)[:_NOTES]])
+
+    def _word(self) -> tuple[str, Role]:
+        """What there is to say of the selected thing."""
+        field = self._fields[self._at]
+        if field.locked:
+            return field.locked, Role.MUTED
+        if wrong := self._wrong(self._at):
+            return wrong, Role.ERROR
+        return field.hint or f"{field.label}: enter shows what changes", Role.MUTED
+
+    def _wrong(self, at: int) -> str:
+        """Why the text of a thing cannot be; empty if it can."""
+        field, text = self._fields[at], self._texts[at]
+        if field.locked or text == field.text:
+            return ""
+        name, _, value = text.partition("=") if field is _NEW else (field.name, "", text)
+        try:
+            changes_of(field.kind, name.strip(), value)
+        except Bad as bad:
+            return str(bad)
+        return "a variable is NAME=value" if field is _NEW and "=" not in text else ""
+
+    def _row(self, at: int, width: int, column: int, style: Style | None) -> Line:
+        field, text = self._fields[at], self._texts[at]
+        sign = "!" if self._wrong(at) else "*" if text != field.text else " "
+        label = "env +" if field is _NEW else field.label
+        label = pad(cut_middle(label, column, self.glyphs.ellipsis), column)
+        value = pad(cut_end(text or field.hint, width - column - 4, self.glyphs.ellipsis), max(0, width - column - 4))
+        if style is not None:
+            return (Span(f"{self.glyphs.cursor}{sign} {label} {value}", style),)
+        role = Role.MUTED if field.locked or not text else PLAIN
+        return (
+            Span(f" {sign} ", Role.ERROR if sign == "!" else Role.WARNING),
+            Span(f"{label} ", Role.KEY),
+            Span(value, role),
+        )
