@@ -9,23 +9,18 @@ import time
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from rich.color import ColorSystem
-
 from qtui.attached import AttachedSession
 from qtui.cli.naming import unit_named
 from qtui.cli.options import wants_color
 from qtui.cli.reaching import opened, standard_output
+from qtui.cli.streams import LONGEST_LINE, painted
 from qtui.core.errors import EXIT_OK, UsageError
 from qtui.core.model import UnitState
-from qtui.tui.text import clean, parse_line
-from qtui.tui.theme import DARK
+from qtui.tui.text import clean
 
 LOOK_SECONDS: Final = 0.1
 LATEST_BYTES: Final = 256
 """More than the line has that stands for lost output."""
-
-LONGEST_LINE: Final = 64 * 1024
-"""Of a line that does not end, so much is waited for before it is shown."""
 
 _WITHOUT_END: Final = frozenset({UnitState.RUNNING, UnitState.CANCELING})
 
@@ -82,9 +77,7 @@ class _Shown:
         self._out.flush()
 
     def _line(self, line: bytes) -> None:
-        spans = parse_line(line.decode("utf-8", "replace"), colours=self._color)
-        system = ColorSystem.TRUECOLOR if self._color else None
-        self._out.write("".join(DARK.style(span.style).render(span.text, color_system=system) for span in spans) + "\n")
+        self._out.write(painted(line.decode("utf-8", "replace"), color=self._color) + "\n")
 
 
 def _copy(session: AttachedSession, unit: int, attempt: int, write: Callable[[bytes], None], follow: bool) -> None:
@@ -99,6 +92,8 @@ def _copy(session: AttachedSession, unit: int, attempt: int, write: Callable[[by
             offset = chunk.next
             if chunk.data:
                 write(chunk.data)
+        if chunk.trouble:
+            raise UsageError(clean(chunk.trouble))
         latest = session.read_log(unit, attempt, max(0, offset - LATEST_BYTES), min(offset, LATEST_BYTES)).data
         if over:
             return

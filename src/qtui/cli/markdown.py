@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+from qtui.cli.alike import alike_failures
 from qtui.cli.junit import Tail
-from qtui.cli.plain import duration
 from qtui.cli.rundata import (
     NO_STARTS,
     Starts,
-    failures,
     is_allowed,
     moment_of,
     run_state,
@@ -20,11 +19,16 @@ from qtui.cli.rundata import (
     unit_state,
     unit_took,
 )
+from qtui.cli.words import counted, duration, few
 from qtui.core.cutting import counts_of, cut_cause, is_cut
 from qtui.core.state import RunView, UnitView
 from qtui.tui.text import clean, clean_lines
 
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$@:]|(?<=www)\.)", re.IGNORECASE)
+MOST_CAUSES: Final = 50
+MOST_ALIKE: Final = 20
+"""How many failures are told with what they printed, and how many more are named with each."""
+
 _FENCE: Final = re.compile("`{3,}")
 
 
@@ -44,12 +48,7 @@ def _lines(run: str, view: RunView, at: float, tail: Tail, lost: bool, starts: S
     if view.finished is not None:
         yield f"- Exit code: {view.finished.exit_code}"
     yield f"- Units: {', '.join(f'{count} {state}' for state, count in counts.items())}"
-    failed = [unit for unit, _ in failures(view)]
-    if failed:
-        yield ""
-        yield "## Failures"
-    for unit in failed:
-        yield from _failure(unit, tail)
+    yield from _failures(view, tail)
     yield ""
     yield "## Units"
     yield ""
@@ -64,6 +63,24 @@ def _lines(run: str, view: RunView, at: float, tail: Tail, lost: bool, starts: S
             plain(cut_cause(unit) if is_cut(view, unit.number, lost) else unit.cause),
         )
         yield f"| {' | '.join(cells)} |"
+
+
+def _failures(view: RunView, tail: Tail) -> Iterator[str]:
+    """One of each cause, and who else it has hit."""
+    causes = alike_failures(view)
+    if causes:
+        yield ""
+        yield "## Failures"
+    for cause in causes[:MOST_CAUSES]:
+        yield from _failure(view.unit(cause.units[0]), tail)
+        if alike := len(cause.units) - 1:
+            names = (plain(view.plan.table[number].id) for number in cause.units[1:])
+            yield ""
+            yield f"And {alike} more alike: {few(names, alike, MOST_ALIKE)}"
+    if rest := causes[MOST_CAUSES:]:
+        units = sum(len(cause.units) for cause in rest)
+        yield ""
+        yield f"And {counted(len(rest), 'more cause')} of {counted(units, 'failure')}, which are in the table."
 
 
 def _failure(unit: UnitView, tail: Tail) -> Iterator[str]:

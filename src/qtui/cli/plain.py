@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import signal
-from typing import TextIO
+from typing import Final, TextIO
 
 from qtui.cli.answers import NOBODY, scope_name, spared
-from qtui.cli.rundata import LOST, run_state, took
-from qtui.core.cutting import counts_of
+from qtui.cli.bell import rings
+from qtui.cli.folds import Page
+from qtui.cli.grouping import LOOK_SECONDS, UnitOutput
+from qtui.cli.manner import INDENT, Manner
+from qtui.cli.summary import summary
+from qtui.cli.words import STATE_WORDS, counted, duration, few
 from qtui.core.definition import Notify
 from qtui.core.events import (
     BrakeChanged,
     CacheMissed,
     ConfirmRequested,
+    Event,
     GovernorChanged,
     JournalChanged,
     LateResult,
+    PlanReplaced,
     RunFinished,
     RunPaused,
     RunReopened,
@@ -36,54 +42,43 @@ from qtui.core.events import (
 )
 from qtui.core.folding import fold
 from qtui.core.holding import governor_words, workers_words
-from qtui.core.model import FAILURES, RunState, UnitState
+from qtui.core.model import FAILURES, UnitState
 from qtui.core.session import Record, RunSession
 from qtui.core.settling import CUT
 from qtui.core.state import RunView, UnitView, stalled_by
 from qtui.tui.format import clock
 from qtui.tui.text import clean, clean_lines
 
-HEARTBEAT = 60.0
+HEARTBEAT: Final = 60.0
 """Seconds of silence after which a line names what runs, so that CI does not take a quiet job for a dead one."""
 
-BLOCK_LIMIT = 1 << 20
-TAIL_LINES = 20
-
-WORDS = {
-    UnitState.COMPLETED: "ok",
-    UnitState.FAILED: "FAIL",
-    UnitState.TIMEOUT: "TIME",
-    UnitState.SKIPPED: "skip",
-    UnitState.CANCELED: "CANC",
-}
-HIT = "hit"
-_COLORS = {
+HIT: Final = "hit"
+_COLORS: Final = {
     "ok": "32", "FAIL": "1;31", "TIME": "1;35", "retry": "33", "CANC": "35", "warn": "33",
     HIT: "36", "ask": "1;33", "brake": "33",
 }  # fmt: skip
 
 
 class PlainLines:
-    """Writes a run's record as text: a line at the start and end of each unit, its output as a block at its end.
+    """Writes a run's record as text: a line at the start and end of each unit, and its output in the given `manner`.
 
-    `verbose` also tells why earlier results could not be used. `bell` says when the bell of the terminal rings at the
-    end. Unless questions are `answerable`, lines say how to do so beforehand.
+    `bell` says when the bell of the terminal rings at the end. Unless questions are `answerable`, lines say how to do
+    so beforehand.
     """
 
     def __init__(
         self,
         session: RunSession,
         out: TextIO,
+        manner: Manner | None = None,
         *,
-        color: bool = False,
-        verbose: bool = False,
         bell: Notify | None = None,
         answerable: bool = False,
     ) -> None:
         self._session = session
-        self._out = out
-        self._color = color
-        self._verbose = verbose
+        self._manner = manner or Manner()
+        self._page = Page(out, self._manner.server)
+        self._output = UnitOutput(session, self._page, self._manner)
         self._bell = bell
         self._answerable = answerable
         # a view of its own, exactly as far as the record that was printed
@@ -95,41 +90,51 @@ class PlainLines:
         feed = self._session.feed()
         quiet_since = self._session.now()
         while not feed.closed:
-            records = feed.take(timeout=0.5)
+            records = feed.take(timeout=LOOK_SECONDS if self._manner.looks else 0.5)
             for record in records:
                 self._print(record)
-            if records:
+            if self._output.look() or records:
                 quiet_since = self._session.now()
-                self._out.flush()
+                self._page.flush()
             elif self._session.now() - quiet_since >= HEARTBEAT and not self._view.state.ended:
                 quiet_since = self._session.now()
                 self._heartbeat()
         if self._session.view().finished is not None or self._session.lost:
-            for line in summary(self._session):
-                self._write(line)
+            for line in summary(self._session, brief=self._manner.quiet):
+                self._page.line(line)
         if rings(self._bell, self._session.view()):
-            self._out.write("\a")
-        self._out.flush()
+            self._page.bell()
+        self._page.flush()
 
     def _print(self, record: Record) -> None:
         event = record.event
         self._view = fold(self._view, [event])
+        if isinstance(event, UnitStarted):
+            self._output.began(self._view.plan, event.unit, self._view.attempts[event.unit])
+        if not self._manner.quiet or _is_grave(event):
+            self._tell(event)
+        if isinstance(event, UnitFinished | UnitRetrying | UnitReset):
+            self._output.forget(event.unit)
+        elif isinstance(event, RunResumed | PlanReplaced):
+            self._output.forget_all()
+
+    def _tell(self, event: Event) -> None:
         match event:
             case RunStarted():
                 units, workers = counted(len(self._view.plan), "unit"), counted(event.workers, "worker")
-                self._write(f"{clean(event.name)}: {units}, {workers}, run {self._session.run}")
+                self._page.line(f"{clean(event.name)}: {units}, {workers}, run {self._session.run}")
             case RunResumed():
                 workers = counted(event.workers, "worker")
-                self._write(f"{clean(self._view.name)}: goes on, {workers}, run {self._session.run}")
+                self._page.line(f"{clean(self._view.name)}: goes on, {workers}, run {self._session.run}")
             case UnitStarted():
                 again = f"  (try {self._try(event.unit)})" if self._try(event.unit) > 1 else ""
                 self._unit_line("start", event.unit, again, event.at)
             case UnitRetrying():
-                self._unit_line("retry", event.unit, f"  {event.error}, again in {duration(event.delay)}", event.at)
-                self._block(event.unit, event.attempt)
+                why = f"  {event.error}, again in {duration(event.delay)}"
+                self._attempt_line("retry", event.unit, event.attempt, why, event.at)
             case UnitFinished():
                 self._end(event)
-            case CacheMissed() if self._verbose:
+            case CacheMissed() if self._manner.verbose:
                 self._unit_line("miss", event.unit, f"  {event.reason}", event.at)
             case ConfirmRequested():
                 self._asked(event)
@@ -140,12 +145,12 @@ class PlainLines:
                 self._line("brake", f"{scope_name(event.scope)}: {words}", event.at)
                 self._spare(event)
             case UnitReset() if event.cause == CUT:
-                self._unit_line("cut", event.unit, "  was cut by the signal; run it again to finish it", event.at)
-                self._block(event.unit, self._view.attempts[event.unit])
+                why = "  was cut by the signal; run it again to finish it"
+                self._attempt_line("cut", event.unit, self._view.attempts[event.unit], why, event.at)
             case UnitStale():
                 self._unit_line("stale", event.unit, f"  {event.cause}; its result is kept", event.at)
             case UnitRedefined():
-                self._unit_line("anew", event.unit, "  runs as its file says now from here on", event.at)
+                self._unit_line("anew", event.unit, f"  has another definition from here on: {event.cause}", event.at)
             case JournalChanged():
                 what = f"not written any more, nothing new starts: {event.cause}" if event.cause else "written again"
                 self._line("warn" if event.cause else "run", f"the record is {what}", event.at)
@@ -174,7 +179,7 @@ class PlainLines:
         """What to do about a question that nobody can answer."""
         hint = "" if self._answerable else spared(self._session, event)
         if hint:
-            self._write(f"    {NOBODY}; {hint}")
+            self._page.line(f"{INDENT}{NOBODY}; {hint}")
 
     def _warned(self, event: Warned) -> None:
         where = f"{self._id(event.unit)}: " if event.unit >= 0 else ""
@@ -190,47 +195,48 @@ class PlainLines:
         if event.abandoned:
             detail += "  abandoned: it could not be stopped"
         reason = event.cause or (str(event.error) if event.error else "")
-        word = HIT if event.cached else WORDS[event.state]
-        self._unit_line(word, event.unit, detail + (f"  {reason}" if reason else ""), event.at)
-        if event.attempt:
-            self._block(event.unit, event.attempt)
-        if event.error and event.error.traceback:
-            for line in clean_lines(event.error.traceback):
-                self._write(f"    {line}")
-
-    def _block(self, unit: int, attempt: int) -> None:
-        """What the attempt printed, as one block, so that the output of units side by side is not mixed."""
-        chunk = self._session.read_log(unit, attempt, 0, BLOCK_LIMIT)
-        for line in _log_lines(chunk.data):
-            self._write(f"    {line}")
-        if chunk.size > len(chunk.data):
-            self._write(f"    ... {chunk.size - len(chunk.data)} more bytes: {self._session.log_path(unit, attempt)}")
+        word = HIT if event.cached else STATE_WORDS[event.state]
+        detail += f"  {reason}" if reason else ""
+        if not event.attempt:
+            self._unit_line(word, event.unit, detail, event.at)
+            return
+        story = event.error.traceback if event.error is not None else ""
+        failed = event.state in FAILURES
+        self._attempt_line(word, event.unit, event.attempt, detail, event.at, failed=failed, story=story)
 
     def _heartbeat(self) -> None:
         now = self._session.now()
         running = [unit for unit in self._view.units if unit.state in (UnitState.RUNNING, UnitState.CANCELING)]
-        names = [f"{clean(unit.id)} {duration(unit.elapsed(now) or 0)}" for unit in running[:5]]
-        more = f" and {len(running) - 5} more" if len(running) > 5 else ""
-        going = f"running: {', '.join(names)}{more}" if running else ""
+        names = (f"{clean(unit.id)} {duration(unit.elapsed(now) or 0)}" for unit in running)
+        going = f"running: {few(names, len(running))}" if running else ""
         waits = [*_asked(self._view), *_held(self._view)]
         going = "; ".join(filter(None, (going, *waits))) or _held_up(self._view)
         for_a_person = any(spared(self._session, event) for event in _questions(self._view))
-        self._line("still", f"{going}; {NOBODY}" if for_a_person and not self._answerable else going, now)
-        self._out.flush()
+        alone = for_a_person and not self._answerable
+        if alone or not self._manner.quiet:
+            self._line("still", f"{going}; {NOBODY}" if alone else going, now)
+            self._page.flush()
 
     def _unit_line(self, word: str, unit: int, detail: str, at: float) -> None:
         self._line(word, f"{self._id(unit)}{detail}", at)
 
+    def _attempt_line(
+        self, word: str, unit: int, attempt: int, detail: str, at: float, *, failed: bool = False, story: str = ""
+    ) -> None:
+        """The line at the end of an attempt, with its output."""
+        title = self._lined(word, f"{self._id(unit)}{detail}", at)
+        self._output.ended(self._view.plan, unit, attempt, title, at, failed=failed, story=story)
+
     def _line(self, word: str, text: str, at: float) -> None:
+        self._page.line(self._lined(word, text, at))
+
+    def _lined(self, word: str, text: str, at: float) -> str:
         total = len(self._view.plan)
         painted = f"{word:<5}"
-        if self._color and word in _COLORS:
+        if self._manner.color and word in _COLORS:
             painted = f"\x1b[{_COLORS[word]}m{painted}\x1b[0m"
         width = len(str(total))
-        self._write(f"{clock(self._view.elapsed(at))} [{self._view.ended:>{width}}/{total}] {painted} {clean(text)}")
-
-    def _write(self, line: str) -> None:
-        self._out.write(line.rstrip() + "\n")
+        return f"{clock(self._view.elapsed(at))} [{self._view.ended:>{width}}/{total}] {painted} {clean(text)}"
 
     def _id(self, unit: int) -> str:
         return clean(self._view.plan.table[unit].id)
@@ -239,19 +245,16 @@ class PlainLines:
         return self._view.unit(unit).attempt_in_generation
 
 
-def duration(seconds: float) -> str:
-    """A span of time to read in a line: ``0.04s``, ``12.3s``, ``4m07s``, ``2h05m``."""
-    if seconds < 9.995:
-        return f"{seconds:.2f}s"
-    if seconds < 59.95:
-        return f"{seconds:.1f}s"
-    whole = round(seconds)
-    return f"{whole // 60}m{whole % 60:02}s" if whole < 3600 else f"{whole // 3600}h{whole // 60 % 60:02}m"
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 unit``, ``2 units``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _is_grave(event: Event) -> bool:
+    """Whether it is told to those who want to hear of failures alone: these, and what holds up or ends the run."""
+    match event:
+        case UnitFinished():
+            return event.state in FAILURES
+        case BrakeChanged():
+            return event.state != "open"
+        case JournalChanged():
+            return bool(event.cause)
+    return isinstance(event, ConfirmRequested | RunStopping)
 
 
 def _held_up(view: RunView) -> str:
@@ -276,9 +279,8 @@ def _asked(view: RunView) -> list[str]:
     """Which units wait for a yes."""
     if not view.asked:
         return []
-    names = [clean(unit.id) for unit in view.units if isinstance(view.last[unit.number], ConfirmRequested)]
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return [f"waiting for your yes: {', '.join(names[:5])}{more}"]
+    names = (clean(unit.id) for unit in view.units if isinstance(view.last[unit.number], ConfirmRequested))
+    return [f"waiting for your yes: {few(names, view.asked)}"]
 
 
 def _held(view: RunView) -> list[str]:
@@ -315,57 +317,3 @@ def _stopping_words(event: RunStopping, view: RunView) -> str:
 
 def _waits_to_start(unit: UnitView) -> bool:
     return unit.state in (UnitState.PENDING, UnitState.READY, UnitState.RETRYING) and not unit.submitted
-
-
-def rings(bell: Notify | None, view: RunView) -> bool:
-    """Whether the terminal's bell is to ring at the end of the run."""
-    end = view.finished
-    if bell is None or end is None or end.at - (view.started_at or end.at) < bell.after:
-        return False
-    return bell.bell == "always" or (bell.bell == "failure" and end.state is RunState.FAILED)
-
-
-def summary(session: RunSession) -> list[str]:
-    """How the run ended: failures with their last lines, counts, where the logs are."""
-    view = session.view()
-    end = view.finished
-    lines: list[str] = []
-    failed = [unit for unit in view.units if unit.state in (UnitState.FAILED, UnitState.TIMEOUT)]
-    allowed = sum(unit.unit.allow_failure for unit in failed)
-    for unit in failed:
-        badge = " (allowed)" if unit.unit.allow_failure else ""
-        lines += ["", f"{WORDS[unit.state]} {clean(unit.id)}: {clean(unit.cause)}{badge}"]
-        tail = session.read_log(unit.number, unit.attempt, -64 * 1024)
-        shown = _log_lines(tail.data)[-TAIL_LINES:]
-        if unit.error is not None and unit.error.traceback:
-            shown += clean_lines(unit.error.traceback)[-TAIL_LINES:]
-        lines += [f"    {line}" for line in shown if line]
-        if (path := session.log_path(unit.number, unit.attempt)) is not None:
-            lines.append(f"    log: {path}")
-    counts = [f"{count} {state}" for state, count in counts_of(view, session.lost).items()]
-    fallbacks = sum(1 for unit in view.units if unit.finished is not None and unit.finished.fallback)
-    cached = sum(1 for unit in view.units if unit.finished is not None and unit.finished.cached)
-    if cached:
-        counts.append(f"{cached} from the cache")
-    if fallbacks:
-        counts.append(f"{fallbacks} by fallback")
-    if allowed:
-        counts.append(f"{allowed} allowed to fail")
-    if view.abandoned:
-        counts.append(f"{view.abandoned} abandoned, which end with qtui")
-    state = run_state(view, session.lost) if end is not None or session.lost else "unfinished"
-    why = f": {clean(view.timed_out)}" if view.timed_out and view.state is RunState.FAILED else ""
-    left = len(view.plan) - len(view.plan.dropped) - view.counts[UnitState.COMPLETED]
-    if end is not None and end.exit_code and left > 0 and not session.trouble:
-        lines += ["", f"qtui resume {session.run} goes on with what has not completed"]
-    lasted = took(view, session.now(), session.lost, duration)
-    lines += [
-        "",
-        f"{clean(view.name)}: {state} {'after' if state == LOST else 'in'} {lasted}{why} ({', '.join(counts)})",
-    ]
-    return lines
-
-
-def _log_lines(data: bytes) -> list[str]:
-    text = data.decode("utf-8", "replace")
-    return clean_lines(text.removesuffix("\n")) if text else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,13 +13,11 @@ from qtui.cli.junit import junit
 from qtui.cli.markdown import markdown
 from qtui.cli.reaching import opened, standard_output
 from qtui.cli.rundata import Starts, cut_starts, failures, run_data
+from qtui.cli.summary import tail_of
 from qtui.core.errors import EXIT_OK, UsageError
 from qtui.core.session import RunSession
-from qtui.core.state import RunView, UnitView
-from qtui.tui.text import clean_lines
+from qtui.core.state import RunView
 
-TAIL_LINES: Final = 20
-TAIL_BYTES: Final = 64 * 1024
 STDOUT: Final = "-"
 
 
@@ -34,14 +32,6 @@ def report(options: argparse.Namespace) -> int:
         for kind, file in (wanted or {"md": STDOUT}).items():
             _write(file, _FORMATS[kind](session, view, lost, starts))
     return EXIT_OK
-
-
-def tail_of(session: RunSession, unit: UnitView) -> Sequence[str]:
-    """The last lines that the unit's last attempt has written, fit for a terminal."""
-    if not unit.attempt:
-        return []
-    text = session.read_log(unit.number, unit.attempt, -TAIL_BYTES).data.decode("utf-8", "replace")
-    return clean_lines(text.removesuffix("\n"))[-TAIL_LINES:] if text else []
 
 
 def _junit(session: RunSession, view: RunView, lost: bool, starts: Starts) -> str:
@@ -60,7 +50,7 @@ def _json(session: RunSession, view: RunView, lost: bool, starts: Starts) -> str
             "unit": unit.id,
             "cause": unit.cause,
             "traceback": unit.error.traceback if unit.error is not None else "",
-            "tail": list(tail_of(session, unit)),
+            "tail": tail_of(session, unit),
             "log": session.log_path(unit.number, unit.attempt),
         }
         for unit, _ in failures(view)
