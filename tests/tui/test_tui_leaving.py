@@ -14,7 +14,7 @@ from qtui.tui.app import Leaving, Left
 
 async def test_q_leaves_a_finished_run_with_its_exit_code() -> None:
     async with staged(finished()) as stage:
-        await stage.shows("finished; q leaves")
+        await stage.shows("finished; q quits")
         await stage.press("q")
     assert stage.app.return_value == Leaving(how=Left.FINISHED, exit_code=0)
 
@@ -69,7 +69,7 @@ async def test_ctrl_c_asks_then_cancels_then_kills() -> None:
     assert session.requests == [CancelRunRequested("stop")] * 2
 
 
-@pytest.mark.parametrize("key", ["ctrl+z", "ctrl+q", "ctrl+p", "ctrl+s"])
+@pytest.mark.parametrize("key", ["ctrl+z", "ctrl+q", "ctrl+s"])
 async def test_keys_of_the_terminal_do_nothing(key: str) -> None:
     session = diamond()
     async with staged(session) as stage:
@@ -114,3 +114,13 @@ async def test_detaching_says_when_the_run_cannot_go_on_without_its_screen() -> 
         await stage.press("D")
         await stage.shows("this run cannot go on without its screen")
         assert stage.app.is_running
+
+
+async def test_a_key_that_comes_while_the_screen_is_taken_down_breaks_nothing() -> None:
+    async with staged(finished()) as stage:
+        tree = stage.main.tree_pane
+        stage.app.action_leave()
+        tree.call_next(lambda: stage.main.query_one("#taken-down-already"))
+        await stage.until(lambda: not stage.app._running, "the screen left")
+    assert stage.app.failure is None
+    assert stage.app.return_value == Leaving(how=Left.FINISHED, exit_code=0)

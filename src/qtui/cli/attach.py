@@ -12,6 +12,7 @@ from typing import TextIO
 
 from qtui.attached import AttachedSession
 from qtui.cli.answers import answering, can_answer
+from qtui.cli.manner import manner_of
 from qtui.cli.options import choose_ui, wants_color
 from qtui.cli.reaching import gone, opened, state_dir_of
 from qtui.cli.run import Follower, write
@@ -51,10 +52,16 @@ def attach(options: argparse.Namespace) -> int:
 
 def _show(session: AttachedSession, runs: Path, options: argparse.Namespace) -> None:
     """Draw it until the person leaves; the end of a run that has ended stays on the terminal."""
-    from qtui.cli.plain import summary
-    from qtui.cli.screen import show
+    from qtui.cli.look import look_of
+    from qtui.cli.sketch import sketched
+    from qtui.cli.summary import summary
 
-    show(lambda: session, title=session.view().name or session.run, ascii=options.ascii, runs=runs)
+    view, look = session.view(), look_of(options)
+    title = view.name or session.run
+    with sketched(title, (unit.id for unit in view.units), ascii=look.ascii) as sketch:
+        from qtui.cli.screen import show
+
+        show(lambda: session, title=title, look=look, sketch=sketch, runs=runs)
     if session.view().finished is not None and sys.stdout.isatty():
         with suppress(OSError):  # the terminal may be gone
             print("\n".join(summary(session)), flush=True)
@@ -86,4 +93,4 @@ def _follower(
     from qtui.cli.plain import PlainLines
 
     color = wants_color(options.color, os.environ, out.isatty())
-    return PlainLines(session, out, color=color, verbose=options.verbose, answerable=answerable)
+    return PlainLines(session, out, manner_of(options, os.environ, color=color), answerable=answerable)

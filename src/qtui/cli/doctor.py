@@ -11,13 +11,15 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from qtui.cli.linger import lingering
 from qtui.cli.options import choose_ui
 from qtui.cli.reaching import gone, state_dir_of
-from qtui.core.errors import EXIT_FAILED, EXIT_OK, QtuiError
+from qtui.cli.settings import Settings, config_file
+from qtui.core.errors import EXIT_FAILED, EXIT_OK, QtuiError, UsageError
 from qtui.store.examine import examine
 from qtui.store.journal import JournalDamaged, JournalReader
 from qtui.store.journal_rows import HELP
@@ -50,7 +52,8 @@ class Finding(NamedTuple):
 def doctor(options: argparse.Namespace) -> int:
     """Print what was found; 1 if something is wrong, else 0."""
     if options.run is None:
-        findings: Iterable[Finding] = machine_findings(state_dir_of(options))
+        machine = machine_findings(state_dir_of(options))
+        findings: Iterable[Finding] = chain(machine, settings_findings(options.settings, config_file(os.environ)))
     else:
         findings = run_findings(find_run(state_dir_of(options), options.run))
     worst = False
@@ -69,6 +72,22 @@ def machine_findings(state_dir: Path) -> Iterator[Finding]:
     yield Finding(Verdict.NOTE, "logout", told) if told else Finding(Verdict.OK, "logout", "runs go on after it")
     yield _terminal()
     yield Finding(Verdict.OK, "SQLite", sqlite3.sqlite_version)
+
+
+def settings_findings(settings: Settings, file: Path) -> Iterator[Finding]:
+    """What there is to say about what is set for good in the environment and in a file."""
+    try:
+        settings.check()
+        if settings.keys:
+            from qtui.cli.keymap import keymap_of  # only who has chosen keys pays for what knows them
+
+            keymap_of(settings)
+    except UsageError as error:
+        yield from (Finding(Verdict.BAD, "settings", line) for line in str(error).splitlines())
+    yield from (Finding(Verdict.NOTE, "settings", str(doubt)) for doubt in settings.doubts)
+    known = ", ".join([*settings.values, *settings.keys]) or "nothing"
+    place = f"the file is {file}" if file.exists() else f"there is no file {file}"
+    yield Finding(Verdict.OK, "settings", f"{known} set; {place}")
 
 
 def _state_directory(state_dir: Path) -> Finding:

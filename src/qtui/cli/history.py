@@ -14,11 +14,11 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from qtui.cli.plain import duration
 from qtui.cli.reaching import state_dir_of
 from qtui.cli.rundata import LOST
 from qtui.cli.slower import LEAST_RUNS, Times, slower, times_of
 from qtui.cli.status import NARROWEST, USUAL_WIDTH
+from qtui.cli.words import duration
 from qtui.core.errors import EXIT_OK, QtuiError
 from qtui.core.model import UnitState
 from qtui.listing import KnownRun, known_runs

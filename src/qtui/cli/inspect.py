@@ -12,8 +12,8 @@ from typing import Any
 from qtui.cli.adjust import environment_of
 from qtui.cli.lookup import missing
 from qtui.cli.options import params_of
-from qtui.cli.plain import counted
 from qtui.cli.preview import lines_of, masker
+from qtui.cli.words import counted
 from qtui.core.advice import advise
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import EXIT_OK
@@ -23,7 +23,8 @@ from qtui.definition.options import Overrides
 from qtui.definition.schema import workflow_schema
 from qtui.services import open_services
 from qtui.tui.format import ASCII, UNICODE, prefers_ascii
-from qtui.tui.layout import further_needs, lay_out
+from qtui.tui.laying import lay_out
+from qtui.tui.layout import further_needs
 from qtui.tui.text import clean
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from qtui.cli.plain import duration
 from qtui.cli.rundata import (
     NO_STARTS,
     Starts,
@@ -20,6 +19,7 @@ from qtui.cli.rundata import (
     took,
     unit_state,
 )
+from qtui.cli.words import duration
 from qtui.core.cutting import INTERRUPTED
 from qtui.core.model import FAILURES, UnitState
 from qtui.core.state import RunView, UnitView

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
 import threading
@@ -13,7 +14,9 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Final, NoReturn
 
-from qtui.cli.options import choose_ui, parse
+from qtui.cli.options import choose_ui, parse, settable
+from qtui.cli.settings import read_settings
+from qtui.cli.standard import hold_standard_streams
 from qtui.core.errors import EXIT_CANCELED, EXIT_INTERNAL, EXIT_OK, InvalidWorkflow, QtuiError, UsageError
 
 FAREWELL_SECONDS: Final = 2.0
@@ -27,6 +30,8 @@ _MODULES: Final = {
     "schema": "inspect",
     "status": "status",
     "logs": "logs",
+    "shell": "shell",
+    "completion": "completion",
     "cancel": "control",
     "pause": "control",
     "unpause": "control",
@@ -39,8 +44,12 @@ _MODULES: Final = {
     "replay": "replay",
     "resume": "resume",
     "picker": "picker",
+    "keys": "keys",
 }
 """Where each command's function of that name is."""
+
+_HEEDING: Final = ("run", "resume", "attach", "replay")
+"""The commands that do nothing while settings are faulty; the others help to put them right, or go on by default."""
 
 _DRAWING: Final = ("run", "resume", "attach", "replay", None)
 """The commands that draw a screen, if there is a terminal for it."""
@@ -51,6 +60,7 @@ def entry() -> NoReturn:
 
     Python's own end waits for every thread of an executor (`asyncio.to_thread` has one), for ever if need be.
     """
+    hold_standard_streams()
     code = main(before=_stand_by)
     # not on this thread: one of them may wait for what an abandoned thread holds
     farewell = threading.Thread(target=atexit._run_exitfuncs, daemon=True)
@@ -68,7 +78,8 @@ def main(arguments: Sequence[str] | None = None, *, before: Callable[[Namespace]
     `before` is called with what they mean before anything else is imported and done.
     """
     try:
-        options = parse(sys.argv[1:] if arguments is None else arguments)
+        options = parse(sys.argv[1:] if arguments is None else arguments, read_settings(os.environ, settable))
+        _heed(options)
         if options.command is None and choose_ui("auto", os.environ) != "tui":
             parse(["--help"])
         if before is not None:
@@ -96,13 +107,33 @@ def main(arguments: Sequence[str] | None = None, *, before: Callable[[Namespace]
         return EXIT_INTERNAL
 
 
+def _heed(options: Namespace) -> None:
+    """Tell what is wrong with settings. Raises UsageError for a command that would do what nobody has asked for."""
+    settings = options.settings
+    if options.command == "doctor":
+        return  # which tells of them
+    for doubt in settings.doubts:
+        _complain(f"qtui: {doubt}")
+    if options.command not in _HEEDING:
+        for problem in settings.problems:
+            _complain(f"qtui: {problem}; this is ignored here, and nothing runs until it is put right")
+        return
+    if settings.keys:
+        from qtui.cli.keymap import keymap_of  # only who has chosen keys pays for what knows them
+
+        keymap_of(settings)
+    settings.check()
+
+
 def _stand_by(options: Namespace) -> None:
     """Where a screen will be drawn, leave a process in front of the shell."""
-    idle = getattr(options, "dry_run", False) or getattr(options, "detach", False)
+    idle = any(getattr(options, flag, False) for flag in ("dry_run", "detach", "debug"))
     if options.command in _DRAWING and not idle and choose_ui(getattr(options, "ui", "auto"), os.environ) == "tui":
         from qtui.cli.shepherd import stand_by
 
         stand_by()
+        if options.command is not None:
+            gc.disable()  # a fifth of the time that imports take; until the dashboard is there
 
 
 def _change_directory(directory: str) -> None:

@@ -8,16 +8,19 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, NoReturn
+from typing import Final, NoReturn
 
 from qtui import __version__
+from qtui.cli import flagvalues
+from qtui.cli.manner import checked_prefix
 from qtui.cli.run_options import LATEST, RUN_HELP, Commands, add_run_commands, add_state_dir
+from qtui.cli.settings import NOTHING_SET, SETTABLE, Settings
 from qtui.core.errors import UsageError, did_you_mean
-from qtui.definition import machine, values
+from qtui.tui.roles import AUTO, THEME_NAMES
 
 COMMANDS: Final = (
-    "run", "check", "graph", "schema", "init", "status", "logs", "cancel", "pause", "unpause", "approve", "history",
-    "report", "prune", "doctor", "attach", "replay", "resume",
+    "run", "check", "graph", "schema", "init", "status", "logs", "shell", "cancel", "pause", "unpause", "approve",
+    "history", "report", "prune", "doctor", "attach", "replay", "resume", "keys", "completion",
 )  # fmt: skip
 EVERY: Final = "*"
 """What ``-f`` and ``--yes`` without a unit stand for."""
@@ -26,9 +29,9 @@ _WITH_VALUE: Final = {
     "-p", "--param", "-e", "--env", "--env-file", "-C", "--directory", "-t", "--tag", "--exclude", "-j", "--workers",
     "--min-workers", "--max-workers",
     "--timeout", "--ui", "--color", "--state-dir", "--format", "--try", "--limit", "--junit", "--md", "--older-than",
-    "--max-size", "--at", "--speed", "--again",
+    "--max-size", "--output", "--prefix", "--at", "--speed", "--again", "--theme", "--on-finish",
 }  # fmt: skip
-_FORCE: Final = re.compile(r"(-[nkv]*)f|--force")
+_FORCE: Final = re.compile(r"(-[nkqv]*)f|--force")
 MIN_COLUMNS, MIN_ROWS = 40, 10
 
 _EPILOG = """\
@@ -54,13 +57,15 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}\n{self.format_usage().strip()}")
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Parse a command line. ``qtui WORKFLOW ...`` is ``qtui run WORKFLOW ...``.
+def parse(arguments: Sequence[str], settings: Settings = NOTHING_SET) -> argparse.Namespace:
+    """Parse a command line. ``qtui WORKFLOW ...`` is ``qtui run WORKFLOW ...``. What it leaves open is as it is set.
 
     Raises UsageError; exits by itself for ``--help`` and ``--version`` only.
     """
     words = list(arguments)
     parser, commands = _parser()
+    for each in (parser, *commands.values()):
+        each.set_defaults(settings=settings, **settings.values)
     at = _first_word(words)
     if at is None:
         return parser.parse_args(words)
@@ -75,6 +80,21 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options.command = command
     options.words, options.cwd = list(arguments), str(Path.cwd())
     return options
+
+
+def parsers() -> Mapping[str, argparse.ArgumentParser]:
+    """What reads the arguments of each command."""
+    return _parser()[1]
+
+
+def settable() -> dict[str, argparse.Action]:
+    """What reads the values of flags that may be set for good, by their names."""
+    _, commands = _parser()
+    found: dict[str, argparse.Action] = {}
+    for action in commands["run"]._actions:
+        if action.dest in SETTABLE:
+            found.setdefault(action.dest, action)
+    return found
 
 
 def _first_word(words: Sequence[str]) -> int | None:
@@ -148,6 +168,8 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
     graph = commands.add_parser("graph", help="print the dependency graph; nothing is run", allow_abbrev=False)
     _add_workflow(graph)
     graph.add_argument("--format", choices=("tree", "dot", "json"), default="tree", help="default: tree")
+    completion = commands.add_parser("completion", help="print what a shell needs to complete", allow_abbrev=False)
+    completion.add_argument("shell", choices=("bash",), help="source <(qtui completion bash)")
     commands.add_parser("schema", help="print the JSON Schema of workflow files, for editors", allow_abbrev=False)
     init = commands.add_parser("init", help="write a small workflow to start from", allow_abbrev=False)
     init.add_argument("file", metavar="FILE", nargs="?", help="default: qtui.toml, with --python workflow.py")
@@ -156,6 +178,8 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
     _add_resume(commands)
     _add_attach(commands)
     _add_replay(commands)
+    keys = commands.add_parser("keys", help="list the keys of the dashboard, and what they do", allow_abbrev=False)
+    keys.add_argument("--press", action="store_true", help="tell the names of keys as they are pressed")
     add_run_commands(commands)
     return parser, commands.choices
 
@@ -200,11 +224,11 @@ def _add_selection(run: argparse.ArgumentParser) -> None:
 
 def _add_steering(run: argparse.ArgumentParser) -> None:
     run.add_argument(
-        "-j", "--workers", metavar="N", type=_workers,
+        "-j", "--workers", metavar="N", type=flagvalues.workers,
         help="units that may run at a time: a number, a part of the cores such as 75%%, or auto to adapt",
     )  # fmt: skip
-    run.add_argument("--min-workers", metavar="N", type=_bound, help="the least that auto goes down to")
-    run.add_argument("--max-workers", metavar="N", type=_bound, help="the most that auto goes up to")
+    run.add_argument("--min-workers", metavar="N", type=flagvalues.bound, help="the least that auto goes down to")
+    run.add_argument("--max-workers", metavar="N", type=flagvalues.bound, help="the most that auto goes up to")
     going = run.add_mutually_exclusive_group()
     going.add_argument(
         "-k", "--keep-going", dest="keep_going", action="store_true", default=None,
@@ -214,9 +238,14 @@ def _add_steering(run: argparse.ArgumentParser) -> None:
         "--fail-fast", dest="keep_going", action="store_false", help="start nothing new after the first failure"
     )
     run.add_argument(
-        "--timeout", metavar="TIME", type=_duration, help="how long the whole run may take, for example 90s or 2h"
-    )
+        "--timeout", metavar="TIME", type=flagvalues.duration,
+        help="how long the whole run may take, for example 90s or 2h",
+    )  # fmt: skip
     run.add_argument("-n", "--dry-run", action="store_true", help="print what would run, in order; nothing is run")
+    run.add_argument(
+        "--debug", action="store_true",
+        help="run one UNIT in this terminal, without a record, with the results of the latest run for its needs",
+    )  # fmt: skip
     run.add_argument(
         "--detach", action="store_true", help="run in the background: return, with the run's id, once it has begun"
     )
@@ -228,12 +257,37 @@ def _add_output(run: argparse.ArgumentParser) -> None:
         help="tui: the dashboard; plain: lines of text; json: one event a line; auto: tui on a terminal, else plain",
     )  # fmt: skip
     run.add_argument("--no-tui", dest="ui", action="store_const", const="plain", help="same as --ui plain")
-    run.add_argument("-v", "--verbose", action="store_true", help="more lines in plain output: why caches were missed")
-    run.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colour in plain output")
-    run.add_argument("--ascii", action="store_true", help="draw with ASCII signs only")
+    loud = run.add_mutually_exclusive_group()
+    loud.add_argument("-v", "--verbose", action="store_true", help="more lines in plain output: why caches were missed")
+    loud.add_argument("-q", "--quiet", action="store_true", help="in plain output only failures and the end")
     run.add_argument(
-        "--state-dir", metavar="DIR", help="where logs are kept (default: $XDG_STATE_HOME/qtui or ~/.local/state/qtui)"
-    )
+        "--output", choices=("group", "stream", "errors", "none"), default="group",
+        help="what units print, in plain output: as blocks at their ends, as it comes, of failures, or not at all",
+    )  # fmt: skip
+    run.add_argument("--timestamps", action="store_true", help="the time of day before each line that units print")
+    run.add_argument(
+        "--prefix", metavar="TEXT", type=checked_prefix,
+        help="what stands before each line that units print, with {unit}, {family}, {try} and {run}; or none",
+    )  # fmt: skip
+    _add_look(run)
+    run.add_argument(
+        "--on-finish", choices=("auto", "stay", "exit"), default="auto",
+        help="what the dashboard does at the end of the run: stay, leave, or (auto) leave 10 s after a success",
+    )  # fmt: skip
+    run.add_argument(
+        "--state-dir", metavar="DIR", type=flagvalues.directory,
+        help="where logs are kept (default: $XDG_STATE_HOME/qtui or ~/.local/state/qtui)",
+    )  # fmt: skip
+
+
+def _add_look(parser: argparse.ArgumentParser) -> None:
+    """How things look on a terminal."""
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colours")
+    parser.add_argument(
+        "--theme", choices=(AUTO, *THEME_NAMES), default=AUTO,
+        help="colours of the dashboard: for dark or light backgrounds, without red and green (cvd), or none (mono)",
+    )  # fmt: skip
+    parser.add_argument("--ascii", action="store_true", help="draw with ASCII signs only")
 
 
 def _add_resume(commands: Commands) -> None:
@@ -279,67 +333,13 @@ def _add_replay(commands: Commands) -> None:
     replay = commands.add_parser("replay", help="see a run again, at any time of it", allow_abbrev=False)
     replay.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: {LATEST}")
     replay.add_argument(
-        "--at", metavar="TIME", type=_moment, help="begin, standing still, at 0:04:12 or 90s of the run"
+        "--at", metavar="TIME", type=flagvalues.moment, help="begin, standing still, at 0:04:12 or 90s of the run"
     )
     replay.add_argument(
-        "--speed", metavar="N", type=_speed, default=1.0, help="how many seconds pass in one (default: 1)"
+        "--speed", metavar="N", type=flagvalues.speed, default=1.0, help="how many seconds pass in one (default: 1)"
     )
-    replay.add_argument("--ascii", action="store_true", help="draw with ASCII signs only")
+    _add_look(replay)
     add_state_dir(replay)
-
-
-def _workers(text: str) -> int | Literal["auto"]:
-    """A number of workers, or ``auto``; a percentage is of the cores that this process may use, rounded down."""
-    if text == "auto":
-        return "auto"
-    if part := re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)%", text, re.ASCII):
-        number = max(1, int(float(part[1]) * machine.cores() / 100)) if float(part[1]) else 0
-    else:
-        number = _number(text)
-    if not 1 <= number <= values.MOST_WORKERS:
-        known = f"auto, nor a number from 1 to {values.MOST_WORKERS}, nor a part of the cores such as 75%"
-        raise argparse.ArgumentTypeError(f'"{text}" is neither {known}')
-    return number
-
-
-def _bound(text: str) -> int:
-    """A number of workers."""
-    number = _number(text)
-    if not 1 <= number <= values.MOST_WORKERS:
-        raise argparse.ArgumentTypeError(f'"{text}" is not a number from 1 to {values.MOST_WORKERS}')
-    return number
-
-
-def _number(text: str) -> int:
-    return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
-
-
-def _duration(text: str) -> float:
-    """Seconds, from a number of them or a text such as ``1h30m``."""
-    try:
-        return values.positive_duration(float(text) if re.fullmatch(r"[0-9.]+", text) else text)
-    except (values.Rejected, ValueError):
-        raise argparse.ArgumentTypeError(f'"{text}" is not a time such as 90s, 5m or 1h30m') from None
-
-
-def _moment(text: str) -> float:
-    """Seconds, from ``0:04:12``, ``4:12``, a number of them, or a text such as ``1h30m``."""
-    if clock := re.fullmatch(r"(?:(\d{1,6}):)?(\d{1,6}):([0-5]?\d)", text, re.ASCII):
-        hours, minutes, seconds = (int(part or 0) for part in clock.groups())
-        return 3600.0 * hours + 60 * minutes + seconds
-    try:
-        return values.duration(float(text) if re.fullmatch(r"[0-9.]+", text) else text)
-    except (values.Rejected, ValueError):
-        raise argparse.ArgumentTypeError(f'"{text}" is not a time of the run such as 0:04:12 or 90s') from None
-
-
-def _speed(text: str) -> float:
-    """More than 0; ``8`` or ``8x``."""
-    number = text.removesuffix("x")
-    speed = float(number) if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", number, re.ASCII) else 0.0
-    if not speed:
-        raise argparse.ArgumentTypeError(f'"{text}" is not a speed such as 8 or 0.5')
-    return speed
 
 
 def params_of(pairs: Sequence[str]) -> dict[str, str]:

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from qtui.cli import shepherd
+from qtui.cli.options import wants_color
 from qtui.core.errors import EXIT_OK, UsageError
 from qtui.core.model import RunState
 from qtui.services import open_services
 from qtui.store.rundir import default_state_dir
 from qtui.tui.picker import pick
 from qtui.tui.picking import ATTACH, REPLAY, RESUME, RUN, Choice, Entry, Offer, ago
-from qtui.tui.roles import Role
+from qtui.tui.roles import AUTO, Role
 
 if TYPE_CHECKING:
     from qtui.listing import KnownRun
@@ -55,10 +56,14 @@ _STATES: Final = {
 }
 
 
-def picker(_options: argparse.Namespace) -> int:
+def picker(options: argparse.Namespace) -> int:
     """Let the person pick, and do what was picked; returns its exit code, and 0 if nothing was."""
     here = Path.cwd()
-    with open_services(default_state_dir()) as services:
+    settings = options.settings.values
+    color = wants_color(settings.get("color", "auto"), os.environ, is_terminal=True)
+    drawn = partial(pick, ascii=settings.get("ascii", False), color=color, theme=settings.get("theme", AUTO))
+    state_dir = Path(settings["state_dir"]).absolute() if "state_dir" in settings else default_state_dir()
+    with open_services(state_dir) as services:
 
         def look() -> Offer:
             notes = []
@@ -69,7 +74,7 @@ def picker(_options: argparse.Namespace) -> int:
                 notes.append(str(error))
             return offer(here, runs, time.time(), notes)
 
-        choice = _picked(_title(here), look)
+        choice = _picked(partial(drawn, _title(here), look))
     if choice is None:
         return EXIT_OK
     from qtui.cli.main import main
@@ -77,13 +82,13 @@ def picker(_options: argparse.Namespace) -> int:
     return main([choice.action, choice.target])
 
 
-def _picked(title: str, look: Callable[[], Offer]) -> Choice | None:
+def _picked(pick_one: Callable[[], Choice | None]) -> Choice | None:
     front = shepherd.front()
     if front is None:
-        return pick(title, look)
+        return pick_one()
     front.drawn(True)
     with front.watched(partial(_abandoned, front)):
-        choice = pick(title, look)
+        choice = pick_one()
     front.drawn(False)
     return choice
 

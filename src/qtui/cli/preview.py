@@ -13,7 +13,7 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from qtui.cli.plain import counted
+from qtui.cli.words import counted
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.limits import Limits, capacities
 from qtui.core.masking import TextMasker, masks_of

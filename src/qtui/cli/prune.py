@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import Final
 
-from qtui.cli.plain import counted
 from qtui.cli.reaching import state_dir_of
+from qtui.cli.words import counted
 from qtui.core.errors import EXIT_FAILED, EXIT_OK
 from qtui.store.prune import KEEP_DAYS, MAX_BYTES
 from qtui.store.prune import prune as prune_runs

@@ -20,7 +20,8 @@ def replay(options: argparse.Namespace) -> int:
         raise UsageError(
             "a replay needs a terminal to draw on; qtui attach --ui plain prints the record, qtui report sums it up"
         )
-    from qtui.cli.screen import show
+    from qtui.cli.look import look_of
+    from qtui.cli.sketch import sketched
 
     state_dir = state_dir_of(options)
     with open_services(state_dir) as services, closing(services.manager.replay(options.run)) as session:
@@ -29,6 +30,13 @@ def replay(options: argparse.Namespace) -> int:
             session.seek(session.begin + options.at)
         session.playing = options.at is None
         title = session.view().name or session.run
-        with held_open(RunDirectory.open(state_dir, session.run)):
-            show(lambda: session, title=title, ascii=options.ascii, runs=state_dir / "runs", player=session)
+        names, look = (unit.id for unit in session.view().units), look_of(options)
+        with (
+            held_open(RunDirectory.open(state_dir, session.run)),
+            sketched(title, names, ascii=look.ascii) as sketch,
+        ):
+            from qtui.cli.screen import show
+
+            runs = state_dir / "runs"
+            show(lambda: session, title=title, look=look, sketch=sketch, runs=runs, player=session)
     return EXIT_OK

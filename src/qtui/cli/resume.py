@@ -88,12 +88,12 @@ def _given(head: Head, options: argparse.Namespace) -> argparse.Namespace:
             "set it in the environment, and begin a new run"
         )
     _go_to(str(head.origin.get("cwd", "")), head.run)
-    given = parse(words)
+    given = parse(words, options.settings)
     if given.command != "run":
         raise UsageError(f"run {head.run} was not begun by qtui run")
     if given.directory:
         _go_to(given.directory, head.run)
-    for name in ("ui", "verbose", "color", "ascii"):
+    for name in ("ui", "verbose", "quiet", "output", "timestamps", "prefix", "color", "ascii", "theme", "on_finish"):
         setattr(given, name, getattr(options, name))
     given.detach, given.dry_run, given.cwd = options.detach, False, options.cwd
     given.param = [*_without(given.param, options.param), *options.param]

@@ -19,6 +19,7 @@ from qtui.cli.ask import asker
 from qtui.cli.detach import Starter, answered, recorded, start_detached, starter
 from qtui.cli.dump import dumped_on_quit
 from qtui.cli.hangup import Outside, dropping
+from qtui.cli.manner import manner_of
 from qtui.cli.options import choose_ui, params_of, wants_color
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import EXIT_INTERNAL, EXIT_OK, UsageError
@@ -60,6 +61,10 @@ Adjust = Callable[[WorkflowDefinition, argparse.Namespace], WorkflowDefinition]
 
 def run(options: argparse.Namespace) -> int:
     """Run a workflow; returns the exit code of the run, the same in every ``--ui``."""
+    if options.debug:
+        from qtui.cli.debug import debug
+
+        return debug(options)
     origin = {"words": options.words, "cwd": options.cwd}
 
     def begin(
@@ -94,8 +99,6 @@ def drive(
     os.environ.update(env)  # as if they had been set outside; over the workflow's own, they are an override
     overrides = overrides_of(options, env)
     state_dir = Path(options.state_dir).absolute() if options.state_dir else default_state_dir()
-    if sys.stdout is None:
-        raise UsageError("standard output is closed; send it to /dev/null to run without output")
     out = _reserved_stdout() if ui == "json" or detaching else sys.stdout
     # user modules are imported by load: their log handlers must find the routed streams already there
     with routed_output(), open_services(state_dir) as services:
@@ -169,15 +172,22 @@ def _on_screen(
     start: Callable[[], LiveSession], definition: WorkflowDefinition, options: argparse.Namespace, runs: Path
 ) -> RunSession:
     # before the run begins: beside busy threads this import takes seconds instead of 0.2
-    from qtui.cli.screen import show
+    from qtui.cli.look import look_of
+    from qtui.cli.sketch import sketched
 
-    return show(
-        start,
-        title=definition.name,
-        ascii=options.ascii,
-        on_hangup=definition.on_hangup,
-        runs=runs,
-    )
+    look = look_of(options)
+    with sketched(definition.name, (unit.id for unit in definition.units), ascii=look.ascii) as sketch:
+        from qtui.cli.screen import show
+
+        return show(
+            start,
+            title=definition.name,
+            look=look,
+            sketch=sketch,
+            bell=definition.notify,
+            on_hangup=definition.on_hangup,
+            runs=runs,
+        )
 
 
 def _in_lines(
@@ -234,11 +244,9 @@ def _follower(
         return lambda session: JsonLines(session, out)
     from qtui.cli.plain import PlainLines
 
-    color = wants_color(options.color, os.environ, out.isatty())
+    manner = manner_of(options, os.environ, color=wants_color(options.color, os.environ, out.isatty()))
     bell = definition.notify if out.isatty() else None
-    return lambda session: PlainLines(
-        session, out, color=color, verbose=options.verbose, bell=bell, answerable=can_answer(session)
-    )
+    return lambda session: PlainLines(session, out, manner, bell=bell, answerable=can_answer(session))
 
 
 def _follow(session: RunSession, follower: Follower, out: TextIO) -> None:

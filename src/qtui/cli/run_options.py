@@ -22,6 +22,7 @@ def add_run_commands(commands: Commands) -> None:
     """Declare them all."""
     _add_status(commands)
     _add_logs(commands)
+    _add_shell(commands)
     _add_control(commands)
     _add_history(commands)
     _add_report(commands)
@@ -56,6 +57,15 @@ def _add_logs(commands: Commands) -> None:
     logs.add_argument("--try", dest="attempt", metavar="N", type=_positive, help="which attempt; default: the last")
     logs.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colour on a terminal")
     add_state_dir(logs)
+
+
+def _add_shell(commands: Commands) -> None:
+    shell = commands.add_parser(
+        "shell", help="open a shell where a unit has run, with its variables", allow_abbrev=False
+    )
+    shell.add_argument("run", metavar="RUN", help=RUN_HELP)
+    shell.add_argument("unit", metavar="UNIT", help="a unit's id")
+    add_state_dir(shell)
 
 
 def _add_control(commands: Commands) -> None:

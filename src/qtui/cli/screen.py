@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -14,18 +15,24 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from qtui.cli import shepherd
 from qtui.cli.answers import answering
+from qtui.cli.bell import rings
 from qtui.cli.detach import DETACHED_LOG
 from qtui.cli.dump import dumped_on_quit
 from qtui.cli.hangup import Outside
 from qtui.cli.linger import lingering
-from qtui.cli.plain import summary
+from qtui.cli.look import Look
+from qtui.cli.sketch import Sketch
+from qtui.cli.summary import summary
+from qtui.core.definition import Notify
+from qtui.core.errors import QtuiError
 from qtui.core.session import RunSession
 from qtui.core.stimuli import InterruptRequested
 from qtui.tui.app import Dashboard, Leaving, Left, make_dashboard, run_dashboard
+from qtui.tui.ending import OnFinish
 from qtui.tui.player import Player
 from qtui.tui.text import clean_lines
 
@@ -41,21 +48,28 @@ def show(
     begin: Callable[[], RunSession],
     *,
     title: str,
-    ascii: bool = False,  # noqa: A002
+    look: Look,
+    sketch: Sketch,
+    bell: Notify | None = None,
     on_hangup: str = "continue",
     runs: Path | None = None,
     player: Player | None = None,
 ) -> RunSession:
     """Draw the session that `begin` makes, until the person leaves or the terminal goes.
 
-    Returns when a live run has ended, with or without a screen; leaving any other session leaves it alone. `runs` holds
-    the directories of runs, and `player` moves through a replay. `on_hangup` says what a live run does when the
-    terminal goes: ``continue`` or ``cancel``.
+    Returns when a live run has ended, with or without a screen; leaving any other session leaves it alone. `sketch`
+    stands on the terminal, and `look` says how it is drawn on and when the screen leaves by itself; `bell` is when the
+    bell rings. `runs` holds the directories of runs, and `player` moves through a replay. `on_hangup` says what a live
+    run does when the terminal goes: ``continue`` or ``cancel``.
     """
     with ExitStack() as hearing, ExitStack() as terminal:
-        held = terminal.enter_context(cleared_terminal())
+        stray = terminal.enter_context(_shown_in_the_end())
+        terminal.callback(sketch.undo)
+        held = terminal.enter_context(cleared_terminal(stray))
         outside = Outside()
         hearing.enter_context(outside.heard())
+        gc.freeze()  # what has been imported stays for good
+        gc.enable()
         session = begin()
         directory = runs / session.run if runs is not None else None
         front = shepherd.front()
@@ -63,10 +77,17 @@ def show(
             session,
             title=title,
             player=player,
-            ascii=ascii,
+            keymap=look.keymap,
+            ascii=look.ascii,
+            color=look.color,
+            theme=look.theme,
+            on_finish=look.on_finish if player is None else OnFinish.STAY,
+            rings=partial(rings, bell),
+            modes=sketch.modes,
             stop=front.stop if front is not None else None,
             detachable=front is not None and session.kind == "live",
         )
+        sketch.taken()
         _Showing(session, app, held, outside, on_hangup, directory).follow(terminal)
     return session
 
@@ -108,8 +129,12 @@ class _Showing:
                 if leaving is not None and leaving.how is Left.DETACHED:
                     self._detach(self._front)
             terminal.close()
+            if story is not None:
+                print("\n".join(["qtui: the screen broke, please report it:", *clean_lines(story)]), file=sys.stderr)
             if self._live:
-                finish(self._session, story, alone=self._held.dropped)
+                finish(self._session, alone=self._held.dropped)
+            elif story is not None:
+                raise QtuiError("the run was only looked at: nothing of it is lost")
 
     def _interrupt(self, number: int) -> None:
         if number == signal.SIGTERM and time.monotonic() < self._deaf_until:
@@ -165,13 +190,11 @@ def draw(app: Dashboard) -> tuple[Leaving | None, str | None]:
         return None, traceback.format_exc()
 
 
-def finish(session: RunSession, story: str | None, *, alone: bool = False) -> None:
-    """Once the terminal is free again: say if the screen broke, wait for the end of the run, print the summary.
+def finish(session: RunSession, *, alone: bool = False) -> None:
+    """Once the terminal is free again: wait for the end of the run, print the summary.
 
     `alone` says that nobody is at the terminal any more.
     """
-    if story is not None:
-        print("\n".join(["qtui: the screen broke, please report it:", *clean_lines(story)]), file=sys.stderr)
     if session.view().finished is None and not alone:
         print("qtui: the run goes on without a screen; ctrl+c stops it", file=sys.stderr)
     with answering(session):
@@ -239,10 +262,24 @@ class HeldTerminal:
 
 
 @contextmanager
-def cleared_terminal() -> Iterator[HeldTerminal]:
-    """While this holds, the terminal belongs to the dashboard alone. Enter it before the run begins."""
-    with _quiet_descriptors() as held, _quick_switches():
+def cleared_terminal(stray: IO[bytes]) -> Iterator[HeldTerminal]:
+    """While this holds, the terminal belongs to the dashboard alone, and what others write to it goes to the file
+    `stray`. Enter it before the run begins."""
+    with _quiet_descriptors(stray) as held, _quick_switches():
         yield held
+
+
+@contextmanager
+def _shown_in_the_end() -> Iterator[IO[bytes]]:
+    """A file for what is written past the screen. What it holds is shown at the end; enter this before whatever puts
+    another screen on the terminal, or it is lost with that."""
+    with tempfile.TemporaryFile() as stray:
+        try:
+            yield stray
+        finally:
+            stray.seek(0)
+            if text := stray.read(1 << 16):
+                sys.stderr.write(_printable(text))
 
 
 @contextmanager
@@ -258,15 +295,14 @@ def _quick_switches() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_descriptors() -> Iterator[HeldTerminal]:
+def _quiet_descriptors(stray: IO[bytes]) -> Iterator[HeldTerminal]:
     """While the screen is up, what C code and child processes of Python units write to descriptors 1 and 2 goes to
-    a file instead of across the screen, and is shown afterwards. Textual draws on a copy of standard error, and
-    measures it."""
+    a file instead of across the screen. Textual draws on a copy of standard error, and measures it."""
     kept = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
     standard = sys.__stdout__, sys.__stderr__
     raw = _Drawn(os.dup(2), "wb")
     drawn = io.TextIOWrapper(io.BufferedWriter(raw), encoding=_encoding(), errors="replace")
-    with tempfile.TemporaryFile() as stray, drawn:
+    with drawn:
         for descriptor in kept:
             os.dup2(stray.fileno(), descriptor)
         sys.__stdout__ = sys.__stderr__ = drawn  # type: ignore[misc]
@@ -276,9 +312,6 @@ def _quiet_descriptors() -> Iterator[HeldTerminal]:
         finally:
             sys.__stdout__, sys.__stderr__ = standard  # type: ignore[misc]
             held.give_back()
-            stray.seek(0)
-            if text := stray.read(1 << 16):
-                sys.stderr.write(_printable(text))
 
 
 class _Drawn(io.FileIO):

@@ -112,6 +112,7 @@ class Shepherd:
     def __init__(self, child: int, link: socket.socket, modes: list[Any]) -> None:
         self._child, self._link, self._modes = child, link, modes
         self._signals: list[int] = []
+        self._early: list[int] = []
         self._received = b""
         self._run = ""
         self._linked, self._listening, self._drawn = True, False, False
@@ -163,6 +164,8 @@ class Shepherd:
             case "run":
                 (self._run,) = values
                 self._listening = True
+                for number in self._early:
+                    self._tell("signal", number)
             case "drawn":
                 (self._drawn,) = values
             case "dropped":
@@ -182,7 +185,9 @@ class Shepherd:
             os.kill(self._child, number)
         elif self._listening:
             self._tell("signal", number)
-        elif number != signal.SIGINT:  # of which the terminal has told the child, too
+        elif number == signal.SIGINT:  # of which the terminal has told the child, too, unless it was sent to this alone
+            self._early.append(number)
+        else:
             os.kill(self._child, number)
 
     def _stop(self) -> None:

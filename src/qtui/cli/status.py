@@ -12,7 +12,6 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from qtui.cli.plain import counted
 from qtui.cli.reaching import gone, opened
 from qtui.cli.rundata import (
     NO_STARTS,
@@ -26,6 +25,7 @@ from qtui.cli.rundata import (
     unit_took,
     was_lost,
 )
+from qtui.cli.words import counted
 from qtui.core.cutting import counts_of, is_cut
 from qtui.core.errors import EXIT_INTERNAL, EXIT_OK
 from qtui.core.events import ConfirmRequested

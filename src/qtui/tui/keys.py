@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain, zip_longest
 from typing import Final, NamedTuple
 
-from rich.cells import cell_len
-
 from qtui.core.session import RunSession
-from qtui.tui.actions import ACTIONS, Action, Keymap, Where, keys_of
-from qtui.tui.roles import Role
-from qtui.tui.text import PLAIN, Span
+from qtui.tui.actions import ACTIONS, BY_ID, INNER, Action, Keymap, Where, keys_of
 
 
 class Key(NamedTuple):
@@ -29,11 +26,40 @@ _SHOWN: Final = {
     "slash": "/", "question_mark": "?", "plus": "+", "minus": "-", "left_square_bracket": "[",
     "right_square_bracket": "]", "left_parenthesis": "(", "right_parenthesis": ")", "left_curly_bracket": "{",
     "right_curly_bracket": "}", "full_stop": ".", "comma": ",", "colon": ":", "asterisk": "*", "number_sign": "#",
-    "less_than_sign": "<", "greater_than_sign": ">",
+    "exclamation_mark": "!", "less_than_sign": "<", "greater_than_sign": ">",
 }  # fmt: skip
 _ONLY_HERE: Final = frozenset({"app.detach", "app.suspend"})
 _LEAVING: Final = frozenset({"app.leave", "app.interrupt"})
-_LEFT: Final = {"attached": "leave; the run goes on", "replay": "leave"}
+_LEFT: Final = {"attached": "quit; the run goes on", "replay": "quit"}
+_AFTER_THE_END: Final = frozenset({"unit.retry", "unit.retry_all", "unit.edit"})
+"""What is asked of a run that has ended, too: it goes on then."""
+
+_OF_A_SELECTION: Final = frozenset({"unit.open", "unit.retry", "unit.cancel", "unit.edit", "units.mark"})
+_OF_FAILURES: Final = frozenset({"unit.next_failed", "unit.retry_all"})
+
+_PARTS: Final = {
+    "units": frozenset({Where.TREE}),
+    "log": frozenset({Where.LOG, Where.LINES}),
+    "details": frozenset({Where.DETAILS, Where.CURSOR, Where.LINES}),
+    "events": frozenset({Where.EVENTS, Where.CURSOR, Where.LINES}),
+}
+"""What answers keys in the panes; in others it is lines."""
+
+
+class Place(NamedTuple):
+    """Where a person is: what decides which keys are worth a hint.
+
+    `pane` is the one with the focus. Keys act on something if it is `selected` or marked; the run has `ended`, has
+    `failed` units, or `asks`; units are `filtered`, and the log is `searched`.
+    """
+
+    pane: str = "units"
+    selected: bool = True
+    ended: bool = False
+    failed: bool = True
+    asks: bool = True
+    filtered: bool = False
+    searched: bool = False
 
 
 def shown(key: str) -> str:
@@ -43,14 +69,23 @@ def shown(key: str) -> str:
     return prefix + _SHOWN.get(name, name)
 
 
+def key_for(action: str, keymap: Keymap) -> str:
+    """The first key of the action with this id as people write it; for one without a key its command instead."""
+    return next(map(shown, keys_of(BY_ID[action], keymap)), f":{action}")
+
+
 def actions_for(session: RunSession) -> list[Action]:
     """What can be done on this screen."""
+    return _possible(session.kind, session.read_only)
+
+
+def _possible(kind: str, read_only: bool) -> list[Action]:
     return [
         action
         for action in ACTIONS
-        if not (action.steers and session.read_only)
-        and (action.where is not Where.REPLAY or session.kind == "replay")
-        and (action.id not in _ONLY_HERE or session.kind == "live")
+        if not (action.steers and read_only)
+        and (action.where is not Where.REPLAY or kind == "replay")
+        and (action.id not in _ONLY_HERE or kind == "live")
     ]
 
 
@@ -64,7 +99,8 @@ def groups_for(session: RunSession, keymap: Keymap) -> tuple[Group, ...]:
         elif action.group:
             told[action.group][-1][1].append(action)
     return tuple(
-        (group, tuple(Key(_together(actions, keymap), text) for text, actions in rows)) for group, rows in told.items()
+        (group, tuple(Key(keys, text) for text, actions in rows if (keys := _together(actions, keymap))))
+        for group, rows in told.items()
     )
 
 
@@ -74,33 +110,45 @@ def _together(actions: Sequence[Action], keymap: Keymap) -> str:
     return " ".join(key for key in chain.from_iterable(keys) if key is not None)
 
 
-def hints_for(session: RunSession, keymap: Keymap) -> tuple[Key, ...]:
-    """What the key line of this screen says, most needed first."""
-    actions = actions_for(session)
-    hinted = sorted((action.rank, at) for at, action in enumerate(actions) if action.hint)
-    return tuple(_hint(actions[at:], session, keymap) for _, at in hinted)
+def hints_for(session: RunSession, keymap: Keymap, place: Place = Place()) -> tuple[Key, ...]:  # noqa: B008  - a value
+    """What the key line says: the keys that do something here and now, most needed first."""
+    return _hints(session.kind, session.read_only, frozenset(keymap.items()), place)
 
 
-def _hint(actions: Sequence[Action], session: RunSession, keymap: Keymap) -> Key:
+@lru_cache(256)
+def _hints(kind: str, read_only: bool, keymap: frozenset[tuple[str, str]], place: Place) -> tuple[Key, ...]:
+    chosen = dict(keymap)
+    parts = _PARTS.get(place.pane, frozenset({Where.LINES}))
+    actions = [action for action in _possible(kind, read_only) if action.where not in INNER - parts]
+    inner = {key for action in actions if action.where in parts for key in keys_of(action, chosen)}
+
+    def is_meant(action: Action) -> bool:
+        keys = keys_of(action, chosen)  # what the pane does with a key is what the key does
+        return bool(keys) and (action.where in parts or keys[0] not in inner) and _acts(action, place)
+
+    hinted = sorted((action.rank, at) for at, action in enumerate(actions) if action.hint and is_meant(action))
+    return tuple(_hint(actions[at:], chosen) for _, at in hinted)
+
+
+def _acts(action: Action, place: Place) -> bool:
+    """Whether an action does something at this place."""
+    if place.ended and (action.id == "app.detach" or (action.steers and action.id not in _AFTER_THE_END)):
+        return False
+    return (
+        (place.selected or action.id not in _OF_A_SELECTION)
+        and (place.failed or action.id not in _OF_FAILURES)
+        and (place.asks or action.id != "unit.answer")
+        and (place.filtered or action.id != "filter.next")
+        and (place.searched or action.id != "search.next")
+    )
+
+
+def _hint(actions: Sequence[Action], keymap: Keymap) -> Key:
     """What the key line says of the first action: with its first key, and the sign of the next if both are signs."""
-    first, *others = (shown(keys_of(action, keymap)[0]) for action in actions[:2])
+    first, *others = (shown(keys[0]) for action in actions[:2] if (keys := keys_of(action, keymap)))
     pair = others and not actions[1].text and _is_sign(first) and _is_sign(others[0])
-    leaving = actions[0].id in _LEAVING and session.kind != "live"
-    return Key(f"{first} {others[0]}" if pair else first, "leave" if leaving else actions[0].hint)
+    return Key(f"{first} {others[0]}" if pair else first, actions[0].hint)
 
 
 def _is_sign(key: str) -> bool:
     return len(key) == 1 and not key.isalnum()
-
-
-def key_line(width: int, hints: Sequence[Key]) -> tuple[Span, ...]:
-    """As many hints as fit into `width` cells."""
-    spans = [Span(" ", PLAIN)]
-    left = width - 1
-    for keys, text in hints:
-        cells = cell_len(keys) + 1 + cell_len(text)
-        if cells > left:
-            break
-        spans += [Span(keys, Role.KEY), Span(f" {text}  ", Role.MUTED)]
-        left -= cells + 2
-    return tuple(spans)

@@ -28,6 +28,12 @@ class Role(StrEnum):
     LOUD_TIMEOUT = "loud-timeout"
 
 
+THEME_NAMES: Final = ("dark", "light", "cvd", "mono")
+"""What gives roles their styles, by name."""
+
+AUTO: Final = "auto"
+"""The theme that the terminal seems to ask for."""
+
 _LOUD: Final[Mapping[Role, Role]] = {
     Role.STOPPING: Role.LOUD_STOPPING,
     Role.ERROR: Role.LOUD_ERROR,

@@ -1,0 +1,71 @@
+"""What stands behind flags, as values. Each raises ArgumentTypeError, with what it should be, for anything else."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Literal
+
+from qtui.definition import machine, values
+
+
+def workers(text: str) -> int | Literal["auto"]:
+    """A number of workers, or ``auto``; a percentage is of the cores that this process may use, rounded down."""
+    if text == "auto":
+        return "auto"
+    if part := re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)%", text, re.ASCII):
+        number = max(1, int(float(part[1]) * machine.cores() / 100)) if float(part[1]) else 0
+    else:
+        number = _number(text)
+    if not 1 <= number <= values.MOST_WORKERS:
+        known = f"auto, nor a number from 1 to {values.MOST_WORKERS}, nor a part of the cores such as 75%"
+        raise argparse.ArgumentTypeError(f'"{text}" is neither {known}')
+    return number
+
+
+def bound(text: str) -> int:
+    """A number of workers."""
+    number = _number(text)
+    if not 1 <= number <= values.MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number from 1 to {values.MOST_WORKERS}')
+    return number
+
+
+def directory(text: str) -> str:
+    """A path, also from where no shell makes the home directory of ``~``."""
+    if "\0" in text:
+        raise argparse.ArgumentTypeError("a path cannot hold a NUL")
+    return str(Path(text).expanduser()) if text.startswith("~") else text
+
+
+def _number(text: str) -> int:
+    return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
+
+
+def duration(text: str) -> float:
+    """Seconds, from a number of them or a text such as ``1h30m``."""
+    try:
+        return values.positive_duration(float(text) if re.fullmatch(r"[0-9.]+", text) else text)
+    except (values.Rejected, ValueError):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a time such as 90s, 5m or 1h30m') from None
+
+
+def moment(text: str) -> float:
+    """Seconds, from ``0:04:12``, ``4:12``, a number of them, or a text such as ``1h30m``."""
+    if clock := re.fullmatch(r"(?:(\d{1,6}):)?(\d{1,6}):([0-5]?\d)", text, re.ASCII):
+        hours, minutes, seconds = (int(part or 0) for part in clock.groups())
+        return 3600.0 * hours + 60 * minutes + seconds
+    try:
+        return values.duration(float(text) if re.fullmatch(r"[0-9.]+", text) else text)
+    except (values.Rejected, ValueError):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a time of the run such as 0:04:12 or 90s') from None
+
+
+def speed(text: str) -> float:
+    """More than 0; ``8`` or ``8x``."""
+    number = text.removesuffix("x")
+    speed = float(number) if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", number, re.ASCII) else 0.0
+    if not speed:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a speed such as 8 or 0.5')
+    return speed
