@@ -9,8 +9,11 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from qtui.core.events import Event, RunFinished
+from qtui.core.facts import RunFacts
 from qtui.core.folding import fold
+from qtui.core.logtimes import UNTIMED, LogTimes
 from qtui.core.machine import QUEUEING_LANES
+from qtui.core.masking import TextMasker, masks_of
 from qtui.core.model import Outcome, QuantumUnit, UnitError
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
@@ -31,6 +34,7 @@ from qtui.core.stimuli import (
     UnitReturned,
     WarningRaised,
 )
+from qtui.core.valuetext import value_text
 
 START = 1_700_000_000.0
 
@@ -70,6 +74,11 @@ class ScriptedSession:
         self.answered: list[Answer] = []
         self.on_disk: dict[int, str] = {}  # how units differ there
         self.logs: dict[tuple[int, int], bytes] = {}
+        self.times: dict[tuple[int, int], LogTimes] = {}
+        self.log_files: dict[tuple[int, int], str] = {}
+        self.params: dict[str, object] = {}
+        self.secrets: tuple[str, ...] = ()
+        self.results: dict[str, object] = {}
         self.interrupted: list[int] = []
         self.killed: list[int] = []
         self.load: LoadSample | None = LoadSample(41.0, 6 << 30, 16 << 30, 8, ProcessSample(3.0, 61 << 20), {})
@@ -106,8 +115,19 @@ class ScriptedSession:
         start = max(0, len(data) + offset) if offset < 0 else offset
         return LogChunk(data[start : start + limit], len(data), min(start + limit, len(data)))
 
+    def log_times(self, unit: int, attempt: int) -> LogTimes:
+        return self.times.get((unit, attempt), UNTIMED)
+
     def log_path(self, unit: int, attempt: int) -> str | None:
-        return None
+        return self.log_files.get((unit, attempt))
+
+    @property
+    def facts(self) -> RunFacts:
+        return RunFacts(params=self.params, masks=masks_of(self.secrets))
+
+    def result_text(self, unit: int) -> str:
+        value = self.results.get(self.plan.table[unit].id)
+        return "" if value is None else value_text(value, TextMasker(self.facts.masks))
 
     def sample(self) -> LoadSample:
         if self.load is None:

@@ -87,5 +87,5 @@ async def staged(
     app = Dashboard(session, "nightly.toml", player=player, keymap=keymap, ascii=ascii, color=color)
     async with app.run_test(size=size) as pilot:
         stage = Stage(app, pilot, session)
-        await stage.shows("nightly.toml")
+        await stage.until(lambda: stage.main._second >= 0, "the first frame")
         yield stage

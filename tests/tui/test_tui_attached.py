@@ -20,7 +20,7 @@ from qtui.core.stimuli import CancelRequested, RunRequested
 from qtui.store.rundir import RunDirectory
 from qtui.tui.app import Leaving, Left
 from qtui.tui.bridge import Bridge
-from qtui.tui.layout import lay_out
+from qtui.tui.laying import lay_out
 from qtui.tui.widgets.header import Header, look_counts
 
 SIZES = [(40, 12), (60, 16), SMALL, (80, 50), MEDIUM, (200, 20), (200, 60)]
@@ -85,10 +85,10 @@ async def test_leaving_asks_nothing_and_touches_nothing(key: str) -> None:
 async def test_a_run_that_was_interrupted_before_can_be_looked_at() -> None:
     session = attached(diamond())
     session.post(RunRequested("again"))
-    async with staged(session) as stage:
+    async with staged(session, (120, 110)) as stage:
         await stage.shows("RUNNING")
         await stage.press("question_mark")
-        await stage.shows("leave; the run goes on")
+        await stage.shows("quit; the run goes on")
         assert "without a screen" not in stage.text()
 
 
@@ -165,7 +165,7 @@ async def test_a_lost_run_asks_for_nothing_and_takes_nothing() -> None:
     async with staged(session, SMALL) as stage:
         await stage.shows("1 unit asks for your yes")
         session.lost, session.trouble = True, "the process that ran it is gone: qtui resume test-run"
-        await stage.shows("LOST", "at least 0:0", "this is the last on record; q leaves")
+        await stage.shows("LOST", "at least 0:0", "this is the last on record; q quits")
         assert "asks for your yes" not in stage.text()
         assert "workers" not in stage.lines()[-2]
         for key in ("a", "x", "p", "X"):
@@ -226,7 +226,7 @@ async def test_the_log_follows_its_unit_into_another_plan() -> None:
         await stage.shows("old lines")
         session.logs[(1, 1)] = session.logs.pop((0, 1))
         session._record([PlanReplaced((unit("first"), unit("list_files")), MODE, START)])
-        await stage.shows("Log list_files", "old lines")
+        await stage.shows("[Log] Info Why Deps Tries  list_files", "old lines")
 
 
 async def test_a_selected_unit_that_is_gone_gives_way_to_what_it_stood_below() -> None:
@@ -258,7 +258,7 @@ def test_all_is_counted_anew_for_another_plan() -> None:
     change = bridge.advance()
     assert change.replaced
     assert bridge.layout.names == ["new", *(f"extract[{at}]" for at in range(6, 12))]
-    assert [sum(counts.values()) for counts in bridge.bundle_counts] == [6]
+    assert [sum(counts.values()) for counts in bridge.tree.counts] == [6]
     assert bridge.holding == {n for n, state in enumerate(bridge.view.states) if state is UnitState.RUNNING}
     assert sum(look_counts(bridge.view).values()) == 7
 
@@ -314,7 +314,7 @@ async def test_how_one_looks_at_a_run_is_told_the_same_after_its_end(
         await stage.shows(f"{word}  FAILED")
         await stage.until(lambda: session.read_only, "nobody is there any more")
         header = stage.main.query_one(Header)
-        header.update_run(session.now())
+        header.update_run(session.now(), changed=True)
         assert f"{word}  FAILED" in "".join(span.text for span in header.line(0))
 
 
@@ -325,7 +325,7 @@ async def test_a_run_that_has_ended_long_ago_shows_its_end(
     run.fail("fetch", "BadRow")
     run.leave()
     async with staged(attach(), MEDIUM) as stage:
-        await stage.shows("attached  FAILED", "BadRow: went wrong", "reading rows", "q leaves")
+        await stage.shows("attached  FAILED", "BadRow: went wrong", "reading rows", "q quits")
         assert not {"cancel", "retry", "pause", "answer"} & set(stage.lines()[-1].split())
         for key in "xrRpaX":
             await stage.press(key)

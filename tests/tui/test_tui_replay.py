@@ -174,7 +174,7 @@ async def test_the_end_moves_no_selection_and_q_leaves(run: RecordedRun, replay:
     session = replay(run)
     session.seek(session.end)
     async with staged(session, SMALL, player=session) as stage:
-        await stage.shows("FAILED", "1 failed: f next; q leaves")
+        await stage.shows("FAILED", "1 failed: f next; q quits")
         assert "fetch" in stage.line_with("›")
         await stage.press("q")
     assert stage.app.return_value == Leaving(how=Left.FINISHED, exit_code=1)

@@ -11,6 +11,12 @@ from textual.binding import Binding, BindingType
 Keymap = Mapping[str, str]
 """Keys that a person has chosen, by the ids of actions: ``{"unit.retry": "r,ctrl+r"}``."""
 
+USUAL: Final[Keymap] = {}
+"""The keymap of who has chosen no keys."""
+
+NO_KEY: Final = "none"
+"""What stands in a keymap for an action that is to have no key."""
+
 
 class Where(StrEnum):
     """Which part of the screen answers a key; parts inside of others come first."""
@@ -18,6 +24,9 @@ class Where(StrEnum):
     TREE = "tree"
     LOG = "log"
     LINES = "lines"
+    DETAILS = "details"
+    EVENTS = "events"
+    CURSOR = "cursor"
     REPLAY = "replay"
     SCREEN = "screen"
     APP = "app"
@@ -56,14 +65,31 @@ ACTIONS: Final = (
     Action("move.unfold", _T, "l,right", "unfold", "Move", "unfold / fold, or go to the row above"),
     Action("move.fold", _T, "h,left", "fold", "Move"),
     Action("unit.open", _T, "enter", "open", "Move", "open the unit's log; esc goes back", "log", 4),
-    Action("unit.next_failed", _S, "f", "next_failed", "Move", "next failed or timed-out unit", "failed", 7),
-    Action("filter.begin", _S, "slash", "filter", "Move", "filter units; esc shows all again", "filter", 8),
+    Action("tab.info", _S, "d", "tab('info')", "Tabs", "what it is, what became of it", "info", 18),
+    Action("tab.why", _S, "w", "tab('why')", "Tabs", "why it is so, what it waits for", "why", 8),
+    Action("tab.deps", _S, "c", "tab('deps')", "Tabs", "what it is connected to: needs, needed by"),
+    Action("tab.tries", _S, "v", "tab('tries')", "Tabs", "its attempts; enter opens the log of one"),
+    Action("tab.log", _S, "L", "tab('log')", "Tabs", "the log of its latest attempt"),
+    Action("line.open", Where.CURSOR, "enter", "open_line", "Tabs", "details, events: go where the line leads"),
+    Action("tab.next", Where.DETAILS, "l,right", "step_tab(1)", "Tabs", "the next tab, the one before"),
+    Action("tab.previous", Where.DETAILS, "h,left", "step_tab(-1)", "Tabs"),
+    Action("unit.next_failed", _S, "f", "next_failed", "Move", "next failed unit, cause by cause", "failed", 7),
+    Action("filter.begin", _S, "slash", "filter", "Move", "filter: text state:x tag:x !x", "filter", 8),
     Action("filter.next", _S, "n", "next_match(1)", "Move", "next, previous match", "next match", 17),
     Action("filter.previous", _S, "N", "next_match(-1)", "Move"),
+    Action("units.view", _S, "t", "next_view", "Move", "tree by dependency, levels, list", "view", 18),
+    Action("units.sort", _S, "o", "sort", "Move", "sort the list by something else", "sort", 20),
+    Action("units.finished", _S, "full_stop", "fold_finished", "Move", "fold or show what ended well", "fold done", 21),
+    Action("units.mark", _T, "space", "mark", "Units", "mark: keys act on what is marked", "mark", 19),
+    Action("units.mark_all", _S, "asterisk", "mark_all", "Units", "mark all found, or failed alike"),
     Action("unit.retry", _S, "r", "retry", "Units", "run again (skips the wait of a retry)", "retry", 6, steers=True),
     Action("unit.retry_all", _S, "R", "retry_all", "Units", "run all failed and canceled again", "retry failed", 13,
            steers=True),
     Action("unit.cancel", _S, "x", "cancel", "Units", "cancel; again while it stops: kill", "cancel", 5, steers=True),
+    Action("unit.set_aside", _S, "S", "set_aside", "Units", "skip, or take for done without a run", steers=True),
+    Action("unit.later", _S, "less_than_sign", "prioritize(-1)", "Units", "start later, earlier", steers=True),
+    Action("unit.earlier", _S, "greater_than_sign", "prioritize(1)", "Units", steers=True),
+    Action("unit.edit", _S, "e", "edit", "Units", "edit command, timeout, ..., and run again", "edit", 18, steers=True),
     Action("unit.answer", _S, "a", "answer", "Units", "answer what asks, let go a brake", "answer", 10, steers=True),
     Action("run.pause", _S, "p", "pause", "Run", "pause, go on: start nothing new", "pause", 9, steers=True),
     Action("run.workers_up", _S, "plus", "workers(1)", "Run", "more, fewer workers; automatic", "workers", 15,
@@ -73,7 +99,7 @@ ACTIONS: Final = (
     Action("run.cancel", _S, "X", "cancel_run", "Run", "cancel the run: drain or stop", "cancel run", 12, steers=True),
     Action("app.detach", _A, "D", "detach", "Run", "let the run go on without a screen", "detach", 3),
     Action("app.suspend", _A, "ctrl+z", "suspend_process", "Run", "to the shell, the run goes on; fg"),
-    Action("app.leave", _S, "q", "app.leave", "Run", "leave; ^c twice cancels, again kills", "quit", 2),
+    Action("app.leave", _S, "q", "app.leave", "Run", "quit; ^c twice cancels, again kills", "quit", 2),
     Action("app.interrupt", _A, "ctrl+c", "interrupt", "Run"),
     Action("time.play", _R, "p", "play", "Replay", "pause, play", "pause, play", 3),
     Action("time.back", _R, "left_square_bracket", "step(-1)", "Replay", "back, on to where something happens", "event",
@@ -90,18 +116,34 @@ ACTIONS: Final = (
     Action("pane.log", _S, "2", "pane('log')", "Screen"),
     Action("pane.workers", _S, "3", "pane('workers')", "Screen"),
     Action("pane.events", _S, "4", "pane('events')", "Screen"),
+    Action("events.problems", Where.EVENTS, "exclamation_mark", "problems", "Screen",
+           "events: problems only, all"),
     Action("pane.zoom", _S, "z", "zoom", "Screen", "zoom the pane", "zoom", 14),
-    Action("log.follow", _S, "F", "follow", "Screen", "log: follow the end, on and off", "follow", 16),
-    Action("log.left", _L, "h,left", "scroll_side(-1)"),
-    Action("log.right", _L, "l,right", "scroll_side(1)"),
-    Action("lines.down", Where.LINES, "j,down", "scroll_lines(1)"),
-    Action("lines.up", Where.LINES, "k,up", "scroll_lines(-1)"),
-    Action("lines.page_down", Where.LINES, "pagedown", "scroll_pages(1)"),
-    Action("lines.page_up", Where.LINES, "pageup", "scroll_pages(-1)"),
-    Action("lines.half_down", Where.LINES, "ctrl+d", "scroll_pages(0.5)"),
-    Action("lines.half_up", Where.LINES, "ctrl+u", "scroll_pages(-0.5)"),
-    Action("lines.first", Where.LINES, "g,home", "scroll_to_line(0)"),
-    Action("lines.last", Where.LINES, "G,end", "scroll_to_line(-1)"),
+    Action("log.follow", _S, "F", "follow", "Log", "follow the end, on and off", "follow", 16),
+    Action("log.wrap", _S, "W", "wrap", "Log", "wrap long lines, on and off", "wrap", 19),
+    Action("log.gutter", _S, "number_sign", "gutter", "Log", "time of each line: none, clock, elapsed"),
+    Action("search.begin", _L, "slash", "search", "Log", "in the log: search it", "search", 8),
+    Action("search.next", _L, "n", "next_found(1)", "Log", "in the log: next, previous match", "next match",
+           17),
+    Action("search.previous", _L, "N", "next_found(-1)", "Log"),
+    Action("search.all", _S, "ctrl+f", "search_all", "Log", "search the logs of all units", "find", 20),
+    Action("log.open", _S, "O", "open_log", "Log", "open the log in $PAGER"),
+    Action("log.copy", _S, "y", "copy", "Log", "copy the line, the error or the name", "copy", 21),
+    Action("log.copy_all", _S, "Y", "copy_log", "Log", "copy the log"),
+    Action("log.save", _S, "s", "save_log", "Log", "save the log to a file here"),
+    Action("log.left", _L, "h,left", "scroll_side(-1)", "Text", "log: sideways"),
+    Action("log.right", _L, "l,right", "scroll_side(1)", "Text"),
+    Action("lines.down", Where.LINES, "j,down", "scroll_lines(1)", "Text", "down, up"),
+    Action("lines.up", Where.LINES, "k,up", "scroll_lines(-1)", "Text"),
+    Action("lines.page_down", Where.LINES, "pagedown", "scroll_pages(1)", "Text", "a page"),
+    Action("lines.page_up", Where.LINES, "pageup", "scroll_pages(-1)", "Text"),
+    Action("lines.half_down", Where.LINES, "ctrl+d", "scroll_pages(0.5)", "Text", "half a page"),
+    Action("lines.half_up", Where.LINES, "ctrl+u", "scroll_pages(-0.5)", "Text"),
+    Action("lines.first", Where.LINES, "g,home", "scroll_to_line(0)", "Text", "first, last line"),
+    Action("lines.last", Where.LINES, "G,end", "scroll_to_line(-1)", "Text"),
+    Action("command.line", _S, "colon", "command", "Screen", "type a command; tab completes", "command", 10),
+    Action("command.palette", _S, "ctrl+p", "palette", "Screen", "choose from all that can be done"),
+    Action("app.theme", _A, "T", "theme", "Screen", "the next theme: dark, light, cvd, mono"),
     Action("app.help", _S, "question_mark,f1", "help", "Screen", "this help", "help", 1),
     Action("screen.back", _S, "escape", "back"),
 )  # fmt: skip
@@ -121,7 +163,15 @@ def bindings(where: Where) -> list[BindingType]:
 
 def keys_of(action: Action, keymap: Keymap) -> list[str]:
     """Textual's names of the keys of an action."""
-    return keymap.get(action.id, action.keys).split(",")
+    return [key for key in keymap.get(action.id, action.keys).split(",") if key != NO_KEY]
+
+
+def text_of(action: Action) -> str:
+    """What an action does; one without a text is told with the action before it in its group."""
+    if not action.group:
+        return action.text or action.id.partition(".")[2].replace("_", " ")
+    at = ACTIONS.index(action)
+    return next(each.text for each in reversed(ACTIONS[: at + 1]) if each.text)
 
 
 def clashes(keymap: Keymap) -> list[tuple[str, Action, Action]]:
@@ -134,12 +184,22 @@ def clashes(keymap: Keymap) -> list[tuple[str, Action, Action]]:
     return found
 
 
-_INNER: Final = frozenset({Where.TREE, Where.LOG, Where.LINES})
+_PANES: Final = frozenset({Where.TREE, Where.LOG, Where.DETAILS, Where.EVENTS})
+"""The parts that are never the same."""
+INNER: Final = _PANES | {Where.LINES, Where.CURSOR}
+"""The parts that answer a key only where they have the focus."""
+
+_ALIKE: Final = frozenset({"begin", "next", "previous"})
+"""What one can do with a filter of units everywhere, and in the log with a search of it, by the same keys."""
 
 
 def _meet(one: Action, other: Action) -> bool:
     """Whether both can be meant. Panes have keys of their own; a replay's come before those that steer a run."""
-    if one.where in _INNER and other.where in _INNER:
-        return one.where is other.where or {one.where, other.where} == {Where.LOG, Where.LINES}
+    if one.where in INNER and other.where in INNER:
+        both = {one.where, other.where}
+        apart = both <= _PANES or (Where.TREE in both) or both == {Where.LOG, Where.CURSOR}
+        return len(both) == 1 or not apart
+    if {one.id, other.id} in ({f"filter.{step}", f"search.{step}"} for step in _ALIKE):
+        return False
     replayed = {one.where, other.where} == {Where.REPLAY, Where.SCREEN}
     return not (replayed and (one.steers or other.steers))

@@ -7,24 +7,33 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
+from textual import events
 from textual.binding import BindingType
 from textual.screen import Screen
 
 from qtui.core.model import RunState
 from qtui.core.session import RunSession
+from qtui.core.state import RunView
 from qtui.core.stimuli import CancelRunRequested
 from qtui.tui import steering
 from qtui.tui.actions import Keymap, Where, bindings
 from qtui.tui.drawn import Drawn, needs_ascii
+from qtui.tui.ending import Countdown, OnFinish, is_heard, leaves_after
 from qtui.tui.player import Player
+from qtui.tui.roles import AUTO
+from qtui.tui.screens.dialog import Dialog
 from qtui.tui.screens.main import MainScreen
 from qtui.tui.screens.question import Question
 from qtui.tui.steering import Detach, Do, Note, Option
+from qtui.tui.theme import THEMES
 
 AGAIN_SECONDS: Final = 3.0
 """A second ctrl+c within this time cancels the run."""
+
+_STAYING: Final = (events.Key, events.Paste, events.MouseDown, events.MouseScrollDown, events.MouseScrollUp)
+"""What tells that a person is there."""
 
 _NOT_DETACHABLE: Final = "this run cannot go on without its screen"
 
@@ -50,9 +59,10 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
     """A screen on `session`, which it reads and posts requests to, and neither starts nor closes.
 
     `player` is what moves through the time of a replay. `keymap` has the keys that a person has chosen. `ascii` draws
-    with ASCII only; `color` True or False overrides NO_COLOR, which decides if it is None. `stop` has the shell take
-    the terminal until `come_back` is called; without it, ctrl+z does nothing. `detachable` says that the run can go on
-    without this screen.
+    with ASCII only; `color` True or False overrides NO_COLOR, which decides if it is None. `theme` is the name of one.
+    `on_finish` says whether the screen leaves by itself when the run has ended, and `rings` whether the bell is wanted
+    then. `stop` has the shell take the terminal until `come_back` is called; without it, ctrl+z does nothing.
+    `detachable` says that the run can go on without this screen. `modes` are those that the terminal is to have again.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Where.APP)
@@ -66,22 +76,35 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
         keymap: Keymap | None = None,
         ascii: bool = False,  # noqa: A002
         color: bool | None = None,
+        theme: str = AUTO,
+        on_finish: OnFinish = OnFinish.STAY,
+        rings: Callable[[RunView], bool] = lambda view: False,  # noqa: ARG005
         stop: Callable[[], None] | None = None,
         detachable: bool = False,
+        modes: list[Any] | None = None,
     ) -> None:
-        super().__init__(ascii=ascii, color=color)
+        super().__init__(ascii=ascii, color=color, theme=theme)
         self.title = title
         self._session = session
         self._player = player
-        self._stop, self._detachable = stop, detachable
+        self._stop, self._detachable, self._modes_before = stop, detachable, modes
         self._chosen = dict(keymap or {})
         self.set_keymap(self._chosen)
+        self._on_finish, self._rings = on_finish, rings
+        self._countdown: Countdown | None = None
+        self._stays = session.kind != "live" and session.view().state.ended
         self._leave_when_finished = False
         self._interrupted_at: float | None = None
         self._hung_up = False
         self._told = ""
         self._back = threading.Event()
         self._back.set()
+
+    def on_mount(self) -> None:
+        """The driver found the modes of the sketch; the shell, which may take over at any time, wants its own."""
+        driver: Any = self._driver
+        if self._modes_before is not None and hasattr(driver, "attrs_before"):
+            driver.attrs_before = self._modes_before
 
     def get_default_screen(self) -> Screen[None]:
         """Textual's hook: the first screen."""
@@ -94,6 +117,26 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
             on_finished=self._on_run_finished,
             on_frame=self._on_frame,
         )
+
+    def on_key(self, event: events.Key) -> None:
+        """Textual's hook for a key that nobody has taken: it may have been typed ahead of a line to type into."""
+        if isinstance(self.screen, Dialog) and self.screen.take_ahead(event):
+            event.prevent_default()
+
+    # -- looks -------------------------------------------------------------------------------------------
+
+    def action_theme(self) -> None:
+        """The next theme."""
+        names = list(THEMES)
+        self.action_use_theme(names[(names.index(self.palette.name) + 1) % len(names)])
+
+    def action_use_theme(self, name: str) -> None:
+        """Draw in another theme, and say so."""
+        if self.no_color:
+            self.tell("colours are off (NO_COLOR, or --color never)")
+        else:
+            self.paint(THEMES[name])
+            self.tell(f"theme: {name}")
 
     # -- leaving -----------------------------------------------------------------------------------------
 
@@ -126,13 +169,13 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
         elif self._interrupted_at is not None and (
             self._leave_when_finished or now - self._interrupted_at <= AGAIN_SECONDS
         ):
-            if isinstance(self.screen, Question):
-                self.screen.dismiss(None)
+            if isinstance(self.screen, Dialog):
+                self.screen.close()
             self._answered(Do(CancelRunRequested("stop"), leave=True))
         else:
             self._interrupted_at = now
-            if isinstance(self.screen, Question):
-                self.screen.dismiss(None)
+            if isinstance(self.screen, Dialog):
+                self.screen.close()
             self.action_leave()
 
     def _answered(self, chosen: Do | Detach | Note | None) -> None:
@@ -181,20 +224,44 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
         """Say something for a few seconds."""
         self._told = text
 
+    async def on_event(self, event: events.Event) -> None:
+        """Textual's hook, before anything is done with an event: whoever does something stays."""
+        if isinstance(event, _STAYING):
+            if self._countdown is not None:
+                self._stays = True
+            self._count_down(None)
+        await super().on_event(event)
+
+    def _count_down(self, countdown: Countdown | None) -> None:
+        """Begin to count down, or stop it with None."""
+        self._countdown = countdown
+        words = countdown.words(self._session.view(), time.monotonic()) if countdown is not None else ""
+        if isinstance(main := self.screen_stack[0], MainScreen) and main.farewell != words:
+            main.farewell, main.stale = words, True
+
     def _on_frame(self) -> None:
         if self._told and isinstance(self.screen, MainScreen):
             self.screen.note(self._told)
             self._told = ""
+        ended = self._session.view().state.ended
+        if self._countdown is not None:
+            self._count_down(self._countdown if ended else None)
+        over = self._countdown is not None and self._countdown.over(time.monotonic())
         # a signal may come when the run has long finished, and then nobody may be there to press a key
-        if self._hung_up or (self._leave_when_finished and self._session.view().state.ended):
+        if self._hung_up or over or (self._leave_when_finished and ended):
             self._leave()
 
     def _on_run_finished(self) -> None:
         if isinstance(self.screen, Question) and self.screen.moot_when_ended:
             self.screen.dismiss(None)
-        # an interrupted run was ended by a signal to the whole program: nobody may be there to press a key
-        if self._session.kind == "live" and self._session.view().state is RunState.INTERRUPTED:
+        view = self._session.view()
+        if self._rings(view) and is_heard(view, focused=self.app_focus):
+            self.bell()
+        seconds = leaves_after(self._on_finish, view, self._session.kind)
+        if seconds == 0.0 and not self._stays:
             self._leave()
+        elif seconds is not None and not self._stays and isinstance(self.screen, MainScreen):
+            self._count_down(Countdown(time.monotonic(), seconds))
 
     def _leave(self) -> None:
         view = self._session.view()
@@ -223,11 +290,26 @@ def make_dashboard(
     player: Player | None = None,
     keymap: Keymap | None = None,
     ascii: bool = False,  # noqa: A002
+    color: bool | None = None,
+    theme: str = AUTO,
+    on_finish: OnFinish = OnFinish.STAY,
+    rings: Callable[[RunView], bool] = lambda view: False,  # noqa: ARG005
     stop: Callable[[], None] | None = None,
     detachable: bool = False,
+    modes: list[Any] | None = None,
 ) -> Dashboard:
     """A dashboard fit for the terminal: ASCII is also chosen for terminals that show no more."""
-    drawn_in_ascii = needs_ascii(ascii)
     return Dashboard(
-        session, title, player=player, keymap=keymap, ascii=drawn_in_ascii, stop=stop, detachable=detachable
+        session,
+        title,
+        player=player,
+        keymap=keymap,
+        ascii=needs_ascii(ascii),
+        color=color,
+        theme=theme,
+        on_finish=on_finish,
+        rings=rings,
+        stop=stop,
+        detachable=detachable,
+        modes=modes,
     )

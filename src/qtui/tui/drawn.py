@@ -3,20 +3,35 @@ that reach whoever asked for the screen."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Final
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from textual.app import App, ReturnType
+from textual import events
+from textual.app import App, ReturnType, ScreenStackError
 from textual.color import Color
+from textual.css.query import NoMatches
+from textual.dom import NoScreen
 from textual.filter import LineFilter, Monochrome, NoColor
+from textual.geometry import Size
+from textual.message_pump import MessagePump
+from textual.timer import Timer, TimerCallback
 
 from qtui.tui.format import ASCII, UNICODE, prefers_ascii
-from qtui.tui.theme import DARK, MONO, Theme
+from qtui.tui.guard import guarded
+from qtui.tui.roles import AUTO
+from qtui.tui.theme import MONO, Theme, theme_for
+
+MEASURE_SECONDS: Final = 1.0
+"""How often the terminal is asked for its size, besides when it tells of a new one. That costs a microsecond."""
+
+_GONE: Final = (NoMatches, NoScreen, ScreenStackError)
+"""What whoever still has a key to act on meets on a screen that is being taken down."""
 
 
 class AsciiOnly(LineFilter):
@@ -31,18 +46,42 @@ class AsciiOnly(LineFilter):
         return Segment(text, segment.style)
 
 
-class Drawn(App[ReturnType], inherit_bindings=False):
+class Punctual(MessagePump):
+    """Has timers that always go off.
+
+    Textual gives up a timer that is due before it begins to wait, as happens when units keep the interpreter busy. The
+    one that collects resizes is due after 8 ms: with it the size of the terminal would be lost.
+    """
+
+    def set_timer(
+        self,
+        delay: float,
+        callback: TimerCallback | None = None,
+        *,
+        name: str | None = None,
+        pause: bool = False,
+    ) -> Timer:
+        """Call a function after a delay, however late."""
+        timer = super().set_timer(delay, callback, name=name, pause=pause)
+        timer._skip = False  # before it has begun to run: that takes a turn of the loop
+        return timer
+
+
+class Drawn(Punctual, App[ReturnType], inherit_bindings=False):
     """An application that fills the terminal.
 
-    `ascii` draws with ASCII only; `color` True or False overrides NO_COLOR, which decides if it is None.
+    `ascii` draws with ASCII only; `color` True or False overrides NO_COLOR, which decides if it is None. `theme` is the
+    name of a theme, which counts unless there are no colours.
     """
 
     CSS_PATH = "dashboard.tcss"
     ENABLE_COMMAND_PALETTE = False
     ESCAPE_TO_MINIMIZE = False
     ALLOW_SELECT = False
+    TICK_SECONDS: ClassVar[float] = 1.0
+    """How often somebody looks whether this screen still does what it has to."""
 
-    def __init__(self, *, ascii: bool = False, color: bool | None = None) -> None:  # noqa: A002
+    def __init__(self, *, ascii: bool = False, color: bool | None = None, theme: str = AUTO) -> None:  # noqa: A002
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"
         self._glyphs = ASCII if ascii else UNICODE
@@ -50,8 +89,10 @@ class Drawn(App[ReturnType], inherit_bindings=False):
         if color is not None:
             self.no_color = not color
         self._outside = sys.stdout, sys.stderr
-        self.palette: Theme = MONO if self.no_color else DARK
+        self.palette: Theme = MONO if self.no_color else theme_for(theme, os.environ)
         self.failure: Exception | None = None
+        self._guard: asyncio.Task[None] | None = None
+        self._given_up = ""
 
     def on_mount(self) -> None:
         """Undo what Textual does to standard output and error: it drops what is printed, but prints of units are
@@ -61,6 +102,66 @@ class Drawn(App[ReturnType], inherit_bindings=False):
             # Textual's handlers would stop the process; no "ignore" either, which programs of units would inherit
             for number in (signal.SIGTSTP, signal.SIGCONT):
                 signal.signal(number, lambda *_: None)
+        self.set_interval(MEASURE_SECONDS, self.measure)
+        if (task := asyncio.current_task()) is not None:
+            self._guard = asyncio.create_task(
+                guarded(
+                    task,
+                    is_leaving=lambda: self._leaving,
+                    ping=self.call_later,
+                    give_up=self._give_up,
+                    tick=self.TICK_SECONDS,
+                )
+            )
+
+    @property
+    def _leaving(self) -> bool:
+        """Whether the screen is to go: the person has left it, or it broke."""
+        return self._exit or self.failure is not None
+
+    def _give_up(self, waits: str) -> None:
+        """The screen will be ended: it was left and has not gone, or it takes no keys any more."""
+        if not self._leaving:
+            self.failure = RuntimeError(f"the screen took no keys any more; it waited here:\n{waits}")
+        elif not self._given_up:
+            self._given_up = waits
+
+    def measure(self) -> None:
+        """Take the size that the terminal has, if the screen has another.
+
+        The terminal tells of each change, but only once, by a signal. A handler of it that is interrupted by the next
+        signal would tell the older size last.
+        """
+        driver: Any = self._driver
+        if driver is None or getattr(driver, "_in_band_window_resize", False):
+            return  # terminals that tell their size among the keys tell it in order, and may know better than the pty
+        if self._leaving or not self.screen_stack:
+            return  # a tick may come behind the last screen
+        size = Size(*driver._get_terminal_size())
+        if size != self.screen.outer_size:
+            self.post_message(events.Resize(size, size))
+
+    def _check_resize(self) -> None:
+        """Textual's hook, when the size has settled: draw everything, also if it is what it was before. A terminal that
+        was smaller in between has forgotten what stood outside, and Textual draws only what is new to it."""
+        settled = self._resize_event
+        super()._check_resize()
+        if settled is not None and self._resize_event is None and settled.size == self.screen.outer_size:
+            self.screen.refresh()
+
+    async def on_event(self, event: events.Event) -> None:
+        """Textual's hook, before anything is done with an event."""
+        if isinstance(event, events.Key) and event.key == "ctrl+j":
+            # typed before the terminal was ours: it made a line feed of the carriage return
+            event = events.Key("enter", "\r")
+        await super().on_event(event)
+
+    def paint(self, theme: Theme) -> None:
+        """Draw everything in this theme from now on."""
+        self.palette = theme
+        for screen in self.screen_stack:
+            for widget in screen.walk_children():
+                widget.refresh()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's hook: what is done to every line; `color` decides on colours."""
@@ -73,6 +174,8 @@ class Drawn(App[ReturnType], inherit_bindings=False):
 
     def _handle_exception(self, error: Exception) -> None:
         """Textual's hook for what nobody caught: keep it for `draw` instead of printing it."""
+        if self._exit and isinstance(error, _GONE):
+            return
         self.failure = self.failure or error
         super()._handle_exception(error)
         self._exit_renderables.clear()
@@ -83,12 +186,21 @@ class Drawn(App[ReturnType], inherit_bindings=False):
         super().panic(*renderables)
         self._exit_renderables.clear()
 
+    def to_terminal(self, sequence: str) -> None:
+        """Write a sequence that draws nothing to the terminal, between two pieces of what is drawn."""
+        if self._driver is not None:
+            self._driver.write(sequence)
+
     def draw(self) -> ReturnType | None:
         """Fill the terminal until the person leaves; call it on the main thread.
 
         Raises whatever broke the screen, with the terminal restored.
         """
         result = self.run()
+        if self._given_up:
+            if self._driver is not None:
+                self._driver.close()  # writes what the terminal has still to be told
+            sys.stderr.write(f"qtui: the screen did not go by itself, please report it:\n{self._given_up}\n")
         if self.failure is not None:
             raise self.failure
         return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -199,6 +200,11 @@ def run_word(view: RunView) -> tuple[str, Role]:
         RunState.CANCELED: ("CANCELED", Role.SECONDARY),
         RunState.INTERRUPTED: ("INTERRUPTED", Role.SECONDARY),
     }[view.state]
+
+
+def time_of_day(at: float) -> str:
+    """``14:07:31``, where this process is, of Unix seconds."""
+    return time.strftime("%H:%M:%S", time.localtime(at))
 
 
 def clock(seconds: float) -> str:

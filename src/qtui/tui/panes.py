@@ -18,10 +18,15 @@ class Pane(StrEnum):
 LOWER: Final = (Pane.LOG, Pane.WORKERS, Pane.EVENTS)
 """The panes that take turns in one place when there is no room for all."""
 
+LOW: Final = 10
+"""The height in cells below which the header is one line."""
+
 
 class Arrangement(StrEnum):
     """How the panes are placed; the value is a class of the screen."""
 
+    LINE = "line"
+    """Nothing but one line."""
     MICRO = "micro"
     """One pane at a time."""
     SMALL = "small"
@@ -32,12 +37,18 @@ class Arrangement(StrEnum):
     """Units beside one other pane."""
     GRID = "grid"
     """Units and log above workers and events."""
+    LARGE = "large"
+    """Units, log, and a column of why and workers, above the events."""
 
 
 def arrangement_for(width: int, height: int) -> Arrangement:
     """The arrangement for a terminal of this size, in cells."""
+    if width < 20 or height < 5:
+        return Arrangement.LINE
     if width < 60 or height < 16:
         return Arrangement.SIDE if width >= 100 and height >= 10 else Arrangement.MICRO
+    if width >= 180 and height >= 50:
+        return Arrangement.LARGE
     if width >= 100:
         return Arrangement.GRID if height >= 30 else Arrangement.SIDE
     return Arrangement.STACK if height >= 40 else Arrangement.SMALL
@@ -45,6 +56,8 @@ def arrangement_for(width: int, height: int) -> Arrangement:
 
 def panes_shown(arrangement: Arrangement, *, lower: Pane, focused: Pane, zoomed: bool) -> frozenset[Pane]:
     """The panes on show, given which of the lower ones was looked at last and which pane has the focus."""
+    if arrangement is Arrangement.LINE:
+        return frozenset()
     if zoomed or arrangement is Arrangement.MICRO:
         return frozenset({focused})
     if arrangement in (Arrangement.SMALL, Arrangement.SIDE):

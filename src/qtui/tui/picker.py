@@ -16,7 +16,7 @@ from qtui.tui.drawn import Drawn, needs_ascii
 from qtui.tui.format import Glyphs
 from qtui.tui.keys import Group, Key
 from qtui.tui.picking import RESUME, RUN, Choice, Entry, Offer, PickerRow, name_cells, row_spans, rows_of
-from qtui.tui.roles import Role
+from qtui.tui.roles import AUTO, Role
 from qtui.tui.screens.help import Help
 from qtui.tui.text import PLAIN, Span, clean, pad
 from qtui.tui.widgets.filter import FilterInput
@@ -31,7 +31,7 @@ HINTS: Final = (
     Key("r", "resume"),
     Key("/", "filter"),
     Key("?", "help"),
-    Key("q", "leave"),
+    Key("q", "quit"),
     Key("j k", "down, up"),
     Key("g G", "first, last"),
 )
@@ -47,7 +47,7 @@ KEYS: Final[Group] = (
         Key("r", "resume the run"),
         Key("/", "filter the rows; esc shows all again"),
         Key("?", "this help"),
-        Key("q ^c", "leave"),
+        Key("q ^c", "quit"),
     ),
 )
 """What the help says."""
@@ -293,8 +293,9 @@ class Picker(Drawn[Choice], inherit_bindings=False):
         *,
         ascii: bool = False,  # noqa: A002
         color: bool | None = None,
+        theme: str = AUTO,
     ) -> None:
-        super().__init__(ascii=ascii, color=color)
+        super().__init__(ascii=ascii, color=color, theme=theme)
         self.title = title
         self._look = look
 
@@ -307,6 +308,13 @@ class Picker(Drawn[Choice], inherit_bindings=False):
         self.exit(None)
 
 
-def pick(title: str, look: Callable[[], Offer]) -> Choice | None:
+def pick(
+    title: str,
+    look: Callable[[], Offer],
+    *,
+    ascii: bool = False,  # noqa: A002
+    color: bool | None = None,
+    theme: str = AUTO,
+) -> Choice | None:
     """Let the person pick on the terminal."""
-    return Picker(title, look, ascii=needs_ascii(False)).draw()
+    return Picker(title, look, ascii=needs_ascii(ascii), color=color, theme=theme).draw()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from textual import events
 from textual.widget import Widget
 
-from qtui.tui.panes import LOWER, Arrangement, Pane, arrangement_for, panes_shown
+from qtui.tui.panes import LOW, LOWER, Arrangement, Pane, arrangement_for, panes_shown
 from qtui.tui.screens.base import RunScreen
 from qtui.tui.widgets.events import EventsPane
 
@@ -20,52 +21,81 @@ _FOCUS_IDS: Final = {
 
 
 class Arranging(RunScreen):
-    """Places the panes. `stale` says that what is on the screen was placed anew since it was drawn."""
+    """Places the panes."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.stale = True
         self._pane = Pane.UNITS
         self._lower = Pane.LOG
         self._zoomed = False
         self._opened = False
         self._arranged: Arrangement | None = None
 
+    @property
+    def arrangement(self) -> Arrangement:
+        """How the panes are placed on a terminal of this size."""
+        return arrangement_for(*self.app.size)
+
     def on_resize(self) -> None:
         """Another size may need another arrangement."""
+        self.stale = True
         self.place_panes()
+        if self.focused is None:  # there was nothing on the screen that could have it
+            self.call_after_refresh(self._focus_again)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """The mouse may have moved the focus."""
-        for pane, selector in _FOCUS_IDS.items():
-            if event.widget.id == selector[1:] and pane is not self._pane:
+        for pane in Pane:
+            if event.widget is self.focus_of(pane) and pane is not self._pane:
                 self._pane = pane
                 self.place_panes()
 
     def place_panes(self) -> None:
         """Show the panes that the size, the focus and the zoom ask for."""
-        arrangement = arrangement_for(*self.app.size)
+        arrangement = self.arrangement
         if self._pane in LOWER:
             self._lower = self._pane
         if arrangement is not self._arranged:
             for other in Arrangement:
                 self.set_class(other is arrangement, f"-{other}")
             self._arranged = arrangement
+            self.tree_pane.brief = arrangement is Arrangement.MICRO
             self.tree_pane.write_title()
             self.query_one(EventsPane).write_title()
         self.set_class(self._zoomed, "-zoomed")
+        self.set_class(self.app.size.height < LOW, "-low")
         shown = panes_shown(arrangement, lower=self._lower, focused=self._pane, zoomed=self._zoomed)
         for pane in Pane:
-            widget = self.query_one(f"#{pane}", Widget)
-            if widget.display != (pane in shown):
-                widget.display = pane in shown
+            for widget, stands in self.widgets_of(pane):
+                if widget.display != (stands and pane in shown):
+                    widget.display = not widget.display
         self.stale = True
 
     def focus_pane(self, pane: Pane) -> None:
         """Go to a pane, and show it if it is hidden."""
         self._pane = pane
         self.place_panes()
-        self.set_focus(self.query_one(_FOCUS_IDS[pane], Widget))
+        self.set_focus(self.focus_of(pane))
+
+    def show_pane(self, pane: Pane) -> None:
+        """Have a pane on the screen; go there only if it is not there otherwise."""
+        if self._pane is Pane.UNITS:
+            self._lower = pane
+            self.place_panes()
+        if not self.focus_of(pane).display:
+            self.focus_pane(pane)
+
+    def widgets_of(self, pane: Pane) -> Iterator[tuple[Widget, bool]]:
+        """What can stand in the place of a pane, and which of it does."""
+        yield self.query_one(f"#{pane}", Widget), True
+
+    def focus_of(self, pane: Pane) -> Widget:
+        """What has the focus when one is in a pane."""
+        return self.query_one(_FOCUS_IDS[pane], Widget)
+
+    def _focus_again(self) -> None:
+        if self.focused is None:
+            self.set_focus(self.focus_of(self._pane))
 
     def action_pane(self, pane: str) -> None:
         """Go to a pane."""

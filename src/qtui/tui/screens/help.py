@@ -1,36 +1,23 @@
-"""The help: all keys, in groups."""
+"""The help: the keys of the pane one is in, then all others, and what the states mean."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
+from textual.binding import BindingType
+from textual.screen import Screen
 
-from qtui.tui.format import SIGNS, Glyphs, Look
+from qtui.tui.actions import BY_ID
+from qtui.tui.format import Glyphs
+from qtui.tui.helptext import COLUMN, help_lines
 from qtui.tui.keys import Group
-from qtui.tui.roles import Role
-from qtui.tui.text import PLAIN, Span, pad
-from qtui.tui.widgets.lines import Line, Lines, set_title
+from qtui.tui.screens.dialog import Dialog
+from qtui.tui.widgets.lines import Lines, set_title
 
-_COLUMN = 52
-_MEANINGS = {
-    Look.WAIT: "needs not met",
-    Look.READY: "is about to start",
-    Look.QUEUE: "waits for a worker, a pool, ...",
-    Look.RUN: "running",
-    Look.OK: "completed",
-    Look.HIT: "not run: unchanged",
-    Look.RETRY: "waits for its next try",
-    Look.STOP: "asked to stop",
-    Look.FAIL: "failed",
-    Look.TIME: "ran out of time",
-    Look.SKIP: "not run: a need failed, or if says no",
-    Look.ASK: "waits for your yes; a answers",
-    Look.CANC: "canceled",
-}
+_FRAME = 4  # border and padding
+_CLOSING = frozenset({"escape", "question_mark", "q", "f1"})
 
 
 class HelpLines(Lines, can_focus=True):
@@ -39,69 +26,45 @@ class HelpLines(Lines, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = Lines.SCROLL_KEYS
 
 
-class Help(ModalScreen[None], inherit_bindings=False):
-    """Shows the keys, and what the states of units mean unless told not to, until escape, ``?`` or ``q``."""
+class Help(Dialog[None], inherit_bindings=False):
+    """Shows the keys, those of the groups `first` before the others, and what the states of units mean unless told not
+    to, until escape, ``?`` or ``q``."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,f1", "dismiss", show=False)]
-
-    def __init__(self, glyphs: Glyphs, groups: Sequence[Group], *, states: bool = True) -> None:
-        super().__init__(classes="" if glyphs.unicode else "-ascii")
-        self._glyphs = glyphs
+    def __init__(
+        self, glyphs: Glyphs, groups: Sequence[Group], *, first: Collection[str] = (), states: bool = True
+    ) -> None:
+        super().__init__(glyphs)
         self._groups = groups
+        self._first = first
         self._with_states = states
 
     def compose(self) -> ComposeResult:
         """Textual's hook: one box."""
         yield HelpLines(id="help")
 
-    def on_mount(self) -> None:
+    def pressed(self, key: str, character: str | None) -> bool:  # noqa: ARG002
+        """Close, or leave the key to the text, which scrolls."""
+        if key in _CLOSING:
+            self.close()
+            return True
+        return False
+
+    def draw(self) -> None:
         """Draw for the size there is."""
-        self._draw()
-
-    def on_resize(self) -> None:
-        """Draw again for the new size."""
-        self._draw()
-
-    def _draw(self) -> None:
         if not self.query("#help"):
             return  # closed again before it was there: keys come faster than screens
-        blocks = [self._block(name, [(key.keys, key.text) for key in keys]) for name, keys in self._groups]
-        states = self._states() if self._with_states else []
         width, height = self.app.size
-        if states and width >= 2 * _COLUMN + 6:
-            left, right = [line for block in blocks for line in block], states
-            rows = max(len(left), len(right))
-            lines = [_beside(_at(left, row), _at(right, row)) for row in range(rows)]
-            box_width = 2 * _COLUMN + 4
-        else:
-            lines = [line for block in blocks for line in block] + states
-            box_width = min(_COLUMN + 4, width)
+        columns = 2 if self._with_states and width >= 2 * COLUMN + _FRAME else 1
+        inside = max(1, min(columns * COLUMN, width - _FRAME))
+        lines = help_lines(self._groups, inside, self.glyphs, first=self._first, states=self._with_states)
         box = self.query_one("#help", HelpLines)
-        box.styles.width = box_width
+        box.styles.width = inside + _FRAME
         box.styles.height = min(height, len(lines) + 2)
         set_title(box, "Keys  esc closes" + ("  j k scroll" if len(lines) + 2 > height else ""))
         box.show(lines)
 
-    def _block(self, name: str, keys: list[tuple[str, str]]) -> list[Line]:
-        lines: list[Line] = [(Span(f" {name}", Role.TITLE),)]
-        for key, text in keys:
-            shown = key if self._glyphs.unicode else key.replace("↓ ↑", "").replace("→", "").replace("←", "")
-            lines.append((Span(f"  {pad(shown, 13)}", Role.KEY), Span(text, PLAIN)))
-        return [*lines, ()]
 
-    def _states(self) -> list[Line]:
-        lines: list[Line] = [(Span(" States", Role.TITLE),)]
-        for look, meaning in _MEANINGS.items():
-            role = SIGNS[look].role
-            word = Span(f"{self._glyphs.sign(look)} {look.value}", role)
-            lines.append((Span("  ", PLAIN), word, Span(" " * (9 - len(look.value)), PLAIN), Span(meaning, PLAIN)))
-        return lines
-
-
-def _at(lines: list[Line], row: int) -> Line:
-    return lines[row] if row < len(lines) else ()
-
-
-def _beside(left: Line, right: Line) -> Line:
-    used = sum(len(span.text) for span in left)
-    return (*left, Span(" " * max(1, _COLUMN - used), PLAIN), *right)
+def groups_with_focus(screen: Screen[None]) -> frozenset[str]:
+    """The groups of the keys that the part of `screen` with the focus answers itself."""
+    inner = (active.binding.id for active in screen.active_bindings.values() if active.node is screen.focused)
+    return frozenset(BY_ID[id_].group for id_ in inner if id_ in BY_ID)

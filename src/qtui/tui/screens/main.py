@@ -11,19 +11,20 @@ from textual.binding import BindingType
 from textual.containers import Container
 
 from qtui.core.events import UnitFinished, Warned
-from qtui.core.model import FAILURES
+from qtui.core.model import FAILURES, UnitState
+from qtui.core.samples import LoadSample
 from qtui.core.session import RunSession
 from qtui.tui.actions import Keymap, Where, bindings
 from qtui.tui.bridge import Change
 from qtui.tui.format import Glyphs
-from qtui.tui.keys import groups_for, hints_for
-from qtui.tui.panes import Pane
+from qtui.tui.keys import Place, groups_for, hints_for
+from qtui.tui.panes import Arrangement, Pane
 from qtui.tui.player import Player
 from qtui.tui.roles import Role
-from qtui.tui.screens.finding import Finding
-from qtui.tui.screens.help import Help
-from qtui.tui.screens.logged import Logged
-from qtui.tui.screens.steered import Steered
+from qtui.tui.screens.commanding import Commanding
+from qtui.tui.screens.copying import Copying
+from qtui.tui.screens.help import Help, groups_with_focus
+from qtui.tui.tabs.entry import Tab
 from qtui.tui.widgets.banner import Banner, alarm
 from qtui.tui.widgets.events import EventsPane
 from qtui.tui.widgets.filter import FilterInput
@@ -31,7 +32,7 @@ from qtui.tui.widgets.header import Header
 from qtui.tui.widgets.log import LogView
 from qtui.tui.widgets.machine import short_machine
 from qtui.tui.widgets.replay import ReplayPanes, Slider
-from qtui.tui.widgets.status import KeyLine, StatusLine, situation
+from qtui.tui.widgets.status import KeyLine, StatusLine, in_a_line, situation
 from qtui.tui.widgets.tree import UnitTree
 from qtui.tui.widgets.workers import WorkersPane
 
@@ -42,7 +43,7 @@ _FRAME_SECONDS: Final = 0.1
 _REMOTE_FRAME_SECONDS: Final = 0.2  # a network may be slow
 
 
-class MainScreen(Finding, Steered, Logged, inherit_bindings=False):
+class MainScreen(Commanding, Copying, inherit_bindings=False):
     """Shows a session and posts requests to it; all it shows comes from the session's view."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Where.SCREEN)
@@ -62,24 +63,32 @@ class MainScreen(Finding, Steered, Logged, inherit_bindings=False):
         self._on_finished = on_finished
         self._on_frame = on_frame
         self._second = -1
+        self._sampled: LoadSample | None = None
         self._ended = self._lost = False
         self._heard = 0  # how many requests have been answered, from the first on
+        self._header = Header(session, title, self.bridge, glyphs)
+        self._banner = Banner()
+        self._workers = WorkersPane(self.bridge, self.sampler, glyphs, id=Pane.WORKERS)
+        self._events = EventsPane(session.plan, glyphs, number=self.number_of, id=Pane.EVENTS)
+        self._status = StatusLine(glyphs)
+        self._key_line = KeyLine(hints_for(session, keymap))
 
     def compose(self) -> ComposeResult:
         """Textual's hook: the parts of the screen."""
         glyphs, bridge = self.glyphs, self.bridge
-        yield Header(self.session, self.run_title, bridge, glyphs)
-        yield Banner()
+        yield self._header
+        yield self._banner
         with Container(id="panes") if self.player is None else ReplayPanes(self.player, self.note):
-            yield UnitTree(bridge.layout, bridge, glyphs, clock=self.session.now, id=Pane.UNITS)
+            yield UnitTree(bridge, glyphs, clock=self.session.now, id=Pane.UNITS)
             yield LogView(self.session, bridge, glyphs, id=Pane.LOG)
-            yield WorkersPane(bridge, self.sampler, glyphs, id=Pane.WORKERS)
-            yield EventsPane(self.session.plan, glyphs, id=Pane.EVENTS)
+            yield from self.make_details()
+            yield self._workers
+            yield self._events
         if self.player is not None:
             yield Slider(self.player, glyphs)
-        yield StatusLine(glyphs)
+        yield self._status
         yield FilterInput()
-        yield KeyLine(hints_for(self.session, self.keymap))
+        yield self._key_line
 
     def on_mount(self) -> None:
         """Begin to draw frames."""
@@ -89,6 +98,7 @@ class MainScreen(Finding, Steered, Logged, inherit_bindings=False):
             self.sampler.busy = self.bridge.busy
             self.sampler.start()
         self._watch_selected()
+        self.call_after_refresh(self.draw_frame)  # when the parts know their sizes; not only when a frame is over
         self.set_interval(_REMOTE_FRAME_SECONDS if "SSH_CONNECTION" in os.environ else _FRAME_SECONDS, self.draw_frame)
 
     def on_unmount(self) -> None:
@@ -99,31 +109,41 @@ class MainScreen(Finding, Steered, Logged, inherit_bindings=False):
     # -- frames ------------------------------------------------------------------------------------------
 
     def draw_frame(self) -> None:
-        """Take what is new and repaint what it touches."""
+        """Take what is new and repaint what it touches; of a frame without news only what may come without them."""
+        self._hear()
         change = self.bridge.advance()
         self.sampler.busy = self.bridge.busy
         if change.replaced:
-            self.tree_pane.replace(self.bridge.layout)
+            self.tree_pane.grow(replaced=True)
         if change.replaced or change.jumped:
             self.log_pane.forget()
+            self.details.forget()
+            self.why.forget()
             self._watch_selected()
         ended = self.bridge.view.state.ended
-        if (layout := self._relayout.take(soon=ended)) is not None:
-            self.bridge.grow(layout)
-            self.tree_pane.grow(layout)
+        if (layouts := self._relayout.take(soon=ended)) is not None:
+            self.bridge.grow(*layouts)
+            self.tree_pane.grow()
             self._watch_selected()
         now = self.session.now()
         second, self._second = self._second, int(now)
         lost, self._lost = self._lost, self.session.lost
-        changed = bool(change.records) or second != self._second or lost is not self._lost or self.stale
-        self.stale = False
+        stale, self.stale = self.stale or lost is not self._lost, False
+        changed = bool(change.records) or second != self._second or stale
+        self._header.update_run(now, changed=changed)
         if changed:
-            self.query_one(Header).update_run(now)
-            self.tree_pane.update_rows(exposure=change.exposure)
+            # what time has changed is seen once a second
+            units = change.units if second == self._second and not stale else None
+            self.tree_pane.update_rows(exposure=change.exposure, units=units)
         self._tell_events(change)
-        self.query_one(WorkersPane).update_workers(now, change.records, changed=changed)
-        self.log_pane.update_log(self.bridge.view, now)
-        self._say()
+        self.keep_attempts(change.records, jumped=change.jumped)
+        self._workers.update_workers(now, change.records, changed=changed)
+        self.log_pane.update_log(self.bridge.view, now, changed=changed)
+        self.update_details(now, changed=changed)
+        self._banner.tell(alarm(self.session, self.bridge.view))  # trouble comes without news
+        if changed or self.sampler.latest is not self._sampled:
+            self._sampled = self.sampler.latest
+            self._say()
         if self.player is not None:
             self.query_one(Slider).update_moment()
         ended = ended and not self.bridge.outgrown  # what is to be selected then may be new
@@ -133,29 +153,50 @@ class MainScreen(Finding, Steered, Logged, inherit_bindings=False):
         self._on_frame()
 
     def _tell_events(self, change: Change) -> None:
-        pane = self.query_one(EventsPane)
+        pane = self._events
         if change.jumped:
             pane.begin_anew(self.session.plan)
         pane.add(change.records)
-        warned = [event for _, event in change.records if isinstance(event, Warned) and event.unit < 0]
+        # what is said of a unit that nobody looks at stands in the events
+        about = (-1, self.tree_pane.unit)
+        warned = [event for _, event in change.records if type(event) is Warned and event.unit in about]
         if warned and self.player is None:
             self.note(warned[-1].message)
 
     def _say(self) -> None:
         """Bring the status line and the banner up to date."""
         view = self.bridge.view
-        self.query_one(Banner).tell(alarm(self.session, view))
-        self.query_one(KeyLine).tell(hints_for(self.session, self.keymap))
-        self._hear()
+        self._key_line.tell(hints_for(self.session, self.keymap, self._place()))
         text, role = self.noted, Role.ACCENT
+        if not text and self.farewell:
+            text, role = self.farewell, Role.SUCCESS
+        if not text:
+            text = self.tree_pane.warning(self.keymap)
         if not text:
             allowed, steerable = len(self.bridge.allowed), not self.session.read_only
-            text, role = situation(view, allowed=allowed, steerable=steerable, lost=self._lost)
-            if not text and self.tree_pane.filter:
-                text, role = f"filter: {self.tree_pane.filter}; n N next, esc clears", Role.ACCENT
+            lost = self._lost
+            text, role = situation(view, allowed=allowed, steerable=steerable, lost=lost, keymap=self.keymap)
+            if not text:
+                text, role = self.tree_pane.reminder(self.keymap), Role.ACCENT
+        self.set_class(bool(self.noted or self.farewell or view.asked), "-saying")
+        if self.arrangement is Arrangement.LINE:
+            text, role = in_a_line(view, self.glyphs)
         machine = short_machine(view, self.sampler.latest, self.bridge.busy)
-        told = self._lost or self.query_one(WorkersPane).display
-        self.query_one(StatusLine).say(text, role, "" if told else machine)
+        told = self._lost or self._workers.display
+        self._status.say(text, role, "" if told else machine)
+
+    def _place(self) -> Place:
+        """Where the person is, for the key line."""
+        view, tree = self.bridge.view, self.tree_pane
+        return Place(
+            pane=(self.focused.id or "") if self.focused is not None else "",
+            selected=tree.unit is not None or tree.bundle is not None,
+            ended=view.state.ended,
+            failed=view.counts[UnitState.FAILED] + view.counts[UnitState.TIMEOUT] > 0,
+            asks=bool(view.asked or view.brakes),
+            filtered=bool(tree.filter),
+            searched=self.log_pane.finder.pattern is not None,
+        )
 
     def _hear(self) -> None:
         """Say what became of requests that others carry out, but for those that were done: that is seen."""
@@ -179,24 +220,26 @@ class MainScreen(Finding, Steered, Logged, inherit_bindings=False):
             if isinstance(end, UnitFinished) and end.state in FAILURES and end.unit not in allowed
         ]
         if ends:
-            self.tree_pane.select_unit(min(ends, key=lambda end: end.at).unit)
-            self.log_pane.follow(True)
+            self.show_failed(min(ends, key=lambda end: end.at).unit)
         self._on_finished()
 
     # -- keys --------------------------------------------------------------------------------------------
 
     def action_back(self) -> None:
-        """Escape: close what was opened last, then the filter, then go back to the units."""
+        """Escape: close what was opened last, then the filter, then the marks, then go back to the units."""
+        if (self.focused is self.details and self.close_tab()) or self.end_search():
+            return
         if self.close_zoom():
             return
         if self.tree_pane.filter:
             self.drop_filter()
-        else:
+        elif not self.drop_marks():
             self.focus_pane(Pane.UNITS)
 
     def action_help(self) -> None:
         """Show the keys."""
-        self.app.push_screen(Help(self.glyphs, groups_for(self.session, self.keymap)))
+        groups = groups_for(self.session, self.keymap)
+        self.app.push_screen(Help(self.glyphs, groups, first=groups_with_focus(self)))
 
     # -- the selected unit -------------------------------------------------------------------------------
 
@@ -206,6 +249,7 @@ class MainScreen(Finding, Steered, Logged, inherit_bindings=False):
 
     def on_unit_tree_opened(self) -> None:
         """Enter: the log on the whole screen."""
+        self.show_tab(Tab.LOG)
         self.open_log()
 
     def _watch_selected(self) -> None:
@@ -215,3 +259,5 @@ class MainScreen(Finding, Steered, Logged, inherit_bindings=False):
         elif tree.unit is not None:
             self.log_pane.watch_unit(self.bridge.view, tree.unit)
         self.log_pane.update_log(self.bridge.view, self.session.now())
+        self.watch_details()
+        self.update_details(self.session.now(), changed=True)

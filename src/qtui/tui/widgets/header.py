@@ -6,9 +6,10 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from qtui.core.model import UnitState
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
+from qtui.tui.bars import bar_of
+from qtui.tui.beat import Beat
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, clock, look_of_state, run_word
 from qtui.tui.roles import Role, loud
@@ -29,10 +30,26 @@ class Header(Lines):
         self._bridge = bridge
         self._glyphs = glyphs
         self._kind: str = "" if session.kind == "live" else session.kind
+        self._drawn_at: float | None = None
+        self._state: object = None
+        self._beat = Beat()
 
-    def update_run(self, now: float) -> None:
-        """Show the state of the run at `now`."""
-        width = self.size.width
+    def on_resize(self) -> None:
+        """Draw for the new width."""
+        if self._drawn_at is not None:
+            self._draw(self._drawn_at)
+
+    def update_run(self, now: float, *, changed: bool) -> None:
+        """Show the state of the run at `now`; call it in every frame, with whether anything has changed.
+
+        Counts that change all the time are painted twice a second, another state and another second at once.
+        """
+        before, self._state = self._state, (int(now), run_word(self._bridge.view), self._session.lost)
+        if self._beat.due(changed=changed, at_once=before != self._state):
+            self._draw(now)
+
+    def _draw(self, now: float) -> None:
+        width, self._drawn_at = self.size.width, now
         if width:
             view = self._bridge.view
             cached = len(self._bridge.cached)
@@ -96,7 +113,9 @@ def progress_line(
     room = width - filled - cell_len(tail) - 4
     kind = f"{kind}  " if kind and room >= _LEAST_BAR + 16 + len(kind) + 2 else ""
     room -= len(kind)
-    name = cut_middle(title, max(0, min(room - _LEAST_BAR, max(16, room // 3))), glyphs.ellipsis)
+    # where there is no room for both, the name tells more than a bar that the numbers beside it repeat
+    most = max(16, room // 3) if room >= 16 + _LEAST_BAR else room
+    name = cut_middle(title, max(0, min(room, most)), glyphs.ellipsis)
     bar = max(0, room - cell_len(name))
     spans = [Span(f" {name}  ", Role.TITLE), Span(kind, Role.MUTED)]
     spans += [Span(word, loud(role)), Span(" " * (filled - len(word) + 1), PLAIN)]
@@ -106,29 +125,28 @@ def progress_line(
 
 def progress_bar(view: RunView, width: int, glyphs: Glyphs, *, cached: int = 0) -> list[Span]:
     """One cell per share of the units; parts differ by texture, and none that is not empty vanishes."""
-    counts, total = view.counts, max(1, len(view.plan))
-    running = counts[UnitState.RUNNING] + counts[UnitState.CANCELING]
-    parts = [
-        (glyphs.full, counts[UnitState.COMPLETED] - cached, Role.SUCCESS),
-        (glyphs.cached, cached, Role.CACHED),
-        (glyphs.failed, counts[UnitState.FAILED] + counts[UnitState.TIMEOUT], Role.ERROR),
-        (glyphs.left_out, counts[UnitState.SKIPPED] + counts[UnitState.CANCELED], Role.MUTED),
-        (glyphs.running, running, Role.PRIMARY),
-    ]
-    cells = [max(1, count * width // total) if count else 0 for _, count, _ in parts]
-    if sum(count for _, count, _ in parts) == total and cells:
-        cells[cells.index(max(cells))] += width - sum(cells)
-    while sum(cells) > width:
-        cells[cells.index(max(cells))] -= 1
-    spans = [Span(glyph * n, role) for (glyph, _, role), n in zip(parts, cells, strict=True) if n]
-    return [*spans, Span(glyphs.empty * (width - sum(cells)), Role.MUTED)]
+    return bar_of(view.counts, len(view.plan), width, glyphs, cached=cached)
 
 
 _ALWAYS = (Look.OK, Look.RUN, Look.QUEUE, Look.WAIT, Look.FAIL)
+_MERGED: Final = {
+    Look.HIT: Look.OK,
+    Look.STOP: Look.RUN,
+    Look.READY: Look.WAIT,
+    Look.QUEUE: Look.WAIT,
+    Look.RETRY: Look.WAIT,
+    Look.ASK: Look.WAIT,
+    Look.TIME: Look.FAIL,
+    Look.CANC: Look.SKIP,
+}
+"""What counts together where there is no room for more: by what has to happen still."""
 
 
 def counts_line(counts: dict[Look, int], fallbacks: int, width: int, glyphs: Glyphs, *, stale: int = 0) -> Line:
-    """The units by look, and what to know besides. Counts are never cut: zeros go first, then words, then gaps."""
+    """The units by look, and what to know besides.
+
+    Counts are never cut: zeros go first, then gaps, then words; at last alike ones are added up.
+    """
     merged = dict(counts)
     if not merged[Look.HIT]:
         merged.pop(Look.HIT)
@@ -140,12 +158,17 @@ def counts_line(counts: dict[Look, int], fallbacks: int, width: int, glyphs: Gly
         merged.pop(Look.QUEUE)
     nonzero = {look: count for look, count in merged.items() if count}
     usual = {look: count for look, count in merged.items() if count or look in _ALWAYS}
+    fewest: dict[Look, int] = {}
+    for look, count in nonzero.items():
+        kept = _MERGED.get(look, look)
+        fewest[kept] = fewest.get(kept, 0) + count
     for chosen, words, gap in (
         (merged, True, "   "),
         (usual, True, "   "),
         (usual, True, "  "),
         (nonzero, True, " "),
         (nonzero, False, " "),
+        (fewest, False, " "),
     ):
         spans: list[Span] = []
         for look, count in chosen.items():

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from rich.cells import cell_len
 
 from qtui.core.model import RunState, UnitState
 from qtui.core.state import RunView
-from qtui.tui.format import Glyphs
-from qtui.tui.keys import Key, key_line
+from qtui.tui.actions import USUAL, Keymap
+from qtui.tui.format import Glyphs, Look, run_word
+from qtui.tui.keys import Key, key_for
 from qtui.tui.roles import Role
 from qtui.tui.steering import held_brakes
 from qtui.tui.text import PLAIN, Span, clean, cut_end
-from qtui.tui.widgets.lines import Lines
+from qtui.tui.widgets.lines import Line, Lines
+
+HELP: Final = "help"
+"""What the hint of the key says that leads to all others."""
+
+_GAP: Final = "  "
 
 
 class StatusLine(Lines):
@@ -22,18 +29,24 @@ class StatusLine(Lines):
     def __init__(self, glyphs: Glyphs) -> None:
         super().__init__(id="status")
         self._glyphs = glyphs
+        self._said: tuple[str, Role, str] = ("", Role.MUTED, "")
 
     def say(self, text: str, role: Role, right: str = "") -> None:
         """Show these instead of the former; the sentence goes first where there is no room for both."""
+        self._said = text, role, right
         width = self.size.width
         right = f" {right} " if right and cell_len(right) + max(20, cell_len(clean(text)) + 3) <= width else ""
         left = cut_end(f" {clean(text)}", width - cell_len(right), self._glyphs.ellipsis)
         gap = " " * max(0, width - cell_len(left) - cell_len(right))
         self.show([(Span(left, role), Span(gap, PLAIN), Span(right, Role.MUTED))])
 
+    def on_resize(self) -> None:
+        """Draw for the new width; where the line has just come to the screen, it had none."""
+        self.say(*self._said)
+
 
 class KeyLine(Lines):
-    """The most needed keys, as many as fit."""
+    """The most needed keys, as many as fit, and the one for help in every case."""
 
     def __init__(self, hints: Sequence[Key]) -> None:
         super().__init__(id="keys")
@@ -50,39 +63,76 @@ class KeyLine(Lines):
         self.show([key_line(self.size.width, self._hints)])
 
 
-def situation(view: RunView, *, allowed: int = 0, steerable: bool = True, lost: bool = False) -> tuple[str, Role]:
+def key_line(width: int, hints: Sequence[Key]) -> Line:
+    """As many hints as fit into `width` cells; behind them all the one that leads to the others."""
+    helping = next((hint for hint in hints if hint.text == HELP), None)
+    left = width - 1 - (_cells(helping) if helping else 0)
+    shown = []
+    for hint in hints:
+        if hint is helping:
+            continue
+        left -= _cells(hint) + len(_GAP)
+        if left < 0:
+            break
+        shown.append(hint)
+    spans = [Span(" ", PLAIN)]
+    for keys, text in [*shown, helping] if helping else shown:
+        spans += [Span(keys, Role.KEY), Span(f" {text}{_GAP}", Role.MUTED)]
+    return tuple(spans)
+
+
+def _cells(hint: Key) -> int:
+    return cell_len(hint.keys) + 1 + cell_len(hint.text)
+
+
+def in_a_line(view: RunView, glyphs: Glyphs) -> tuple[str, Role]:
+    """A run where there is room for no more than a line: how far it is, then bad news, then its state."""
+    failed = view.counts[UnitState.FAILED] + view.counts[UnitState.TIMEOUT]
+    word, role = run_word(view)
+    bad = f"{glyphs.sign(Look.FAIL)}{failed}" if failed else ""
+    return " ".join(filter(None, (f"{view.ended}/{len(view.plan)}", bad, word))), Role.ERROR if failed else role
+
+
+def situation(
+    view: RunView, *, allowed: int = 0, steerable: bool = True, lost: bool = False, keymap: Keymap = USUAL
+) -> tuple[str, Role]:
     """What is worth saying about the run when nothing else is, and its role; `allowed` failures are no bad news.
 
     Keys that ask something of the run are named only if it is `steerable`, and nobody is told to wait if it is `lost`.
     """
-    if lost:
-        return "this is the last on record; q leaves", Role.WARNING
+
+    def key(action: str) -> str:
+        return key_for(action, keymap)
 
     def say(text: str, keys: str) -> str:
         return f"{text}; {keys}" if steerable else text
 
+    if lost:
+        return f"this is the last on record; {key('app.leave')} quits", Role.WARNING
+
     failed = view.counts[UnitState.FAILED] + view.counts[UnitState.TIMEOUT] - allowed
-    again = f"{failed} failed: f next{', r again, R all' if steerable else ''}"
-    rerun = "R runs again what was canceled" if steerable else ""
+    anew = f", {key('unit.retry')} again, {key('unit.retry_all')} all" if steerable else ""
+    again = f"{failed} failed: {key('unit.next_failed')} next{anew}"
+    rerun = f"{key('unit.retry_all')} runs again what was canceled" if steerable else ""
     if view.state.ended:
         text, role = _end(view, again if failed else rerun, allowed)
         left = f"; {view.abandoned} abandoned, still running" if view.abandoned else ""
-        return f"{text}{left}; q leaves", role
+        return f"{text}{left}; {key('app.leave')} quits", role
     if view.stopping is not None:
         left = f"{view.active} still running"
         if view.stopping.how == "drain":
-            return say(f"draining, {left}", "X s stops now"), Role.WARNING
-        return say(f"stopping, {left}", "X s kills"), Role.WARNING
+            return say(f"draining, {left}", f"{key('run.cancel')} s stops now"), Role.WARNING
+        return say(f"stopping, {left}", f"{key('run.cancel')} s kills"), Role.WARNING
     if view.asked:
         who = f"{view.asked} units ask" if view.asked > 1 else "1 unit asks"
-        return say(f"{who} for {'your' if steerable else 'a'} yes", "a answers"), Role.WARNING
+        return say(f"{who} for {'your' if steerable else 'a'} yes", f"{key('unit.answer')} answers"), Role.WARNING
     if view.paused:
-        return say("paused: nothing new starts", "p goes on"), Role.WARNING
+        return say("paused: nothing new starts", f"{key('run.pause')} goes on"), Role.WARNING
     if held := held_brakes(view):
-        return say(f"starts are held: {'; '.join(held)}", "a lets go"), Role.WARNING
+        return say(f"starts are held: {'; '.join(held)}", f"{key('unit.answer')} lets go"), Role.WARNING
     if view.stalled:
         stalled = f"stalled by {view.abandoned} abandoned units that cannot be stopped"
-        return say(stalled, "X ends the run"), Role.WARNING
+        return say(stalled, f"{key('run.cancel')} ends the run"), Role.WARNING
     if view.abandoned:
         return f"{view.abandoned} abandoned, still running: could not be stopped", Role.WARNING
     if failed:

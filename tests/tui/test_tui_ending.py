@@ -1,0 +1,108 @@
+"""When a screen leaves by itself at the end of a run, and when the bell rings."""
+
+from __future__ import annotations
+
+import pytest
+from scenes import diamond, failed, finished
+from scripted import ScriptedSession
+from stage import Stage
+from textual.events import AppBlur
+
+from qtui.core.model import RunState
+from qtui.core.stimuli import CancelRunRequested, InterruptRequested
+from qtui.tui.app import Dashboard, Leaving, Left
+from qtui.tui.ending import COUNTDOWN_SECONDS, Countdown, OnFinish, is_heard, leaves_after
+
+AUTO, STAY, EXIT = OnFinish
+
+
+def canceled() -> ScriptedSession:
+    session = diamond()
+    session.post(CancelRunRequested("stop"))
+    session.stops("fetch")
+    return session
+
+
+def interrupted() -> ScriptedSession:
+    session = diamond()
+    session.post(InterruptRequested(15))
+    session.stops("fetch")
+    return session
+
+
+@pytest.mark.parametrize(
+    ("make", "state", "after"),
+    [
+        (diamond, RunState.RUNNING, {AUTO: None, STAY: None, EXIT: None}),
+        (finished, RunState.COMPLETED, {AUTO: COUNTDOWN_SECONDS, STAY: None, EXIT: 0.0}),
+        (failed, RunState.FAILED, {AUTO: None, STAY: None, EXIT: 0.0}),
+        (canceled, RunState.CANCELED, {AUTO: None, STAY: None, EXIT: 0.0}),
+        (interrupted, RunState.INTERRUPTED, {AUTO: 0.0, STAY: 0.0, EXIT: 0.0}),
+    ],
+)
+def test_a_live_screen_leaves_by_itself_where_nothing_is_to_be_seen(
+    make: object, state: RunState, after: dict[OnFinish, float | None]
+) -> None:
+    view = make().view()  # type: ignore[operator]
+
+    assert view.state is state
+    assert {wanted: leaves_after(wanted, view, "live") for wanted in OnFinish} == after
+
+
+def test_who_looks_on_leaves_when_they_like() -> None:
+    view = finished().view()
+
+    assert [leaves_after(wanted, view, "attached") for wanted in OnFinish] == [None, None, 0.0]
+    assert [leaves_after(wanted, view, "replay") for wanted in OnFinish] == [None, None, None]
+
+
+def test_the_countdown_says_whole_seconds_and_never_none() -> None:
+    view, countdown = finished().view(), Countdown(100.0, 10.0)
+
+    assert countdown.words(view, 100.0).endswith("; leaving in 10 s, any key stays")
+    assert countdown.words(view, 100.1).startswith("OK in 0:12")
+    assert "in 1 s" in countdown.words(view, 109.5)
+    assert "in 1 s" in countdown.words(view, 111.0)
+    assert not countdown.over(109.9) and countdown.over(110.0)
+
+
+def test_the_bell_is_for_those_who_do_not_look() -> None:
+    view = finished().view()
+
+    assert is_heard(view, focused=False)
+    assert not is_heard(view, focused=True)
+
+
+def to_its_end(session: ScriptedSession) -> None:
+    for names in (("fetch",), ("clean", "features"), ("train",), ("report",)):
+        session.completes(*names)
+
+
+async def test_a_success_counts_down_until_a_key_is_pressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rung: list[RunState] = []
+    session = diamond()
+    app = Dashboard(session, "nightly.toml", on_finish=AUTO, rings=lambda view: view.state is RunState.COMPLETED)
+    monkeypatch.setattr(app, "bell", lambda: rung.append(session.view().state))
+    async with app.run_test() as pilot:
+        stage = Stage(app, pilot, session)
+        await stage.shows("fetch")
+        app.post_message(AppBlur())
+        await pilot.pause()
+        to_its_end(session)
+        await stage.shows("OK in 0:00; leaving in 10 s, any key stays")
+        assert rung == [RunState.COMPLETED]
+        await stage.press("j")
+        await stage.shows("finished; q quits")
+        assert app.is_running
+
+
+@pytest.mark.parametrize("wanted", [AUTO, EXIT])
+async def test_who_presses_nothing_is_back_in_the_shell(wanted: OnFinish, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qtui.tui.ending.COUNTDOWN_SECONDS", 0.2)
+    session = diamond()
+    app = Dashboard(session, "nightly.toml", on_finish=wanted)
+    async with app.run_test() as pilot:
+        stage = Stage(app, pilot, session)
+        to_its_end(session)
+        await stage.until(lambda: app.return_value is not None, "the screen left")
+    assert app.return_value == Leaving(how=Left.FINISHED, exit_code=0)
