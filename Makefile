@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types layers check screenshots soak bench bench-quick clean
+.PHONY: help demo test lint types layers check screenshots screenshots-png soak bench bench-quick clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,7 +20,7 @@ demo: $(VENV)/.installed  ## run the document pipeline: the dashboard on a termi
 
 test: $(VENV)/.installed  ## run the tests; properties with the same examples each time, `make soak` tries new ones
 	$(BIN)/python -m compileall -q src  # as an installation does; else each of the 1,000 processes of the tests may compile it anew
-	$(BIN)/python -m pytest -n 3 --hypothesis-profile=ci
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist worksteal --hypothesis-profile=ci
 
 lint: $(VENV)/.installed  ## style and format
 	$(BIN)/ruff check .
@@ -37,10 +37,15 @@ check: lint types layers test  ## all that a change must pass
 screenshots: $(VENV)/.installed  ## make the pictures in screenshots/ from real runs
 	$(BIN)/python screenshots/make.py
 
-soak: $(VENV)/.installed  ## 20,000 examples of each property of the core, 60,000 mutants of the example files, 200 kills
+screenshots-png: $(VENV)/.installed  ## draw them as PNG files in build/, to look at
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target build/resvg 'resvg>=0.2'
+	PYTHONPATH=build/resvg $(BIN)/python screenshots/png.py
+
+soak: $(VENV)/.installed  ## what `make test` tries in part, in full: 20,000 worlds, 60,000 mutants of files, 200 kills
 	$(BIN)/python -m compileall -q src
-	QTUI_HYPOTHESIS=soak QTUI_SOAK=1 $(BIN)/python -m pytest -n 2 tests/core tests/loaders/test_fuzzed_examples.py \
-		tests/cli/test_resume.py
+	QTUI_SOAK=1 $(BIN)/python -m pytest -n 2 tests/core tests/loaders/test_fuzzed_examples.py tests/cli/test_resume.py \
+		tests/store/test_journal_faults.py tests/engine/test_contract.py tests/engine/test_chaos.py \
+		tests/engine/test_command_lane.py
 
 $(VENV)/.bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'

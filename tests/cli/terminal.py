@@ -20,6 +20,10 @@ GENEROUS = 30.0
 """Seconds to wait for something that takes a fraction of one when all is well."""
 
 
+SKETCH = re.compile(r" [^\n]*  STARTING *\n *\n")
+"""What the screen looks like until there is a dashboard."""
+
+
 class Terminal:
     """Runs ``python -m qtui ARGUMENTS``, or another program, in a pty of the given size."""
 
@@ -54,11 +58,12 @@ class Terminal:
         return "\n".join(self.screen.display)
 
     def wait_for(self, wanted: str | Callable[[str], object], what: str = "") -> str:
-        """Read until the screen holds a text or fulfils a condition; returns the screen."""
+        """Read until the screen holds a text or fulfils a condition; returns the screen. The sketch that stands there
+        before the dashboard does not count."""
         deadline = time.monotonic() + GENEROUS
         while True:
             shown = self.text()
-            if (wanted in shown) if isinstance(wanted, str) else wanted(shown):
+            if not SKETCH.match(shown) and ((wanted in shown) if isinstance(wanted, str) else wanted(shown)):
                 return shown
             assert time.monotonic() < deadline, f"never on the screen: {what or wanted!r}\n{shown}"
             assert self._process.isalive() or self._read(0.1), f"ended before {what or wanted!r} was shown:\n{shown}"

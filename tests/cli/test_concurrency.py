@@ -30,8 +30,8 @@ run = "echo begun >> trace; until test -e go; do sleep 0.02; done"
 class Programs:
     """A workflow in a directory, and the program on it."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory, self.state = directory, directory / "state"
+    def __init__(self, directory: Path, called: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+        self.directory, self.state, self._called = directory, directory / "state", called
         self._begun: list[subprocess.Popen[str]] = []
 
     def write(self, policy: str) -> None:
@@ -55,9 +55,8 @@ class Programs:
         return (*ui, "--state-dir", str(self.state))
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
-        program = self.begin(*words)
-        out, err = program.communicate(timeout=GENEROUS)
-        return subprocess.CompletedProcess(words, program.returncode, out, err)
+        """The program from its begin to its end, in this process."""
+        return self._called(*(words or ("run", "flow.toml")), *self.how(words))
 
     def going(self, number: int) -> None:
         """Wait until so many runs have begun their unit."""
@@ -85,8 +84,8 @@ class Programs:
 
 
 @pytest.fixture
-def programs(tmp_path: Path) -> Iterator[Programs]:
-    begun = Programs(tmp_path)
+def programs(tmp_path: Path, called: Callable[..., subprocess.CompletedProcess[str]]) -> Iterator[Programs]:
+    begun = Programs(tmp_path, called)
     yield begun
     begun.close()
 

@@ -37,9 +37,9 @@ def third(context):
 """
 
 
-def failed(qtui: Qtui, workflow: Callable[..., Path], state_home: Path) -> RunDirectory:
+def failed(called: Qtui, workflow: Callable[..., Path], state_home: Path) -> RunDirectory:
     workflow(CHAIN, steps=STEPS)
-    assert qtui("run", "flow.toml", "--ui", "plain").returncode == 1
+    assert called("run", "flow.toml", "--ui", "plain").returncode == 1
     state = state_home / "qtui"
     return RunDirectory.open(state, list_runs(state)[-1])
 
@@ -50,16 +50,16 @@ def harm(directory: RunDirectory, statement: str) -> None:
 
 
 def test_what_the_lost_events_told_is_done_again(
-    qtui: Qtui, workflow: Callable[..., Path], tmp_path: Path, state_home: Path
+    called: Qtui, workflow: Callable[..., Path], tmp_path: Path, state_home: Path
 ) -> None:
-    directory = failed(qtui, workflow, state_home)
+    directory = failed(called, workflow, state_home)
     with closing(JournalReader(directory.journal)) as reader:
         kept = reader.last_seq()
-    assert qtui("resume", "--ui", "plain").returncode == 1
+    assert called("resume", "--ui", "plain").returncode == 1
     harm(directory, f"UPDATE batch SET data = 'nonsense' WHERE first > {kept}")
     damaged = directory.journal.read_bytes()
     (tmp_path / "go").touch()
-    result = qtui("resume", "--ui", "plain")
+    result = called("resume", "--ui", "plain")
 
     assert result.returncode == 0, result.stderr
     assert f"the journal was damaged: events 1 to {kept} of it are kept; " in result.stderr
@@ -67,16 +67,16 @@ def test_what_the_lost_events_told_is_done_again(
     assert directory.journal.with_name("journal.db.damaged-1").read_bytes() == damaged
     with closing(JournalReader(directory.journal)) as reader:
         assert reader.problems() == []
-    assert "damaged" not in qtui("doctor", directory.run).stdout
+    assert "damaged" not in called("doctor", directory.run).stdout
 
 
 def test_a_dry_run_tells_what_a_resume_would_make_of_a_damaged_journal_and_writes_nothing(
-    qtui: Qtui, workflow: Callable[..., Path], state_home: Path
+    called: Qtui, workflow: Callable[..., Path], state_home: Path
 ) -> None:
-    directory = failed(qtui, workflow, state_home)
+    directory = failed(called, workflow, state_home)
     known = [run.summary for run in known_runs(state_home / "qtui")]
     before = content(directory.path)
-    told = qtui("resume", "-n")
+    told = called("resume", "-n")
     assert (told.returncode, content(directory.path)) == (0, before)
     assert [run.summary for run in known_runs(state_home / "qtui")] == known, "nor does the index hear of it"
 
@@ -84,7 +84,7 @@ def test_a_dry_run_tells_what_a_resume_would_make_of_a_damaged_journal_and_write
     for path in directory.path.glob("journal.db-*"):
         path.unlink()
     before = content(directory.path)
-    told = qtui("resume", "-n")
+    told = called("resume", "-n")
 
     assert told.returncode == 0, told.stderr
     assert "the journal is damaged: a resume keeps what can be read of it" in told.stderr
@@ -98,12 +98,12 @@ def content(directory: Path) -> dict[str, bytes | None]:
 
 
 def test_a_journal_that_has_lost_all_events_begins_anew(
-    qtui: Qtui, workflow: Callable[..., Path], tmp_path: Path, state_home: Path
+    called: Qtui, workflow: Callable[..., Path], tmp_path: Path, state_home: Path
 ) -> None:
-    directory = failed(qtui, workflow, state_home)
+    directory = failed(called, workflow, state_home)
     harm(directory, "UPDATE batch SET data = 'nonsense'")
     (tmp_path / "go").touch()
-    result = qtui("resume", "--ui", "plain")
+    result = called("resume", "--ui", "plain")
 
     assert result.returncode == 0, result.stderr
     assert "no event of it is kept" in result.stderr
@@ -111,23 +111,23 @@ def test_a_journal_that_has_lost_all_events_begins_anew(
 
 
 def test_results_that_cannot_be_read_are_made_again(
-    qtui: Qtui, workflow: Callable[..., Path], tmp_path: Path, state_home: Path
+    called: Qtui, workflow: Callable[..., Path], tmp_path: Path, state_home: Path
 ) -> None:
-    directory = failed(qtui, workflow, state_home)
+    directory = failed(called, workflow, state_home)
     harm(directory, "UPDATE result SET why = CAST(x'ff' AS TEXT)")
     (tmp_path / "go").touch()
-    result = qtui("resume", "--ui", "plain")
+    result = called("resume", "--ui", "plain")
 
     assert result.returncode == 0, result.stderr
     assert "it was lost when the journal was damaged" in result.stderr
     assert (tmp_path / "trace").read_text().split() == ["first", "second", "third"] * 2
 
 
-def test_of_a_live_run_nothing_is_recovered(qtui: Qtui, workflow: Callable[..., Path], state_home: Path) -> None:
-    directory = failed(qtui, workflow, state_home)
+def test_of_a_live_run_nothing_is_recovered(called: Qtui, workflow: Callable[..., Path], state_home: Path) -> None:
+    directory = failed(called, workflow, state_home)
     harm(directory, "UPDATE batch SET data = 'nonsense'")
     with directory.lock():
-        result = qtui("resume", "--ui", "plain")
+        result = called("resume", "--ui", "plain")
 
     assert result.returncode == 2
     assert not list(directory.path.glob("*damaged*"))

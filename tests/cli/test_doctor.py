@@ -26,9 +26,9 @@ def finished() -> Told:
     return Told(command("a"), command("b", "a")).starts("a").ends("a").starts("b").ends("b").over(RunState.COMPLETED, 0)
 
 
-def told_of(qtui: Qtui, *words: str) -> tuple[int, dict[str, list[str]]]:
+def told_of(called: Qtui, *words: str) -> tuple[int, dict[str, list[str]]]:
     """The exit code, and what was said by the word in front."""
-    result = qtui("doctor", *words)
+    result = called("doctor", *words)
     assert "Traceback" not in result.stderr
     said: dict[str, list[str]] = {}
     for line in (result.stdout + result.stderr).splitlines():
@@ -42,9 +42,9 @@ def change(directory: RunDirectory, statement: str, *values: object) -> None:
         database.execute(statement, values)
 
 
-def test_a_run_whose_states_follow_from_its_events_is_well(qtui: Qtui, state_home: Path) -> None:
+def test_a_run_whose_states_follow_from_its_events_is_well(called: Qtui, state_home: Path) -> None:
     finished().recorded(state_home)
-    code, said = told_of(qtui, "abcd")
+    code, said = told_of(called, "abcd")
 
     assert (code, list(said)) == (0, ["ok"])
     assert said["ok"] == [
@@ -56,27 +56,27 @@ def test_a_run_whose_states_follow_from_its_events_is_well(qtui: Qtui, state_hom
     ]
 
 
-def test_a_lost_run_is_no_fault_of_the_journal(qtui: Qtui, state_home: Path) -> None:
+def test_a_lost_run_is_no_fault_of_the_journal(called: Qtui, state_home: Path) -> None:
     Told(command("a")).starts("a").recorded(state_home)
-    code, said = told_of(qtui, "abcd")
+    code, said = told_of(called, "abcd")
 
     assert code == 0
     assert said["note"] == ["process    the process that ran it is gone: qtui resume 20260102-030405-abcd"]
 
 
-def test_whoever_runs_a_live_run_is_named(qtui: Qtui, state_home: Path) -> None:
+def test_whoever_runs_a_live_run_is_named(called: Qtui, state_home: Path) -> None:
     with Told(command("a")).starts("a").recorded(state_home).lock():
-        _, said = told_of(qtui, "abcd")
+        _, said = told_of(called, "abcd")
 
     assert said["ok"][0] == f"process    live: process {os.getpid()} on {os.uname().nodename} runs it"
 
 
-def test_a_step_that_no_unit_can_make_is_found(qtui: Qtui, state_home: Path) -> None:
+def test_a_step_that_no_unit_can_make_is_found(called: Qtui, state_home: Path) -> None:
     told = Told(command("a"))
     told.add(UnitStarted(0, 1, ExecutionMode.COMMAND, 1, 7, 101.0))  # it was never ready
     told.add(UnitFinished(0, 1, 1, UnitState.COMPLETED, 102.0), UnitReady(0, 103.0))
     told.recorded(state_home)
-    code, said = told_of(qtui, "abcd")
+    code, said = told_of(called, "abcd")
 
     assert code == 1
     assert said["BAD"] == [
@@ -85,13 +85,13 @@ def test_a_step_that_no_unit_can_make_is_found(qtui: Qtui, state_home: Path) -> 
     ]
 
 
-def test_a_checkpoint_that_does_not_follow_from_the_events_is_found(qtui: Qtui, state_home: Path) -> None:
+def test_a_checkpoint_that_does_not_follow_from_the_events_is_found(called: Qtui, state_home: Path) -> None:
     told = finished()
     directory = told.recorded(state_home)
     lie = Told(command("a"), command("b", "a")).starts("a").fails("b").view
     with closing(Journal.reopen(directory.journal)) as journal:
         journal.checkpoint(replace(lie, seq=8))
-    code, said = told_of(qtui, "abcd")
+    code, said = told_of(called, "abcd")
 
     assert code == 1
     assert "states     a is running, but its events say completed" in said["BAD"]
@@ -109,24 +109,24 @@ def test_a_checkpoint_that_does_not_follow_from_the_events_is_found(qtui: Qtui, 
         "UPDATE batch SET last = last + 1",
     ],
 )
-def test_events_that_were_changed_or_lost_are_found(qtui: Qtui, state_home: Path, statement: str) -> None:
+def test_events_that_were_changed_or_lost_are_found(called: Qtui, state_home: Path, statement: str) -> None:
     directory = finished().recorded(state_home)
     with closing(Journal.reopen(directory.journal)) as journal:
         journal.append(9, [UnitReady(0, 120.0)])  # something behind, so that there is a gap
     change(directory, f"{statement} WHERE first = 1")
-    code, said = told_of(qtui, "abcd")
+    code, said = told_of(called, "abcd")
 
     assert code != 0
     assert any("damaged" in line for lines in said.values() for line in lines)
 
 
-def test_of_a_damaged_journal_it_is_told_what_is_left(qtui: Qtui, state_home: Path) -> None:
+def test_of_a_damaged_journal_it_is_told_what_is_left(called: Qtui, state_home: Path) -> None:
     directory = finished().recorded(state_home)
     with closing(Journal.reopen(directory.journal)) as journal:
         journal.append(9, [UnitReady(0, 120.0)])
     change(directory, "UPDATE batch SET data = 'nonsense' WHERE first = 9")
     before = directory.journal.read_bytes()
-    code, said = told_of(qtui, "abcd")
+    code, said = told_of(called, "abcd")
 
     assert code == 1
     assert said["BAD"] == [
@@ -137,37 +137,37 @@ def test_of_a_damaged_journal_it_is_told_what_is_left(qtui: Qtui, state_home: Pa
     assert directory.journal.read_bytes() == before
 
 
-def test_a_journal_that_lacks_a_column_is_a_damaged_one(qtui: Qtui, state_home: Path) -> None:
+def test_a_journal_that_lacks_a_column_is_a_damaged_one(called: Qtui, state_home: Path) -> None:
     directory = finished().recorded(state_home)
     change(directory, "DROP INDEX batch_at")
     change(directory, "ALTER TABLE batch DROP COLUMN at")
 
-    assert qtui("status", "abcd").returncode == 2
-    assert told_of(qtui, "abcd")[0] == 1
+    assert called("status", "abcd").returncode == 2
+    assert told_of(called, "abcd")[0] == 1
 
 
-def test_a_journal_of_garbage_is_told_of_and_left_alone(qtui: Qtui, state_home: Path) -> None:
+def test_a_journal_of_garbage_is_told_of_and_left_alone(called: Qtui, state_home: Path) -> None:
     directory = finished().recorded(state_home)
     directory.journal.write_bytes(b"garbage " * 1000)
-    code, said = told_of(qtui, "abcd")
+    code, said = told_of(called, "abcd")
 
     assert code != 0
     assert any(str(directory.journal) in line for lines in said.values() for line in lines)
     assert directory.journal.read_bytes() == b"garbage " * 1000
 
 
-def test_the_machine_is_well_where_nothing_has_run_yet(qtui: Qtui, state_home: Path) -> None:
-    code, said = told_of(qtui)
+def test_the_machine_is_well_where_nothing_has_run_yet(called: Qtui, state_home: Path) -> None:
+    code, said = told_of(called)
 
     assert code == 0
     assert any(line.startswith("state ") for line in said["ok"])
     assert "terminal   none here, so runs write plain lines" in said["ok"]
 
 
-def test_a_state_directory_that_others_may_write_to_is_a_fault(qtui: Qtui, state_home: Path) -> None:
+def test_a_state_directory_that_others_may_write_to_is_a_fault(called: Qtui, state_home: Path) -> None:
     (state_home / "qtui" / "runs").mkdir(parents=True)
     (state_home / "qtui").chmod(0o777)
-    code, said = told_of(qtui)
+    code, said = told_of(called)
 
     assert code == 1
     assert "chmod 700" in said["BAD"][0]
@@ -182,7 +182,7 @@ def test_a_key_that_others_may_read_is_a_fault(state_home: Path) -> None:
     assert [each.what for each in machine_findings(state_home) if each.verdict is Verdict.BAD] == ["key"]
 
 
-def test_logout_is_a_note_with_the_command_that_helps(qtui: Qtui, tmp_path: Path, state_home: Path) -> None:
+def test_logout_is_a_note_with_the_command_that_helps(called: Qtui, tmp_path: Path, state_home: Path) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
     bus = """case "$*" in
@@ -192,7 +192,7 @@ def test_logout_is_a_note_with_the_command_that_helps(qtui: Qtui, tmp_path: Path
     for name, body in (("busctl", bus), ("loginctl", "echo Linger=no")):
         (programs / name).write_text(f"#!/bin/sh\n{body}\n")
         (programs / name).chmod(0o755)
-    result = qtui("doctor", PATH=f"{programs}:{os.environ['PATH']}")
+    result = called("doctor", PATH=f"{programs}:{os.environ['PATH']}")
 
     assert result.returncode == 0
     note = next(line for line in result.stdout.splitlines() if line.startswith("note  logout"))

@@ -25,10 +25,10 @@ def run_of(state_home: Path, day: int, seconds: float = 2.0, name: str = "nightl
     return told.over(RunState.COMPLETED, 0).recorded(state_home, f"202601{day:02}-030405-abcd").run
 
 
-def test_runs_are_listed_from_the_newest_on_with_state_and_counts(qtui: Qtui, state_home: Path) -> None:
+def test_runs_are_listed_from_the_newest_on_with_state_and_counts(called: Qtui, state_home: Path) -> None:
     runs = [run_of(state_home, day) for day in (1, 2)]
     lost = Told(command("a"), name="other").starts("a").recorded(state_home, "20260103-030405-abcd").run
-    lines = qtui("history").stdout.splitlines()
+    lines = called("history").stdout.splitlines()
 
     assert lines[0].split() == ["run", "ago", "took", "state", "workflow", "units"]
     assert [line.split()[0] for line in lines[1:]] == [lost, *reversed(runs)]
@@ -39,47 +39,47 @@ def test_runs_are_listed_from_the_newest_on_with_state_and_counts(qtui: Qtui, st
     assert max(map(len, lines)) <= 80
 
 
-def test_lines_are_whole_where_no_terminal_bounds_them(qtui: Qtui, state_home: Path) -> None:
+def test_lines_are_whole_where_no_terminal_bounds_them(called: Qtui, state_home: Path) -> None:
     told = Told(*(command(name) for name in "abcd"), name="w" * 16).starts("a").starts("b").ends("b").starts("c")
     told.recorded(state_home, "20260101-030405-abcdabcd")
-    (line,) = qtui("history").stdout.splitlines()[1:]
+    (line,) = called("history").stdout.splitlines()[1:]
     assert line.endswith("4, 1 pending, 2 interrupted")
 
 
-def test_a_run_took_what_its_processes_took_however_long_nobody_ran_it(qtui: Qtui, state_home: Path) -> None:
+def test_a_run_took_what_its_processes_took_however_long_nobody_ran_it(called: Qtui, state_home: Path) -> None:
     told = Told(command("a")).starts("a", 101.0)
     told.add(RunResumed(5000.0, "resumed", 1)).add(RunResumed(9000.0, "resumed", 1))
     cut, day = told.recorded(state_home, "20260101-030405-abcd"), state_home / "qtui"
-    assert qtui("history").stdout.splitlines()[1].split()[2:4] == [">1.00s", "lost"]
-    assert "lost after at least 0:00:01" in qtui("status").stdout
+    assert called("history").stdout.splitlines()[1].split()[2:4] == [">1.00s", "lost"]
+    assert "lost after at least 0:00:01" in called("status").stdout
 
     told.add(UnitReset(0, 2, "interrupted", 9001.0)).starts("a", 9001.0).ends("a", at=9004.0)
     told.add(RunFinished(RunState.COMPLETED, {}, 6.0, 0, 9005.0)).goes_on(cut)
     (known,) = known_runs(day)
-    shown = json.loads(qtui("status", "--json").stdout)["duration"]
+    shown = json.loads(called("status", "--json").stdout)["duration"]
     assert known.summary.seconds == shown == told.view.elapsed(9e9) == 6
-    assert "- Took: 6.00s" in qtui("report").stdout
+    assert "- Took: 6.00s" in called("report").stdout
 
 
-def test_what_a_signal_has_cut_is_interrupted_in_the_list_and_in_the_last_line(qtui: Qtui, state_home: Path) -> None:
+def test_what_a_signal_has_cut_is_interrupted_in_the_list_and_in_the_last_line(called: Qtui, state_home: Path) -> None:
     told = Told(command("a"), command("b", "a"), name="nightly").starts("a").add(UnitReset(0, 2, CUT, 123.0))
     told.over(RunState.INTERRUPTED, 143).recorded(state_home)
 
-    assert qtui("history").stdout.splitlines()[1].endswith("nightly   2, 1 pending, 1 interrupted")
-    assert qtui("attach", "--ui", "plain").stdout.splitlines()[-1].endswith("(1 pending, 1 interrupted)")
+    assert called("history").stdout.splitlines()[1].endswith("nightly   2, 1 pending, 1 interrupted")
+    assert called("attach", "--ui", "plain").stdout.splitlines()[-1].endswith("(1 pending, 1 interrupted)")
 
 
-def test_the_list_may_be_of_one_workflow_and_short(qtui: Qtui, state_home: Path) -> None:
+def test_the_list_may_be_of_one_workflow_and_short(called: Qtui, state_home: Path) -> None:
     run_of(state_home, 1)
     run_of(state_home, 2, name="other")
     newest = run_of(state_home, 3)
 
-    shown = [line.split()[0] for line in qtui("history", "nightly", "--limit", "1").stdout.splitlines()]
+    shown = [line.split()[0] for line in called("history", "nightly", "--limit", "1").stdout.splitlines()]
     assert shown == ["run", newest]
-    assert qtui("history", "nonsense").stdout == "no runs\n"
+    assert called("history", "nonsense").stdout == "no runs\n"
 
 
-def test_what_the_index_knows_is_not_read_from_journals(qtui: Qtui, state_home: Path) -> None:
+def test_what_the_index_knows_is_not_read_from_journals(called: Qtui, state_home: Path) -> None:
     run = run_of(state_home, 1)
     index = History(state_home / "qtui")
     index.begin(run, "nightly", "/flows/nightly.toml", "/flows", 100.0)
@@ -88,16 +88,16 @@ def test_what_the_index_knows_is_not_read_from_journals(qtui: Qtui, state_home: 
     journal.write_bytes(b"garbage" * 999)
 
     for words in ((), ("nightly",), ("/flows/nightly.toml",)):
-        line = qtui("history", *words).stdout.splitlines()[1]
+        line = called("history", *words).stdout.splitlines()[1]
         assert line.split()[2:] == ["30.0s", "completed", "nightly", "7"]
-    assert qtui("history", "/flows/other.toml").stdout == "no runs\n"
+    assert called("history", "/flows/other.toml").stdout == "no runs\n"
 
 
-def test_what_got_slower_is_told(qtui: Qtui, state_home: Path) -> None:
+def test_what_got_slower_is_told(called: Qtui, state_home: Path) -> None:
     for day in (1, 2, 3):
         run_of(state_home, day, 2.0)
     run_of(state_home, 4, 5.0)
-    lines = qtui("history").stdout.splitlines()
+    lines = called("history").stdout.splitlines()
 
     assert lines[-2:] == [
         "slower in the latest run of nightly, against the median of those before:",
@@ -105,17 +105,17 @@ def test_what_got_slower_is_told(qtui: Qtui, state_home: Path) -> None:
     ]
 
 
-def test_a_run_that_cannot_be_read_does_not_hide_the_others(qtui: Qtui, state_home: Path) -> None:
+def test_a_run_that_cannot_be_read_does_not_hide_the_others(called: Qtui, state_home: Path) -> None:
     run_of(state_home, 1)
     (state_home / "qtui" / "runs" / run_of(state_home, 2) / "journal.db").write_bytes(b"garbage" * 999)
-    result = qtui("history")
+    result = called("history")
 
     assert result.returncode == 0
     assert result.stdout.splitlines()[2].split()[-3:] == ["completed", "nightly", "2"]
     assert "unreadable" in result.stdout
 
 
-def test_without_runs_there_is_nothing_to_list(qtui: Qtui) -> None:
-    result = qtui("history")
+def test_without_runs_there_is_nothing_to_list(called: Qtui) -> None:
+    result = called("history")
 
     assert (result.returncode, result.stdout) == (0, "no runs\n")

@@ -41,25 +41,25 @@ run = "echo reported"
 
 
 @pytest.fixture
-def failed(qtui: Qtui, workflow: Write) -> None:
+def failed(called: Qtui, workflow: Write) -> None:
     """A run that has failed."""
-    assert qtui("run", workflow(FAILS), "--ui", "plain").returncode == 1
+    assert called("run", workflow(FAILS), "--ui", "plain").returncode == 1
 
 
 @pytest.mark.usefixtures("failed")
-def test_attach_without_a_terminal_prints_the_run_and_has_its_exit_code(qtui: Qtui) -> None:
-    shown = qtui("attach")
+def test_attach_without_a_terminal_prints_the_run_and_has_its_exit_code(called: Qtui) -> None:
+    shown = called("attach")
     assert shown.returncode == 1
     assert "ok    fetch" in shown.stdout
     assert "FAIL  bad" in shown.stdout
     assert "nightly: failed" in shown.stdout
-    lines = [json.loads(line) for line in qtui("attach", "--ui", "json").stdout.splitlines()]
+    lines = [json.loads(line) for line in called("attach", "--ui", "json").stdout.splitlines()]
     assert (lines[0]["event"], lines[-1]["event"]) == ("run_started", "run_finished")
 
 
 @pytest.mark.usefixtures("failed")
-def test_a_replay_needs_a_terminal_and_says_what_does_without(qtui: Qtui) -> None:
-    refused = qtui("replay")
+def test_a_replay_needs_a_terminal_and_says_what_does_without(called: Qtui) -> None:
+    refused = called("replay")
     assert refused.returncode == 2
     assert "qtui attach --ui plain" in refused.stderr
 
@@ -73,8 +73,8 @@ def test_a_run_that_is_not_there_is_named(command: str, terminal: Open) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("--at", "noon"), ("--speed", "0"), ("--speed", "-1"), ("--speed", "nan")])
-def test_impossible_times_and_speeds_are_refused(arguments: tuple[str, str], qtui: Qtui) -> None:
-    refused = qtui("replay", *arguments)
+def test_impossible_times_and_speeds_are_refused(arguments: tuple[str, str], called: Qtui) -> None:
+    refused = called("replay", *arguments)
     assert refused.returncode == 2
     assert arguments[1] in refused.stderr or "expected one argument" in refused.stderr
 
@@ -93,7 +93,7 @@ def test_two_terminals_follow_a_run_and_leaving_does_not_touch_it(
     assert first.exit_code() == 0
     first.wait_for("the run goes on; qtui attach")
     (tmp_path / "go").touch()
-    second.wait_for("finished; q leaves")
+    second.wait_for("finished; q quits")
     second.press("q")
     assert second.exit_code() == 0
     second.wait_for("nightly: completed in")
@@ -139,18 +139,18 @@ def test_an_attached_screen_steers_the_run(terminal: Open, workflow: Write) -> N
 
 
 @pytest.mark.usefixtures("failed")
-def test_a_replay_stands_where_it_was_told_and_gives_the_terminal_back(terminal: Open, qtui: Qtui) -> None:
+def test_a_replay_stands_where_it_was_told_and_gives_the_terminal_back(terminal: Open, called: Qtui) -> None:
     screen = terminal("replay", "--at", "0")
     screen.wait_for("replay")
     screen.wait_for("paused  x1    0:00:00.000")
-    qtui("prune", "--max-size", "0", "--unfinished")
+    called("prune", "--max-size", "0", "--unfinished")
     screen.press("]", "]", "]", "]", "]", "]", "]", "]")
     screen.wait_for("FAILED")
     screen.press("x")
     screen.wait_for("this is a replay")
     screen.press("q")
     assert screen.exit_code() == 0
-    assert qtui("attach").returncode == 1, "what somebody has open is not pruned"
+    assert called("attach").returncode == 1, "what somebody has open is not pruned"
     assert screen.modes == screen.modes_before
 
 
@@ -173,7 +173,7 @@ def test_a_picked_workflow_runs_as_if_it_had_been_typed(terminal: Open, workflow
     screen = terminal()
     screen.wait_for("› run     qtui.toml")
     screen.press("\r")
-    screen.wait_for("finished; q leaves")
+    screen.wait_for("finished; q quits")
     screen.press("q")
     assert screen.exit_code() == 0
     until(lambda: "nightly: completed" in screen.text(), "the summary")

@@ -11,7 +11,7 @@ def advice(result) -> list[str]:
 
 
 @pytest.mark.parametrize("command", [["check"], ["run", "-n"]])
-def test_what_a_command_lacks_is_told_with_its_place(qtui, workflow, tmp_path, command) -> None:
+def test_what_a_command_lacks_is_told_with_its_place(called, workflow, tmp_path, command) -> None:
     (tmp_path / "plain.sh").write_text("echo")
     toml = """
 [units.a]
@@ -29,7 +29,7 @@ argv = ["./plain.sh"]
 [units.f]
 argv = ["/not/there"]
 """
-    assert advice(qtui(*command, workflow(toml).name)) == [
+    assert advice(called(*command, workflow(toml).name)) == [
         "flow.toml:2: units.a.argv: there is no program no-such-program on the PATH",
         "flow.toml:4: units.b.shell: there is no program no-such-shell on the PATH",
         "flow.toml:7: units.c.cwd: there is no directory nowhere/at all (a unit that runs before may make it)",
@@ -39,7 +39,7 @@ argv = ["/not/there"]
     ]
 
 
-def test_what_is_there_is_not_told(qtui, workflow, tmp_path) -> None:
+def test_what_is_there_is_not_told(called, workflow, tmp_path) -> None:
     bin_directory = tmp_path / "bin"
     bin_directory.mkdir()
     (bin_directory / "tool").write_text("#!/bin/sh\n")
@@ -60,10 +60,10 @@ args = { s = "1" }
 cwd = "nowhere"
 [units.e]
 """
-    assert advice(qtui("check", workflow(toml).name)) == []
+    assert advice(called("check", workflow(toml).name)) == []
 
 
-def test_what_other_units_make_is_not_told(qtui, workflow) -> None:
+def test_what_other_units_make_is_not_told(called, workflow) -> None:
     toml = """
 [units.venv]
 run = "python -m venv venv"
@@ -80,11 +80,11 @@ run = "true"
 cwd = "mine"
 outputs = ["file"]
 """
-    (told,) = advice(qtui("check", workflow(toml).name))
+    (told,) = advice(called("check", workflow(toml).name))
     assert "units.own.cwd: there is no directory mine" in told
 
 
-def test_units_that_lack_the_same_get_one_line(qtui, workflow) -> None:
+def test_units_that_lack_the_same_get_one_line(called, workflow) -> None:
     toml = """
 [defaults]
 shell = "no-such-shell"
@@ -100,13 +100,13 @@ matrix = { i = [1, 2, 3] }
 argv = ["true"]
 cwd = "item-${{ matrix.i }}"
 """
-    assert advice(qtui("check", workflow(toml).name)) == [
+    assert advice(called("check", workflow(toml).name)) == [
         "flow.toml:4: units.a.shell: there is no program no-such-shell on the PATH, for this and 2 other units",
         "flow.toml:11: units.d.cwd: there is no directory item-1 (a unit that runs before may make it)",
     ]
 
 
-def test_secrets_are_masked_in_advice(qtui, workflow) -> None:
+def test_secrets_are_masked_in_advice(called, workflow) -> None:
     toml = '[secrets]\nnames = ["TOKEN"]\n[units.a]\nargv = ["tool-${{ env.TOKEN }}"]\n'
-    (told,) = advice(qtui("check", workflow(toml), TOKEN="s3cr3t"))
+    (told,) = advice(called("check", workflow(toml), TOKEN="s3cr3t"))
     assert told.endswith("there is no program tool-*** on the PATH")

@@ -89,8 +89,8 @@ def answered(directory: RunDirectory, answer: str = "done") -> Iterator[list[Com
 # -- status ------------------------------------------------------------------------------------------------
 
 
-def test_status_of_a_run_that_is_over(qtui: Qtui, over: RunDirectory) -> None:
-    result = qtui("status")
+def test_status_of_a_run_that_is_over(called: Qtui, over: RunDirectory) -> None:
+    result = called("status")
 
     assert result.returncode == 0
     assert result.stdout.splitlines()[:3] == [
@@ -101,28 +101,28 @@ def test_status_of_a_run_that_is_over(qtui: Qtui, over: RunDirectory) -> None:
     assert all(len(line) <= 80 for line in result.stdout.splitlines())
 
 
-def test_status_as_json_names_the_run_its_state_counts_and_units(qtui: Qtui, over: RunDirectory) -> None:
-    data = json.loads(qtui("status", RUN[:12], "--json").stdout)
+def test_status_as_json_names_the_run_its_state_counts_and_units(called: Qtui, over: RunDirectory) -> None:
+    data = json.loads(called("status", RUN[:12], "--json").stdout)
 
     assert (data["run"], data["state"], data["counts"]) == (RUN, "failed", {"completed": 1, "failed": 1})
     assert {unit["id"]: unit["state"] for unit in data["units"]} == {"good": "completed", "bad": "failed"}
 
 
-def test_status_with_wait_returns_the_exit_code_of_the_run(qtui: Qtui, over: RunDirectory) -> None:
-    assert qtui("status", "abcd", "--wait").returncode == 1
+def test_status_with_wait_returns_the_exit_code_of_the_run(called: Qtui, over: RunDirectory) -> None:
+    assert called("status", "abcd", "--wait").returncode == 1
 
 
-def test_status_of_a_run_whose_process_is_gone_says_what_helps(qtui: Qtui, lost: RunDirectory) -> None:
-    result = qtui("status")
+def test_status_of_a_run_whose_process_is_gone_says_what_helps(called: Qtui, lost: RunDirectory) -> None:
+    result = called("status")
 
     assert result.returncode == 0
     assert f"the process that ran it is gone: qtui resume {RUN}" in result.stdout
-    assert json.loads(qtui("status", "--json").stdout)["state"] == "lost"
-    assert qtui("status", "--wait").returncode == 3
+    assert json.loads(called("status", "--json").stdout)["state"] == "lost"
+    assert called("status", "--wait").returncode == 3
 
 
-def test_a_run_that_is_not_there_is_a_usage_error(qtui: Qtui, over: RunDirectory) -> None:
-    result = qtui("status", "nonsense")
+def test_a_run_that_is_not_there_is_a_usage_error(called: Qtui, over: RunDirectory) -> None:
+    result = called("status", "nonsense")
 
     assert result.returncode == 2
     assert "nonsense" in result.stderr
@@ -132,8 +132,8 @@ def test_a_run_that_is_not_there_is_a_usage_error(qtui: Qtui, over: RunDirectory
 # -- logs --------------------------------------------------------------------------------------------------
 
 
-def test_logs_into_a_pipe_are_byte_for_byte(qtui: Qtui, over: RunDirectory) -> None:
-    assert qtui("logs", RUN, "bad").stdout == "first\n\x1b]0;owned\x07\x1b[31mred\x1b[0m\nlast"
+def test_logs_into_a_pipe_are_byte_for_byte(called: Qtui, over: RunDirectory) -> None:
+    assert called("logs", RUN, "bad").stdout == "first\n\x1b]0;owned\x07\x1b[31mred\x1b[0m\nlast"
 
 
 def test_logs_on_a_terminal_keep_colours_and_nothing_else(terminal, over: RunDirectory) -> None:
@@ -154,16 +154,16 @@ def test_logs_on_a_terminal_keep_colours_and_nothing_else(terminal, over: RunDir
     ],
 )
 def test_logs_of_what_is_not_there_is_a_usage_error(
-    qtui: Qtui, over: RunDirectory, words: list[str], told: str
+    called: Qtui, over: RunDirectory, words: list[str], told: str
 ) -> None:
-    result = qtui("logs", RUN, *words)
+    result = called("logs", RUN, *words)
 
     assert (result.returncode, result.stdout) == (2, "")
     assert told in result.stderr
 
 
-def test_logs_of_a_unit_that_never_ran_say_so(qtui: Qtui, lost: RunDirectory) -> None:
-    result = qtui("logs", RUN, "later", "-f")
+def test_logs_of_a_unit_that_never_ran_say_so(called: Qtui, lost: RunDirectory) -> None:
+    result = called("logs", RUN, "later", "-f")
 
     assert (result.returncode, result.stdout) == (0, "")
     assert "later has written nothing: it is pending" in result.stderr
@@ -227,12 +227,12 @@ def test_logs_of_a_run_that_is_lost_meanwhile_end(following, state_home: Path) -
     assert process.communicate(timeout=GENEROUS)[0] == b""
 
 
-def test_lines_that_tell_of_progress_are_output_like_any_other(qtui: Qtui, workflow: Callable[[str], Path]) -> None:
-    plain = qtui("run", workflow("[units.a]\nrun = 'echo begun; echo ::progress 1/2 rows; echo ended'\n"))
-    run = json.loads(qtui("status", "--json").stdout)["run"]
+def test_lines_that_tell_of_progress_are_output_like_any_other(called: Qtui, workflow: Callable[[str], Path]) -> None:
+    plain = called("run", workflow("[units.a]\nrun = 'echo begun; echo ::progress 1/2 rows; echo ended'\n"))
+    run = json.loads(called("status", "--json").stdout)["run"]
     written = "begun\n::progress 1/2 rows\nended\n"
 
-    assert qtui("logs", run, "a").stdout == written
+    assert called("logs", run, "a").stdout == written
     assert "".join(f"    {line}\n" for line in written.splitlines()) in plain.stdout
 
 
@@ -250,8 +250,8 @@ def test_status_waits_for_the_end_and_returns_the_code_of_the_run(following, sta
     assert json.loads(out)["state"] == "canceled"
 
 
-def test_attach_to_a_lost_run_says_how_long_it_took_at_least(qtui: Qtui, lost: RunDirectory) -> None:
-    result = qtui("attach")
+def test_attach_to_a_lost_run_says_how_long_it_took_at_least(called: Qtui, lost: RunDirectory) -> None:
+    result = called("attach")
 
     assert result.returncode == 3
     assert "flow: lost after at least 1.00s" in result.stdout
@@ -271,10 +271,10 @@ def test_attach_to_a_lost_run_says_how_long_it_took_at_least(qtui: Qtui, lost: R
     ],
 )
 def test_what_is_asked_for_reaches_the_runner_with_who_asked(
-    qtui: Qtui, lost: RunDirectory, words: list[str], requests: list[type]
+    called: Qtui, lost: RunDirectory, words: list[str], requests: list[type]
 ) -> None:
     with answered(lost) as asked:
-        result = qtui(*words)
+        result = called(*words)
 
     assert result.returncode == 0, result.stderr
     assert [type(each.request) for each in asked] == requests
@@ -283,57 +283,57 @@ def test_what_is_asked_for_reaches_the_runner_with_who_asked(
     assert result.stdout.splitlines() == names
 
 
-def test_a_request_for_a_unit_is_for_the_attempt_that_was_seen(qtui: Qtui, lost: RunDirectory) -> None:
+def test_a_request_for_a_unit_is_for_the_attempt_that_was_seen(called: Qtui, lost: RunDirectory) -> None:
     with answered(lost) as asked:
-        qtui("cancel", RUN, "cut")
+        called("cancel", RUN, "cut")
 
     assert [(each.request.units, each.attempt) for each in asked] == [((0,), 1)]
 
 
-def test_too_late_is_an_answer_and_no_success(qtui: Qtui, lost: RunDirectory) -> None:
+def test_too_late_is_an_answer_and_no_success(called: Qtui, lost: RunDirectory) -> None:
     with answered(lost, "too late: cut had ended"):
-        result = qtui("cancel", RUN, "cut")
+        result = called("cancel", RUN, "cut")
 
     assert (result.returncode, result.stdout) == (1, "cut: too late: cut had ended\n")
 
 
-def test_what_is_over_is_too_late(qtui: Qtui, over: RunDirectory) -> None:
-    result = qtui("cancel", RUN)
+def test_what_is_over_is_too_late(called: Qtui, over: RunDirectory) -> None:
+    result = called("cancel", RUN)
 
     assert (result.returncode, result.stdout) == (1, "too late: the run has ended\n")
 
 
 def test_nobody_answers_for_a_lost_run_and_nothing_is_left_for_the_one_who_resumes_it(
-    qtui: Qtui, lost: RunDirectory
+    called: Qtui, lost: RunDirectory
 ) -> None:
-    result = qtui("pause", RUN)
+    result = called("pause", RUN)
 
     assert result.returncode == 1
     assert result.stdout == f"nobody answers: the process that ran it is gone: qtui resume {RUN}\n"
     assert not lost.commands.exists()
 
 
-def test_approve_without_units_is_for_all_that_ask(qtui: Qtui, state_home: Path) -> None:
+def test_approve_without_units_is_for_all_that_ask(called: Qtui, state_home: Path) -> None:
     told = Told(command("a"), command("b"), command("c"))
     told.add(UnitReady(1, 101.0), ConfirmRequested(1, "Sure?", 101.0))
     with answered(told.recorded(state_home)) as asked:
-        result = qtui("approve", RUN)
+        result = called("approve", RUN)
 
     assert result.stdout == "b: done\n"
     assert [each.request.units for each in asked] == [(1,)]
 
 
-def test_approve_where_nobody_asks_does_nothing(qtui: Qtui, lost: RunDirectory) -> None:
+def test_approve_where_nobody_asks_does_nothing(called: Qtui, lost: RunDirectory) -> None:
     with answered(lost) as asked:
-        result = qtui("approve", RUN)
+        result = called("approve", RUN)
 
     assert (result.returncode, asked) == (1, [])
     assert "no unit waits for a yes" in result.stderr
 
 
-def test_an_unknown_unit_is_a_usage_error_and_nothing_is_asked(qtui: Qtui, lost: RunDirectory) -> None:
+def test_an_unknown_unit_is_a_usage_error_and_nothing_is_asked(called: Qtui, lost: RunDirectory) -> None:
     with answered(lost) as asked:
-        result = qtui("cancel", RUN, "cut", "latter")
+        result = called("cancel", RUN, "cut", "latter")
 
     assert (result.returncode, asked) == (2, [])
     assert 'did you mean "later"?' in result.stderr
@@ -342,8 +342,8 @@ def test_an_unknown_unit_is_a_usage_error_and_nothing_is_asked(qtui: Qtui, lost:
 # -- report ------------------------------------------------------------------------------------------------
 
 
-def test_reports_are_files_that_appear_whole(qtui: Qtui, over: RunDirectory, tmp_path: Path) -> None:
-    result = qtui("report", RUN, "--junit", "out.xml", "--json", "out.json", "--md", "-")
+def test_reports_are_files_that_appear_whole(called: Qtui, over: RunDirectory, tmp_path: Path) -> None:
+    result = called("report", RUN, "--junit", "out.xml", "--json", "out.json", "--md", "-")
 
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("# flow: failed\n")
@@ -358,13 +358,13 @@ def test_reports_are_files_that_appear_whole(qtui: Qtui, over: RunDirectory, tmp
     ]
 
 
-def test_a_report_that_cannot_be_written_says_where(qtui: Qtui, over: RunDirectory) -> None:
-    result = qtui("report", RUN, "--junit", "nowhere/out.xml")
+def test_a_report_that_cannot_be_written_says_where(called: Qtui, over: RunDirectory) -> None:
+    result = called("report", RUN, "--junit", "nowhere/out.xml")
 
     assert result.returncode == 2
     assert "nowhere" in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_only_one_report_goes_to_standard_output(qtui: Qtui, over: RunDirectory) -> None:
-    assert qtui("report", RUN, "--json", "-", "--md", "-").returncode == 2
+def test_only_one_report_goes_to_standard_output(called: Qtui, over: RunDirectory) -> None:
+    assert called("report", RUN, "--json", "-", "--md", "-").returncode == 2

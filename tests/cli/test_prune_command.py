@@ -35,8 +35,8 @@ def left(runs: Path) -> list[str]:
     return sorted(path.name for path in runs.iterdir())
 
 
-def test_old_runs_go_but_not_those_that_could_go_on(qtui: Qtui, runs: Path) -> None:
-    result = qtui("prune", "--older-than", "30d")
+def test_old_runs_go_but_not_those_that_could_go_on(called: Qtui, runs: Path) -> None:
+    result = called("prune", "--older-than", "30d")
 
     assert result.returncode == 0
     assert left(runs) == [NEW, CUT]
@@ -47,32 +47,32 @@ def test_old_runs_go_but_not_those_that_could_go_on(qtui: Qtui, runs: Path) -> N
     assert spared == "1 run spared: not finished, or in use now; --unfinished deletes those that nobody runs"
 
 
-def test_cut_runs_go_if_that_is_asked_for(qtui: Qtui, runs: Path) -> None:
-    result = qtui("prune", "--older-than", "30d", "--unfinished")
+def test_cut_runs_go_if_that_is_asked_for(called: Qtui, runs: Path) -> None:
+    result = called("prune", "--older-than", "30d", "--unfinished")
 
     assert left(runs) == [NEW] and "spared" not in result.stdout
 
 
-def test_a_dry_run_only_tells(qtui: Qtui, runs: Path) -> None:
-    result = qtui("prune", "--older-than", "30d", "-n")
+def test_a_dry_run_only_tells(called: Qtui, runs: Path) -> None:
+    result = called("prune", "--older-than", "30d", "-n")
 
     assert result.stdout.splitlines()[1].startswith("1 run would be deleted, ")
     assert left(runs) == [OLD, NEW, CUT]
 
 
-def test_a_limit_of_size_alone_says_nothing_of_age(qtui: Qtui, runs: Path) -> None:
-    assert qtui("prune", "--max-size", "1G").stdout == "0 runs deleted, 0B\n"
+def test_a_limit_of_size_alone_says_nothing_of_age(called: Qtui, runs: Path) -> None:
+    assert called("prune", "--max-size", "1G").stdout == "0 runs deleted, 0B\n"
     assert left(runs) == [OLD, NEW, CUT]
 
-    qtui("prune", "--max-size", "0")
+    called("prune", "--max-size", "0")
     assert left(runs) == [CUT]
 
 
-def test_without_limits_those_hold_that_hold_after_each_run(qtui: Qtui, runs: Path) -> None:
-    assert qtui("prune").stdout == "0 runs deleted, 0B\n"
+def test_without_limits_those_hold_that_hold_after_each_run(called: Qtui, runs: Path) -> None:
+    assert called("prune").stdout == "0 runs deleted, 0B\n"
 
 
 @pytest.mark.parametrize("words", [["--older-than", "soon"], ["--max-size", "-1G"], ["--older-than", "30"]])
-def test_limits_that_mean_nothing_are_usage_errors(qtui: Qtui, runs: Path, words: list[str]) -> None:
-    assert qtui("prune", *words).returncode == 2
+def test_limits_that_mean_nothing_are_usage_errors(called: Qtui, runs: Path, words: list[str]) -> None:
+    assert called("prune", *words).returncode == 2
     assert left(runs) == [OLD, NEW, CUT]

@@ -185,7 +185,7 @@ def test_a_disk_that_fills_up_stops_new_starts_until_there_is_room(
 
 
 def test_a_run_whose_end_cannot_be_written_exits_with_an_error_and_can_be_resumed(
-    begin: Begin, tmp_path: Path, small_disk: Path, qtui: Qtui
+    begin: Begin, tmp_path: Path, small_disk: Path, called: Qtui
 ) -> None:
     program = begin(STEPS.replace('needs = ["first"]', ""), state=small_disk / "state")
     until(lambda: all((tmp_path / name).exists() for name in ("first", "chatter", "spark")), "three units run")
@@ -198,7 +198,7 @@ def test_a_run_whose_end_cannot_be_written_exits_with_an_error_and_can_be_resume
     assert "the record of the run is not complete" in program.said
     assert "Traceback" not in program.said
     ballast.unlink()
-    result = qtui("resume", "--ui", "plain", "--state-dir", program.state)
+    result = called("resume", "--ui", "plain", "--state-dir", program.state)
     assert result.returncode == 0, result.stderr
     assert "1 unit to run, 3 kept" in result.stderr
 
@@ -222,7 +222,7 @@ seq 100000; touch said; while ! test -e free; do sleep 0.02; done; echo "there i
 
 
 def test_a_log_says_where_output_was_lost_to_a_full_disk(
-    begin: Begin, tmp_path: Path, small_disk: Path, qtui: Qtui
+    begin: Begin, tmp_path: Path, small_disk: Path, called: Qtui
 ) -> None:
     program = begin(TALK, state=small_disk / "state")
     until((tmp_path / "first").exists, "it runs")
@@ -234,7 +234,7 @@ def test_a_log_says_where_output_was_lost_to_a_full_disk(
 
     assert program.end() == 0, program.said
     assert "talk: some of its output is lost: No space left on device" in program.said
-    shown = qtui("logs", "--state-dir", program.state, program.record.run, "talk").stdout
+    shown = called("logs", "--state-dir", program.state, program.record.run, "talk").stdout
     before, line, after = shown.partition("\n[qtui: output was lost here: No space left on device]\n")
     written = "\n".join(["begun", *map(str, range(1, 100_001)), "there is room\n"])
     assert line and written.startswith(before) and written.endswith(after)
@@ -375,13 +375,13 @@ def test_nothing_of_a_secret_is_in_the_record(begin: Begin, tmp_path: Path) -> N
 
 
 def test_a_run_with_a_secret_on_its_command_line_tells_why_it_cannot_be_resumed(
-    begin: Begin, tmp_path: Path, qtui: Qtui
+    begin: Begin, tmp_path: Path, called: Qtui
 ) -> None:
     (tmp_path / "steps.py").write_text(STEPS_THAT_TELL)
     program = begin(SECRETS, "-p", f"key={SECRET}", "-e", f"OTHER={SECRET}", TOKEN=SECRET)
     program.end()
 
-    result = qtui("resume", "--state-dir", program.state)
+    result = called("resume", "--state-dir", program.state)
 
     assert result.returncode == 2
     assert "secret on its command line" in result.stderr

@@ -54,8 +54,8 @@ def test_the_exit_code_is_the_same_in_every_output(qtui, workflow, ui: str, toml
     assert result.stderr == ""
 
 
-def test_plain_lines_tell_the_story_and_end_with_a_summary(qtui, workflow) -> None:
-    result = qtui(workflow(FAILING))
+def test_plain_lines_tell_the_story_and_end_with_a_summary(called, workflow) -> None:
+    result = called(workflow(FAILING))
 
     assert "start bad\n" in result.stdout
     assert "FAIL  bad  " in result.stdout
@@ -68,27 +68,27 @@ def test_plain_lines_tell_the_story_and_end_with_a_summary(qtui, workflow) -> No
     assert "\r" not in result.stdout
 
 
-def test_plain_lines_are_coloured_only_when_asked(qtui, workflow) -> None:
+def test_plain_lines_are_coloured_only_when_asked(called, workflow) -> None:
     path = workflow(FAILING)
 
-    assert "\x1b[1;31mFAIL " in qtui(path, "--color", "always").stdout
-    assert "\x1b" not in qtui(path, FORCE_COLOR="1", NO_COLOR="1").stdout
-    assert "\x1b[1;31mFAIL " in qtui(path, FORCE_COLOR="1").stdout
+    assert "\x1b[1;31mFAIL " in called(path, "--color", "always").stdout
+    assert "\x1b" not in called(path, FORCE_COLOR="1", NO_COLOR="1").stdout
+    assert "\x1b[1;31mFAIL " in called(path, FORCE_COLOR="1").stdout
 
 
-def test_output_of_units_cannot_steer_the_terminal(qtui, workflow) -> None:
+def test_output_of_units_cannot_steer_the_terminal(called, workflow) -> None:
     hostile = r"""
 [units.evil]
 run = '''printf '\033]52;c;aGk=\007\033[2J\302\2331m evil \342\200\256 text'; exit 1'''
 """
-    result = qtui(workflow(hostile))
+    result = called(workflow(hostile))
 
     assert " evil " in result.stdout
     assert not set(result.stdout) & set("\x1b\x07\x9b\u202e")
 
 
-def test_json_lines_follow_the_documented_format(qtui, workflow) -> None:
-    events = events_of(qtui("run", workflow(FAILING), "--ui", "json"))
+def test_json_lines_follow_the_documented_format(called, workflow) -> None:
+    events = events_of(called("run", workflow(FAILING), "--ui", "json"))
 
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert all({"seq", "event", "run", "at"} <= event.keys() for event in events)
@@ -111,7 +111,7 @@ def test_json_lines_follow_the_documented_format(qtui, workflow) -> None:
     assert events[-1]["counts"] == {"completed": 1, "failed": 1, "skipped": 1}
 
 
-def test_matrix_needs_are_written_out_in_the_first_event(qtui, workflow) -> None:
+def test_matrix_needs_are_written_out_in_the_first_event(called, workflow) -> None:
     toml = """
 [units.n]
 matrix = { i = [1, 2] }
@@ -123,7 +123,7 @@ run = "true"
 needs = ["*"]
 run = "true"
 """
-    events = events_of(qtui("run", workflow(toml), "--ui", "json"))
+    events = events_of(called("run", workflow(toml), "--ui", "json"))
 
     needs = {unit["id"]: unit["needs"] for unit in events[0]["units"]}
     assert needs == {"n[i=1]": [], "n[i=2]": [], "all": ["n[i=1]", "n[i=2]"], "last": ["n[i=1]", "n[i=2]", "all"]}
@@ -138,20 +138,20 @@ def test_nothing_but_events_is_on_standard_output(qtui, workflow) -> None:
     assert set(result.stderr.splitlines()) == {"at import", "from a child", "from a thread"}
 
 
-def test_fail_fast_starts_nothing_new(qtui, workflow) -> None:
+def test_fail_fast_starts_nothing_new(called, workflow) -> None:
     toml = '[units.a]\nrun = "exit 1"\npriority = 1\n[units.b]\nrun = "true"\n'
     path = workflow(toml)
 
-    events = events_of(qtui("run", path, "--ui", "json", "-j", "1", "--fail-fast"))
+    events = events_of(called("run", path, "--ui", "json", "-j", "1", "--fail-fast"))
     states = {event["unit"]: event["state"] for event in events if event["event"] == "unit_finished"}
     assert states == {"a": "failed", "b": "canceled"}
 
-    events = events_of(qtui("run", path, "--ui", "json", "-j", "1", "--keep-going"))
+    events = events_of(called("run", path, "--ui", "json", "-j", "1", "--keep-going"))
     states = {event["unit"]: event["state"] for event in events if event["event"] == "unit_finished"}
     assert states == {"a": "failed", "b": "completed"}
 
 
-def test_params_workers_and_directory_come_from_the_command_line(qtui, workflow, tmp_path) -> None:
+def test_params_workers_and_directory_come_from_the_command_line(called, workflow, tmp_path) -> None:
     toml = """
 [params]
 day = { type = "str", required = true }
@@ -160,15 +160,15 @@ run = "echo $QTUI_PARAM_DAY"
 """
     path = workflow(toml)
 
-    result = qtui("-C", path.parent, "run", path.name, "-p", "day=monday", "-j", "3")
+    result = called("-C", path.parent, "run", path.name, "-p", "day=monday", "-j", "3")
     assert "    monday\n" in result.stdout
     assert "3 workers" in result.stdout
-    assert qtui("run", path).returncode == 2
+    assert called("run", path).returncode == 2
 
 
-def test_a_dry_run_runs_nothing(qtui, workflow, tmp_path) -> None:
+def test_a_dry_run_runs_nothing(called, workflow, tmp_path) -> None:
     toml = '[units.a]\nrun = "touch here"\n[units.b]\nneeds = ["a"]\nrun = "touch there"\n'
-    result = qtui("run", "-n", workflow(toml))
+    result = called("run", "-n", workflow(toml))
 
     assert result.returncode == 0
     assert [line.split()[2:] for line in result.stdout.splitlines()[2:]] == [
@@ -192,11 +192,11 @@ BAD_FILES = {
 
 @pytest.mark.parametrize("command", ["run", "check", "graph"])
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_a_bad_file_gets_a_message_with_its_place_and_nothing_is_run(qtui, workflow, command, name: str) -> None:
+def test_a_bad_file_gets_a_message_with_its_place_and_nothing_is_run(called, workflow, command, name: str) -> None:
     toml, expected = BAD_FILES[name]
     path = workflow(toml, steps="def other(): pass\n")
 
-    result = qtui(command, path)
+    result = called(command, path)
 
     assert result.returncode == 2
     assert result.stdout == ""
@@ -219,23 +219,23 @@ def test_a_bad_file_gets_a_message_with_its_place_and_nothing_is_run(qtui, workf
         (["run", "-C", "/no/such/dir", "flow.toml"], "qtui: -C /no/such/dir: No such file or directory"),
     ],
 )
-def test_a_bad_command_line_gets_a_message(qtui, workflow, arguments, expected: str) -> None:
+def test_a_bad_command_line_gets_a_message(called, workflow, arguments, expected: str) -> None:
     workflow(OK)
 
-    result = qtui(*arguments)
+    result = called(*arguments)
 
     assert result.returncode == 2, result.stderr
     assert expected in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_unit_that_raises_shows_the_users_part_of_the_traceback_and_other_branches_go_on(qtui, workflow) -> None:
+def test_a_unit_that_raises_shows_the_users_part_of_the_traceback_and_other_branches_go_on(called, workflow) -> None:
     path = workflow(
         '[units.bad]\ncall = "steps:bad"\n[units.good]\nrun = "true"\n',
         steps="def bad():\n    raise ValueError('boom')\n",
     )
 
-    result = qtui(path)
+    result = called(path)
 
     assert result.returncode == 1
     assert "ValueError: boom" in result.stdout
@@ -244,13 +244,13 @@ def test_a_unit_that_raises_shows_the_users_part_of_the_traceback_and_other_bran
     assert "(1 completed, 1 failed)" in result.stdout
 
 
-def test_check_and_graph(qtui, workflow) -> None:
+def test_check_and_graph(called, workflow) -> None:
     path = workflow(OK)
 
-    assert "ok, 2 units, 1 need, 2 levels" in qtui("check", path).stdout
-    assert qtui("graph", path).stdout.split() == ["a", "└─", "b"]
-    assert '"a" -> "b";' in qtui("graph", path, "--format", "dot").stdout
-    assert '"needs": [\n        "a"\n      ]' in qtui("graph", path, "--format", "json").stdout
+    assert "ok, 2 units, 1 need, 2 levels" in called("check", path).stdout
+    assert called("graph", path).stdout.split() == ["a", "└─", "b"]
+    assert '"a" -> "b";' in called("graph", path, "--format", "dot").stdout
+    assert '"needs": [\n        "a"\n      ]' in called("graph", path, "--format", "json").stdout
 
 
 THREAD = (
@@ -259,8 +259,8 @@ THREAD = (
 
 
 @pytest.mark.parametrize("command", [["check"], ["run", "-n"]])
-def test_a_timeout_that_cannot_be_enforced_is_told_beside_the_answer(qtui, workflow, command) -> None:
-    result = qtui(*command, workflow(THREAD, steps="def f(): pass\n"))
+def test_a_timeout_that_cannot_be_enforced_is_told_beside_the_answer(called, workflow, command) -> None:
+    result = called(*command, workflow(THREAD, steps="def f(): pass\n"))
 
     assert result.returncode == 0
     (warning,) = result.stderr.splitlines()
@@ -269,10 +269,10 @@ def test_a_timeout_that_cannot_be_enforced_is_told_beside_the_answer(qtui, workf
     assert "units.fetch" not in result.stdout
 
 
-def test_a_run_that_takes_too_long_fails_and_says_why(qtui, workflow) -> None:
+def test_a_run_that_takes_too_long_fails_and_says_why(called, workflow) -> None:
     path = workflow('[workflow]\ntimeout = "1s"\n[units.long]\nrun = "sleep 300"\n[units.after]\nneeds = ["long"]\n')
 
-    result = qtui(path)
+    result = called(path)
 
     assert result.returncode == 124
     assert "the run timed out after 1 s" in result.stdout.splitlines()[-1]
@@ -345,8 +345,8 @@ def test_an_abandoned_thread_does_not_keep_qtui_from_exiting(qtui, workflow) -> 
     assert time.monotonic() - began < GENEROUS
 
 
-def test_logs_are_kept_for_their_owner_only(qtui, workflow, state_home) -> None:
-    qtui(workflow(OK))
+def test_logs_are_kept_for_their_owner_only(called, workflow, state_home) -> None:
+    called(workflow(OK))
 
     logs = sorted(state_home.glob("qtui/runs/*/logs/*"))
     assert [path.name for path in logs] == ["a.1.log", "b.1.log"]

@@ -17,11 +17,11 @@ matrix = { file = "samples.tsv" }
 )
 
 
-def test_items_of_a_long_sheet_go_through_depth_first(qtui, workflow, tmp_path: Path) -> None:
+def test_items_of_a_long_sheet_go_through_depth_first(called, workflow, tmp_path: Path) -> None:
     rows = "".join(f"s{number}\treads/{number}.fq\n" for number in range(500))
     (tmp_path / "samples.tsv").write_text(f"id\treads\n{rows}")
 
-    events = events_of(qtui("run", workflow(SHEET), "-j", "4", "--ui", "json"))
+    events = events_of(called("run", workflow(SHEET), "-j", "4", "--ui", "json"))
 
     begun: set[str] = set()
     most = 0

@@ -203,7 +203,7 @@ def test_ctrl_z_gives_the_prompt_and_fg_the_screen_while_the_run_goes_on(shell, 
     bash.wait_for("the shell answers")
 
     type_line(bash, "fg")
-    bash.wait_for("finished; q leaves")
+    bash.wait_for("finished; q quits")
     bash.press("q")
     bash.wait_for("long: completed")
     type_line(bash, "echo code=$?")
@@ -227,7 +227,7 @@ def test_bg_leaves_it_stopped_and_the_run_going(shell, workflow, tmp_path: Path)
     until((tmp_path / "done").exists, "the run goes on")
 
     type_line(bash, "fg")
-    bash.wait_for("finished; q leaves")
+    bash.wait_for("finished; q quits")
     bash.press("q")
     bash.wait_for("long: completed")
 
@@ -261,7 +261,7 @@ def test_where_no_shell_could_bring_it_back_ctrl_z_only_redraws(terminal, workfl
 
     until(lambda: screen.text() and screen.raw.count(b"\x1b[?1049h") > drawn, "it is drawn anew")
     (tmp_path / "go").touch()
-    screen.wait_for("finished; q leaves")
+    screen.wait_for("finished; q quits")
     screen.press("q")
     assert screen.exit_code() == 0
 
@@ -274,7 +274,7 @@ def test_a_stop_signal_to_the_engine_itself_stops_nothing(terminal, workflow, tm
     engine_of(screen).send_signal(signal.SIGTSTP)
 
     (tmp_path / "go").touch()
-    screen.wait_for("finished; q leaves")
+    screen.wait_for("finished; q quits")
     screen.press("q")
     assert screen.exit_code() == 0
 
@@ -301,7 +301,7 @@ def test_started_in_the_background_it_waits_to_be_brought_forward(shell, workflo
 
     bash.wait_for("RUNNING")
     (tmp_path / "go").touch()
-    bash.wait_for("finished; q leaves")
+    bash.wait_for("finished; q quits")
     bash.press("q")
     bash.wait_for("long: completed")
 

@@ -51,33 +51,33 @@ def until(process: subprocess.Popen[str], **wanted: str) -> dict[str, object]:
     raise AssertionError(f"{wanted} has not come")
 
 
-def test_what_others_ask_for_is_done_and_recorded_with_who_asked(qtui, process, state_home: Path) -> None:
-    run = json.loads(qtui("status", "--json").stdout)["run"]
+def test_what_others_ask_for_is_done_and_recorded_with_who_asked(called, process, state_home: Path) -> None:
+    run = json.loads(called("status", "--json").stdout)["run"]
 
-    assert qtui("approve", run).stdout == "ask: done\n"
+    assert called("approve", run).stdout == "ask: done\n"
     until(process, event="unit_finished", unit="last", state="completed")
-    assert qtui("pause", run).stdout == "done\n"
+    assert called("pause", run).stdout == "done\n"
     assert "@" in str(until(process, event="run_paused")["cause"])
-    again = qtui("pause", run)
+    again = called("pause", run)
     assert (again.returncode, again.stdout) == (0, "nothing to do: the run is paused already\n")
-    assert qtui("unpause", run).stdout == "done\n"
-    silent = qtui("approve", run, "slow")
+    assert called("unpause", run).stdout == "done\n"
+    silent = called("approve", run, "slow")
     assert (silent.returncode, silent.stdout) == (1, "slow: refused: slow does not ask, it is running\n")
-    past = qtui("cancel", run, "last")
+    past = called("cancel", run, "last")
     assert (past.returncode, past.stdout) == (1, "last: too late: last has completed\n")
     with closing(sqlite3.connect(state_home / "qtui" / "runs" / run / "commands.db")) as database:
         answers = [answer for (answer,) in database.execute("SELECT answer FROM command ORDER BY id DESC LIMIT 2")]
     assert answers == ["too late: last has completed", "refused: slow does not ask, it is running"]
-    assert qtui("cancel", run, "slow").stdout == "slow: done\n"
+    assert called("cancel", run, "slow").stdout == "slow: done\n"
     end = until(process, event="unit_finished", unit="slow")
     assert end["state"] == "canceled"
     assert "@" in str(end["cause"])
     assert process.wait(GENEROUS) == 130
-    late = qtui("cancel", run, "slow")
+    late = called("cancel", run, "slow")
     assert (late.returncode, late.stdout) == (1, "too late: the run has ended\n")
-    assert qtui("status", run, "--wait").returncode == 130
-    assert qtui("logs", run, "slow").stdout == "begun\n"
-    assert qtui("doctor", run).returncode == 0
+    assert called("status", run, "--wait").returncode == 130
+    assert called("logs", run, "slow").stdout == "begun\n"
+    assert called("doctor", run).returncode == 0
 
 
 STUBBORN = """
@@ -90,33 +90,33 @@ run = "trap 'echo not yet' TERM; echo begun; until test -e go; do sleep 0.02; do
 
 @pytest.mark.parametrize("request_made", [CancelRunRequested(), CancelRequested((0,))])
 def test_two_who_cancel_at_the_same_moment_do_not_kill(
-    qtui, workflow, tmp_path: Path, state_home: Path, request_made: Request
+    qtui, called, workflow, tmp_path: Path, state_home: Path, request_made: Request
 ) -> None:
     started = qtui(workflow(STUBBORN), "--detach")
     directory = RunDirectory.open(state_home / "qtui", started.stdout.strip())
     with closing(AttachedSession(directory, who="one")) as one, closing(AttachedSession(directory, who="two")) as two:
         try:
-            eventually(lambda: "begun" in qtui("logs", directory.run, "slow").stdout, "the unit runs")
+            eventually(lambda: "begun" in called("logs", directory.run, "slow").stdout, "the unit runs")
             for session in (one, two):
                 session.request(request_made)
             eventually(lambda: all(session.answers()[0].text for session in (one, two)), "both are answered")
             texts = [session.answers()[0].text for session in (one, two)]
             assert sorted(texts) == ["done", "too late: somebody else has just asked it to stop"]
-            eventually(lambda: "not yet" in qtui("logs", directory.run, "slow").stdout, "the unit is asked to stop")
+            eventually(lambda: "not yet" in called("logs", directory.run, "slow").stdout, "the unit is asked to stop")
         finally:
             (tmp_path / "go").touch()
         assert one.wait(GENEROUS) is not None
 
 
 def test_a_run_whose_lock_file_is_removed_makes_it_anew_and_nobody_takes_it_for_lost(
-    qtui, process, state_home: Path
+    called, process, state_home: Path
 ) -> None:
     lock = commands_of(state_home).with_name("lock")
     lock.unlink()
     eventually(lock.exists, "there is a new one")
 
-    assert json.loads(qtui("status", "--json").stdout)["state"] == "running"
-    refused = qtui("resume")
+    assert json.loads(called("status", "--json").stdout)["state"] == "running"
+    refused = called("resume")
     assert (refused.returncode, f"process {process.pid}" in refused.stderr) == (2, True), refused.stderr
 
 
@@ -129,19 +129,19 @@ def test_a_run_that_somebody_else_has_taken_stops(process, state_home: Path) -> 
         assert process.wait(GENEROUS) == 143
 
 
-def test_a_run_whose_process_is_killed_is_lost_and_nothing_else_is_said_of_it(qtui, process) -> None:
+def test_a_run_whose_process_is_killed_is_lost_and_nothing_else_is_said_of_it(called, process) -> None:
     process.kill()
     process.wait(GENEROUS)
 
-    data = json.loads(qtui("status", "--json").stdout)
+    data = json.loads(called("status", "--json").stdout)
     assert data["state"] == "lost"
     assert {unit["id"]: unit["state"] for unit in data["units"]} == {
         "slow": "interrupted",
         "ask": "ready",
         "last": "pending",
     }
-    assert qtui("cancel", data["run"]).stdout.startswith("nobody answers: ")
-    assert qtui("doctor", data["run"]).returncode == 0
+    assert called("cancel", data["run"]).stdout.startswith("nobody answers: ")
+    assert called("doctor", data["run"]).returncode == 0
 
 
 STRANGE = (
@@ -159,14 +159,14 @@ def commands_of(state_home: Path) -> Path:
     return path
 
 
-def test_strange_requests_are_refused_and_the_next_good_one_is_done(qtui, process, state_home) -> None:
+def test_strange_requests_are_refused_and_the_next_good_one_is_done(called, process, state_home) -> None:
     path = commands_of(state_home)
     with closing(sqlite3.connect(path, timeout=GENEROUS)) as database:
         for text in STRANGE:
             database.execute("INSERT INTO command (who, at, request, attempt) VALUES ('x', 1, ?, 0)", (text,))
         database.commit()
 
-    assert qtui("approve", path.parent.name).stdout == "ask: done\n"
+    assert called("approve", path.parent.name).stdout == "ask: done\n"
     with closing(sqlite3.connect(path, timeout=GENEROUS)) as database:
         answers = [answer for (answer,) in database.execute("SELECT answer FROM command ORDER BY id")]
     assert len(answers) == len(STRANGE) + 1
@@ -174,14 +174,14 @@ def test_strange_requests_are_refused_and_the_next_good_one_is_done(qtui, proces
     assert answers[1] == "refused: the run has no unit -1"
 
 
-def test_requests_that_cannot_be_read_are_put_aside_and_others_arrive(qtui, process, state_home) -> None:
+def test_requests_that_cannot_be_read_are_put_aside_and_others_arrive(called, process, state_home) -> None:
     path = commands_of(state_home)
     # from here on the run has the file open, and what it knows of it does not come from the disk
-    assert qtui("pause", path.parent.name).stdout == "done\n"
+    assert called("pause", path.parent.name).stdout == "done\n"
     with path.open("r+b") as file:
         file.write(b"garbage " * 100)
     path.with_name("commands.db-wal").write_bytes(b"")
     until(process, event="warning")
 
-    assert qtui("approve", path.parent.name).stdout == "ask: done\n"
+    assert called("approve", path.parent.name).stdout == "ask: done\n"
     assert path.with_name("commands.db.damaged-1").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 
 import pytest
 from terminal import Terminal
@@ -151,7 +152,7 @@ def test_a_signal_interrupts_the_run_and_restores_the_terminal(terminal, workflo
 def test_a_signal_after_the_end_leaves_with_the_runs_own_code(terminal, workflow, number) -> None:
     screen = terminal(workflow(QUICK))
     modes = screen.modes_before
-    screen.wait_for("finished; q leaves")
+    screen.wait_for("finished; q quits")
 
     screen.signal(number)
 
@@ -161,7 +162,7 @@ def test_a_signal_after_the_end_leaves_with_the_runs_own_code(terminal, workflow
 
 def test_a_terminal_that_vanishes_after_the_end_leaves_no_process(terminal, workflow) -> None:
     screen = terminal(workflow(QUICK))
-    screen.wait_for("finished; q leaves")
+    screen.wait_for("finished; q quits")
 
     assert screen.vanish(), "the program ended by itself"
 
@@ -200,14 +201,14 @@ def test_the_log_is_that_of_the_unit_under_the_cursor_when_a_filter_is_dropped(t
     screen.wait_for("(+4)")
 
     screen.press("/", "other", "\r")
-    screen.wait_for("Log other")
+    screen.wait_for("Tries  other")
     screen.press("\x1b")
     screen.wait_for(lambda shown: "/other" not in shown, "no filter")
     screen.wait_for(lambda shown: "(+4)" not in shown, "the fold that hid the match is open")
-    assert "›" in screen.row("other  ") or "Log other" in screen.text()
+    assert "›" in screen.row("other  ") or "Tries  other" in screen.text()
     screen.press("/", "no such unit", "\r")
     screen.wait_for("nothing matches")
-    screen.wait_for("Log other")
+    screen.wait_for("Tries  other")
     screen.press("\x03", "\x03")
     assert screen.exit_code() == 130
 
@@ -329,3 +330,27 @@ def main(context):
     assert screen.exit_code() == 0
     left = bytes(screen.raw).rpartition(b"\x1b[?1049l")[2]
     assert b"printed by a thread of the unit" in left, "shown when the screen is gone"
+
+
+BREAKING = """
+import sys
+from qtui.cli.main import main
+from qtui.tui.screens.main import MainScreen
+
+def break_down(self):
+    raise ZeroDivisionError("while a frame was drawn")
+
+MainScreen.draw_frame = break_down
+sys.exit(main(["replay"]))
+"""
+
+
+def test_a_screen_that_breaks_on_a_run_that_it_only_shows_says_so_and_is_no_success(terminal, workflow, qtui) -> None:
+    assert qtui("run", workflow('[units.a]\nrun = "true"\n')).returncode == 0
+
+    screen = terminal(program=(sys.executable, "-c", BREAKING))
+
+    assert screen.exit_code() == 3
+    left = bytes(screen.raw).rpartition(b"\x1b[?1049l")[2].decode()
+    assert "ZeroDivisionError: while a frame was drawn" in left
+    assert "the run was only looked at: nothing of it is lost" in left

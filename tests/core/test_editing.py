@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from core_driver import Run, milestone, unit, warnings
 
+from qtui.core.editing import NO_CALL
 from qtui.core.events import UnitFinished, UnitRedefined
-from qtui.core.model import Argv, ExecutionMode, Fallback, RunState, Shell, UnitState
+from qtui.core.model import Argv, Call, ExecutionMode, Fallback, FromUnit, RunState, Shell, UnitState
 from qtui.core.stimuli import EditRequested, SetAsideRequested
 
 
@@ -65,6 +66,12 @@ def test_what_runs_is_left_as_it_is_and_that_is_told() -> None:
     [
         (EditRequested((1,), command="true"), "it is no command"),
         (EditRequested((1,), env=("=x",)), "a name in its environment"),
+        (EditRequested((1,), env=("1A=x",)), "begins with a digit"),
+        (EditRequested((1,), env=("A B=x",)), "has a space"),
+        (EditRequested((1,), env=("A\x1b=x",)), "a name in its environment"),
+        (EditRequested((1,), env=("A=\0",)), "has a NUL"),
+        (EditRequested((1,), args=("a-b=x",)), "no name of an argument"),
+        (EditRequested((1,), args=("nowhere=3",)), "its function cannot be called so"),
         (EditRequested((1,), cpus=64.0), "cpus"),
     ],
 )
@@ -77,8 +84,34 @@ def test_what_cannot_be_is_told_and_nothing_changes(wish: EditRequested, why: st
 
 
 def test_an_edit_that_changes_nothing_does_nothing() -> None:
-    run = Run(unit("a"), unit("b", "a"))
+    run = Run(unit("a", env={"K": "v"}, timeout=5.0), unit("b", "a"))
     assert run.ask(EditRequested((1,))) == []
+    run.succeed("a")
+    assert run.ask(EditRequested((0,), env=("K=v",), timeout=5.0)) == [], "it does not run again for that"
+
+
+def add(left: int, right: object = None) -> None:
+    """What is called with arguments."""
+
+
+def test_arguments_are_json_or_else_text_and_must_fit_the_function() -> None:
+    call = unit("b", "a", action=Call.of(add, {"left": 1}), args={"left": 1})
+    run = Run(unit("a"), call)
+    run.ask(EditRequested((1,), args=("left=2", 'right=[1, {"deep": null}]')))
+    assert run.view.plan.table[1].args == {"left": 2, "right": [1, {"deep": None}]}
+    run.ask(EditRequested((1,), args=("right=as it is=x",)))
+    assert run.view.plan.table[1].args["right"] == "as it is=x"
+    run.ask(EditRequested((1,), args=("right=" + "[" * 3_000,)))
+    assert run.view.plan.table[1].args["right"] == "[" * 3_000
+
+
+def test_an_argument_that_is_a_result_stays_one_and_commands_have_none() -> None:
+    given = unit("b", "a", action=Call.of(add, {"left": 1}), args={"left": FromUnit("a")})
+    run = Run(unit("a"), given, unit("c", "a", action=Shell(("true",)), mode=ExecutionMode.AUTO))
+    assert warnings(run.ask(EditRequested((1,), args=("left=2",)))) == [
+        "not edited: its argument left is the result of another unit"
+    ]
+    assert warnings(run.ask(EditRequested((2,), args=("left=2",)))) == [f"not edited: {NO_CALL}"]
 
 
 def test_a_unit_that_is_skipped_by_a_person_takes_what_needs_it_along() -> None:

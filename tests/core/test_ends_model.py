@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from core_driver import WORK, Run
-from hypothesis import HealthCheck, given, settings
+from core_examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qtui.core.condition import Condition
@@ -16,7 +17,7 @@ from qtui.core.model import Fallback, Outcome, QuantumUnit, RetryPolicy, UnitErr
 SUCCESS = Outcome()
 WRONG = Outcome(error=UnitError("ValueError", "wrong"))
 
-in_many_graphs = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+in_many_graphs = examples(150, soak=5_000)
 chance = st.randoms(use_true_random=False, note_method_calls=False)
 
 

@@ -7,7 +7,10 @@ from typing import Any
 from core_driver import SUCCESS, Run, unit
 
 from qtui.core.holding import Holders, waits_for
-from qtui.core.model import ExecutionMode
+from qtui.core.model import ExecutionMode, QuantumUnit
+from qtui.core.options import RunOptions
+from qtui.core.plan import ExecutionPlan
+from qtui.core.state import RunView
 
 
 def family(count: int, batch: Any, **options: Any) -> Run:
@@ -61,3 +64,25 @@ def test_how_many_share_a_worker_follows_from_how_long_they_take() -> None:
     assert len(run.held) == 8
     assert holders.busy == 2
     assert waits_for(run.view, run.options, holders, 19) == "2 of 2 process workers busy"
+
+
+def test_a_share_tells_what_is_in_use_of_what_there_is_and_by_whom() -> None:
+    units = [
+        QuantumUnit(id="a", pools={"gpu": 2}, memory=3 << 30, cpus=1.5),
+        QuantumUnit(id="b", pools={"gpu": 1}),
+        QuantumUnit(id="c", pools={"mutex site": 1}),
+    ]
+    options = RunOptions(pools={"gpu": 2}, memory=4 << 30, cpus=4)
+    plan = ExecutionPlan.build(units)
+    holders, view = Holders(plan, options), RunView.initial(plan)
+    holders.update(view, [0, 2])
+    assert [(share.name, share.words, share.holders) for share in holders.shares] == [
+        ("pool gpu", "2 of 2 in use", ("a",)),
+        ("mutex site", "1 of 1 in use", ("c",)),
+        ("cpus", "1.5 of 4 in use", ("a",)),
+        ("memory", "3,072M of 4,096M in use", ("a",)),
+    ]
+    (wanted,) = holders.wanted(view, 1)
+    assert wanted.short
+    assert wanted.wanted_words == ""
+    assert [share.wanted_words for share in holders.wanted(view, 0)] == ["wants 2", "wants 1.5", "wants 3,072M"]

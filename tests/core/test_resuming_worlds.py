@@ -14,8 +14,9 @@ from random import Random
 from typing import Any
 
 from core_driver import SUCCESS, Run, unit
+from core_examples import examples
 from core_resumed import Resumed
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from test_ends_model import WRONG, chance, random_graph
 
 from qtui.core.model import QuantumUnit, RetryPolicy, UnitState
@@ -23,7 +24,7 @@ from qtui.core.resuming import Former
 from qtui.core.state import RunView
 from qtui.core.stimuli import ApproveRequested
 
-in_many_worlds = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+in_many_worlds = examples(60, soak=2_000)
 
 MOST = 2000
 """So many steps lead any of these runs to its end."""

@@ -1,25 +1,24 @@
 """Random worlds: whatever units, people and clocks do, the invariants hold, and planted bugs are found.
 
-QTUI_HYPOTHESIS=soak plays 20,000 worlds for each property instead of 300.
+QTUI_SOAK=1 plays 20,000 worlds for each property instead of 150.
 """
 
 from __future__ import annotations
 
-import os
 from random import Random
 
 import pytest
+from core_examples import examples
 from core_mutants import STEPPING_WRONG
 from core_mutants_restored import RESTORING_WRONG
 from core_mutants_rules import RULING_WRONG
 from core_resting import Violation
 from core_world import World
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qtui.core.scheduler import Scheduler
 
-EXAMPLES = 20_000 if os.environ.get("QTUI_HYPOTHESIS") == "soak" else 300
 SEEDS = 2000
 """How many worlds are searched for one that shows a planted bug."""
 SHOWN_BY = {
@@ -45,7 +44,7 @@ SHOWN_BY = {
 }
 """Where the search begins for bugs that few worlds show; when worlds change it takes longer, and finds them still."""
 
-in_many_worlds = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+in_many_worlds = examples(150, soak=20_000)
 # hypothesis draws what this generator is asked for, so it can also shrink a world that fails
 chance = st.randoms(use_true_random=False, note_method_calls=False)
 

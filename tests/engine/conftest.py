@@ -97,10 +97,10 @@ def temporary_directories() -> set[Path]:
 def processes_of_runs() -> list[int]:
     """Processes that units started, wherever they have gone."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            if f"QTUI_RUN={RUN}".encode() in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
+            if f"QTUI_RUN={RUN}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.append(int(process.name))
         except OSError:
             continue  # ended, or somebody else's
     return found

@@ -18,9 +18,9 @@ from qtui.core.model import Call, ExecutionMode, QuantumUnit, UnitState
 from qtui.core.stimuli import CancelRequested
 from qtui.engine.engine import Engine
 
-UNITS = int(os.environ.get("QTUI_CHAOS_UNITS", "1500"))
+UNITS = 1500 if os.environ.get("QTUI_SOAK") else 700
 LONGEST = 300.0
-"""Seconds; the run takes about twenty."""
+"""Seconds; the run takes about ten."""
 
 
 FAULTS = {

@@ -25,6 +25,7 @@ from qtui.store.recovery import kept_words
 PLAN = ExecutionPlan.build(units(20))
 EVENTS = list(history(PLAN, 3))
 ROOT = os.geteuid() == 0
+SOAK = bool(os.environ.get("QTUI_SOAK"))
 
 
 @pytest.fixture
@@ -328,7 +329,7 @@ def test_garbage_anywhere_is_never_taken_for_history(path: Path) -> None:
     whole = path.read_bytes()
     chance = random.Random(7)
     outcomes = []
-    for _ in range(150):
+    for _ in range(150 if SOAK else 60):
         for file in path.parent.iterdir():
             file.unlink()
         damaged = bytearray(whole)
@@ -428,8 +429,9 @@ for _ in range(rounds):
 
 
 def test_no_event_that_was_acknowledged_is_lost_when_the_writer_is_killed(path: Path) -> None:
-    done = run_child(WRITER, str(path), "20", "5")
+    kills = 100 if SOAK else 10
+    done = run_child(WRITER, str(path), str(kills), "5")
     assert done.returncode == 0, done.stderr
     acknowledged = [int(line) for line in done.stdout.split()]
-    assert len(acknowledged) == 20
+    assert len(acknowledged) == kills
     assert acknowledged == sorted(set(acknowledged))

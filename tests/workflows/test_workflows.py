@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,51 +89,50 @@ def run_corpus(out: Path) -> Recorded:
     return run_workflow("corpus.toml", out.parent, out=out, max_files=6, query="copy a directory tree")
 
 
-@pytest.fixture(scope="module")
-def corpus_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("corpus") / "out"
-
-
-@pytest.fixture(scope="module")
-def corpus(corpus_out: Path) -> Recorded:
-    return run_corpus(corpus_out)
-
-
 # -- corpus.toml --------------------------------------------------------------------------------------------
 
 
-def test_corpus_completes_every_unit_after_its_needs(corpus: Recorded) -> None:
-    assert_all_completed_in_order(corpus)
+def assert_fans_out(run: Recorded) -> None:
+    assert run.fan_outs()["list"] >= 30
+    assert len([unit for unit in run.units if unit["family"] == "extract"]) >= 30
+    assert {unit["mode"] for unit in run.units} >= {"command"}
 
 
-def test_corpus_fans_out_to_thirty_units_and_more(corpus: Recorded) -> None:
-    assert corpus.fan_outs()["list"] >= 30
-    assert len([unit for unit in corpus.units if unit["family"] == "extract"]) >= 30
-    assert {unit["mode"] for unit in corpus.units} >= {"command"}
-
-
-def test_corpus_index_answers_a_question(corpus: Recorded, corpus_out: Path) -> None:
-    answer = query("run a subprocess and capture its output", corpus_out)
+def assert_answers_a_question(out: Path) -> None:
+    answer = query("run a subprocess and capture its output", out)
     assert answer.returncode == 0, answer.stderr
     assert "1. subprocess." in answer.stdout
 
 
-def test_corpus_report_has_sources_neighbours_and_the_answer(corpus: Recorded, corpus_out: Path) -> None:
-    report = (corpus_out / "report.md").read_text()
+def assert_report_has_sources_neighbours_and_the_answer(out: Path) -> None:
+    report = (out / "report.md").read_text()
     assert "| asyncio |" in report
     assert re.search(r"`json\.dumps`: `json\.dump` 0\.\d\d", report)
     assert re.search(r"^ +\d\. shutil\.copytree", report, re.MULTILINE)
 
 
-def test_corpus_run_again_replaces_its_files_with_the_same_ones(corpus: Recorded, corpus_out: Path) -> None:
-    def state() -> tuple[str, set[str]]:
-        names = {str(file.relative_to(corpus_out)) for file in corpus_out.rglob("*")}
-        return (corpus_out / "CHECKSUMS").read_text(), names
+def test_corpus_becomes_an_index_that_answers_and_each_run_makes_the_same(tmp_path: Path) -> None:
+    out = tmp_path / "out"
 
-    before = state()
-    (corpus_out / "documents" / "gone.jsonl").write_text("left by an older version\n")
-    assert_all_completed_in_order(run_corpus(corpus_out))
-    assert state() == before
+    def files() -> tuple[str, set[str]]:
+        return (out / "CHECKSUMS").read_text(), {str(file.relative_to(out)) for file in out.rglob("*")}
+
+    first = run_corpus(out)
+    assert_all_completed_in_order(first)
+    assert_fans_out(first)
+    assert_answers_a_question(out)
+    assert_report_has_sources_neighbours_and_the_answer(out)
+
+    before = files()
+    (out / "documents" / "gone.jsonl").write_text("left by an older version\n")
+    assert_all_completed_in_order(run_corpus(out))
+    assert files() == before
+
+    agents = run_workflow("agents.py", tmp_path, corpus=out, out=tmp_path / "answers")
+    assert_all_completed_in_order(agents)
+    assert {unit["mode"] for unit in agents.units} > {"async", "command"}
+    assert not (tmp_path / "answers" / "corpus.sqlite").exists(), "it answers from the index of the corpus"
+    assert "shutil.copytree(" in (tmp_path / "answers" / "answers.md").read_text()
 
 
 def test_a_corpus_without_an_answer_says_so_and_completes(tmp_path: Path) -> None:
@@ -151,14 +150,6 @@ def test_query_without_an_index_says_how_to_build_it(tmp_path: Path) -> None:
 
 
 # -- agents.py ----------------------------------------------------------------------------------------------
-
-
-def test_agents_answer_from_the_index_of_the_corpus(corpus: Recorded, corpus_out: Path, tmp_path: Path) -> None:
-    run = run_workflow("agents.py", tmp_path, corpus=corpus_out, out=tmp_path / "out")
-    assert_all_completed_in_order(run)
-    assert {unit["mode"] for unit in run.units} > {"async", "command"}
-    assert not (tmp_path / "out" / "corpus.sqlite").exists()
-    assert "shutil.copytree(" in (tmp_path / "out" / "answers.md").read_text()
 
 
 def test_agents_alone_build_an_index_and_always_answer_the_same(tmp_path: Path) -> None:
@@ -189,29 +180,19 @@ def test_agents_refuse_a_question_without_words(tmp_path: Path) -> None:
 SECRET = "sesame-street"
 
 
-@pytest.fixture
-def nightly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Recorded]:
-    """Run it once more, in the same state directory."""
-    monkeypatch.setenv("API_TOKEN", SECRET)
-    flags = ("--yes=publish",)
-    return lambda: run_workflow("nightly/nightly.toml", tmp_path, *flags, day="2026-05-01", out=tmp_path / "out")
-
-
-def test_nightly_uses_every_part_of_the_format(nightly: Callable[[], Recorded], tmp_path: Path) -> None:
-    run = nightly()
+def assert_every_part_of_the_format_works(run: Recorded, out: Path) -> None:
     assert run.exit_code == 0, run.logs_of_failures()
     assert {unit: end for unit, end in run.ends.items() if end != "completed"} == {"lint": "failed"}
     ends = {event["unit"]: event for event in run.of("unit_finished")}
     assert ends["scores"]["fallback"]
-    assert (tmp_path / "out" / "published.txt").read_text() == "report of 2026-05-01 with the small model\n"
-    assert len((tmp_path / "out" / "west.txt").read_text().splitlines()) == 2500
-    merged = json.loads((tmp_path / "out" / "merged.json").read_text())
+    assert (out / "published.txt").read_text() == "report of 2026-05-01 with the small model\n"
+    assert len((out / "west.txt").read_text().splitlines()) == 2500
+    merged = json.loads((out / "merged.json").read_text())
     assert merged["embed"] == [{"shard": number} for number in range(6)]
     assert [result["exit_code"] for result in merged["align"]] == [0] * 4
 
 
-def test_nightly_gives_its_pools_to_one_item_after_the_other(nightly: Callable[[], Recorded]) -> None:
-    run = nightly()
+def assert_pools_go_to_one_item_after_the_other(run: Recorded) -> None:
     begun: set[str] = set()
     for event in run.events:
         station = re.search(r"\[id=(\w+)\]", str(event.get("unit")))
@@ -221,19 +202,29 @@ def test_nightly_gives_its_pools_to_one_item_after_the_other(nightly: Callable[[
             assert len(begun) <= 2, "the pool has two slots, and an item holds one from its first start to its last end"
 
 
-def test_nightly_cleans_only_what_has_changed(nightly: Callable[[], Recorded]) -> None:
-    nightly()
-    end = next(event for event in nightly().of("unit_finished") if event["unit"] == "clean")
-    assert end["cached"]
-    assert end["cause"].startswith("same inputs as on ")
-
-
-def test_nightly_shows_its_secret_to_nobody(nightly: Callable[[], Recorded], tmp_path: Path) -> None:
-    run = nightly()
+def assert_secret_is_shown_to_nobody(run: Recorded) -> None:
     assert SECRET not in json.dumps(run.events)
-    kept = [file for file in tmp_path.rglob("*") if file.is_file() and SECRET.encode() in file.read_bytes()]
+    kept = [file for file in run.state.rglob("*") if file.is_file() and SECRET.encode() in file.read_bytes()]
     assert kept == []
-    assert any("asking with ***" in log.read_text() for log in tmp_path.rglob("*fetch*.log"))
+    assert any("asking with ***" in log.read_text() for log in run.state.rglob("*fetch*.log"))
+
+
+def test_nightly_uses_every_part_of_the_format_and_cleans_only_what_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_TOKEN", SECRET)
+
+    def nightly() -> Recorded:
+        return run_workflow("nightly/nightly.toml", tmp_path, "--yes=publish", day="2026-05-01", out=tmp_path / "out")
+
+    run = nightly()
+    assert_every_part_of_the_format_works(run, tmp_path / "out")
+    assert_pools_go_to_one_item_after_the_other(run)
+    assert_secret_is_shown_to_nobody(run)
+
+    cleaned = next(event for event in nightly().of("unit_finished") if event["unit"] == "clean")
+    assert cleaned["cached"]
+    assert cleaned["cause"].startswith("same inputs as on ")
 
 
 # -- checks.toml --------------------------------------------------------------------------------------------
@@ -242,7 +233,7 @@ def test_nightly_shows_its_secret_to_nobody(nightly: Callable[[], Recorded], tmp
 def test_checks_complete_with_tests_only_collected(tmp_path: Path) -> None:
     # without mypy and its likes, which go through the whole project as they do in `make check` itself, and with the
     # quickest parts of the tests; that all parts are named is told below
-    units = ["sizes", "loads", *(f"tests[part={part}]" for part in ("benchmarks", "sessions", "store"))]
+    units = ["sizes", "loads", *(f"tests[part={part}]" for part in ("benchmarks", "sessions"))]
     run = run_workflow("checks.toml", tmp_path, *units, pytest_args="--collect-only -q")
     assert_all_completed_in_order(run)
 
