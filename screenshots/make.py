@@ -1,20 +1,22 @@
-"""Makes the pictures in this directory from real runs of ``workflows/corpus.toml``: ``make screenshots``.
+"""Makes the pictures in this directory from real runs: ``make screenshots``.
 
-The dashboard is driven headless over a real engine, and drawn at a moment chosen by the run's state: live at three
-sizes, attached to a run from outside, and as a replay of the run that has ended.
+The dashboard is driven headless over a real engine, and drawn at a moment chosen by the run's state: a run at work on a
+large screen, a failure that is selected, the view by levels, a small terminal, one without colours, a run that somebody
+attached to, and the replay of one that has ended.
 """
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from qtui.core.model import UnitState
+from qtui.core.model import FAILURES, UnitState
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
 from qtui.services import Services, open_services
@@ -23,8 +25,8 @@ from qtui.tui.player import Player
 from qtui.workflow import Overrides
 
 HERE = Path(__file__).resolve().parent
-WORKFLOW = HERE.parent / "workflows" / "corpus.toml"
-NAME = "corpus"
+CORPUS = HERE.parent / "workflows" / "corpus.toml"
+FAILING = HERE / "failing.toml"
 PATIENCE = 60.0
 SMALL, MEDIUM, LARGE = (80, 24), (120, 40), (200, 60)
 DOWN_TO_EXTRACT = ("j", "j", "j", "l", "j", "j")
@@ -35,15 +37,23 @@ def completed(count: int) -> Callable[[RunView], bool]:
     return lambda view: view.counts[UnitState.COMPLETED] >= count
 
 
+def failed(view: RunView) -> bool:
+    """The moment at which something has failed."""
+    return any(view.counts[state] for state in FAILURES)
+
+
 @contextmanager
-def running() -> Iterator[tuple[Services, RunSession]]:
-    """A run of the workflow that has just begun, in a place of its own."""
+def running(workflow: Path = CORPUS) -> Iterator[tuple[Services, RunSession]]:
+    """A run of a workflow that has just begun, in a place of its own."""
     # units in threads may still write while the directory is being removed
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,
         open_services(Path(scratch, "state")) as services,
     ):
-        definition = services.manager.load(str(WORKFLOW), {"out": str(Path(scratch, "out"))}, Overrides(workers=4))
+        params = {"out": str(Path(scratch, "out"))} if workflow is CORPUS else {}
+        if workflow is FAILING:  # its path stands in the picture
+            workflow = Path(shutil.copy(workflow, scratch))
+        definition = services.manager.load(str(workflow), params, Overrides(workers=4))
         yield services, services.manager.start(definition)
 
 
@@ -53,19 +63,23 @@ async def picture(
     session: RunSession,
     moment: Callable[[RunView], bool],
     *keys: str,
+    then: Sequence[str] = (),
+    title: str = "corpus",
     player: Player | None = None,
+    color: bool | None = None,
 ) -> None:
-    """Draw `session` on a screen of `size` at `moment`, after pressing `keys`."""
-    app = Dashboard(session, NAME, player=player, detachable=session.kind == "live")
-    async with app.run_test(size=size):
-        for key in keys:
-            app.simulate_key(key)
+    """Draw `session` on a screen of `size` at `moment`: `keys` are pressed before it has come, and `then` in it."""
+    app = Dashboard(session, title, player=player, detachable=session.kind == "live", color=color)
+    async with app.run_test(size=size) as pilot:
+        await pilot.press(*keys)
         deadline = time.monotonic() + PATIENCE
         while not moment(session.view()):
             assert time.monotonic() < deadline, f"{name}: the moment never came: {session.view().counts}"
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.3)  # three frames
-        (HERE / f"{name}.svg").write_text(app.export_screenshot(title=f"qtui workflows/{WORKFLOW.name}"))
+        await pilot.press(*then)
+        await asyncio.sleep(0.7)  # all is painted, also what is painted twice a second
+        (HERE / f"{name}.svg").write_text(app.export_screenshot(title=f"qtui {title}"))
         app.exit()
     print(f"{name}.svg  {size[0]}x{size[1]}")
 
@@ -76,6 +90,12 @@ async def main() -> None:
     for name, size, count in (("small", SMALL, 20), ("medium", MEDIUM, 22), ("large", LARGE, 24)):
         with running() as (_, session):
             await picture(name, size, session, completed(count), *DOWN_TO_EXTRACT)
+    with running(FAILING) as (_, session):
+        await picture("failure", MEDIUM, session, failed, then=("f",), title="readings")
+    with running() as (_, session):
+        await picture("levels", MEDIUM, session, completed(22), "t")
+    with running() as (_, session):
+        await picture("mono", MEDIUM, session, completed(22), *DOWN_TO_EXTRACT, color=False)
     with running() as (services, session):
         with closing(services.manager.attach(session.run)) as attached:
             await picture("attached", MEDIUM, attached, completed(26), *DOWN_TO_EXTRACT)
