@@ -29,6 +29,7 @@ class Detailed(Arranging):
         super().__init__(*args, **options)
         self.tab = Tab.LOG
         self.attempts = Attempts(self.session.plan)
+        self._log_width = -1
 
     def make_details(self) -> Iterator[Widget]:
         """The views for what is not the log: in its place, and beside it on a large screen."""
@@ -70,11 +71,11 @@ class Detailed(Arranging):
 
     def update_details(self, now: float, *, changed: bool) -> None:
         """Bring what is on the screen up to date."""
-        if changed:
-            log = self.log_pane
-            prefix = f"{tab_bar(Tab.LOG, log.size.width)} "
-            if log.prefix != prefix:  # the log has written its title before in this frame
-                log.prefix, self.stale = prefix, True
+        width = self.log_pane.size.width
+        if width != self._log_width:
+            # the log has written its title before in this frame
+            self._log_width, self.stale = width, True
+            self.log_pane.prefix = f"{tab_bar(Tab.LOG, width)} "
         for view in (self.details, self.why):
             view.update_details(now, changed=changed)
 
