@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Final
 
 from qtui.tui.format import clock, time_of_day
+from qtui.tui.rounds import Round
 
 
-class Gutter(StrEnum):
+class Gutter(Round):
     """What the gutter tells; in the order in which a key goes through them."""
 
     NONE = "nothing"
     CLOCK = "clock"
     ELAPSED = "elapsed"
-
-    @property
-    def next(self) -> Gutter:
-        """What the key chooses next."""
-        kinds = list(Gutter)
-        return kinds[(kinds.index(self) + 1) % len(kinds)]
 
 
 WIDTH: Final = 9

@@ -6,25 +6,19 @@ A *node* is a number by which a view knows what can have a row: a unit, or a bun
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from qtui.tui.layout import Bundle
+from qtui.tui.rounds import Round
 from qtui.tui.rows import Drawing, Row
 
 
-class ViewKind(StrEnum):
+class ViewKind(Round):
     """The views, in the order in which one key goes round them."""
 
     DEPENDENCY = "dependency"
     LEVELS = "levels"
     FLAT = "flat"
-
-    @property
-    def next(self) -> ViewKind:
-        """The one that comes after it."""
-        kinds = list(ViewKind)
-        return kinds[(kinds.index(self) + 1) % len(kinds)]
 
 
 class Found(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from enum import StrEnum
 from typing import Final
 
 from qtui.core.events import ConfirmRequested, UnitFinished
@@ -13,12 +12,13 @@ from qtui.core.state import RunView
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import Glyphs, short_clock, size_of
 from qtui.tui.layout import FINISHED, Bundle
+from qtui.tui.rounds import Round
 from qtui.tui.rows import Drawing, Row, RowPainter
 from qtui.tui.text import pad
 from qtui.tui.views.base import Found, UnitsView, ViewKind
 
 
-class SortKey(StrEnum):
+class SortKey(Round):
     """What the list may be sorted by, in the order in which one key goes round them."""
 
     STATE = "state"
@@ -26,12 +26,6 @@ class SortKey(StrEnum):
     TIME = "time"
     MEMORY = "memory"
     NAME = "name"
-
-    @property
-    def next(self) -> SortKey:
-        """The one that comes after it."""
-        keys = list(SortKey)
-        return keys[(keys.index(self) + 1) % len(keys)]
 
     @property
     def told(self) -> str:
