@@ -1,0 +1,260 @@
+"""A run in virtual time: the scheduler itself, told that each attempt takes as long as was said beforehand. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import Final
+
+from qtui.core.brakes import HELD
+from qtui.core.events import BrakeChanged, ConfirmRequested, UnitFinished, UnitReady
+from qtui.core.machine import QUEUEING_LANES
+from qtui.core.model import Outcome, UnitState
+from qtui.core.options import RunOptions
+from qtui.core.scheduler import Scheduler
+from qtui.core.state import RunView
+from qtui.core.stimuli import (
+    ApproveRequested,
+    CacheChecked,
+    CheckCache,
+    Decision,
+    InterruptUnit,
+    JournalReported,
+    ReleaseRequested,
+    RunRequested,
+    StartUnit,
+    Stimulus,
+    TimerFired,
+    UnitBegan,
+    UnitReturned,
+    UnpauseRequested,
+    WakeAt,
+    WorkersRequested,
+)
+
+STEPS_AT_ONCE: Final = 100
+"""Ends of attempts between two pauses of `Simulation.steps`: one to two milliseconds."""
+
+_DONE: Final = Outcome()
+_STOPPED: Final = Outcome(canceled=True)
+_HELD: Final = frozenset({UnitState.RUNNING, UnitState.CANCELING})
+_NOTHING: Final[Mapping[tuple[int, int], tuple[float, Outcome]]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """How a run goes. Times are seconds after the moment it was simulated from; those of the past are below 0.
+
+    `starts` has when each unit's latest attempt begins, by number, infinity where none does; `ends` when the unit ends,
+    infinity where it does not. `order` are the units in the order of the starts to come, `triggers` those whose ends
+    let each unit start or end, -1 where time or nothing did, and `before` those that had its worker before it, -1 where
+    nobody had. `seconds` is when the last unit ends, `last` that unit, or
+    -1 if nothing was left to do.
+    """
+
+    starts: Sequence[float]
+    ends: Sequence[float]
+    order: Sequence[int]
+    triggers: Sequence[int]
+    before: Sequence[int]
+    seconds: float
+    last: int
+
+    @property
+    def unfinished(self) -> int:
+        """How many units never end, because what they wait for never comes."""
+        return sum(end == inf for end in self.ends)
+
+
+class Simulation:
+    """A run as it stands at `now` (Unix seconds), to be gone through as often as somebody wishes.
+
+    What waits for a person does not wait here: see `assumed`. Every attempt succeeds, unless it takes longer than its
+    timeout. For the units in `hits` an earlier result will do.
+    """
+
+    def __init__(self, view: RunView, options: RunOptions, now: float, hits: Collection[int] = ()) -> None:
+        self._view, self._options, self._now, self._hits = view, options, now, frozenset(hits)
+        # most lanes that queue need not say that an attempt has begun: it is known when it returns
+        self._timed = {
+            number
+            for number, (unit, lane) in enumerate(zip(view.plan.table, view.plan.lanes, strict=True))
+            if lane in QUEUEING_LANES and (unit.timeout is not None or options.brakes)
+        }
+
+    @property
+    def assumed(self) -> list[str]:
+        """What people would have to do at once for the run to go like that, in words."""
+        view = self._view
+        held = sum(brake.state == HELD for brake in view.brakes.values())
+        said = [
+            f"{view.asked} question{'' if view.asked == 1 else 's'} answered with yes" if view.asked else "",
+            "the pause ended" if view.paused else "",
+            f"{held} brake{'' if held == 1 else 's'} let go of" if held else "",
+            "the record saved again" if view.unsaved else "",
+        ]
+        return [each for each in said if each]
+
+    def run(
+        self,
+        seconds: Sequence[float],
+        *,
+        workers: int | None = None,
+        returns: Mapping[tuple[int, int], tuple[float, Outcome]] = _NOTHING,
+    ) -> Simulated:
+        """How it goes if attempts take these `seconds`, by unit, and with other `workers` from now on.
+
+        `returns` has what attempts come to of which more is known, by unit and number: after how long, and how.
+        """
+        steps = self.steps(seconds, workers=workers, returns=returns)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                simulated: Simulated = end.value
+                return simulated
+
+    def steps(
+        self,
+        seconds: Sequence[float],
+        *,
+        workers: int | None = None,
+        returns: Mapping[tuple[int, int], tuple[float, Outcome]] = _NOTHING,
+    ) -> Generator[None, None, Simulated]:
+        """The same in small steps, for who must not keep others waiting; the generator returns what came out."""
+        view = self._view
+        begun = view.started_at is not None
+        scheduler = Scheduler.restore(self._options, view) if begun else Scheduler(view.plan, self._options)
+        going = _Going(scheduler, view, self._now, seconds, returns, self._hits, self._timed)
+        opening = [*_opening(view), *([WorkersRequested(workers)] if workers is not None else [])]
+        return going.steps(opening if begun else [RunRequested(), *opening])
+
+
+def _opening(view: RunView) -> Iterator[Stimulus]:
+    """What people and others have to say before all goes on."""
+    yield TimerFired()  # changes nothing, but a restored scheduler says with it when it wants to be woken
+    if view.unsaved:
+        yield JournalReported("")
+    if view.paused:
+        yield UnpauseRequested()
+    if view.asked:
+        yield ApproveRequested(tuple(n for n, last in enumerate(view.last) if isinstance(last, ConfirmRequested)))
+    if any(brake.state == HELD for brake in view.brakes.values()):
+        yield ReleaseRequested()
+    for number, last in enumerate(view.last):
+        if isinstance(last, UnitReady) and view.plan.table[number].cache is not None and view.begun[number] is None:
+            yield CacheChecked(number, view.generations[number], hit=False, reason="")
+
+
+class _Going:
+    """One way through."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        view: RunView,
+        now: float,
+        seconds: Sequence[float],
+        returns: Mapping[tuple[int, int], tuple[float, Outcome]],
+        hits: Collection[int],
+        timed: Collection[int],
+    ) -> None:
+        self._handle, self._zero = scheduler.handle, now
+        self._seconds, self._returns, self._hits = seconds, returns, hits
+        self._timed = timed
+        n = len(view.plan)
+        self._starts, self._ends, self._triggers = [inf] * n, [inf] * n, [-1] * n
+        self._order: list[int] = []
+        self._before, self._had = [-1] * n, dict[int, int]()
+        self._wake: float | None = None
+        self._last, self._ended_at = -1, now
+        self._attempts: list[tuple[float, int, int, Outcome]] = []
+        """Those that go on: when each returns, of which unit, its number, and how."""
+        self._remember(view)
+
+    def _remember(self, view: RunView) -> None:
+        for number, last in enumerate(view.last):
+            begun = view.begun[number]
+            if begun is None or begun.attempt != view.attempts[number]:
+                continue
+            self._starts[number] = begun.at
+            self._had[begun.worker] = number
+            if isinstance(last, UnitFinished):
+                continue
+            state, attempt = view.states[number], int(view.attempts[number])
+            if state is UnitState.CANCELING and (number, attempt) not in self._returns:
+                self._attempts.append((self._zero, number, attempt, _STOPPED))
+            elif state in _HELD or last is begun:
+                after, outcome = self._returns.get((number, attempt)) or (self._seconds[number], _DONE)
+                self._attempts.append((max(self._zero, begun.at + after), number, attempt, outcome))
+        for number, last in enumerate(view.last):
+            if isinstance(last, UnitFinished):
+                self._ends[number] = last.at
+        heapify(self._attempts)
+
+    def steps(self, opening: Sequence[Stimulus]) -> Generator[None, None, Simulated]:
+        attempts, handle, follow = self._attempts, self._handle, self._follow
+        now = self._zero
+        for stimulus in opening:
+            follow(handle(stimulus, now), now, -1)
+        count = 0
+        while attempts or self._wake is not None:
+            if self._wake is not None and not (attempts and attempts[0][0] < self._wake):
+                now, self._wake = max(now, self._wake), None
+                follow(handle(TimerFired(), now), now, -1)
+                continue
+            now, number, attempt, outcome = heappop(attempts)
+            follow(handle(UnitReturned(number, attempt, outcome), now), now, number)
+            count += 1
+            if not count % STEPS_AT_ONCE:
+                yield
+        zero = self._zero
+        return Simulated(
+            starts=[at - zero for at in self._starts],
+            ends=[at - zero for at in self._ends],
+            order=self._order,
+            triggers=self._triggers,
+            before=self._before,
+            seconds=self._ended_at - zero,
+            last=self._last,
+        )
+
+    def _follow(self, decision: Decision, now: float, trigger: int) -> None:
+        """Carry out what was decided when `trigger` ended; what somebody would have to answer is answered."""
+        answers: list[Stimulus] = []
+        for event in decision.events:
+            if isinstance(event, UnitFinished):
+                number = self._last = event.unit
+                self._ends[number] = self._ended_at = now
+                if number != trigger:
+                    self._triggers[number] = trigger
+            elif isinstance(event, ConfirmRequested):
+                answers.append(ApproveRequested((event.unit,)))
+            elif isinstance(event, BrakeChanged) and event.state == HELD:
+                answers.append(ReleaseRequested())
+        for effect in decision.effects:
+            if isinstance(effect, StartUnit):
+                number, attempt, _, worker, batch = effect
+                told = self._returns.get((number, attempt)) if self._returns else None
+                # those that share a worker go on one after another: all of them together take as long
+                after, outcome = told or (self._seconds[number] * batch, _DONE)
+                heappush(self._attempts, (now + after, number, attempt, outcome))
+                if number in self._timed:
+                    answers.append(UnitBegan(number, attempt))
+                self._starts[number] = now
+                self._triggers[number] = trigger
+                self._before[number] = self._had.get(worker, -1)
+                self._had[worker] = number
+                self._order.append(number)
+            elif isinstance(effect, WakeAt):
+                self._wake = effect.at
+            elif isinstance(effect, InterruptUnit):
+                if (effect.unit, effect.attempt) not in self._returns:
+                    heappush(self._attempts, (now, effect.unit, effect.attempt, _STOPPED))
+            elif isinstance(effect, CheckCache):
+                hit = effect.unit in self._hits and not effect.forced
+                answers.append(CacheChecked(effect.unit, effect.generation, hit, ""))
+        for answer in answers:
+            self._follow(self._handle(answer, now), now, trigger)

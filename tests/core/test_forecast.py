@@ -1,0 +1,282 @@
+"""When a run will end, and why: many simulated runs beside what then comes to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
+from math import log, sqrt
+from random import Random
+from statistics import median
+from typing import NamedTuple
+
+import pytest
+from core_driver import WORK, Run, milestone, plan_of, unit
+from core_examples import SOAK, examples
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from qtui.core.expecting import Expectations
+from qtui.core.folding import fold
+from qtui.core.forecast import Forecast, Gain, forecast, forecasts, gains
+from qtui.core.model import ExecutionMode, Outcome, QuantumUnit
+from qtui.core.options import RunOptions
+from qtui.core.plan import ExecutionPlan
+from qtui.core.scheduler import Scheduler
+from qtui.core.simulation import Simulation
+from qtui.core.state import RunView
+from qtui.core.stimuli import Decision, PauseRequested, RunRequested, StartUnit, UnitReturned
+
+# -- what a forecast is worth ----------------------------------------------------------------------------
+
+VARIATION = 0.5
+SPREAD = sqrt(log(1 + VARIATION**2))
+"""Of the logarithm of durations that vary by half of their mean."""
+
+
+class Case(NamedTuple):
+    """A random workflow, five runs of it, and how long its units are going to take."""
+
+    plan: ExecutionPlan
+    options: RunOptions
+    past: Mapping[str, Sequence[float]]
+    seconds: list[float]
+
+
+def random_case(seed: int) -> Case:
+    rng = Random(seed)
+    units = [
+        QuantumUnit(
+            id=f"u{number}",
+            action=WORK,
+            mode=ExecutionMode.THREAD,
+            dependencies=tuple({f"u{rng.randrange(max(0, number - 20), number)}" for _ in range(rng.randint(0, 3))})
+            if number > 3
+            else (),
+            pools={"gpu": 1} if rng.randrange(5) == 0 else {},
+        )
+        for number in range(rng.randint(30, 150))
+    ]
+    means = [rng.uniform(1, 50) * rng.choice((1, 1, 4)) for _ in units]
+
+    def one_run() -> list[float]:
+        return [rng.lognormvariate(log(mean) - SPREAD**2 / 2, SPREAD) for mean in means]
+
+    runs = [one_run() for _ in range(5)]
+    past = {each.id: [run[number] for run in runs] for number, each in enumerate(units)}
+    options = RunOptions(workers=rng.choice((2, 4, 8)), pools={"gpu": 2})
+    return Case(ExecutionPlan.build(units), options, past, one_run())
+
+
+def view_after(case: Case, ended: int) -> tuple[RunView, float]:
+    """How the run stands when so many units have ended, and when that is."""
+    scheduler, running = Scheduler(case.plan, case.options), list[tuple[float, int, int]]()
+    view, now = RunView.initial(case.plan), 0.0
+    decision: Decision = scheduler.handle(RunRequested(), now)
+    while True:
+        view = fold(view, decision.events)
+        for effect in decision.effects:
+            if isinstance(effect, StartUnit):
+                heappush(running, (now + case.seconds[effect.unit], effect.unit, effect.attempt))
+        if view.ended >= ended:
+            return view, now
+        now, number, attempt = heappop(running)
+        decision = scheduler.handle(UnitReturned(number, attempt, Outcome(seconds=case.seconds[number])), now)
+
+
+SEEDS = range(100 if SOAK else 24)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_four_of_five_runs_end_between_the_bounds_of_a_forecast(share: float) -> None:
+    within, errors = 0, []
+    for seed in SEEDS:
+        case = random_case(seed)
+        total = Simulation(RunView.initial(case.plan), case.options, 0.0).run(case.seconds).seconds
+        view, now = view_after(case, int(share * len(case.plan)))
+        told = forecast(view, case.options, case.past, now=now)
+        within += told.p10 <= total - now <= told.p90
+        errors.append(abs(told.p50 - (total - now)) / total)
+    assert 0.70 <= within / len(SEEDS) <= 0.95
+    if share == 0.5:
+        assert median(errors) < 0.08
+
+
+# -- where all is known there is one end -----------------------------------------------------------------
+
+
+def list_scheduled(plan: ExecutionPlan, workers: int) -> float:
+    """The end by list scheduling: whenever a worker is free, the ready unit with the longest path before it."""
+    seconds = [each.estimate or 0.0 for each in plan.table]
+    tails = list(seconds)
+    for number in reversed(plan.order):
+        tails[number] += max((tails[fed] for fed in plan.feeds[number]), default=0.0)
+    left = [len(needs) for needs in plan.needs]
+    ready = sorted((-tails[number], number) for number, count in enumerate(left) if not count)
+    running: list[tuple[float, int]] = []
+    now = 0.0
+    while ready or running:
+        while ready and len(running) < workers:
+            _, number = heappop(ready)
+            heappush(running, (now + seconds[number], number))
+        now, number = heappop(running)
+        for fed in plan.feeds[number]:
+            left[fed] -= 1
+            if not left[fed]:
+                heappush(ready, (-tails[fed], fed))
+    return now
+
+
+@given(seed=st.integers(0, 1 << 32), workers=st.integers(1, 5))
+@examples(40, soak=1000)
+def test_with_estimates_alone_it_is_list_scheduling_by_the_longest_remaining_path(seed: int, workers: int) -> None:
+    rng = Random(seed)
+    plan = plan_of(
+        *[
+            unit(
+                f"u{n}", *{f"u{rng.randrange(n)}" for _ in range(rng.randint(0, min(n, 3)))}, estimate=rng.uniform(1, 9)
+            )
+            for n in range(rng.randint(1, 30))
+        ]
+    )
+    told = forecast(RunView.initial(plan), RunOptions(workers=workers), now=0.0)
+    assert told.p50 == pytest.approx(list_scheduled(plan, workers))
+    assert (told.p10, told.p90, told.samples) == (told.p50, told.p50, 1)
+
+
+def test_the_same_seed_gives_the_same_forecast() -> None:
+    case = random_case(1)
+    view = RunView.initial(case.plan)
+    assert forecast(view, case.options, case.past, now=0.0) == forecast(view, case.options, case.past, now=0.0)
+
+
+def test_a_forecast_comes_early_and_becomes_better() -> None:
+    case = random_case(2)
+    told = [each for each in forecasts(RunView.initial(case.plan), case.options, case.past, now=0.0) if each]
+    assert [each.samples for each in told] == [1, 5, 15, 40]
+    assert told[-1].p10 < told[-1].p50 < told[-1].p90
+
+
+# -- why it takes that long ------------------------------------------------------------------------------
+
+
+def told_of(*units: QuantumUnit, **options: object) -> tuple[Forecast, ExecutionPlan, RunOptions]:
+    plan, run = plan_of(*units), RunOptions(**options)  # type: ignore[arg-type]
+    return forecast(RunView.initial(plan), run, now=0.0), plan, run
+
+
+def parts(told: Forecast) -> dict[str, float]:
+    return {part.what: part.seconds for part in told.parts}
+
+
+def test_a_chain_is_its_own_critical_path() -> None:
+    told, plan, _ = told_of(unit("a", estimate=2), unit("b", "a", estimate=3), unit("c", estimate=1))
+    assert [plan.table[number].id for number in told.path] == ["a", "b"]
+    assert parts(told) == {"critical path": 5.0}
+    assert list(told.slack) == [0.0, 0.0, 4.0]
+
+
+def test_waiting_for_a_pool_is_told_apart_from_waiting_for_workers() -> None:
+    gpu = [unit(f"g{n}", estimate=10, pools={"gpu": 1}) for n in range(3)]
+    assert parts(told_of(*gpu, workers=8, pools={"gpu": 1})[0]) == {"pool gpu": 20.0, "critical path": 10.0}
+    assert parts(told_of(*gpu, workers=1, pools={"gpu": 3})[0]) == {"workers": 20.0, "critical path": 10.0}
+
+
+def test_waiting_for_a_budget_and_for_a_lane() -> None:
+    heavy = [unit(f"m{n}", estimate=5, memory=3 << 30) for n in range(2)]
+    assert parts(told_of(*heavy, memory=4 << 30)[0]) == {"critical path": 5.0, "memory": 5.0}
+    alone = [unit(f"s{n}", estimate=5, mode=ExecutionMode.SEQUENTIAL) for n in range(2)]
+    assert parts(told_of(*alone)[0]) == {"critical path": 5.0, "workers": 5.0}
+
+
+@given(seed=st.integers(0, 10_000))
+@examples(30, soak=500)
+def test_the_parts_are_the_whole(seed: int) -> None:
+    case = random_case(seed)
+    told = forecast(RunView.initial(case.plan), case.options, case.past, now=0.0, samples=1)
+    assert sum(part.seconds for part in told.parts) == pytest.approx(told.p50)
+
+
+@given(seed=st.integers(0, 10_000))
+@examples(15, soak=300)
+def test_a_unit_that_takes_its_slack_longer_does_not_move_the_end(seed: int) -> None:
+    case = random_case(seed)
+    case = case._replace(options=RunOptions(workers=case.options.workers, pools={"gpu": 999}))
+    view = RunView.initial(case.plan)
+    told = forecast(view, case.options, case.past, now=0.0, samples=1)
+    number = Random(seed).randrange(len(case.plan))
+    seconds = list(told.seconds)
+    seconds[number] += told.slack[number] * 0.99
+    later = Simulation(view, case.options, 0.0).run(seconds)
+    assume((later.order, later.before) == (told.typical.order, told.typical.before))
+    assert later.seconds == pytest.approx(told.p50)
+
+
+def test_more_slots_help_where_they_are_waited_for() -> None:
+    units = [unit(f"g{n}", estimate=10, pools={"gpu": 1}) for n in range(6)]
+    told, plan, options = told_of(*units, workers=8, pools={"gpu": 1})
+    found = [each for each in gains(RunView.initial(plan), options, told) if each]
+    assert found == [Gain("+2 gpu slots", 40.0), Gain("+2 workers", 0.0)]
+
+
+def test_what_people_would_have_to_do_is_said() -> None:
+    run = Run(unit("a", estimate=2))
+    run.send(PauseRequested())
+    assert forecast(run.view, run.options, now=0.0).assumed == ("the pause ended",)
+
+
+# -- what is expected of a unit --------------------------------------------------------------------------
+
+
+def expected(view: RunView, past: Mapping[str, Sequence[float]] | None = None) -> dict[str, str | None]:
+    each = Expectations(view, past or {}).each
+    return {unit.id: found and found.basis for unit, found in zip(view.plan.table, each, strict=True)}
+
+
+def test_a_units_own_past_counts_before_its_estimate_and_that_before_its_family() -> None:
+    plan = plan_of(
+        unit("past", estimate=9),
+        unit("guessed", estimate=5),
+        unit("f[1]", family="f"),
+        unit("f[2]", family="f"),
+        unit("new"),
+        milestone("m"),
+    )
+    assert expected(RunView.initial(plan), {"past": [1.0, 2.0], "f[1]": [3.0]}) == {
+        "past": "2 runs",
+        "guessed": "its estimate",
+        "f[1]": "1 run",
+        "f[2]": "others of its family",
+        "new": "the typical unit",
+        "m": "takes no time",
+    }
+
+
+def test_of_units_of_which_nothing_is_known_it_says_so() -> None:
+    told, _, _ = told_of(unit("a"), unit("b", "a"))
+    assert (told.p50, told.unknown) == (0.0, 2)
+
+
+def test_what_has_completed_in_this_run_tells_of_the_rest_of_its_family() -> None:
+    run = Run(*[unit(f"f[{n}]", family="f") for n in range(3)], workers=1)
+    run.now = 7.0
+    run.returns("f[0]", Outcome(seconds=7.0))
+    told = forecast(run.view, run.options, now=7.0)
+    assert 7.0 < told.p50 < 28.0
+
+
+@pytest.mark.parametrize(("done", "least", "most"), [(0.0, 390, 410), (0.1, 330, 390), (0.75, 40, 60), (0.99, 30, 33)])
+def test_a_unit_that_says_how_far_it_is_is_believed_more_the_further_it_is(
+    done: float, least: float, most: float
+) -> None:
+    run = Run(unit("a"))
+    run.now = 30.0
+    run.progress("a", done, 1.0)
+    seconds = Expectations(run.view, {"a": [400.0, 410.0, 390.0]}).middles(30.0)[0]
+    assert least <= seconds <= most
+
+
+def test_a_unit_that_takes_longer_than_ever_is_expected_to_go_on_for_a_while() -> None:
+    run = Run(unit("a"))
+    past = {"a": [10.0, 11.0, 9.0]}
+    assert Expectations(run.view, past).middles(5.0)[0] == pytest.approx(10.0, rel=0.1)
+    assert 100.0 < Expectations(run.view, past).middles(100.0)[0] < 120.0
