@@ -4,101 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
-from math import log, sqrt
 from random import Random
-from statistics import median
-from typing import NamedTuple
 
 import pytest
-from core_driver import WORK, Run, milestone, plan_of, unit
+from benchmarks.forecast import SHARES, random_case, worth
+from core_driver import Run, milestone, plan_of, unit
 from core_examples import SOAK, examples
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from qtui.core.expecting import Expectations
-from qtui.core.folding import fold
 from qtui.core.forecast import Forecast, Gain, forecast, forecasts, gains
 from qtui.core.model import ExecutionMode, Outcome, QuantumUnit
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
-from qtui.core.scheduler import Scheduler
 from qtui.core.simulation import Simulation
 from qtui.core.state import RunView
-from qtui.core.stimuli import Decision, PauseRequested, RunRequested, StartUnit, UnitReturned
+from qtui.core.stimuli import PauseRequested
 
 # -- what a forecast is worth ----------------------------------------------------------------------------
-
-VARIATION = 0.5
-SPREAD = sqrt(log(1 + VARIATION**2))
-"""Of the logarithm of durations that vary by half of their mean."""
-
-
-class Case(NamedTuple):
-    """A random workflow, five runs of it, and how long its units are going to take."""
-
-    plan: ExecutionPlan
-    options: RunOptions
-    past: Mapping[str, Sequence[float]]
-    seconds: list[float]
-
-
-def random_case(seed: int) -> Case:
-    rng = Random(seed)
-    units = [
-        QuantumUnit(
-            id=f"u{number}",
-            action=WORK,
-            mode=ExecutionMode.THREAD,
-            dependencies=tuple({f"u{rng.randrange(max(0, number - 20), number)}" for _ in range(rng.randint(0, 3))})
-            if number > 3
-            else (),
-            pools={"gpu": 1} if rng.randrange(5) == 0 else {},
-        )
-        for number in range(rng.randint(30, 150))
-    ]
-    means = [rng.uniform(1, 50) * rng.choice((1, 1, 4)) for _ in units]
-
-    def one_run() -> list[float]:
-        return [rng.lognormvariate(log(mean) - SPREAD**2 / 2, SPREAD) for mean in means]
-
-    runs = [one_run() for _ in range(5)]
-    past = {each.id: [run[number] for run in runs] for number, each in enumerate(units)}
-    options = RunOptions(workers=rng.choice((2, 4, 8)), pools={"gpu": 2})
-    return Case(ExecutionPlan.build(units), options, past, one_run())
-
-
-def view_after(case: Case, ended: int) -> tuple[RunView, float]:
-    """How the run stands when so many units have ended, and when that is."""
-    scheduler, running = Scheduler(case.plan, case.options), list[tuple[float, int, int]]()
-    view, now = RunView.initial(case.plan), 0.0
-    decision: Decision = scheduler.handle(RunRequested(), now)
-    while True:
-        view = fold(view, decision.events)
-        for effect in decision.effects:
-            if isinstance(effect, StartUnit):
-                heappush(running, (now + case.seconds[effect.unit], effect.unit, effect.attempt))
-        if view.ended >= ended:
-            return view, now
-        now, number, attempt = heappop(running)
-        decision = scheduler.handle(UnitReturned(number, attempt, Outcome(seconds=case.seconds[number])), now)
-
 
 SEEDS = range(100 if SOAK else 24)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("share", SHARES)
 def test_four_of_five_runs_end_between_the_bounds_of_a_forecast(share: float) -> None:
-    within, errors = 0, []
-    for seed in SEEDS:
-        case = random_case(seed)
-        total = Simulation(RunView.initial(case.plan), case.options, 0.0).run(case.seconds).seconds
-        view, now = view_after(case, int(share * len(case.plan)))
-        told = forecast(view, case.options, case.past, now=now)
-        within += told.p10 <= total - now <= told.p90
-        errors.append(abs(told.p50 - (total - now)) / total)
-    assert 0.70 <= within / len(SEEDS) <= 0.95
+    found = worth(SEEDS, share)
+    assert 0.70 <= found.within <= 0.95
     if share == 0.5:
-        assert median(errors) < 0.08
+        assert found.error < 0.08
 
 
 # -- where all is known there is one end -----------------------------------------------------------------
