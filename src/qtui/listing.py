@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from qtui.core.cutting import counts_of
+from qtui.core.cutting import told_counts
 from qtui.core.errors import QtuiError
 from qtui.core.state import RunView
-from qtui.recordkeeping import durations_of
-from qtui.store.history import Durations, History, RunSummary
+from qtui.recordkeeping import completions_of
+from qtui.store.history import Completions, History, RunSummary
 from qtui.store.journal import JournalReader
 from qtui.store.rundir import Holder, RunDirectory, last_change, latest_runs
 
@@ -43,7 +44,7 @@ def known_runs(state_dir: Path, workflow: str | None = None, limit: int = 50) ->
         return []
     history = History(state_dir)
     if not history.complete:
-        history.rebuild(_all_summaries(state_dir, names))
+        history.rebuild(_all_told(state_dir, sorted(names)))  # ids begin with their time
     summaries = {summary.run: summary for summary in history.runs(limit=len(names))}
     found: list[KnownRun] = []
     for name in names:
@@ -82,7 +83,7 @@ def _read(directory: RunDirectory, *, live: bool = False) -> tuple[RunSummary, R
         seconds=view.elapsed(time.time() if live else view.updated_at),
         state=str(view.state),
         exit_code=end.exit_code if end is not None else None,
-        counts=counts_of(view, lost=not live and end is None),
+        counts=told_counts(view, lost=not live and end is None),
     )
     return summary, view
 
@@ -101,12 +102,10 @@ def _known(state_dir: Path, name: str, summary: RunSummary | None) -> KnownRun:
         return KnownRun(summary or unknown, fault=str(error), changed=changed)
 
 
-def _all_summaries(state_dir: Path, names: list[str]) -> list[tuple[RunSummary, Durations]]:
-    found: list[tuple[RunSummary, Durations]] = []
+def _all_told(state_dir: Path, names: Iterable[str]) -> Iterator[tuple[RunSummary, Completions]]:
     for name in names:
         try:
             summary, view = _read(RunDirectory.open(state_dir, name))
         except QtuiError:
             continue  # `known_runs` tells of it
-        found.append((summary, durations_of(view)))
-    return found
+        yield summary, completions_of(view)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from qtui.core.actionhash import ActionHashes
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import UsageError
 from qtui.core.growth import replaced
@@ -32,11 +33,12 @@ from qtui.live import LiveSession
 from qtui.loaders.executors import executor_of
 from qtui.loaders.load import Ask, load_definition
 from qtui.ondisk import OnDisk
-from qtui.recordkeeping import RunRecord, RunResults
+from qtui.recordkeeping import RunRecord, RunResults, mask_of
 from qtui.resumption import changes, end_leftovers, former_units, last_known, loaded, results_of, same_plan
 from qtui.store.aside import copied
 from qtui.store.history import History
 from qtui.store.journal import Head, JournalReader, StoredResult
+from qtui.store.pasts import UnitPast
 from qtui.store.rundir import RunDirectory, RunIsLive, find_run
 from qtui.store.turns import Turn, take_turn
 from qtui.taskworkflows import TaskWorkflows
@@ -45,6 +47,7 @@ from qtui.workflow import Overrides
 
 if TYPE_CHECKING:
     from qtui.attached import AttachedSession
+    from qtui.engine.foreseen import Foreseen
     from qtui.listing import KnownRun
     from qtui.replayed import ReplaySession
 
@@ -146,8 +149,28 @@ class WorkflowManager(TaskWorkflows):
         """The definition's plan; units without an estimate count for what they took before. Raises InvalidWorkflow."""
         durations = EMPTY
         if definition.source is not None and self._state_dir is not None:
-            durations = History(self._state_dir).durations(definition.source)
+            units = ActionHashes(definition.units, mask_of(sorted(_secrets(definition))) or str)
+            durations = History(self._state_dir).durations(definition.source, units)
         return ExecutionPlan.build(definition.units, default_mode=definition.options.mode, durations=durations)
+
+    def past(self, source: str | None, plan: ExecutionPlan) -> Mapping[str, UnitPast]:
+        """What units of the workflow in the file `source` took in earlier runs, by id, those of which that is known.
+        Empty without a file, and without a state directory.
+
+        A unit that was renamed since is not recognized if there is a secret in its command or its arguments.
+        """
+        if not source or self._state_dir is None:
+            return EMPTY
+        return History(self._state_dir).past(source, ActionHashes(plan.table))
+
+    def foresee(
+        self, definition: WorkflowDefinition, plan: ExecutionPlan, skipped: Mapping[int, str]
+    ) -> Mapping[int, Foreseen]:
+        """What a run of `plan` would find in the cache, by the number of each unit that has one; nothing is run and
+        nothing is changed. `skipped` are the units that will not run, and the states in which they end."""
+        from qtui.engine.foreseen import foresee  # here, because a start of a run does not need it
+
+        return foresee(self._state_dir, definition.source or definition.name, plan, definition.params, skipped)
 
     def take_turn(
         self, definition: WorkflowDefinition, tell: Callable[[str], None] | None = None, run: str = ""

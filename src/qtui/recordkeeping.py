@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from qtui import __version__
 from qtui.commanded import Ask, Steward
+from qtui.core.actionhash import action_hash
 from qtui.core.cutting import counts_of
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import Canceled, QtuiError
@@ -27,8 +27,9 @@ from qtui.engine.journaling import Keeper, Sink
 from qtui.engine.packing import Packed, pack
 from qtui.engine.plaindata import FunctionDigests, NotPlain
 from qtui.store.boot import boot_id, host_name
-from qtui.store.history import History
+from qtui.store.history import Completions, History
 from qtui.store.journal import Durability, Head, Journal, Runner, StoredResult
+from qtui.store.pasts import Completion
 from qtui.store.resultkey import load_key
 from qtui.store.results import ResultStore, Verified
 from qtui.store.rundir import RunDirectory
@@ -40,9 +41,6 @@ ON_NETWORK: Final = (
     "the locks of that system keep other hosts from the run (--state-dir puts records elsewhere)"
 )
 """Warns of where the record is."""
-
-MOST_DURATIONS: Final = 20
-"""Durations of a family that one run adds to the history."""
 
 
 class RunResults(NamedTuple):
@@ -58,7 +56,7 @@ class RunResults(NamedTuple):
     ) -> RunResults:
         """Those in the run's directory, in which nothing is written. Raises UsageError if the key cannot be had."""
         store = ResultStore(directory, load_key(state_dir), definition.persist_max, pack)
-        return cls(_mask(secrets) or str, partial(_loaded, store))
+        return cls(mask_of(secrets) or str, partial(_loaded, store))
 
 
 def _loaded(store: ResultStore, stored: StoredResult) -> Any:
@@ -102,7 +100,7 @@ class RunRecord:
         directory = RunDirectory.create(state_dir, run)
         lock = directory.lock()
         try:
-            mask = _mask(secrets)
+            mask = mask_of(secrets)
             head = Head(
                 run=run,
                 name=definition.name,
@@ -138,7 +136,7 @@ class RunRecord:
         secrets: Sequence[str],
     ) -> RunRecord:
         """The record of a run that goes on; `lock` is its own from now on. Raises QtuiError."""
-        mask = _mask(secrets)
+        mask = mask_of(secrets)
         journal = Journal.reopen(directory.journal, _durability(definition), mask, digest=code_digests(), who=whoami())
         return cls._opened(state_dir, directory, lock, journal, definition, mask)
 
@@ -161,6 +159,11 @@ class RunRecord:
             raise
         about = definition.name, definition.source or "", definition.directory or ""
         return cls(state_dir, directory, lock, journal, results, mask, about)
+
+    @property
+    def source(self) -> str:
+        """The file of the workflow; empty if it came from none."""
+        return self._about[1]
 
     @property
     def parts(self) -> tuple[Sink, Keeper]:
@@ -221,8 +224,10 @@ class RunRecord:
         self._lock.release()
 
     def _note_end(self, view: RunView, end: RunFinished) -> None:
-        run, state, took = self.directory.run, str(end.state), durations_of(view)
-        self._history.end(run, state, end.exit_code, counts_of(view), end.at, end.duration, took)
+        _, source, _ = self._about
+        completions = completions_of(view, self.results.mask) if source else Completions({})  # nobody would ask
+        run, state = self.directory.run, str(end.state)
+        self._history.end(run, state, end.exit_code, counts_of(view), end.at, end.duration, completions)
 
 
 class _Keeper:
@@ -240,15 +245,21 @@ class _Keeper:
             return StoredResult(number, unit_id, attempt, "none", why="the unit was asked to stop while it was kept")
 
 
-def durations_of(view: RunView) -> dict[str, list[float]]:
-    """How long units took that ran and completed, by family; seconds."""
-    took: dict[str, list[float]] = defaultdict(list)
-    for number, last in enumerate(view.last):
-        if isinstance(last, UnitFinished) and last.state is UnitState.COMPLETED:
-            name = view.plan.table[number].name
-            if not last.cached and not last.fallback and last.attempt and len(took[name]) < MOST_DURATIONS:
-                took[name].append(last.duration)
-    return {name: seconds for name, seconds in took.items() if seconds}
+def completions_of(view: RunView, mask: Mask = str) -> Completions:
+    """The units that ran and completed, however the run ended; not those whose value came from elsewhere."""
+    completed: dict[str, Completion] = {}
+    others: list[str] = []
+    for unit, last, base in zip(view.plan.table, view.last, view.bases, strict=True):
+        hash_ = action_hash(unit, mask)
+        ran = isinstance(last, UnitFinished) and last.attempt and not (last.cached or last.fallback)
+        if ran and last.state is UnitState.COMPLETED:
+            tries = last.attempt - base
+            completed[unit.id] = Completion(
+                hash_, last.at, last.duration, last.peak_memory, last.cpu_seconds, attempts=tries
+            )
+        else:
+            others.append(hash_)
+    return Completions(completed, others)
 
 
 def code_digests() -> Digest:
@@ -281,7 +292,8 @@ def _holds_secret(origin: Mapping[str, Any], mask: Mask | None) -> bool:
     return mask is not None and any(mask(text) != text for text in texts)
 
 
-def _mask(secrets: Sequence[str]) -> Mask | None:
+def mask_of(secrets: Sequence[str]) -> Mask | None:
+    """What hides these secrets in a text; None if there are none."""
     return TextMasker(masks_of(secrets)).text if secrets else None
 
 

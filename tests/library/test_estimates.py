@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from qtui.core.model import QuantumUnit, Shell
 from qtui.core.plan import ExecutionPlan
 from qtui.manager import WorkflowManager
 from qtui.resumption import same_plan
 from qtui.services import open_services
-from qtui.store.history import History
+from qtui.store.history import Completions, History
 from qtui.store.journal import JournalReader
+from qtui.store.pasts import Completion
 from qtui.store.rundir import RunDirectory
 
 BRANCHES = """
@@ -92,6 +91,15 @@ def test_all_items_of_a_family_take_what_it_took() -> None:
     assert ranks(*items, unit("all", "embed"), embed=3.0, all=6.0) == {"embed[0]": 3.0, "embed[1]": 3.0, "all": 2.0}
 
 
+def test_an_item_takes_what_it_took_itself_and_a_new_one_what_its_family_took() -> None:
+    items = [unit(f"embed[{number}]", family="embed") for number in range(3)]
+    assert ranks(*items, **{"embed[0]": 2.0, "embed[1]": 8.0, "embed": 4.0}) == {
+        "embed[0]": 0.5,
+        "embed[1]": 2.0,
+        "embed[2]": 1.0,
+    }
+
+
 def test_a_milestone_takes_no_time_whatever_had_its_name_before() -> None:
     assert ranks(unit("a"), QuantumUnit(id="gate", dependencies=("a",)), a=2.0, gate=50.0) == {"a": 1.0, "gate": 0}
 
@@ -103,7 +111,7 @@ def test_without_a_history_ranks_count_units() -> None:
 def test_workflows_without_a_file_learn_nothing_of_each_other(tmp_path: Path) -> None:
     history = History(tmp_path / "state")
     history.begin("one", "a", "", "", 1.0)
-    history.end("one", "completed", 0, {}, 2.0, 1.0, {"b": [50.0]})
+    history.end("one", "completed", 0, {}, 2.0, 1.0, Completions({"b": Completion("h", 2.0, 50.0)}))
     with open_services(tmp_path / "state") as services:
         manager = services.manager
         workflow = manager.create_workflow("other", tasks=[QuantumUnit(id="b", action=Shell("true"))])
@@ -113,15 +121,3 @@ def test_workflows_without_a_file_learn_nothing_of_each_other(tmp_path: Path) ->
         reader = JournalReader(RunDirectory.open(tmp_path / "state", run).journal)
         assert reader.head.plan.typical == 0.0
         reader.close()
-
-
-@pytest.mark.parametrize("families", [20, 10_000])
-def test_large_workflows_learn_from_their_last_runs(tmp_path: Path, families: int) -> None:
-    history = History(tmp_path)
-    for number in range(2):
-        history.begin(f"run{number}", "a", "/flow.toml", "/", float(number))
-        took = {f"unit{each}": [1.0 + 2 * number] for each in range(families)}
-        history.end(f"run{number}", "completed", 0, {}, float(number), 1.0, took)
-    known = history.durations("/flow.toml")
-    assert len(known) == families
-    assert set(known.values()) == ({2.0} if families == 20 else {3.0})

@@ -14,7 +14,7 @@ from qtui.core.events import RunResumed
 from qtui.listing import KnownRun
 from qtui.manager import WorkflowManager
 from qtui.services import open_services
-from qtui.store.history import History, RunSummary
+from qtui.store.history import Completions, History, RunSummary
 from qtui.store.rundir import RunDirectory
 
 Begin = Callable[..., RecordedRun]
@@ -111,7 +111,7 @@ def test_runs_of_one_workflow_can_be_asked_for(manager: WorkflowManager, begin: 
         run.leave()
         History(state).forget(run.directory.run)
         History(state).begin(run.directory.run, "demo", source, "/w", START)
-        History(state).end(run.directory.run, "completed", 0, {"completed": 1}, START, 0.0, {})
+        History(state).end(run.directory.run, "completed", 0, {"completed": 1}, START, 0.0, Completions({}))
     assert [each.summary.run for each in manager.runs("/w/ours.toml")] == [ours.directory.run]
 
 

@@ -72,7 +72,8 @@ class ExecutionPlan:
     ) -> ExecutionPlan:
         """Number the units in the order given, resolve their dependencies and validate the graph.
 
-        `durations` says how many seconds units took before, by name: where a unit has no estimate, that is its weight.
+        `durations` says how many seconds units took before, by id or, for those of which that is not known, by family:
+        where a unit has no estimate, that is its weight.
         Raises InvalidWorkflow with every fault found: no units, duplicate ids, unknown dependencies (with the
         closest name) and cycles with their paths; CircularDependencyError if cycles are all that is wrong.
         """
@@ -102,7 +103,7 @@ class ExecutionPlan:
         if problems:
             raise InvalidWorkflow(problems)
         items, item_of = _items(table)
-        expected = [unit.estimate or (durations.get(unit.name) if unit.action is not None else None) for unit in table]
+        expected = [unit.estimate or _taken(unit, durations) for unit in table]
         typical = _middle(expected)
         plan = cls(
             table=table,
@@ -380,6 +381,13 @@ def weight(unit: QuantumUnit, expected: float | None, typical: float) -> float:
     if expected:
         return expected / typical
     return 0 if unit.action is None else 1
+
+
+def _taken(unit: QuantumUnit, durations: Mapping[str, float]) -> float | None:
+    if unit.action is None:
+        return None
+    own = durations.get(unit.id)
+    return durations.get(unit.name) if own is None else own
 
 
 def _middle(seconds: Iterable[float | None]) -> float:

@@ -210,7 +210,7 @@ class _Writer:
             source = function.source
         else:
             source = self._digest(call) if self._digest is not None else ""
-        plain = {"call": _shown(self._mask(str(call))), "async": call.is_async, "source": source}
+        plain = {"call": shown(self._mask(str(call))), "async": call.is_async, "source": source}
         return plain if call.wants_context else {**plain, "context": False}
 
     def _tree(self, node: Any) -> list[Any]:
@@ -276,14 +276,14 @@ def _plain_value(value: Any, mask: Mask, above: frozenset[int]) -> Any:
                 return [_plain_value(item, mask, inside) for item in value]
             case Mapping() if all(isinstance(key, str) for key in value):
                 return {mask(str.__str__(key)): _plain_value(item, mask, inside) for key, item in value.items()}
-    return {"repr": _shown(mask(_repr.repr(value)))}  # masked first: a cut may go through a secret
+    return {"repr": shown(mask(_repr.repr(value)))}  # masked first: a cut may go through a secret
 
 
 _repr: Final = Repr()
 _repr.maxstring = _repr.maxother = _repr.maxlong = _MOST_READ
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """A text that is the same in every process, and not too long."""
     return _ADDRESS.sub("", text)[:MOST_SHOWN]
 

@@ -26,7 +26,11 @@ NAMED_MAX = 1000
 
 
 class NotCacheable(Exception):
-    """Why it cannot be told whether an earlier result will do; the text is for people."""
+    """Why it cannot be told whether an earlier result will do, or why none will; the text is for people."""
+
+
+class Changed(NotCacheable):
+    """No earlier result will do, because something that it depends on has changed, or nobody wants one."""
 
 
 class Run(Protocol):
@@ -122,7 +126,7 @@ class Fingerprints:
             try:
                 found = self._files.find(pattern, directory)
             except MissingFile as missing:
-                raise NotCacheable(f"input {missing}") from None
+                raise Changed(f"input {missing}") from None
             except OSError as error:
                 raise NotCacheable(f"input {pattern} cannot be read: {error.strerror}") from None
             parts |= _together(f"input {pattern}", {f"input {name}": digest for name, digest in found.items()})

@@ -1,4 +1,4 @@
-"""``STATE/history.db``: which runs there were, and how long their units took.
+"""``STATE/history.db``: which runs there were, and what their units took.
 
 It is an index. All of it stands in the journals too, so a damaged one is put aside and made anew, and no run fails
 because it cannot be written.
@@ -10,48 +10,33 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from qtui.store import pasts
 from qtui.store.errors import DAMAGE, primary_code, why
 from qtui.store.mounts import network_of
+from qtui.store.pasts import Completion, UnitPast
 from qtui.store.sqlite import connected, make_private, transaction, use_wal
 
-LAST: Final = 20
-"""Durations that count for a family, and the most that are kept of one run."""
-
-MOST_ROWS: Final = 10_000
-"""Of a workflow of so many families only the last run counts and is kept, so that neither start nor end waits."""
-
 _APPLICATION: Final = 0x71747568  # "qtuh"
-_VERSION: Final = 2
-_TABLES: Final = """
+_VERSION: Final = 3
+_TABLES: Final = f"""
 CREATE TABLE run (
     run TEXT PRIMARY KEY, name TEXT NOT NULL, source TEXT NOT NULL, directory TEXT NOT NULL, began REAL NOT NULL,
     ended REAL, seconds REAL NOT NULL, state TEXT NOT NULL, exit_code INTEGER, counts TEXT NOT NULL
 );
 CREATE INDEX run_began ON run (began);
-CREATE TABLE duration (
-    source TEXT NOT NULL, family TEXT NOT NULL, at REAL NOT NULL, run TEXT NOT NULL, seconds TEXT NOT NULL,
-    PRIMARY KEY (run, family)
-) WITHOUT ROWID;
-CREATE INDEX duration_at ON duration (source, at);
 CREATE TABLE size (run TEXT PRIMARY KEY, changed INTEGER NOT NULL, bytes INTEGER NOT NULL);
 CREATE TABLE complete (at REAL NOT NULL);
+{pasts.TABLES}
 """
+_STEPS: Final = {2: f"DROP TABLE duration; DELETE FROM complete; {pasts.TABLES}"}
+"""What makes version n + 1 of version n. The runs stay; what their units took is read from the journals again."""
 _END_RUN: Final = "UPDATE run SET ended = ?, seconds = ?, state = ?, exit_code = ?, counts = ? WHERE run = ?"
-_DROP_UNREAD: Final = (
-    "DELETE FROM duration WHERE source = ?"
-    " AND at < (SELECT at FROM duration WHERE source = ? ORDER BY at DESC LIMIT 1 OFFSET ?)"
-)
-_DROP_OLD: Final = (
-    "DELETE FROM duration WHERE (run, family) IN (SELECT run, family FROM (SELECT run, family, row_number() OVER"
-    " (PARTITION BY family ORDER BY at DESC, run DESC) AS place FROM duration WHERE source = ?) WHERE place > ?)"
-)
 _ADD_RUN: Final = "INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -75,8 +60,11 @@ class RunSummary:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-Durations = Mapping[str, Sequence[float]]
-"""Seconds that completed units took, by family, oldest first."""
+class Completions(NamedTuple):
+    """The units of a run that ran and `completed`, by id, and the hashes of the `others`."""
+
+    completed: Mapping[str, Completion]
+    others: Collection[str] = ()
 
 
 class History:
@@ -114,17 +102,17 @@ class History:
         counts: Mapping[str, int],
         at: float,
         seconds: float,
-        durations: Durations,
+        completions: Completions,
     ) -> None:
-        """A run has ended after so many `seconds`; `durations` are those of all its units that completed. It may be
-        told again."""
+        """A run has ended after so many `seconds`. It may be told again."""
 
         def change(database: sqlite3.Connection) -> None:
             row = (at, seconds, str(state), exit_code, _counts(counts), run)
             database.execute(_END_RUN, row)
             found = database.execute("SELECT source FROM run WHERE run = ?", (run,)).fetchone()
-            if found is not None:
-                _keep_durations(database, run, found[0], at, durations)
+            if found is not None and found[0]:
+                rows = pasts.load(database, found[0])
+                pasts.save(database, found[0], _after(rows, at, completions))
 
         self._change(change)
 
@@ -135,30 +123,39 @@ class History:
         rows = self._ask(lambda database: database.execute(query, (*values, limit)).fetchall())
         return [_summary(row) for row in rows or ()]
 
-    def durations(self, source: str) -> dict[str, float]:
-        """How long a unit takes, by family: the median of the last `LAST` that completed, in seconds.
+    def past(self, source: str, units: Mapping[str, str]) -> dict[str, UnitPast]:
+        """What each of these units took in earlier runs of the workflow; without those of which nothing is known.
+        `units` has the hashes of their actions by id, see `qtui.core.actionhash`.
 
-        Runs count from the last one on until their families are `MOST_ROWS`.
+        A unit that was edited keeps its past by its id, one that was renamed by its hash: if no other of `units` has
+        that, and the new id has no past of its own. Workflows without a file have none.
         """
-        taken: dict[str, list[float]] = {}
-        for family, seconds in self._durations_of(source):
-            known = taken.setdefault(family, [])
-            known.extend(seconds[len(known) - LAST :] if len(known) < LAST else ())
-        return {family: median(seconds) if seconds[1:] else seconds[0] for family, seconds in taken.items()}
+        return pasts.pasts_of(self._rows(source), units)
 
-    def rebuild(self, runs: Iterable[tuple[RunSummary, Durations]]) -> None:
-        """Let it be what these runs say, which the journals tell. Runs that are gone are forgotten.
+    def durations(self, source: str, units: Mapping[str, str]) -> dict[str, float]:
+        """How many seconds units take: by id the median of its `past` for each that has one, and by family that of the
+        family's latest completions, where one of its units has none."""
+        return pasts.durations_of(self._rows(source), units)
+
+    def rebuild(self, runs: Iterable[tuple[RunSummary, Completions]]) -> None:
+        """Let it be what these runs say, oldest first, which the journals tell. Runs that are gone are forgotten, but
+        what their units took still counts.
 
         Raises what iterating over `runs` raises.
         """
-        given = sorted(runs, key=lambda each: each[0].began)  # before others have to wait for us
-        told = {summary.run for summary, _ in given}
+        summaries: list[RunSummary] = []
+        taken: dict[str, dict[str, pasts.Row]] = {}
+        for summary, completions in runs:  # before others have to wait for us; a run at a time is in memory
+            summaries.append(summary)
+            if source := _text(summary.source):
+                rows = taken.setdefault(source, {})
+                rows |= _after(rows, summary.ended if summary.ended is not None else summary.began, completions)
+        told = {summary.run for summary in summaries}
 
         def change(database: sqlite3.Connection) -> None:
-            for summary, durations in given:
-                database.execute(_ADD_RUN, _row(summary))
-                at = summary.ended if summary.ended is not None else summary.began
-                _keep_durations(database, summary.run, _text(summary.source), at, durations)
+            database.executemany(_ADD_RUN, map(_row, summaries))
+            for source, rows in taken.items():
+                pasts.save(database, source, pasts.merged(pasts.load(database, source), rows))
             known = [run for (run,) in database.execute("SELECT run FROM run")]
             # others may have begun a run meanwhile: what has a directory stays
             gone = [run for run in known if run not in told and not (self.path.parent / "runs" / run).exists()]
@@ -186,22 +183,8 @@ class History:
 
     # -- the file ----------------------------------------------------------------------------------------
 
-    def _durations_of(self, source: str) -> list[tuple[str, list[float]]]:
-        query = "SELECT run, family, seconds FROM duration WHERE source = ? ORDER BY at DESC, run DESC"
-
-        def ask(database: sqlite3.Connection) -> list[tuple[str, list[float]]]:
-            families: list[str] = []
-            texts: list[str] = []
-            latest = ""
-            for run, family, seconds in database.execute(query, (_text(source),)):
-                if len(families) >= MOST_ROWS and run != latest:
-                    break
-                latest = run
-                families.append(family)
-                texts.append(seconds)
-            return list(zip(families, json.loads(f"[{','.join(texts)}]"), strict=True))
-
-        return self._ask(ask) or []
+    def _rows(self, source: str) -> pasts.Rows:
+        return self._ask(lambda database: pasts.load(database, _text(source))) or {} if source else {}
 
     def _ask(self, question: Callable[[sqlite3.Connection], Any]) -> Any:
         """The answer; None if there is none."""
@@ -259,47 +242,41 @@ class History:
 
 
 class _Foreign(sqlite3.DatabaseError):
-    """A database that is no history, or one of a newer version."""
+    """A database that is no history, or one of a version that is not known here."""
 
 
 def _prepare(database: sqlite3.Connection, *, wal: bool) -> None:
     with transaction(database, "DEFERRED"):  # one look: another process may be making it
-        if _is_made(database):
+        if _version(database) == _VERSION:
             return
     if wal:
         use_wal(database)
     with transaction(database):
-        if not _is_made(database):  # another process may have been quicker
-            for statement in _TABLES.split(";"):
-                database.execute(statement)
-            database.execute(f"PRAGMA application_id = {_APPLICATION}")
-            database.execute(f"PRAGMA user_version = {_VERSION}")
+        version = _version(database)  # another process may have been quicker
+        steps = [_STEPS[each] for each in range(version, _VERSION)] if version else [_TABLES]
+        for statement in ";".join(steps).split(";"):
+            database.execute(statement)
+        database.execute(f"PRAGMA application_id = {_APPLICATION}")
+        database.execute(f"PRAGMA user_version = {_VERSION}")
 
 
-def _is_made(database: sqlite3.Connection) -> bool:
-    """False if there is nothing in it yet. Raises _Foreign if it is none of ours."""
+def _version(database: sqlite3.Connection) -> int:
+    """The version of its layout; 0 if there is nothing in it yet. Raises _Foreign if it is none that is known here."""
     (application,) = database.execute("PRAGMA application_id").fetchone()
     (version,) = database.execute("PRAGMA user_version").fetchone()
-    if (application, version) == (_APPLICATION, _VERSION):
-        return True
     if application == _APPLICATION:
-        raise _Foreign("it is of another version of qtui")
+        if version == _VERSION or version in _STEPS:
+            return int(version)
+        raise _Foreign(f"it is of {'a newer' if version > _VERSION else 'another'} version of qtui")
     (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application or tables:
         raise _Foreign("it is something else")
-    return False
+    return 0
 
 
-def _keep_durations(database: sqlite3.Connection, run: str, source: str, at: float, durations: Durations) -> None:
-    database.execute("DELETE FROM duration WHERE run = ?", (run,))  # a run that went on tells all again
-    rows = [
-        (source, _text(family), at, run, f"[{','.join([repr(round(each, 6)) for each in seconds[-LAST:]])}]")
-        for family, seconds in sorted(durations.items())  # in the order of the table, which is quicker
-        if seconds
-    ]
-    database.executemany("INSERT INTO duration VALUES (?, ?, ?, ?, ?)", rows)
-    database.execute(_DROP_UNREAD, (source, source, MOST_ROWS - 1))
-    database.execute(_DROP_OLD, (source, LAST))
+def _after(rows: pasts.Rows, told: float, completions: Completions) -> dict[str, pasts.Row]:
+    completed = {_text(unit): each for unit, each in completions.completed.items()}
+    return pasts.after(rows, told, completed, completions.others)
 
 
 def _forget(database: sqlite3.Connection, run: str) -> None:
