@@ -108,7 +108,7 @@ class Checker(StepWatch):
         self.brakes.release([scope for scope in scopes if self.brakes.states[scope] == "stopped"], self._now)
 
     def _cache_answered(self, stimulus: CacheChecked, decision: Decision) -> None:
-        number, generation, hit, reason = stimulus
+        number, generation, hit, reason, unchanged = stimulus
         if self.view.state.ended or number not in self._checking() or generation != self.view.generations[number]:
             require(not decision.events, f"an answer that came too late led to {decision.events}")
             return
@@ -116,7 +116,7 @@ class Checker(StepWatch):
         if hit:
             require(isinstance(first, UnitFinished) and first.cached and first.unit == number, f"a hit led to {first}")
         else:
-            require(first == CacheMissed(number, reason, self._now), f"a miss led to {first}")
+            require(first == CacheMissed(number, reason, self._now, unchanged), f"a miss led to {first}")
 
     def _returned(self, stimulus: UnitReturned, decision: Decision) -> None:
         number = stimulus.unit

@@ -327,7 +327,8 @@ class World:
         """An answer, however late, to one of the questions to the cache."""
         check = self._checker.checks.pop(self._rng.randrange(len(self._checker.checks)))
         hit = self._rng.randrange(3) == 0
-        return CacheChecked(check.unit, check.generation, hit, "same as before" if hit else "changed")
+        unchanged = not hit and check.unit % 2 == 0
+        return CacheChecked(check.unit, check.generation, hit, "same as before" if hit else "changed", unchanged)
 
     def _late(self) -> LateReturned:
         return LateReturned(*self._rng.choice(list(self.view.left_behind)))

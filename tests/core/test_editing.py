@@ -6,9 +6,9 @@ import pytest
 from core_driver import Run, milestone, unit, warnings
 
 from qtui.core.editing import NO_CALL
-from qtui.core.events import UnitFinished, UnitRedefined
+from qtui.core.events import UnitFinished, UnitRedefined, WorkersChanged
 from qtui.core.model import Argv, Call, ExecutionMode, Fallback, FromUnit, RunState, Shell, UnitState
-from qtui.core.stimuli import EditRequested, SetAsideRequested
+from qtui.core.stimuli import EditRequested, RunRequested, SetAsideRequested
 
 
 def states(run: Run) -> dict[str, str]:
@@ -155,3 +155,11 @@ def test_the_definition_stands_in_the_record() -> None:
     said = run.ask(EditRequested((1,), memory=1 << 20, cause="edited by me"))
     (event,) = [event for event in said if isinstance(event, UnitRedefined)]
     assert (event.definition.memory, event.cause) == (1 << 20, "edited by me")
+
+
+def test_with_how_many_workers_a_run_begins_is_told_when_it_does() -> None:
+    run = Run(*(unit(name, mode=ExecutionMode.AUTO) for name in "ab"), begin=False, adaptive=True, workers=1)
+    said = run.ask(EditRequested((0,), timeout=5.0))  # which a process can keep, and a thread cannot
+    assert not [event for event in said if isinstance(event, WorkersChanged)]
+    run.send(RunRequested())
+    assert run.view.lane_workers == {"thread": 1, "process": 1}

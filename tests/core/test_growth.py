@@ -9,11 +9,11 @@ from core_driver import COMMAND, SUCCESS, Run, milestone, unit
 
 from qtui.core.condition import Condition
 from qtui.core.events import UnitFinished, UnitReset, UnitsAdded, Warned
-from qtui.core.holding import Holders, waits_for
 from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, RetryPolicy, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.scheduler import Scheduler
 from qtui.core.stimuli import CancelRunRequested, RetryRequested, StartUnit, UnitReturned, WorkersRequested
+from qtui.core.why import Reasons
 
 
 def adding(*units: QuantumUnit) -> Outcome:
@@ -306,9 +306,9 @@ def test_a_restored_run_holds_a_mutex_that_came_with_a_unit() -> None:
 def test_a_unit_that_waits_for_a_mutex_that_came_with_it_says_who_has_it() -> None:
     run = Run(unit("split"), workers=4)
     add(run, "split", unit("a", pools={"mutex one": 1}), unit("b", pools={"mutex one": 1}))
-    holders = Holders(run.view.plan, run.options)
-    holders.update(run.view, [run.number("a")])
-    assert waits_for(run.view, run.options, holders, run.number("b")) == "pool mutex one 1/1, held by a"
+    reasons = Reasons(run.view.plan, run.options)
+    reasons.update(run.view)
+    assert reasons.words(run.number("b"), run.now) == "pool mutex one 1/1, held by a"
 
 
 # -- conditions --------------------------------------------------------------------------------------------------

@@ -6,11 +6,12 @@ from typing import Any
 
 from core_driver import SUCCESS, Run, unit
 
-from qtui.core.holding import Holders, waits_for
+from qtui.core.holding import Holders
 from qtui.core.model import ExecutionMode, QuantumUnit
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
+from qtui.core.why import Reasons
 
 
 def family(count: int, batch: Any, **options: Any) -> Run:
@@ -22,6 +23,12 @@ def holders_of(run: Run) -> Holders:
     holders = Holders(run.plan, run.options)
     holders.update(run.view, run.held)
     return holders
+
+
+def words(run: Run, number: int) -> str:
+    reasons = Reasons(run.plan, run.options)
+    reasons.update(run.view)
+    return reasons.words(number, run.now)
 
 
 def test_units_that_share_a_worker_count_as_one() -> None:
@@ -40,9 +47,7 @@ def test_units_that_share_none_have_one_each() -> None:
 
 
 def test_why_a_unit_waits_tells_of_workers_and_not_of_units() -> None:
-    run = family(10, 4)
-
-    assert waits_for(run.view, run.options, holders_of(run), 9) == "2 of 2 workers busy"
+    assert words(family(10, 4), 9) == "2 of 2 workers busy"
 
 
 def test_workers_are_free_again_when_enough_of_those_who_share_have_ended() -> None:
@@ -56,14 +61,14 @@ def test_how_many_share_a_worker_follows_from_how_long_they_take() -> None:
     run = family(20, "auto", adaptive=True, max_workers=2)
     holders = holders_of(run)
     assert holders.busy == 2
-    assert waits_for(run.view, run.options, holders, 19) == "2 of 2 process workers busy"
+    assert words(run, 19) == "2 of 2 process workers busy"
 
     run.returns("e[0]", SUCCESS._replace(seconds=0.01))
     holders.update(run.view, run.held)
 
     assert len(run.held) == 8
     assert holders.busy == 2
-    assert waits_for(run.view, run.options, holders, 19) == "2 of 2 process workers busy"
+    assert words(run, 19) == "2 of 2 process workers busy"
 
 
 def test_a_share_tells_what_is_in_use_of_what_there_is_and_by_whom() -> None:
@@ -82,7 +87,6 @@ def test_a_share_tells_what_is_in_use_of_what_there_is_and_by_whom() -> None:
         ("cpus", "1.5 of 4 in use", ("a",)),
         ("memory", "3,072M of 4,096M in use", ("a",)),
     ]
-    (wanted,) = holders.wanted(view, 1)
-    assert wanted.short
+    (wanted,) = holders.wanted(1)
     assert wanted.wanted_words == ""
-    assert [share.wanted_words for share in holders.wanted(view, 0)] == ["wants 2", "wants 1.5", "wants 3,072M"]
+    assert [share.wanted_words for share in holders.wanted(0)] == ["wants 2", "wants 1.5", "wants 3,072M"]

@@ -6,8 +6,8 @@ from typing import Any
 
 from core_driver import SUCCESS, Run, unit
 
-from qtui.core.holding import Holders, waits_for
 from qtui.core.stimuli import RetryRequested
+from qtui.core.why import Reasons
 
 MB = 1 << 20
 
@@ -76,6 +76,6 @@ def test_a_run_with_fixed_workers_and_no_limit_waits_for_no_memory() -> None:
 def test_why_a_unit_waits_is_told() -> None:
     run = family(3, workers=2)
     ends(run, "embed[0]", 900)
-    holders = Holders(run.plan, run.options)
-    holders.update(run.view, run.held)
-    assert waits_for(run.view, run.options, holders, 2) == "memory: wants 912M, 88M of 1000M free, held by embed[1]"
+    reasons = Reasons(run.plan, run.options)
+    reasons.update(run.view)
+    assert reasons.words(2, run.now) == "memory: wants 912M, 88M of 1000M free, held by embed[1]"

@@ -16,6 +16,15 @@ PROBING: Final = "probing"
 STOPPED: Final = "stopped"
 
 
+def passes(change: BrakeChanged, begun_at: Iterable[float]) -> int | None:
+    """How many units may start in the scope of the latest change, None if all may. `begun_at` is when the attempts of
+    the scope that go on have begun."""
+    if change.state in (OPEN, STOPPED):
+        return None
+    tried = change.state == PROBING and any(at >= change.at for at in begun_at)
+    return int(change.state == PROBING and not tried)
+
+
 class Brakes:
     """The brakes of a run; each change is an event, and the latest event of a scope is all there is to know of it."""
 

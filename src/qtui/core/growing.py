@@ -18,9 +18,10 @@ from qtui.core.machine import (
     SKIPPED,
     goes_straight,
 )
-from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, UnitError
+from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, RunState, UnitError
 from qtui.core.redefining import redefine
-from qtui.core.settling import SettlingMachine, doubt
+from qtui.core.settling import SettlingMachine
+from qtui.core.standing import doubt
 
 
 class GrowingMachine(SettlingMachine):
@@ -124,6 +125,8 @@ class GrowingMachine(SettlingMachine):
         new = self._targets.join(lanes)
         if new:
             self._renew_limits()
+        if self._run is RunState.PENDING:
+            return  # with how many workers a run begins is told when it does
         for lane in new:
             self._note_workers(f"{self._targets.of_lane[lane]}: {cause}", now, lane)
         if not new and self._targets.together != together:

@@ -1,4 +1,4 @@
-"""Who holds what, and why a ready unit has not started. Pure, from a view alone."""
+"""Who holds what of workers and limits, and how that is told. Pure, from a view alone."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from qtui.core.batching import batch_size
-from qtui.core.brakes import HELD, PROBING
-from qtui.core.events import BrakeChanged, ConfirmRequested, GovernorChanged, UnitReady, WorkersChanged
-from qtui.core.limits import CPUS, MEMORY, MILLI, WORKER, Limits, capacities, is_mutex, lane_limit, scopes_of
+from qtui.core.brakes import HELD, PROBING, passes
+from qtui.core.events import BrakeChanged, GovernorChanged, WorkersChanged
+from qtui.core.limits import CPUS, MEMORY, MILLI, WORKER, Limits, capacities, is_mutex, lane_limit
 from qtui.core.model import ExecutionMode
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
+from qtui.core.ready import Room, Terms
 from qtui.core.state import RunView
 
 MOST_NAMED = 3
@@ -28,11 +29,6 @@ class Share(NamedTuple):
     capacity: int
     holders: tuple[str, ...]
     wanted: int = 0
-
-    @property
-    def short(self) -> bool:
-        """Whether there is less left than is wanted."""
-        return self.used + self.wanted > self.capacity
 
     @property
     def name(self) -> str:
@@ -59,27 +55,38 @@ class Share(NamedTuple):
             return f"wants {self.wanted / _MEGA:,.0f}M"
         return "" if self.limit.startswith(_LANE) or self.wanted == 1 else f"wants {self.wanted}"
 
+    @property
+    def shortage(self) -> str:
+        """What of it is missing, and who holds it."""
+        if self.limit.startswith(_LANE) and self.capacity >= WORKER:
+            workers = f"{-(-self.used // WORKER)} of {self.capacity // WORKER}"
+            return f"{workers} {self.limit.removeprefix(_LANE)} workers busy"
+        return f"{_amounts(self.limit, self.wanted, self.used, self.capacity)}{_named(self.holders)}"
+
 
 _MEGA = 1 << 20
 _LANE = "lane "
 
 
 class Holders:
-    """What units and items of groups hold of a run's workers, lanes, pools and budgets."""
+    """What units and items of groups hold of a run's workers, lanes, pools and budgets.
+
+    `limits` are the terms of their starts. `active` are the units that hold a worker, and `busy` is how many workers
+    have units: those that share one count as one.
+    """
 
     def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
         self.busy = 0
-        """How many workers have units; those that share one count as one."""
+        self.active: Collection[int] = ()
         self._options = options
         self._held: dict[str, list[tuple[str, int]]] = {}
         self._know(RunView.initial(plan), {})
 
     def _know(self, view: RunView, batches: Mapping[str, int]) -> None:
         plan, lanes = view.plan, view.lane_workers
-        self._plan, self._lanes, self._peaks, self._batches = plan, set(lanes), view.peaks, batches
-        self._limits = Limits(plan, self._options, frozenset(map(ExecutionMode, lanes)), view.peaks, view.durations)
-        self._capacity = capacities(self._options)
-        self._lane_limits = {lane_limit(ExecutionMode(lane)) for lane in lanes}
+        self._view, self._plan, self._lanes, self._peaks, self._batches = view, plan, set(lanes), view.peaks, batches
+        self.limits = Limits(plan, self._options, frozenset(map(ExecutionMode, lanes)), view.peaks, view.durations)
+        self._capacity, self._asked = capacities(self._options), self.limits.asked
         self._share_workers = any(unit.batch is not None for unit in plan.table)
 
     def update(self, view: RunView, active: Collection[int]) -> None:
@@ -88,19 +95,41 @@ class Holders:
         same = view.plan is self._plan and view.peaks == self._peaks and view.lane_workers.keys() == self._lanes
         if not same or batches != self._batches:
             self._know(view, batches)
-        load = sum(WORKER // self._limits.batch(number) if self._share_workers else WORKER for number in active)
-        self.busy = -(-load // WORKER)
+        self._view, self.active = view, tuple(active)
+        self.busy = -(-self._load(self.active) // WORKER)
         for lane, target in view.lane_workers.items():
             self._capacity[lane_limit(ExecutionMode(lane))] = target * WORKER
         held: dict[str, list[tuple[str, int]]] = defaultdict(list)
-        for number in active:
-            for limit, amount in self._limits.own(number).holds:
+        for number in self.active:
+            for limit, amount in self.limits.own(number).holds:
                 held[limit].append((self._plan.table[number].id, amount))
         for item in sorted(view.open_items):
             first = self._plan.table[self._plan.items[item][0]]
-            for limit, amount in self._limits.of_item(item).holds:
+            for limit, amount in self.limits.of_item(item).holds:
                 held[limit].append((f"{first.group}{first.item}", amount))
         self._held = held
+
+    def _load(self, active: Collection[int]) -> int:
+        if not self._share_workers:
+            return WORKER * len(active)
+        return sum(WORKER // self.limits.batch(number) for number in active)
+
+    def room(self, ending: Collection[int]) -> tuple[Room, int]:
+        """What will be left once the units in `ending` have ended, if nothing starts, and what all others take of
+        workers (each is `WORKER`)."""
+        view, limits = self._view, self.limits
+        active = [number for number in self.active if number not in ending]
+        room = Room(self._capacity)
+        for number in active:
+            room.take(Terms(limits.own(number).holds))
+        for item in view.open_items:
+            if not all(view.states[unit].ended or unit in ending for unit in self._plan.items[item]):
+                room.take(limits.of_item(item))
+        for scope, change in view.brakes.items():
+            left = passes(change, (view.begun[number].at for number in active if scope in limits.scopes[number]))
+            if left is not None:
+                room.limit_passes(scope, left)
+        return room, self._load(active)
 
     def of(self, limit: str) -> list[str]:
         """The names of who holds something of ``pool NAME``, ``cpus`` or ``memory``."""
@@ -113,30 +142,19 @@ class Holders:
         # a mutex that came with a unit
         return Share(limit, used, self._capacity.get(limit, 1), tuple(name for name, _ in held), wanted)
 
-    def wanted(self, view: RunView, number: int) -> list[Share]:
+    def wanted(self, number: int) -> list[Share]:
         """How things are with each limit that counts for a unit."""
-        begun = self._plan.item_of[number] in view.open_items
-        _, terms = self._limits.of(number, item_begun=begun)
+        begun = self._plan.item_of[number] in self._view.open_items
+        _, terms = self.limits.of(number, item_begun=begun)
         return [self.share(limit, amount) for limit, amount in terms.holds]
 
     @property
     def shares(self) -> list[Share]:
-        """How things are with pools, mutexes and budgets, in this order."""
-        names = [name for name in self._capacity if not name.startswith(_LANE)]
+        """How things are with pools, mutexes and budgets that units ask for, in this order."""
+        names = [name for name in self._capacity if name in self._asked and not name.startswith(_LANE)]
         names += [name for name in self._held if name not in self._capacity and not name.startswith(_LANE)]
         budgets = [name for name in (CPUS, MEMORY) if name in names]
         return [self.share(name) for name in (*(name for name in names if name not in budgets), *budgets)]
-
-    def shortage(self, view: RunView, number: int) -> str:
-        """The limit that keeps a unit from starting, with who holds it; empty if there is enough of all."""
-        for share in self.wanted(view, number):
-            if share.short:
-                limit, used, capacity = share.limit, share.used, share.capacity
-                if limit in self._lane_limits:
-                    workers = (-(-used // WORKER), capacity // WORKER)
-                    return "{} of {} {} workers busy".format(*workers, limit.removeprefix(_LANE))
-                return f"{_amounts(limit, share.wanted, used, capacity)}{_named(share.holders)}"
-        return ""
 
 
 def _batches(view: RunView) -> dict[str, int]:
@@ -178,13 +196,9 @@ def governor_words(event: GovernorChanged) -> str:
     return f"the number of workers is {'adapted to the machine' if event.on else 'fixed'}: {event.cause}"
 
 
-def held_by_brake(view: RunView, options: RunOptions, number: int) -> str:
-    """The brake that holds starts of the unit, in words; empty if there is none."""
-    for scope in scopes_of(view.plan.table[number], options) if view.brakes else ():
-        brake = view.brakes.get(scope)
-        if brake is not None and brake.state in (HELD, PROBING):
-            return f"held: {brake_words(brake)}"
-    return ""
+def held_brakes(view: RunView) -> list[str]:
+    """The brakes that hold starts now, in words."""
+    return [brake_words(brake) for brake in view.brakes.values() if brake.state in (HELD, PROBING)]
 
 
 def brake_words(brake: BrakeChanged) -> str:
@@ -193,24 +207,3 @@ def brake_words(brake: BrakeChanged) -> str:
     where = f"{kind} {name}: " if name else ""
     trying = ", one unit tries" if brake.state == PROBING else ""
     return f"{where}{brake.failures} failure{'' if brake.failures == 1 else 's'} in a row{trying}"
-
-
-def waits_for(view: RunView, options: RunOptions, holders: Holders, number: int) -> str:
-    """Why a ready unit that holds no worker has not started, in a few words; empty if it is about to."""
-    last = view.last[number]
-    if isinstance(last, ConfirmRequested):
-        return last.question
-    first = view.attempts[number] == view.bases[number]
-    if isinstance(last, UnitReady) and first and view.plan.table[number].cache is not None:
-        return "looking for an earlier result"
-    if view.paused and view.stopping is None:
-        return "paused"
-    return held_by_brake(view, options, number) or holders.shortage(view, number) or _busy(view, holders)
-
-
-def _busy(view: RunView, holders: Holders) -> str:
-    busy = holders.busy + view.stuck
-    if busy < view.workers:
-        return ""
-    kept = f", {view.stuck} by abandoned attempts" if view.stuck else ""
-    return f"{busy} of {view.workers} workers busy{kept}"

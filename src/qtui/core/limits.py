@@ -201,6 +201,12 @@ class Limits:
             holds.append((MEMORY, min(memory, self._budget)))  # one that wants more than there is runs alone
         return Terms(tuple(holds), scopes)
 
+    @property
+    def asked(self) -> frozenset[str]:
+        """The limits that some unit or item takes something of."""
+        every = {terms.holds for terms in (*self._own, *self._item_terms)}
+        return frozenset(limit for holds in every for limit, _ in holds)
+
     def own(self, number: int) -> Terms:
         """What a unit itself takes."""
         return self._own[number]

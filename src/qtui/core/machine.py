@@ -23,6 +23,7 @@ from qtui.core.model import FAILURES, STEPS, ExecutionMode, QuantumUnit, RunStat
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.ready import FREE, ReadyQueue, Terms
+from qtui.core.standing import Standing
 from qtui.core.stimuli import Effect, InterruptUnit, KillUnit, StartUnit
 from qtui.core.targets import WorkerTargets
 
@@ -45,7 +46,7 @@ def goes_straight(unit: QuantumUnit) -> bool:
     return unit.action is not None and not asks and unit.when == "success"
 
 
-class RunMachine:
+class RunMachine(Standing):
     """The state of a run and its units, and the steps of attempts; each step notes its events and effects.
 
     `_step` is the one place where a unit's state is written.
@@ -56,7 +57,7 @@ class RunMachine:
         self._plan = plan = plan.thawed()  # it may grow
         self._options = options
         self._needs, self._feeds, self._lanes = plan.needs, plan.feeds, plan.lanes
-        self._handler = [unit.is_handler for unit in plan.table]
+        self._handler: list[bool] = [unit.is_handler for unit in plan.table]
         self._state: list[UnitState] = [PENDING] * n
         self._attempt = [0] * n
         self._base = [0] * n
@@ -66,8 +67,8 @@ class RunMachine:
         self._slot = [0] * n  # the worker slot held, 0 for none
         self._terms: dict[int, Terms] = {}  # what units that hold a slot hold besides
         self._reason = [""] * n  # why a canceling unit is being stopped: cancel, timeout or interrupt
-        self._cause = [""] * n  # and by what; later, why it ended
-        self._because = [-1] * n  # the unit whose failure made this one end without a run
+        self._cause: list[str] = [""] * n  # and by what; later, why it ended
+        self._because: list[int] = [-1] * n  # the unit whose failure made this one end without a run
         self._killing = [False] * n
         self._fell_back: set[int] = set()
         self._cached: set[int] = set()
@@ -106,7 +107,7 @@ class RunMachine:
         self._milestones: list[int] = []
         self._ended: dict[int, None] = {}  # units whose end the others have not been told of, in order
         self._undecided: set[int] = set()
-        self._adder = {number: adder for adder, added in plan.added.items() for number in added}
+        self._adder: dict[int, int] = {number: adder for adder, added in plan.added.items() for number in added}
         self._adding: set[int] = set()  # units that have added others and run again: those are held back
         self._adder_reset = False
         self._held_back: set[int] = set()  # pending, and all their needs are met
@@ -116,28 +117,6 @@ class RunMachine:
         self._effects: list[Effect] = []
 
     # -- what is known -----------------------------------------------------------------------------------
-
-    def _good(self, number: int) -> bool:
-        """True for an end that lets dependents run."""
-        state = self._state[number]
-        return state is COMPLETED or (state in FAILURES and self._plan.table[number].allow_failure)
-
-    def _met(self, number: int, need: int) -> bool:
-        """True if `need` has ended as `number` wants it: well, or, for a handler, at all."""
-        return self._state[need].ended if self._handler[number] else self._good(need)
-
-    def _bad_need(self, number: int) -> int | None:
-        """A need that has ended in a way that keeps the unit from running, if there is one."""
-        if self._handler[number]:
-            return None
-        return next((need for need in self._needs[number] if self._state[need].ended and not self._good(need)), None)
-
-    def _adding_above(self, number: int) -> int | None:
-        """A unit that runs again and has added this one, or what has added it, however far above; None without any."""
-        adder = self._adder.get(number) if self._adding else None
-        while adder is not None and adder not in self._adding:
-            adder = self._adder.get(adder)
-        return adder
 
     def _starts_more(self, number: int) -> bool:
         """False for a unit that is not tried again, because the run or a brake's scope is coming to an end."""
@@ -309,10 +288,6 @@ class RunMachine:
         starts = self._run is RunState.RUNNING and not self._paused and self._stopping is None
         waits = self._state.count(READY) > len(self._asked) if self._left_behind else False
         return starts and not self._active and self._stuck > 0 and waits
-
-    def _haunted(self, number: int) -> bool:
-        """True while an abandoned attempt of the unit still goes on."""
-        return bool(self._left_behind) and any(unit == number for unit, _ in self._left_behind)
 
     def _leave_behind(self, number: int, slot: int, now: float) -> None:
         """An attempt could not be stopped: its slot is free at once, unless too many have been left behind already."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -22,7 +22,66 @@ FREE = Terms()
 _Entry = tuple[int, float, int, int]  # key and unit, flat: comparing nested tuples takes twice as long
 
 
-class ReadyQueue:
+class Room:
+    """How much is left of each limit, and how many units the gates let through."""
+
+    def __init__(self, capacity: Mapping[str, int]) -> None:
+        self._capacity = dict(capacity)
+        self._free = defaultdict(lambda: 1, capacity)  # what nobody has declared is a mutex
+        self._passes: dict[str, int] = {}  # of gates that do not stand open
+
+    def shut(self, terms: Terms) -> list[str]:
+        """The gates that let no start on these terms through."""
+        return [gate for gate in terms.gates if not self._passes.get(gate, 1)]
+
+    def short(self, terms: Terms, reserved: Set[str] = frozenset()) -> set[str]:
+        """The limits that keep a unit from starting on these terms: there is too little, or what there is is
+        `reserved` for one that goes before it."""
+        return {limit for limit, amount in terms.holds if self._free[limit] < amount or limit in reserved}
+
+    def shortage(self, terms: Terms) -> str:
+        """The first limit of which there is too little for a start on these terms; empty if there is enough of all."""
+        return next((limit for limit, amount in terms.holds if self._free[limit] < amount), "")
+
+    def copy(self) -> Room:
+        """The same, to see what a start would leave."""
+        other = Room(self._capacity)
+        other._free.update(self._free)
+        other._passes = dict(self._passes)
+        return other
+
+    def free(self, limit: str) -> int:
+        """How much is left; below 0 where there is less than is held."""
+        return self._free[limit]
+
+    def take(self, terms: Terms) -> None:
+        """Count what a start on these terms takes."""
+        for limit, amount in terms.holds:
+            self._free[limit] -= amount
+        for gate in terms.gates:
+            if gate in self._passes:
+                self._passes[gate] -= 1
+
+    def give_back(self, terms: Terms) -> None:
+        """Count what was held as free again; passes of gates do not come back."""
+        for limit, amount in terms.holds:
+            self._free[limit] += amount
+
+    def resize(self, limit: str, capacity: int) -> None:
+        """Let there be so much of a limit; what is held beyond that is given back in its own time."""
+        self._free[limit] = self._free.get(limit, 0) + capacity - self._capacity.get(limit, 0)
+        self._capacity[limit] = capacity
+
+    def limit_passes(self, gate: str, passes: int) -> None:
+        """Let only `passes` more units through a gate."""
+        self._passes[gate] = passes
+
+    def open(self, gate: str) -> None:
+        """Let every unit through a gate."""
+        self._passes.pop(gate, None)
+
+
+class ReadyQueue(Room):
     """A priority queue that never offers a unit whose limits are used up or whose gates are closed.
 
     Units on the same terms share a heap, so a limit that is used up costs one look, not one per unit behind it. A unit
@@ -30,9 +89,7 @@ class ReadyQueue:
     """
 
     def __init__(self, size: int, capacity: Mapping[str, int]) -> None:
-        self._capacity = dict(capacity)
-        self._free = defaultdict(lambda: 1, capacity)  # what nobody has declared is a mutex
-        self._passes: dict[str, int] = {}  # of gates that do not stand open
+        super().__init__(capacity)
         self._unbound: list[_Entry] = []  # on free terms; in most runs that is all
         self._heaps: dict[Terms, list[_Entry]] = {}
         self._queued: list[_Entry | None] = [None] * size
@@ -77,9 +134,9 @@ class ReadyQueue:
         tops.sort(key=lambda top: top[0])
         reserved: set[str] = set()
         for _, terms, heap in tops:
-            if not all(self._passes.get(gate, 1) for gate in terms.gates):
+            if self.shut(terms):
                 continue  # held for nobody knows how long: it keeps nothing from others
-            short = {limit for limit, amount in terms.holds if self._free[limit] < amount or limit in reserved}
+            short = self.short(terms, reserved)
             if not short:
                 if fits is not None and not fits(heap[0][3]):
                     return None
@@ -87,10 +144,6 @@ class ReadyQueue:
                 return self._taken(heap, terms)
             reserved |= short
         return None
-
-    def shortage(self, terms: Terms) -> str:
-        """The first limit of which there is too little for a start on these terms; empty if there is enough of all."""
-        return next((limit for limit, amount in terms.holds if self._free[limit] < amount), "")
 
     def _clear_top(self, heap: list[_Entry]) -> None:
         while heap:
@@ -103,32 +156,6 @@ class ReadyQueue:
         self._queued[number] = None
         return number, terms
 
-    def take(self, terms: Terms) -> None:
-        """Count what a start on these terms takes."""
-        for limit, amount in terms.holds:
-            self._free[limit] -= amount
-        for gate in terms.gates:
-            if gate in self._passes:
-                self._passes[gate] -= 1
-
-    def give_back(self, terms: Terms) -> None:
-        """Count what was held as free again; passes of gates do not come back."""
-        for limit, amount in terms.holds:
-            self._free[limit] += amount
-
     def grow(self, count: int) -> None:
         """There are so many more units."""
         self._queued += [None] * count
-
-    def resize(self, limit: str, capacity: int) -> None:
-        """Let there be so much of a limit; what is held beyond that is given back in its own time."""
-        self._free[limit] = self._free.get(limit, 0) + capacity - self._capacity.get(limit, 0)
-        self._capacity[limit] = capacity
-
-    def limit_passes(self, gate: str, passes: int) -> None:
-        """Let only `passes` more units through a gate."""
-        self._passes[gate] = passes
-
-    def open(self, gate: str) -> None:
-        """Let every unit through a gate."""
-        self._passes.pop(gate, None)

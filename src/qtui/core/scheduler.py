@@ -15,7 +15,6 @@ from qtui.core.events import (
     UnitCanceling,
     UnitFinished,
     UnitProgress,
-    UnitReady,
     UnitReset,
     UnitRetrying,
     UnitStarted,
@@ -45,6 +44,7 @@ from qtui.core.model import RunState, UnitError, UnitState
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.settling import NEVER
+from qtui.core.standing import looks_up
 from qtui.core.state import RunView, stalled_by
 from qtui.core.stimuli import (
     ApproveRequested,
@@ -195,7 +195,7 @@ class Scheduler(WishingMachine):
     def _restore_waiting(self, number: int, last: Event | None, *, first: bool) -> None:
         if isinstance(last, ConfirmRequested):
             self._asked.add(number)
-        elif isinstance(last, UnitReady) and first and self._plan.table[number].cache is not None:
+        elif looks_up(self._plan.table[number], last, first=first):
             self._checking.add(number)
         else:
             self._enqueue(number)
@@ -224,7 +224,7 @@ class Scheduler(WishingMachine):
 
     def handle(self, stimulus: Stimulus, now: float) -> Decision:
         """Decide what `stimulus`, arriving at `now` (Unix seconds), leads to."""
-        was_stalled = self._stalled()
+        was_stalled = self._stalled() if self._left_behind else False
         self._handlers[type(stimulus)](stimulus, now)
         self._settle(now)
         if self._run is RunState.RUNNING:
@@ -241,7 +241,7 @@ class Scheduler(WishingMachine):
                 self._stopping is not None and self._stopping.how == "interrupt" and not self._active
             ):
                 self._finish_run(now)
-        if not was_stalled and self._stalled():
+        if self._left_behind and not was_stalled and self._stalled():
             self._events.append(Warned(-1, stalled_by(self._stuck), now))
         if self._run is RunState.RUNNING and self._timers and self._timers[0][0] != self._wake_at:
             self._wake_at = self._timers[0][0]
@@ -346,14 +346,14 @@ class Scheduler(WishingMachine):
             self._decide_if_met(number, now)
 
     def _on_cache(self, stimulus: CacheChecked, now: float) -> None:
-        number, generation, hit, reason = stimulus
+        number, generation, hit, reason, unchanged = stimulus
         if number not in self._checking or generation != self._generation[number] or self._run.ended:
             return  # canceled or run again meanwhile; a run that is reopened asks once more
         self._checking.discard(number)
         if hit:
             self._finish(number, COMPLETED, now, cause=reason, cached=True)
         else:
-            self._events.append(CacheMissed(number, reason, now))
+            self._events.append(CacheMissed(number, reason, now, unchanged))
             self._ask(number, now)
 
     def _on_progress(self, stimulus: ProgressReported, now: float) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+from collections.abc import Iterator
 from heapq import heappush
 from typing import Any, Final
 
 from qtui.core.batching import wants_durations, with_duration
-from qtui.core.brakes import HELD, OPEN, PROBING, STOPPED
+from qtui.core.brakes import HELD, PROBING, STOPPED, passes
 from qtui.core.errors import EXIT_CANCELED, EXIT_FAILED, EXIT_OK, EXIT_RUN_TIMEOUT
 from qtui.core.events import (
     BrakeChanged,
@@ -35,13 +35,11 @@ from qtui.core.machine import (
     RunMachine,
 )
 from qtui.core.model import FAILURES, LOST_LOOP, Outcome, RunState, UnitError, UnitState
+from qtui.core.standing import BECAUSE, asks
 from qtui.core.stimuli import CheckCache
 
 HARDER: Final = ("drain", "timeout", "stop", "interrupt")
 """The ways to end a run: one that is ending can only be told to end harder."""
-
-BECAUSE: Final = "because "
-"""How the cause of a unit begins that was skipped because of a need."""
 
 UNMET: Final = "its condition does not hold: "
 """How the cause of a unit begins that was skipped by its `if`."""
@@ -53,11 +51,6 @@ CUT: Final = "cut by a signal"
 """The cause of the reset of a unit that ran when a signal ended the run."""
 
 _NOTHING: Final = Outcome()
-
-
-def doubt(unit: str) -> str:
-    """What is asked before a unit that is not idempotent, and has begun before, runs because of something else."""
-    return f"{unit} may have done its work: run it again?"
 
 
 class SettlingMachine(RunMachine):
@@ -111,9 +104,6 @@ class SettlingMachine(RunMachine):
         because = need if self._state[need] in FAILURES else self._because[need]
         self._end_waiting(number, SKIPPED, first, now, because=because)
 
-    def _skipped_for_need(self, number: int) -> bool:
-        return self._state[number] is SKIPPED and self._cause[number].startswith(BECAUSE)
-
     # -- from pending to the queue -----------------------------------------------------------------------
 
     def _decide(self, number: int, now: float) -> None:
@@ -145,30 +135,6 @@ class SettlingMachine(RunMachine):
         if not self._left[number] and self._state[number] is PENDING:
             self._decide(number, now)
 
-    def _failure_above(self, number: int) -> bool | None:
-        """Whether a need has failed, or was skipped or canceled because of a failure; None if that is still open.
-
-        What a skipped need was skipped for depends on which of its own needs ended first, so all of those are looked
-        at: the answer must not depend on timing.
-        """
-        seen = set(self._needs[number])
-        stack = list(seen)
-        is_open = False
-        while stack:
-            need = stack.pop()
-            state = self._state[need]
-            direct = need in self._needs[number]
-            if (state in FAILURES and (direct or not self._good(need))) or (
-                state is CANCELED and self._because[need] >= 0
-            ):
-                return True
-            is_open = is_open or not state.ended
-            if self._skipped_for_need(need):
-                further = [above for above in self._needs[need] if above not in seen]
-                seen.update(further)
-                stack += further
-        return None if is_open else False
-
     def _fact(self, number: int, name: str, fact: str) -> Any:
         """What a condition asks of a unit or of a family: its state, if all have the same, and any of its flags."""
         units = self._plan.named(number, name)
@@ -196,9 +162,7 @@ class SettlingMachine(RunMachine):
     def _ask(self, number: int, now: float) -> None:
         """Ask for a confirmation, if the unit wants one."""
         unit = self._plan.table[number]
-        # what was approved when the run began says nothing of a doubt that has come since
-        doubted = unit.confirm == doubt(unit.id)
-        if unit.confirm and (doubted or not any(fnmatchcase(unit.id, pattern) for pattern in self._options.approved)):
+        if asks(unit, self._options):
             self._asked.add(number)
             self._events.append(ConfirmRequested(number, unit.confirm, now))
         else:
@@ -405,21 +369,18 @@ class SettlingMachine(RunMachine):
 
     def _gate(self, change: BrakeChanged) -> None:
         """Let as many units of a scope start as its brake's state says."""
-        if change.state in (OPEN, STOPPED):
+        left = passes(change, self._begun_in(change.scope))
+        if left is None:
             self._ready.open(change.scope)
         else:
-            passes = change.state == PROBING and not self._tries(change)
-            self._ready.limit_passes(change.scope, int(passes))
+            self._ready.limit_passes(change.scope, left)
         probe = self._options.brakes[change.scope].probe
         if change.state == HELD and probe is not None:
             heappush(self._timers, (change.at + probe, PROBE_TIMER, list(self._options.brakes).index(change.scope), 0))
 
-    def _tries(self, probing: BrakeChanged) -> bool:
-        """Whether a unit of the scope has begun since one may try."""
-        return any(
-            probing.scope in self._limits.scopes[number] and self._begun_at[number] >= probing.at
-            for number in self._holding()
-        )
+    def _begun_in(self, scope: str) -> Iterator[float]:
+        """When the attempts that go on in a scope have begun."""
+        return (self._begun_at[number] for number in self._holding() if scope in self._limits.scopes[number])
 
     # -- the run -----------------------------------------------------------------------------------------
 
