@@ -27,6 +27,7 @@ from qtui.core.forecast import forecast
 from qtui.core.model import Call, ExecutionMode, Outcome, QuantumUnit
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
+from qtui.core.planned import plan_run
 from qtui.core.scheduler import Scheduler
 from qtui.core.simulation import Simulation
 from qtui.core.state import RunView
@@ -124,10 +125,10 @@ def worth(seeds: Iterable[int], share: float) -> Worth:
 # -- what a simulated run costs --------------------------------------------------------------------------
 
 
-def cost(units: int, repeats: int) -> float:
-    """CPU seconds of one simulated run of so many units, each with up to three needs among the hundred before it."""
+def large_plan(units: int) -> ExecutionPlan:
+    """So many units, each with up to three needs among the hundred before it."""
     rng = Random(1)
-    plan = ExecutionPlan.build(
+    return ExecutionPlan.build(
         QuantumUnit(
             id=f"u{number}",
             action=Call(nothing),
@@ -136,6 +137,11 @@ def cost(units: int, repeats: int) -> float:
         )
         for number in range(units)
     )
+
+
+def cost(units: int, repeats: int) -> float:
+    """CPU seconds of one simulated run of so many units."""
+    rng, plan = Random(1), large_plan(units)
     view, options = RunView.initial(plan), RunOptions(workers=8)
     expected = Expectations(view, {unit.id: [1.0, 2.0, 3.0] for unit in plan.table})
 
@@ -145,6 +151,14 @@ def cost(units: int, repeats: int) -> float:
         return time.process_time() - begun
 
     return median(once() for _ in range(repeats))
+
+
+def plan_cost(units: int) -> float:
+    """CPU seconds of what `qtui plan` finds out about the times of so many units, each known from three runs."""
+    plan = large_plan(units)
+    begun = time.process_time()
+    plan_run(plan, RunOptions(workers=8), {unit.id: [1.0, 2.0, 3.0] for unit in plan.table})
+    return time.process_time() - begun
 
 
 # -- a real run beside the simulated one -----------------------------------------------------------------
@@ -184,6 +198,7 @@ def figures(seeds: int, repeats: int) -> Iterator[str]:
         yield f"{share:.0%} of the units ended: the end is between p10 and p90 in {found.within:.0%} of {seeds} runs, \
 goal 70-95 %; it is off by {found.error:.1%} of the run{goal}"
     yield f"CPU of a simulated run of 10,000 units: {1000 * cost(10_000, repeats):.0f} ms, goal 150 ms"
+    yield f"CPU of a plan of 10,000 units: {plan_cost(10_000):.1f} s"
     ratios = sorted(real_run(seed) for seed in range(repeats))
     yield f"a real run of sleeps of 20-100 ms takes {ratios[0]:.3f}-{ratios[-1]:.3f} of the simulated one, goal 1.05"
 

@@ -9,8 +9,9 @@ import pytest
 from core_driver import Run, milestone, unit
 
 from qtui.core.condition import Condition
-from qtui.core.events import CacheMissed, ConfirmRequested, RunFinished
-from qtui.core.model import CachePolicy, Fallback, QuantumUnit, RetryPolicy
+from qtui.core.events import CacheMissed, ConfirmRequested, PlanReplaced, RunFinished
+from qtui.core.folding import fold
+from qtui.core.model import CachePolicy, ExecutionMode, Fallback, QuantumUnit, RetryPolicy
 from qtui.core.stimuli import (
     ApproveRequested,
     CacheChecked,
@@ -415,8 +416,20 @@ def test_a_unit_with_a_cache_is_looked_up_before_it_takes_a_worker() -> None:
 def test_a_miss_lets_the_unit_run_and_is_told() -> None:
     run = Run(unit("a", cache=CachePolicy()))
     run.send(CacheChecked(0, 1, False, "input a.csv changed"))
+    assert run.view.missed == {}
     assert run.running == {"a"}
     assert [event.reason for event in run.said(CacheMissed)] == ["input a.csv changed"]
+
+
+def test_a_miss_without_a_change_is_known_until_the_unit_is_run_again() -> None:
+    run = Run(unit("a", cache=CachePolicy()))
+    run.send(CacheChecked(0, 1, False, "output x is missing", unchanged=True))
+    run.succeed("a")
+    assert run.view.missed == {0: "output x is missing"}
+    plan = PlanReplaced((unit("new"), unit("a", cache=CachePolicy())), ExecutionMode.AUTO, 1.0)
+    assert fold(run.view, [plan]).missed == {1: "output x is missing"}, "numbers are those of a plan"
+    run.retry("a")
+    assert run.view.missed == {}
 
 
 def test_a_question_is_asked_only_after_a_miss() -> None:

@@ -65,7 +65,7 @@ EVENTS: list[Event] = [
     PlanReplaced((QuantumUnit(id="b", dependencies=("a",), mode=ExecutionMode.COMMAND),), ExecutionMode.AUTO, 2.9),
     JournalChanged("no space left on device", 2.95),
     UnitReady(0, 3.5),
-    CacheMissed(0, "input a.csv changed", 3.5),
+    CacheMissed(0, "output a.csv is missing", 3.5, True),
     ConfirmRequested(0, "Publish?", 3.5),
     UnitApproved(0, "approved by you", 3.75),
     UnitSubmitted(1, 1, ExecutionMode.COMMAND, 2, 4.0),

@@ -109,6 +109,14 @@ def test_a_chain_is_its_own_critical_path() -> None:
     assert list(told.slack) == [0.0, 0.0, 4.0]
 
 
+def test_a_unit_is_told_in_the_middle_of_all_cases_not_in_one_of_them() -> None:
+    plan, options = plan_of(unit("a"), unit("b", "a")), RunOptions()
+    told = forecast(RunView.initial(plan), options, {"a": [1, 9] * 5, "b": [5] * 9}, now=0.0)
+    assert told.end_of(1) == told.p50
+    assert told.begin_of(1) == told.end_of(0)
+    assert told.end_of(0) == sorted(each[0] for each in told.finishes)[20] != told.typical.ends[0]
+
+
 def test_waiting_for_a_pool_is_told_apart_from_waiting_for_workers() -> None:
     gpu = [unit(f"g{n}", estimate=10, pools={"gpu": 1}) for n in range(3)]
     assert parts(told_of(*gpu, workers=8, pools={"gpu": 1})[0]) == {"pool gpu": 20.0, "critical path": 10.0}
@@ -156,6 +164,16 @@ def test_what_people_would_have_to_do_is_said() -> None:
     run = Run(unit("a", estimate=2))
     run.send(PauseRequested())
     assert forecast(run.view, run.options, now=0.0).assumed == ("the pause ended",)
+
+
+def test_a_run_in_which_units_can_never_start_has_no_end() -> None:
+    units = [unit("a", estimate=600, grace=0), unit("b", estimate=60), unit("c", "b", estimate=60)]
+    run = Run(*units, workers=1, max_abandoned=0)
+    run.cancel("a")
+    run.returns("a", Outcome(abandoned=True))
+    told = forecast(run.view, run.options, now=run.now)
+    assert told.endless == 2
+    assert list(gains(run.view, run.options, told)) == []
 
 
 # -- what is expected of a unit --------------------------------------------------------------------------
@@ -209,8 +227,33 @@ def test_a_unit_that_says_how_far_it_is_is_believed_more_the_further_it_is(
     assert least <= seconds <= most
 
 
-def test_a_unit_that_takes_longer_than_ever_is_expected_to_go_on_for_a_while() -> None:
+def test_a_unit_that_takes_longer_than_ever_is_expected_to_go_on_the_longer_the_older_it_is() -> None:
     run = Run(unit("a"))
     past = {"a": [10.0, 11.0, 9.0]}
     assert Expectations(run.view, past).middles(5.0)[0] == pytest.approx(10.0, rel=0.1)
-    assert 100.0 < Expectations(run.view, past).middles(100.0)[0] < 120.0
+    assert Expectations(run.view, past).middles(100.0)[0] == pytest.approx(200.0)
+    assert Expectations(run.view, past).middles(1000.0)[0] == pytest.approx(2000.0)
+
+
+def test_how_long_others_take_says_nothing_beside_what_a_unit_says_itself() -> None:
+    run = Run(unit("quick"), unit("slow"))
+    run.succeed("quick")
+    run.now = 43.0
+    run.progress("slow", 43, 300)
+    told = forecast(run.view, run.options, now=43.0)
+    assert told.p50 == pytest.approx(257.0, rel=0.25)
+    assert told.p90 - told.p10 > 60.0
+
+
+def test_an_estimate_that_was_too_short_is_not_believed_any_more() -> None:
+    run = Run(unit("a", estimate=10))
+    assert forecast(run.view, run.options, now=4.0).p50 == pytest.approx(6.0)
+    told = forecast(run.view, run.options, now=100.0)
+    assert told.p10 < 30.0 < 60.0 < told.p50 < 150.0 < told.p90
+
+
+def test_a_unit_of_which_nothing_is_known_may_take_as_long_as_any() -> None:
+    units = [unit(f"u{n}", estimate=10.0**n) for n in range(-2, 3)]
+    told, _, _ = told_of(*units, unit("new", *[each.id for each in units]), workers=8)
+    assert told.p10 < 105.0
+    assert told.p90 > 110.0

@@ -13,6 +13,9 @@ from qtui.core.state import RunView, UnitView
 INTERRUPTED: Final = "interrupted"
 """The state of such a unit, for people."""
 
+ASKING: Final = "asking"
+"""The state of a unit that waits for a person's yes, for people."""
+
 WHEN_LOST: Final = "ran when its process was lost"
 
 
@@ -39,6 +42,18 @@ def counts_of(view: RunView, lost: bool = False) -> dict[str, int]:
             counts[str(state)] -= 1
         counts[INTERRUPTED] = len(cut)
     return {state: count for state, count in counts.items() if count}
+
+
+def told_counts(view: RunView, lost: bool = False) -> dict[str, int]:
+    """As `counts_of`, for people: what is ready and waits for a person's yes is ``asking``, for it waits for no worker,
+    and comes first, for nothing else ends that. Nobody is asked in a run that is `lost`."""
+    counts = counts_of(view, lost)
+    asking = view.asked if not lost else 0
+    if not asking:
+        return counts
+    ready = str(UnitState.READY)
+    told = {ASKING: asking, **counts, ready: counts[ready] - asking}
+    return {state: count for state, count in told.items() if count}
 
 
 def cut_cause(unit: UnitView) -> str:

@@ -94,11 +94,13 @@ class UnitReady(NamedTuple):
 
 
 class CacheMissed(NamedTuple):
-    """The unit cannot use an earlier result, and `reason` says why; it goes on to wait for a worker."""
+    """The unit cannot use an earlier result, and `reason` says why; it goes on to wait for a worker. It is `unchanged`
+    if nothing that a result depends on is known to have changed, and nobody wanted the miss."""
 
     unit: int
     reason: str
     at: float
+    unchanged: bool = False
 
 
 class ConfirmRequested(NamedTuple):

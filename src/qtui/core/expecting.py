@@ -7,10 +7,10 @@ half. What little is known of one unit's spread is pooled with that of the other
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from math import exp, log, sqrt
 from random import Random
-from statistics import NormalDist, fmean
+from statistics import NormalDist, fmean, stdev
 from typing import Final, NamedTuple
 
 from qtui.core.model import EMPTY, UnitState
@@ -20,10 +20,16 @@ USUAL_SPREAD: Final = 0.3
 """Of the logarithm, where nothing is known: two of three times take between 0.74 and 1.35 of the middle."""
 
 UNKNOWN_SPREAD: Final = 0.8
-"""Of a unit of which only is known how long others take."""
+"""Of a unit of which only is known how long others take, at least."""
 
 PRIOR_WEIGHT: Final = 8
 """What the spread of all units counts beside a unit's own, in runs."""
+
+ESTIMATE: Final = "its estimate"
+FAMILY: Final = "others of its family"
+TYPICAL: Final = "the typical unit"
+NO_TIME: Final = "takes no time"
+"""What an expectation may be taken from, beside earlier runs of the unit itself."""
 
 _LEAST: Final = 1e-4
 _LEAST_PROGRESS: Final = 0.05
@@ -34,8 +40,8 @@ _NORMAL: Final = NormalDist()
 
 
 class Expected(NamedTuple):
-    """The time a unit takes: `middle` seconds in the middle of all cases, and the `spread` of the logarithm, 0 for what is
-    taken at its word. `basis` says what that was taken from."""
+    """The time a unit takes: `middle` seconds in the middle of all cases, and the `spread` of the logarithm, 0 for what
+    is taken at its word. `basis` says what that was taken from."""
 
     middle: float
     spread: float
@@ -50,12 +56,37 @@ class Expectations:
     """
 
     def __init__(self, view: RunView, past: Mapping[str, Sequence[float]] = EMPTY) -> None:
+        for _ in self._steps(view, past):
+            pass
+
+    @classmethod
+    def in_steps(
+        cls, view: RunView, past: Mapping[str, Sequence[float]] = EMPTY
+    ) -> Generator[None, None, Expectations]:
+        """The same in small steps, for who must not keep others waiting; the generator returns the expectations."""
+        self = cls.__new__(cls)
+        yield from self._steps(view, past)
+        return self
+
+    def _steps(self, view: RunView, past: Mapping[str, Sequence[float]]) -> Iterator[None]:
         self._view = view
         plan = view.plan
-        logs = {id_: [log(max(each, _LEAST)) for each in seconds] for id_, seconds in past.items() if seconds}
-        usual = _pooled(logs.values())
-        known = [_of_past(logs[unit.id], usual) if unit.id in logs else None for unit in plan.table]
+        logs: dict[str, list[float]] = {}
+        spread = _Pool()
+        for at, (id_, seconds) in enumerate(past.items()):
+            if seconds:
+                own_logs = logs[id_] = [log(max(each, _LEAST)) for each in seconds]
+                spread.add(own_logs)
+            if at % _AT_ONCE_UNITS == _AT_ONCE_UNITS - 1:
+                yield
+        usual = spread.spread
+        known: list[Expected | None] = []
+        for at, unit in enumerate(plan.table):
+            known.append(_of_past(logs[unit.id], usual) if unit.id in logs else None)
+            if at % _AT_ONCE_UNITS == _AT_ONCE_UNITS - 1:
+                yield
         families = self._families(logs)
+        yield
         found: list[Expected | None] = []
         for unit, own in zip(plan.table, known, strict=True):
             if unit.action is None:
@@ -63,11 +94,11 @@ class Expectations:
             elif own is not None:
                 found.append(own)
             elif unit.estimate:
-                found.append(Expected(unit.estimate, 0.0, "its estimate"))
+                found.append(Expected(unit.estimate, 0.0, ESTIMATE))
             else:
                 found.append(families.get(unit.name))
         middles = sorted(each.middle for each in found if each is not None and each is not _AT_ONCE)
-        typical = Expected(middles[len(middles) // 2], UNKNOWN_SPREAD, "the typical unit") if middles else None
+        typical = _typical(middles) if middles else None
         self.each: list[Expected | None] = [each or typical for each in found]
 
     @property
@@ -75,10 +106,17 @@ class Expectations:
         """How many units there are of which nothing is known."""
         return sum(each is None for each in self.each)
 
-    @property
-    def exact(self) -> bool:
-        """True if there is nothing that could come out otherwise: all is taken at its word."""
-        return all(each is not None and not each.spread for each in self.each)
+    def exact(self, now: float) -> bool:
+        """True if there is nothing that could come out otherwise: all is taken at its word, and nothing has shown
+        meanwhile that it is not so."""
+        if not all(each is not None and not each.spread for each in self.each):
+            return False
+        running = (number for number, state in enumerate(self._view.states) if state is _RUNNING)
+        return all(self._view.progress[number] is None and not self._is_overdue(number, now) for number in running)
+
+    def _is_overdue(self, number: int, now: float) -> bool:
+        expected, began = self.each[number], self._view.unit(number).started_at
+        return expected is not None and began is not None and now - began >= expected.middle
 
     def middles(self, now: float) -> list[float]:
         """Seconds that the latest or next attempt of each unit takes, in the middle of all cases."""
@@ -108,16 +146,16 @@ class Expectations:
                 return expected.middle
             return expected.middle * exp(expected.spread * _NORMAL.inv_cdf(min(max(share, 1e-9), 1 - 1e-9)))
         gone = max(now - began, _LEAST)
-        middle, spread = self._by_progress(number, began, expected)
+        middle, spread = self._by_progress(number, began, now, expected)
         if not spread:
-            return max(middle, gone)
+            return middle if gone < middle else _overdue(gone, share)
         # of all cases only those count that take longer than it has taken already
         passed = _NORMAL.cdf(log(gone / middle) / spread)
         if passed > _OVERDUE:
-            return gone * (1 + spread * -log(max(1 - share, _LEAST)) / 3)
+            return _overdue(gone, share)
         return max(gone, middle * exp(spread * _NORMAL.inv_cdf(min(passed + (1 - passed) * share, 1 - 1e-9))))
 
-    def _by_progress(self, number: int, began: float, expected: Expected) -> tuple[float, float]:
+    def _by_progress(self, number: int, began: float, now: float, expected: Expected) -> tuple[float, float]:
         """Middle and spread, with what the unit itself says of how far it is."""
         progress = self._view.progress[number]
         if progress is None or progress.total <= 0:
@@ -126,8 +164,8 @@ class Expectations:
         if done < _LEAST_PROGRESS:
             return expected.middle, expected.spread
         said, doubt = max(progress.at - began, _LEAST) / done, max(_PROGRESS_SPREAD * (1 - done), 0.02)
-        if not expected.spread:
-            return said, doubt
+        if not expected.spread or expected.basis == TYPICAL or now - began > expected.middle:
+            return said, doubt  # what others take says nothing beside it, nor what has proved wrong already
         mine, others = 1 / doubt**2, 1 / expected.spread**2
         middle = exp((mine * log(said) + others * log(expected.middle)) / (mine + others))
         return middle, 1 / sqrt(mine + others)
@@ -142,14 +180,32 @@ class Expectations:
             elif state is UnitState.COMPLETED and unit.action is not None and not view.last[number].cached:
                 found[unit.name].append(log(max(view.last[number].duration, _LEAST)))
         return {
-            name: _predicted(fmean(each), _pooled([each]) ** 2, len(each), "others of its family")
-            for name, each in found.items()
+            name: _predicted(fmean(each), _Pool(each).spread ** 2, len(each), FAMILY) for name, each in found.items()
         }
 
 
+_AT_ONCE_UNITS: Final = 250
+"""Units between two pauses: one or two milliseconds."""
 _RUNNING: Final = UnitState.RUNNING
-_OVERDUE: Final = 0.999
-_AT_ONCE: Final = Expected(0.0, 0.0, "takes no time")
+_OVERDUE: Final = 0.98
+"""Of all cases: what takes longer than so many of them is none of them."""
+_AT_ONCE: Final = Expected(0.0, 0.0, NO_TIME)
+
+
+def _typical(middles: Sequence[float]) -> Expected:
+    """What is expected of a unit of which only is known how long others take, shortest first: it is one of them."""
+    logs = [log(max(each, _LEAST)) for each in middles]
+    spread = max(UNKNOWN_SPREAD, stdev(logs)) if len(logs) > 1 else UNKNOWN_SPREAD
+    return Expected(middles[len(middles) // 2], spread, TYPICAL)
+
+
+def _overdue(gone: float, share: float) -> float:
+    """What a unit takes in all that has been going on for longer than anything known of it allows.
+
+    Nothing but its age speaks for how much longer it takes, as of all that has no scale of its own: in the middle of
+    all cases as long again, in one of ten nine times as long (a Pareto distribution of index 1).
+    """
+    return gone / max(1.0 - share, _LEAST)
 
 
 def _of_past(logs: Sequence[float], usual: float) -> Expected:
@@ -169,12 +225,21 @@ def _predicted(middle: float, variance: float, count: int, basis: str) -> Expect
     return Expected(exp(middle - variance / count), sqrt(variance * (1 + 1 / count)), basis)
 
 
-def _pooled(samples: Iterable[Sequence[float]]) -> float:
+class _Pool:
     """The spread within samples of logarithms, beside what is usual."""
-    squares, freedom = PRIOR_WEIGHT * USUAL_SPREAD**2, float(PRIOR_WEIGHT)
-    for each in samples:
-        if len(each) > 1:
-            middle = fmean(each)
-            squares += sum((one - middle) ** 2 for one in each)
-            freedom += len(each) - 1
-    return sqrt(squares / freedom)
+
+    def __init__(self, *samples: Sequence[float]) -> None:
+        self._squares: float = PRIOR_WEIGHT * USUAL_SPREAD**2
+        self._freedom = PRIOR_WEIGHT
+        for each in samples:
+            self.add(each)
+
+    def add(self, sample: Sequence[float]) -> None:
+        if len(sample) > 1:
+            middle = fmean(sample)
+            self._squares += sum((each - middle) ** 2 for each in sample)
+            self._freedom += len(sample) - 1
+
+    @property
+    def spread(self) -> float:
+        return sqrt(self._squares / self._freedom)

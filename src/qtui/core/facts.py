@@ -9,10 +9,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """The `params` of a run, and the `masks` (see `core.masking`) of what nobody is to see of it.
+    """The `params` of a run, the `masks` (see `core.masking`) of what nobody is to see of it, and the file that its
+    workflow came from (`source`, empty if there is none).
 
     Where the values of secrets are not known there are no masks; what is recorded is masked already.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
     masks: tuple[bytes, ...] = ()
+    source: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from qtui.core.events import UnitFinished
@@ -65,6 +65,13 @@ def causes_of(view: RunView, units: Iterable[int] | None = None) -> tuple[Failur
         FailureCause(alike, tuple(end.unit for end in found[alike]), _words(alike, found[alike]))
         for *_, alike in sorted(causes)
     )
+
+
+def rounds(causes: Sequence[FailureCause]) -> list[tuple[int, int]]:
+    """The failed units, each with the number of its cause, in the order to look at them: one of each cause, then the
+    next of each."""
+    turns = [(turn, at, unit) for at, cause in enumerate(causes) for turn, unit in enumerate(cause.units)]
+    return [(unit, at) for _, at, unit in sorted(turns)]
 
 
 def _words(alike: str, ends: list[UnitFinished]) -> str:

@@ -98,6 +98,8 @@ class _Folding:
             case CacheMissed() | ConfirmRequested() | UnitApproved():
                 self._asked += type(event) is ConfirmRequested
                 self._note_last(event.unit, event)
+                if type(event) is CacheMissed and event.unchanged:
+                    self._changes["missed"] = {**self._known("missed"), event.unit: event.reason}
             case UnitProgress():
                 self._progress[event.unit] = event
             case UnitRetrying():
@@ -125,8 +127,9 @@ class _Folding:
                     self._attempts[event.unit] = event.attempts
                 self._bases[event.unit] = self._attempts[event.unit]
                 self._begun[event.unit] = None
-                if event.unit in self._known("stale"):
-                    self._changes["stale"] = {n: why for n, why in self._known("stale").items() if n != event.unit}
+                for name in ("stale", "missed"):
+                    if event.unit in (known := self._known(name)):
+                        self._changes[name] = {n: why for n, why in known.items() if n != event.unit}
             case _:
                 self._apply_to_run(event)
         self._changes["updated_at"] = event.at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,6 +44,7 @@ class Forecast:
     waiting for the one before it, first to last; `parts` what the time until `p50` is made of, longest first, adding up
     to it. `slack` has how much later each unit could end without the end being later, in seconds. `assumed` says what
     people would have to do at once, and `unknown` how many units nothing is known of: they count as taking no time.
+    `endless` units never end as things are, as all that could let them has stopped for good: the run does not either.
     """
 
     at: float
@@ -56,7 +58,26 @@ class Forecast:
     slack: Sequence[float]
     assumed: tuple[str, ...] = ()
     unknown: int = 0
+    endless: int = 0
     seconds: Sequence[float] = ()
+    begins: Sequence[Sequence[float]] = ()
+    """When each unit's attempt begins, in each sample; infinity where none does."""
+    finishes: Sequence[Sequence[float]] = ()
+    """When each unit ends, in each sample."""
+
+    def begin_of(self, number: int) -> float:
+        """When the unit's attempt begins, in the middle of all cases: what `typical` has is but one of them."""
+        return _middle([each[number] for each in self.begins or (self.typical.starts,)])
+
+    def end_of(self, number: int) -> float:
+        """When the unit ends, in the middle of all cases."""
+        return _middle([each[number] for each in self.finishes or (self.typical.ends,)])
+
+    def begins_within(self, number: int) -> tuple[float, float]:
+        """From when to when the unit's attempt begins in four of five cases."""
+        begins = sorted(each[number] for each in self.begins or (self.typical.starts,))
+        outer = _outer(len(begins))
+        return begins[outer], begins[-1 - outer]
 
 
 class Gain(NamedTuple):
@@ -82,21 +103,24 @@ def forecasts(
     meanwhile. The same view, past, `now` and `seed` give the same forecasts. `past` is as in `Expectations`, `hits` as
     in `Simulation`. Where all durations are taken at their word there is nothing to sample, and one forecast.
     """
-    expected = Expectations(view, past)
+    expected = yield from Expectations.in_steps(view, past)
     simulation = Simulation(view, options, now, hits)
-    samples = 1 if expected.exact else samples
+    samples = 1 if expected.exact(now) else samples
     ends: list[tuple[float, int]] = []
+    begins: list[array[float]] = []  # 80 kB each for 10,000 units
+    finishes: list[array[float]] = []
     for sample in range(samples):
         seconds = expected.draw(_random(seed, sample), now)
         yield None
         simulated = yield from simulation.steps(seconds)
         ends.append((simulated.seconds, sample))
+        begins.append(array("d", simulated.starts))
+        finishes.append(array("d", simulated.ends))
         if len(ends) not in _TOLD and len(ends) != samples:
             continue
         in_order = sorted(ends)
         middle = in_order[len(ends) // 2][1]
-        # of n samples the k-th from below is what k of n + 1 further ones would be quicker than
-        outer = max(0, round((len(ends) + 1) / 10) - 1)
+        outer = _outer(len(ends))
         if middle != sample:
             seconds = expected.draw(_random(seed, middle), now)
             simulated = yield from simulation.steps(seconds)
@@ -115,8 +139,21 @@ def forecasts(
             slack=analysis.slack(),
             assumed=tuple(simulation.assumed),
             unknown=expected.unknown,
+            endless=simulated.unfinished,
             seconds=seconds,
+            begins=tuple(begins),
+            finishes=tuple(finishes),
         )
+
+
+def _middle(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def _outer(samples: int) -> int:
+    """Which sample from either side is the bound: of n samples the k-th from below is what k of n + 1 further ones
+    would be quicker than."""
+    return max(0, round((samples + 1) / 10) - 1)
 
 
 _TOLD: Final = (1, 5, 15)
@@ -146,6 +183,8 @@ def gains(view: RunView, options: RunOptions, told: Forecast, more: int = 2) -> 
 
     In the case of `Forecast.typical`, all else being the same. Yields None after each small step.
     """
+    if told.endless:
+        return
     waited = [part.what.removeprefix(_POOL) for part in told.parts if part.what.startswith(_POOL)]
     for pool in (name for name in waited if name in options.pools):
         wider = replace(options, pools={**options.pools, pool: options.pools[pool] + more})
@@ -192,8 +231,8 @@ class Analysis:
         return tuple(reversed(path)), tuple(told)
 
     def slack(self) -> list[float]:
-        """How much later each unit could end, in seconds, if all others keep their order and workers; 0 for those in the
-        past. That a pool would be free later is only seen where the unit's end is what another one starts at."""
+        """How much later each unit could end, in seconds, if all others keep their order and workers; 0 for those in
+        the past. That a pool would be free later is only seen where the unit's end is what another one starts at."""
         simulated, feeds = self._simulated, self._plan.feeds
         starts, ends = simulated.starts, simulated.ends
         followers: dict[int, list[int]] = defaultdict(list)

@@ -25,7 +25,7 @@ from qtui.core.growth import STAR, robbed
 from qtui.core.model import FAILURES, QuantumUnit, UnitState
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
-from qtui.core.settling import doubt
+from qtui.core.standing import doubt
 from qtui.core.state import RunView
 from qtui.core.targets import WorkerTargets
 

@@ -50,8 +50,8 @@ class Simulated:
     `starts` has when each unit's latest attempt begins, by number, infinity where none does; `ends` when the unit ends,
     infinity where it does not. `order` are the units in the order of the starts to come, `triggers` those whose ends
     let each unit start or end, -1 where time or nothing did, and `before` those that had its worker before it, -1 where
-    nobody had. `seconds` is when the last unit ends, `last` that unit, or
-    -1 if nothing was left to do.
+    nobody had. `otherwise` has the ends to come of units that do not complete, by number. `seconds` is when the last
+    unit ends, `last` that unit, or -1 if nothing was left to do.
     """
 
     starts: Sequence[float]
@@ -59,6 +59,7 @@ class Simulated:
     order: Sequence[int]
     triggers: Sequence[int]
     before: Sequence[int]
+    otherwise: Mapping[int, UnitFinished]
     seconds: float
     last: int
 
@@ -72,7 +73,7 @@ class Simulation:
     """A run as it stands at `now` (Unix seconds), to be gone through as often as somebody wishes.
 
     What waits for a person does not wait here: see `assumed`. Every attempt succeeds, unless it takes longer than its
-    timeout. For the units in `hits` an earlier result will do.
+    timeout, and adds the units again that it has added last. For the units in `hits` an earlier result will do.
     """
 
     def __init__(self, view: RunView, options: RunOptions, now: float, hits: Collection[int] = ()) -> None:
@@ -127,9 +128,11 @@ class Simulation:
         view = self._view
         begun = view.started_at is not None
         scheduler = Scheduler.restore(self._options, view) if begun else Scheduler(view.plan, self._options)
+        yield  # 10,000 units have taken 30 ms so far
         going = _Going(scheduler, view, self._now, seconds, returns, self._hits, self._timed)
         opening = [*_opening(view), *([WorkersRequested(workers)] if workers is not None else [])]
-        return going.steps(opening if begun else [RunRequested(), *opening])
+        yield
+        return (yield from going.steps(opening if begun else [RunRequested(), *opening]))
 
 
 def _opening(view: RunView) -> Iterator[Stimulus]:
@@ -164,9 +167,10 @@ class _Going:
         self._handle, self._zero = scheduler.handle, now
         self._seconds, self._returns, self._hits = seconds, returns, hits
         self._timed = timed
-        n = len(view.plan)
+        self._plan, n = view.plan, len(view.plan)
         self._starts, self._ends, self._triggers = [inf] * n, [inf] * n, [-1] * n
         self._order: list[int] = []
+        self._otherwise: dict[int, UnitFinished] = {}
         self._before, self._had = [-1] * n, dict[int, int]()
         self._wake: float | None = None
         self._last, self._ended_at = -1, now
@@ -187,12 +191,17 @@ class _Going:
             if state is UnitState.CANCELING and (number, attempt) not in self._returns:
                 self._attempts.append((self._zero, number, attempt, _STOPPED))
             elif state in _HELD or last is begun:
-                after, outcome = self._returns.get((number, attempt)) or (self._seconds[number], _DONE)
+                after, outcome = self._returns.get((number, attempt)) or (self._seconds[number], self._done(number))
                 self._attempts.append((max(self._zero, begun.at + after), number, attempt, outcome))
         for number, last in enumerate(view.last):
             if isinstance(last, UnitFinished):
                 self._ends[number] = last.at
         heapify(self._attempts)
+
+    def _done(self, number: int) -> Outcome:
+        """That it succeeds; what it has added last, it adds again."""
+        added = [each for each in self._plan.added.get(number, ()) if each not in self._plan.dropped]
+        return _DONE._replace(added=tuple(self._plan.table[each] for each in added)) if added else _DONE
 
     def steps(self, opening: Sequence[Stimulus]) -> Generator[None, None, Simulated]:
         attempts, handle, follow = self._attempts, self._handle, self._follow
@@ -217,6 +226,7 @@ class _Going:
             order=self._order,
             triggers=self._triggers,
             before=self._before,
+            otherwise=self._otherwise,
             seconds=self._ended_at - zero,
             last=self._last,
         )
@@ -228,6 +238,8 @@ class _Going:
             if isinstance(event, UnitFinished):
                 number = self._last = event.unit
                 self._ends[number] = self._ended_at = now
+                if event.state is not UnitState.COMPLETED:
+                    self._otherwise[number] = event
                 if number != trigger:
                     self._triggers[number] = trigger
             elif isinstance(event, ConfirmRequested):
@@ -239,7 +251,7 @@ class _Going:
                 number, attempt, _, worker, batch = effect
                 told = self._returns.get((number, attempt)) if self._returns else None
                 # those that share a worker go on one after another: all of them together take as long
-                after, outcome = told or (self._seconds[number] * batch, _DONE)
+                after, outcome = told or (self._seconds[number] * batch, self._done(number))
                 heappush(self._attempts, (now + after, number, attempt, outcome))
                 if number in self._timed:
                     answers.append(UnitBegan(number, attempt))

@@ -39,7 +39,8 @@ class RunView:
     latest attempt. `submitted` units were handed to a lane that has not begun them, `asked` ones wait for an answer.
     `left_behind` has the abandoned attempts that still go on, by unit and attempt. `open_items` are the items of groups
     (see `ExecutionPlan.items`) that have begun and not ended. `stale` has the completed units whose results could be
-    others now, and why.
+    others now, and why. `missed` has the units that could not use an earlier result although nothing is known to have
+    changed, and why.
 
     Times are Unix seconds. `started_at` is later than the run's beginning by the time in which the run did not go on;
     `opened_at` is when it began, or was reopened or resumed last. `waited` is how many seconds since then it did
@@ -84,6 +85,7 @@ class RunView:
     peaks: Mapping[str, int] = field(default_factory=dict)
     durations: Durations = field(default_factory=dict)
     stale: Mapping[int, str] = field(default_factory=dict)
+    missed: Mapping[int, str] = field(default_factory=dict)
     unsaved: str = ""
     former: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 

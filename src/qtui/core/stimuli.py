@@ -51,12 +51,14 @@ class ProgressReported(NamedTuple):
 
 
 class CacheChecked(NamedTuple):
-    """Whether the unit can do with an earlier result; then that is in place already. `reason` says why (not)."""
+    """Whether the unit can do with an earlier result; then that is in place already. `reason` says why (not); of a miss
+    `unchanged` is as in CacheMissed."""
 
     unit: int
     generation: int
     hit: bool
     reason: str
+    unchanged: bool = False
 
 
 class TimerFired(NamedTuple):

@@ -1,0 +1,97 @@
+"""What a request would come to: the same run in virtual time, with it and without. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from qtui.core.expecting import Expectations
+from qtui.core.folding import fold
+from qtui.core.machine import CANCELED, COMPLETED, SKIPPED
+from qtui.core.model import EMPTY
+from qtui.core.options import RunOptions
+from qtui.core.scheduler import Scheduler
+from qtui.core.simulation import Simulated, Simulation
+from qtui.core.state import RunView
+from qtui.core.stimuli import EditRequested, Request
+
+_DROPPED: Final = frozenset({SKIPPED, CANCELED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blast:
+    """What becomes of a run after a request, unless an attempt fails.
+
+    `again` are the units that run because of it, `skipped` those that will not run because of it and were not named,
+    both by number, and `kept` is how many completed ones stay as they are. `left` is how many seconds the run then
+    takes from now on, and `added` how many more that is than without it; None where nobody knows how long units take.
+    """
+
+    again: tuple[int, ...]
+    skipped: tuple[int, ...]
+    kept: int
+    left: float | None
+    added: float | None
+
+
+def blasts(
+    view: RunView,
+    options: RunOptions,
+    requests: Sequence[Request],
+    past: Mapping[str, Sequence[float]] = EMPTY,
+    *,
+    now: float,
+) -> Generator[Blast | None, None, None]:
+    """What each of `requests` would come to, in order; yields None after each small step, of one or two milliseconds.
+
+    All that has a duration takes its middle. A request that would take definitions from the disk is taken to find there
+    what the run has. `past` is as in `Expectations`.
+    """
+    expected = yield from Expectations.in_steps(view, past)
+    seconds = expected.middles(now)
+    yield None
+    usual = yield from _going_on(view, options, seconds, now)
+    for request in requests:
+        then = after(view, options, request, now)
+        yield None
+        asked = yield from _going_on(then, options, seconds, now)
+        again = tuple(sorted(_runs(view, then, asked).difference(usual.order)))
+        named = frozenset(getattr(request, "units", ()))
+        skipped = tuple(sorted(_dropped(then, asked) - _dropped(view, usual) - named - set(asked.order)))
+        known = not (expected.unknown or asked.unfinished or usual.unfinished or _does_other_work(request))
+        yield Blast(
+            again=again,
+            skipped=skipped,
+            kept=view.counts[COMPLETED] - sum(view.states[number] is COMPLETED for number in {*again, *named}),
+            left=asked.seconds if known else None,
+            added=asked.seconds - usual.seconds if known else None,
+        )
+
+
+def after(view: RunView, options: RunOptions, request: Request, now: float) -> RunView:
+    """The view right behind a request: the scheduler itself decides about it."""
+    return fold(view, Scheduler.restore(options, view).handle(request, now).events)
+
+
+def _does_other_work(request: Request) -> bool:
+    """Whether what units took so far says nothing any more."""
+    return isinstance(request, EditRequested) and bool(request.command or request.args or request.env)
+
+
+def _going_on(
+    view: RunView, options: RunOptions, seconds: Sequence[float], now: float
+) -> Generator[None, None, Simulated]:
+    return (yield from Simulation(view, options, now).steps(seconds))
+
+
+def _runs(view: RunView, then: RunView, simulated: Simulated) -> set[int]:
+    """The units of which an attempt begins, at once or later."""
+    at_once = {n for n, (before, now) in enumerate(zip(view.attempts, then.attempts, strict=True)) if before != now}
+    return at_once.union(simulated.order)
+
+
+def _dropped(view: RunView, simulated: Simulated) -> set[int]:
+    """The units that have ended without an attempt to complete, and those that will."""
+    ended = {number for number, state in enumerate(view.states) if state in _DROPPED}
+    return ended | {number for number, end in simulated.otherwise.items() if end.state in _DROPPED}
