@@ -50,6 +50,9 @@ CHUNK: Final = 10_000
 ANSWER_SECONDS: Final = 2.0
 """How long it is waited for what differs on the disk; the process that is asked takes a second at most."""
 
+THERE_SECONDS: Final = 0.1
+"""How often it is looked meanwhile whether that process is still there: a run may be at its end just then."""
+
 FRESH_SECONDS: Final = 0.5
 """For so long the answer counts for each of the other units that failed, once: a person asks for many with one key."""
 
@@ -85,7 +88,7 @@ class AttachedSession:
         try:
             head = self._reader.head
             self.options = head.options
-            self.facts = RunFacts(params=head.params)
+            self.facts = RunFacts(params=head.params, source=str(head.origin.get("source", "")))
             self.opening, events = read_latest(self._reader, self._reader.last_seq())
         except BaseException:
             self._reader.close()
@@ -149,12 +152,19 @@ class AttachedSession:
 
     def edited(self, unit: int) -> str:
         """How the unit differs on the disk, as the process that runs the run tells it: that may have to run code of the
-        workflow. Takes some hundredths of a second; empty if there is no answer within `ANSWER_SECONDS`."""
+        workflow. Takes some hundredths of a second; empty if there is no answer within `ANSWER_SECONDS`, and at once if
+        that process ends meanwhile: then the session is `read_only`."""
         if self.read_only:
             return ""
         if unit not in self._differing or time.monotonic() > self._differing_until:
             units = {unit, *(number for number, state in enumerate(self._view.states) if state in _RETRIED)}
             found = _differences(self._directory, self._requests.who, units)
+            if found is None:
+                self._look_due = 0.0
+                self._wake.set()
+                with self._news:
+                    self._news.wait_for(lambda: self._holder is None or self._closed, AROUND_SECONDS)
+                return ""
             self._differing = {number: found.get(number, "") for number in units}
             self._differing_until = time.monotonic() + FRESH_SECONDS
         return self._differing.pop(unit)
@@ -238,7 +248,7 @@ class AttachedSession:
         if time.monotonic() >= self._look_due:
             self._look_due = time.monotonic() + AROUND_SECONDS
             self._displaced = self._fault_of(self._look_for_holder) or self._fault_of(self._look_for_file)
-        self._unanswered = self._fault_of(self._requests.exchange)
+        self._unanswered = self._fault_of(lambda: self._requests.exchange(over=self._holder is None))
 
     def _fault_of(self, doing: Callable[[], None]) -> str:
         try:
@@ -331,15 +341,22 @@ class _Clock:
         self._standing = still
 
 
-def _differences(directory: RunDirectory, who: str, units: Iterable[int]) -> dict[int, str]:
-    """Ask whoever runs the run how these units differ on the disk; empty if there is no answer in time."""
-    deadline = time.monotonic() + ANSWER_SECONDS
+def _differences(directory: RunDirectory, who: str, units: Iterable[int]) -> dict[int, str] | None:
+    """Ask whoever runs the run how these units differ on the disk; empty if there is no answer in time, and None if
+    nobody runs it any more."""
+    now = time.monotonic()
+    deadline, look_due = now + ANSWER_SECONDS, now + THERE_SECONDS
     try:
         with closing(CommandQueue(directory.commands)) as queue:
             number = queue.ask(who, DifferencesAsked(tuple(sorted(units))))
             while (answer := queue.answer_of(number)) is None:
-                if time.monotonic() > deadline:
+                now = time.monotonic()
+                if now > deadline:
                     return {}
+                if now > look_due:
+                    look_due = now + THERE_SECONDS
+                    if directory.holder() is None and queue.answer_of(number) is None:
+                        return None
                 time.sleep(POLL_SECONDS / 2)
         return {int(unit): str(text) for text, differing in json.loads(answer) for unit in differing}
     except (
@@ -378,16 +395,19 @@ class _Requests:
         with self._lock:
             return list(self._answers)
 
-    def exchange(self) -> None:
-        """Send what was asked for, and take the answers that have come."""
+    def exchange(self, *, over: bool) -> None:
+        """Send what was asked for, and take the answers that have come; if it is `over`, as nobody runs the run any
+        more, no others will come."""
         if self._queue is not None and self._queue.replaced:
             self._begin_anew(self._queue)
         while self._unsent:
             self._send(*self._unsent[0])
             self._unsent.popleft()
-        if self._unanswered and self._queue is not None and self._queue.changed():
+        if self._unanswered and self._queue is not None and (self._queue.changed() or over):
             for number, at in list(self._unanswered.items()):
                 text = self._queue.answer_of(number)
+                if text is None and over:
+                    text = self._nobody
                 if text is not None:
                     del self._unanswered[number]
                     self._answer(at, text)

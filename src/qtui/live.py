@@ -51,6 +51,7 @@ class LiveSession:
     ) -> None:
         self._engine, self._notifier, self._record, self._disk = engine, notifier, record, disk
         self._left_behind = left_behind
+        self._source = record.source if record is not None else ""  # which is also asked for after the end
         self._unclosed = ""
         self._probe: Probe | None = None
         self._probe_lock = threading.Lock()
@@ -129,8 +130,8 @@ class LiveSession:
 
     @property
     def facts(self) -> RunFacts:
-        """Its params, and what hides its secrets."""
-        return RunFacts(params=self._engine.params, masks=self._engine.masks)
+        """Its params, what hides its secrets, and the workflow's file where there is a record."""
+        return RunFacts(params=self._engine.params, masks=self._engine.masks, source=self._source)
 
     def result_text(self, unit: int) -> str:
         """The value of a completed unit, as far as it can be told without loading classes."""

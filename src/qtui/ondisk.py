@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -18,8 +18,9 @@ from qtui.core.model import Call, ExecutionMode, QuantumUnit, UnitState
 from qtui.core.portable import Mask, plain_unit
 from qtui.core.session import UNUSABLE
 from qtui.core.stimuli import RedefineRequested, RetryRequested, WarningRaised
-from qtui.engine.codefiles import changes_of
+from qtui.engine.codefiles import changes_of, outdated
 from qtui.engine.engine import Engine
+from qtui.engine.reimport import Reimport
 from qtui.recordkeeping import code_digests
 
 Reload = Callable[[], WorkflowDefinition]
@@ -30,6 +31,9 @@ Secrets = Callable[[WorkflowDefinition], Iterable[str]]
 
 PATIENCE: Final = 1.0
 """Seconds that a person waits at most to be told what has changed: user code that is imported may take longer."""
+
+LOOK_SECONDS: Final = 0.2
+"""For so long the files of a function are not looked at again: a person may ask of thousands of its units at once."""
 
 READING: Final = "its file has changed, and is still being read"
 MOST_LINES: Final = 4
@@ -46,19 +50,25 @@ _Signature = tuple[tuple[int, ...] | None, ...]
 
 
 class _Found(NamedTuple):
-    """What the disk had when the files had this signature: the workflow, or why it cannot be loaded."""
+    """What the disk had when the files had this signature: the workflow, or why it cannot be loaded.
+
+    `modules` were imported again for it, from these `files`.
+    """
 
     signature: _Signature
     units: Mapping[str, QuantumUnit] | None
     fault: str
     began: float
+    modules: Reimport = Reimport()
+    files: Collection[str] = ()
 
 
 class OnDisk:
     """Knows what of a run's workflow is another on the disk now.
 
     Without a `reload` the definitions are for ever those that the run began with. That may run code of the workflow, so
-    it is called on threads of their own.
+    it is called on threads of their own. Modules with the code of units that run in this process are imported again for
+    it, as new objects, if their files were written since; units get them with their new definition.
     """
 
     def __init__(self, engine: Engine, definition: WorkflowDefinition, secrets: Secrets) -> None:
@@ -67,7 +77,9 @@ class OnDisk:
         self._mask: Mask = TextMasker(masks_of(self._known_secrets)).text if self._known_secrets else str
         self._digest = code_digests()
         self._imported_at = time.time()
-        self._redefined_at: dict[str, float] = {}
+        self._file_read_at: dict[str, float] = {}
+        self._loaded_at: dict[str, float] = {}
+        self._changes: dict[int, tuple[float, Mapping[str, float]]] = {}
         self._loading = threading.Lock()
         self._reload: Reload | None = None
         self._looking: threading.Thread | None = None
@@ -95,7 +107,8 @@ class OnDisk:
         """
         if self._reload is None:
             return ""
-        if self._signature() != self._found.signature:
+        newest = max(self._changes_of(number).values(), default=0.0)
+        if self._signature() != self._found.signature or newest > self._found.began:
             if self._looking is None or not self._looking.is_alive():
                 self._looking = threading.Thread(target=self._look, name="qtui-reload", daemon=True)
                 self._looking.start()
@@ -112,13 +125,43 @@ class OnDisk:
         if new is None:
             added = any(number in units for units in self._engine.plan.added.values())
             return "" if added else f"{UNUSABLE}the workflow does not have this unit any more"
-        return "\n".join(self._told(unit, new))
+        return "\n".join(self._told(number, new))
 
-    def _told(self, unit: QuantumUnit, new: QuantumUnit) -> Iterator[str]:
+    def _told(self, number: int, new: QuantumUnit) -> Iterator[str]:
+        unit = self._engine.plan.table[number]
         _, old = self._stand_ins.get(id(unit), (unit, unit))
+        lines: list[str] = []
         if old is not new:
-            plain = [plain_unit(each, mask=self._mask, digest=self._digest) for each in (old, new)]
-            yield from told(*plain)
+            digest = self._digest if self._keeps_code(number) else None
+            plain = [plain_unit(each, mask=self._mask, digest=digest) for each in (old, new)]
+            lines = list(told(*plain))
+            yield from lines
+        if (changed := self._old_code(number)) and not any(line.startswith(_CODE) for line in lines):
+            shown = os.path.relpath(changed[0])
+            yield f"code: {shown} has changed" + (f", and {len(changed) - 1} more" if changed[1:] else "")
+
+    def _keeps_code(self, number: int) -> bool:
+        """Whether the unit runs the code that was loaded; modules that worker processes import are as on the disk."""
+        action = self._engine.plan.table[number].action
+        here = self._engine.plan.lanes[number] in _HERE
+        return here or (isinstance(action, Call) and self._own_file(action) in self._files)
+
+    def _old_code(self, number: int) -> list[str]:
+        """The files with code of a unit of this process that were written since it was loaded."""
+        loaded = self._loaded_at.get(self._engine.plan.table[number].id, self._imported_at)
+        return [file for file, at in self._changes_of(number).items() if at > loaded]
+
+    def _changes_of(self, number: int) -> Mapping[str, float]:
+        """When each file with the code of a unit of this process was written. They are looked at once for all units of
+        which a person asks at a time."""
+        action = self._engine.plan.table[number].action
+        if self._engine.plan.lanes[number] not in _HERE or not isinstance(action, Call):
+            return {}
+        now = time.monotonic()
+        known = self._changes.get(id(action.function))
+        if known is None or now - known[0] >= LOOK_SECONDS:
+            known = self._changes[id(action.function)] = now, changes_of(action.function)
+        return known[1]
 
     def _look(self) -> _Found:
         """Load what is on the disk."""
@@ -130,7 +173,10 @@ class OnDisk:
         assert self._reload is not None
         signature, began = self._signature(), time.time()
         try:
-            definition = self._reload()
+            old = self._outdated()
+            modules, files = Reimport(old), tuple(old.values())
+            with modules.importing():
+                definition = self._reload()
             if not self._known_secrets.issuperset(self._secrets(definition)):
                 raise UsageError("it has other secrets, which only a resume of the run (qtui resume) takes up")
         except InvalidWorkflow as error:
@@ -141,7 +187,15 @@ class OnDisk:
         known = len(self._files)
         self._files = tuple(dict.fromkeys((*self._files, *_files_of(definition))))
         signature += self._signature()[known:]
-        return _Found(signature, {unit.id: unit for unit in definition.units}, "", began)
+        return _Found(signature, {unit.id: unit for unit in definition.units}, "", began, modules, files)
+
+    def _outdated(self) -> dict[str, str]:
+        """The modules with code of units of this process that are not what their files are, with those."""
+        plan = self._engine.plan
+        pairs = zip(plan.table, plan.lanes, strict=False)
+        actions = [unit.action for unit, lane in pairs if lane in _HERE and isinstance(unit.action, Call)]
+        functions = {id(action.function): action.function for action in actions if isinstance(action, Call)}
+        return outdated(functions.values(), lambda file: self._file_read_at.get(file, self._imported_at))
 
     def _signature(self) -> _Signature:
         return tuple(map(_signature_of, self._files))
@@ -179,9 +233,11 @@ class OnDisk:
         for number in numbers:
             unit = self._engine.plan.table[number]
             new = found.units.get(unit.id)
-            if new is not None and any(self._told(unit, new)):
+            if new is not None and any(self._told(number, new)):
                 changed.append(new)
-                self._redefined_at[new.id] = found.began
+                self._loaded_at[new.id] = found.began
+        found.modules.install()
+        self._file_read_at.update(dict.fromkeys(found.files, found.began))
         plain = request._replace(fresh=False)
         self._post(RedefineRequested(tuple(changed), plain) if changed else plain, answer)
 
@@ -205,19 +261,12 @@ class OnDisk:
             self._engine.ask(wish, answer)
 
     def _warn_of_old_code(self, numbers: Iterable[int]) -> None:
-        plan = self._engine.plan
         for number in numbers:
-            unit = plan.table[number]
-            if plan.lanes[number] not in _HERE or not isinstance(unit.action, Call):
-                continue
-            loaded = {self._own_file(unit.action): self._redefined_at.get(unit.id, 0.0)}
-            for file, at in changes_of(unit.action.function).items():
-                if at > max(self._imported_at, loaded.get(file, 0.0)):
-                    shown = os.path.relpath(file)
-                    self._warn(
-                        f"runs old code: {shown} was written after it was imported; qtui resume loads it", number
-                    )
-                    break
+            if changed := self._old_code(number):
+                known = self._reload is not None and self._engine.plan.table[number].id in (self._found.units or ())
+                how = "run it again with what is on the disk" if known else "qtui resume loads it"
+                shown = os.path.relpath(changed[0])
+                self._warn(f"runs old code: {shown} was written after it was imported; {how}", number)
 
     def _own_file(self, action: Call) -> str:
         code = getattr(action.function, "__code__", None)
@@ -230,6 +279,7 @@ class OnDisk:
 # -- what people are told of two definitions ---------------------------------------------------------------
 
 _NAMES: Final[Mapping[str, str]] = {"action": "does", "dependencies": "needs", "condition": "if"}
+_CODE: Final = "does: the code of "
 _UNTOLD: Final = frozenset({"source"})
 """Where a unit stands in its file makes no difference to it."""
 
@@ -241,7 +291,7 @@ def told(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     for part in different[:MOST_LINES]:
         before, after = _words(part, old.get(part)), _words(part, new.get(part))
         name = _NAMES.get(part, part)
-        yield f"{name}: the code of {before}" if before == after else f"{name}: {' -> '.join(_apart(before, after))}"
+        yield f"{_CODE}{before}" if before == after else f"{name}: {' -> '.join(_apart(before, after))}"
     if len(different) > MOST_LINES:
         yield f"and {len(different) - MOST_LINES} more"
 

@@ -63,7 +63,7 @@ class ReplaySession:
         try:
             head = self._reader.head
             self.options = head.options
-            self.facts = RunFacts(params=head.params)
+            self.facts = RunFacts(params=head.params, source=str(head.origin.get("source", "")))
             self._tape = _Tape(self._reader)
             last = self._tape.last
             self.begin, self.end = (self._tape.event(1).at, self._tape.event(last).at) if last else (head.created,) * 2

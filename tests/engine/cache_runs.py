@@ -26,6 +26,7 @@ class Ran:
         ids = [unit.id for unit in engine.plan.table]
         self.values = dict(zip(ids, values, strict=True))
         self.missed = {ids[event.unit]: event.reason for event in events if isinstance(event, CacheMissed)}
+        self.unchanged = {ids[event.unit] for event in events if isinstance(event, CacheMissed) and event.unchanged}
         ends = [event for event in events if isinstance(event, UnitFinished)]
         self.hits = {ids[event.unit]: event.cause for event in ends if event.cached}
         self.states = {ids[event.unit]: event.state for event in ends}

@@ -163,7 +163,9 @@ def test_a_miss_says_what_has_changed(run: Run, tmp_path: Path, monkeypatch: pyt
     policy = CachePolicy(inputs=("data/*.csv",), env=("DAY",))
 
     def reason(text: str = "true", **params: object) -> str:
-        return run(shell(text, cache=policy), params={"day": "mon", **params}).missed.get("unit", "a hit")
+        ran = run(shell(text, cache=policy), params={"day": "mon", **params})
+        assert not ran.unchanged
+        return ran.missed.get("unit", "a hit")
 
     assert reason() == "never completed before"
     assert reason() == "a hit"
@@ -186,7 +188,8 @@ def test_a_miss_says_what_has_changed(run: Run, tmp_path: Path, monkeypatch: pyt
 def test_a_missing_input_is_a_miss_and_its_result_is_not_kept(run: Run, tmp_path: Path) -> None:
     unit = shell("echo ran >> ran", cache=CachePolicy(inputs=("a.csv", "*.tsv")))
 
-    assert run(unit).missed == {"unit": "input a.csv is missing"}
+    missing = run(unit)
+    assert (missing.missed, missing.unchanged) == ({"unit": "input a.csv is missing"}, set())
     (tmp_path / "a.csv").write_text("1")
     assert run(unit).missed == {"unit": "input *.tsv matches no file"}
     (tmp_path / "a.tsv").write_text("1")
@@ -214,7 +217,8 @@ def test_a_result_is_not_used_beyond_its_ttl(run: Run, tmp_path: Path) -> None:
         database.execute("UPDATE results SET made = made - 7 * 86400 - 1")
     database.close()
 
-    assert run(unit).missed == {"unit": "older than its ttl of 7d"}
+    missed = run(unit)
+    assert (missed.missed, missed.unchanged) == ({"unit": "older than its ttl of 7d"}, set())
     assert run(unit).hits.keys() == {"unit"}, "the new result has taken its place"
 
 
@@ -222,7 +226,8 @@ def test_a_forced_unit_runs_and_its_new_result_is_kept(run: Run, tmp_path: Path)
     text = "echo ran >> ran; wc -l < ran"
     run(shell(text))
 
-    assert run(shell(text, cache=CachePolicy(force=True))).missed == {"unit": "forced"}
+    forced = run(shell(text, cache=CachePolicy(force=True)))
+    assert (forced.missed, forced.unchanged) == ({"unit": "forced"}, set())
     assert run(shell(text)).values["unit"]["stdout"].strip() == "2"
 
 
@@ -232,7 +237,8 @@ def test_outputs_must_be_there_as_the_unit_left_them(run: Run, tmp_path: Path) -
     assert run(unit).hits.keys() == {"unit"}
 
     (tmp_path / "out" / "x").unlink()
-    assert run(unit).missed == {"unit": "output out/x is missing"}
+    missed = run(unit)
+    assert (missed.missed, missed.unchanged) == ({"unit": "output out/x is missing"}, {"unit"})
     (tmp_path / "out" / "x").write_text("of another run")
     assert run(unit).missed == {"unit": "output out/x is not as it was left"}
     assert run(unit).hits.keys() == {"unit"}
@@ -343,7 +349,8 @@ def test_a_function_that_closes_over_an_object_always_runs_and_says_why(run: Run
     run(call(predict))
 
     why = 'the function cannot be compared with what it was: the closure variable "model" holds a lock'
-    assert run(call(predict)).missed == {"unit": why}
+    missed = run(call(predict))
+    assert (missed.missed, missed.unchanged) == ({"unit": why}, {"unit"})
 
 
 def test_a_milestone_is_not_cached(run: Run) -> None:

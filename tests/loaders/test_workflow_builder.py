@@ -123,6 +123,7 @@ def test_the_settings_are_those_of_the_file() -> None:
         (lambda w: w.command("a", run="x", args={}), "units.a.args: unknown key"),
         (lambda w: w.map(score, [], "s"), "units.s: there is no item to map over"),
         (lambda w: w.map(load, [1], "s"), "units.s: the function has no parameter that could take an item"),
+        (lambda w: w.map(lambda item, context: 0, [1], "s"), "units.s: the context is passed first, before the item"),
         (lambda w: w.map(score, [1], "s", matrix={"x": [1]}), "units.s.matrix: items and a matrix exclude each other"),
         (lambda w: w.include(w, "x"), "include.x: a workflow cannot include itself"),
         (lambda w: w.include(Workflow("v"), "a b"), 'include.a b: "a b" cannot be the name of a unit'),

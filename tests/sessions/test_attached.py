@@ -16,7 +16,7 @@ import pytest
 from core_driver import unit
 from recorded_run import GENEROUS, START, RecordedRun, eventually, known
 
-from qtui import recorded
+from qtui import attached, recorded
 from qtui.attached import AttachedSession
 from qtui.core.events import PlanReplaced, RunFinished, RunPaused, RunUnpaused, UnitsAdded, Warned
 from qtui.core.folding import fold
@@ -329,6 +329,32 @@ def test_nobody_is_asked_for_differences_by_who_only_reads_or_where_nobody_is(st
     run.leave()
     assert attach().edited(0) == ""
     assert asked == []
+
+
+def test_who_asks_for_differences_as_the_process_ends_is_not_kept_waiting(
+    start: Start, attach: Attach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attached, "ANSWER_SECONDS", 10 * GENEROUS)
+    run = start(unit("a"))
+    run.fail("a")
+    session = attach()
+    told: list[str] = []
+    thread = threading.Thread(target=lambda: told.append(session.edited(0)), daemon=True)
+    thread.start()
+    eventually(run.commands.pending, "it is asked")
+    run.leave()
+    eventually(lambda: told == [""], "it has its answer")
+    assert session.read_only, "so that a person is told that nobody is there"
+
+
+def test_a_request_that_nobody_answers_any_more_is_refused_in_the_end(start: Start, attach: Attach) -> None:
+    run = start(unit("a"))
+    session = attach()
+    session.request(PauseRequested())
+    eventually(run.commands.pending, "it is asked")
+    run.leave()
+    (answer,) = eventually(lambda: (found := session.answers())[0].text and found, "it is answered")
+    assert answer.text == f"refused: nobody runs it: qtui resume {session.run}"
 
 
 def test_who_asks_is_a_user_on_a_host() -> None:

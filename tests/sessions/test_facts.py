@@ -53,6 +53,17 @@ def test_a_live_run_tells_results_without_its_secrets_and_without_running_code(
         session.close()
 
 
+def test_a_live_run_knows_its_workflows_file_also_once_it_is_closed(tmp_path: Path) -> None:
+    file = tmp_path / "flow.toml"
+    file.write_text('[units.a]\nrun = "true"\n')
+    with closing(WorkflowManager(bus=EventBus(), state_dir=tmp_path / "state")) as manager:
+        session = manager.start(manager.load(str(file)))
+        assert session.wait(60) is not None
+        assert session.facts.source == str(file)
+        session.close()
+        assert session.facts.source == str(file), "the summary at the end is about earlier runs, too"
+
+
 def test_who_looks_on_knows_the_params_but_no_results_as_secrets_are_not_known_there(
     start: Callable[..., RecordedRun], directory: RunDirectory
 ) -> None:

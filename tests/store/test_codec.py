@@ -119,6 +119,13 @@ def test_a_view_comes_back_at_every_moment_of_a_run() -> None:
         assert decode_view(encode_view(view), view.plan) == view
 
 
+def test_a_view_of_before_it_told_misses_without_a_change_can_be_read() -> None:
+    view = RunView.initial(ExecutionPlan.build(units(3)))
+    text = encode_view(view)
+    assert decode_view(text.replace(',"missed":[]', ""), view.plan) == view
+    assert ',"missed":[]' in text
+
+
 def moments() -> list[RunView]:
     """A view after each of many events of every kind, in no sensible order."""
     plan = ExecutionPlan.build(units(6))
@@ -132,7 +139,8 @@ def moments() -> list[RunView]:
 
 def _odd_events() -> list[Event]:
     texts = """[["run_started",1.0,"x",2,true,{"thread":2}],["unit_ready",0,2.0],
-    ["unit_submitted",0,3,"process",1,2.0],["confirm_requested",1,"sure?",2.0],["unit_started",0,3,"process",1,9,2.5],
+    ["cache_missed",0,"output x is missing",2.0,true],["unit_submitted",0,3,"process",1,2.0],
+    ["confirm_requested",1,"sure?",2.0],["unit_started",0,3,"process",1,9,2.5],
     ["unit_progress",0,3,1.0,2.0,"half",3.0],["unit_canceling",0,3,"cancel","by you",false,4.0],
     ["unit_abandoned",0,3,1,5.0],["brake_changed","","held",3,"","three in a row",5.0],
     ["unit_finished",0,3,3,"canceled",5.0,1.0,["Canceled","no","",null,["X"],""],"c",false,false,true,{},-1,99000000,1.5],

@@ -15,9 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from stored_runs import head_of, units
 
 from qtui.core.errors import UsageError
+from qtui.core.plan import ExecutionPlan
 from qtui.store.boot import boot_id, host_name
+from qtui.store.journal import Journal
 from qtui.store.mounts import network_of
 from qtui.store.rundir import Holder, RunDirectory, RunIsLive, find_run, here, latest_runs, list_runs
 from qtui.store.runlock import SILENT_SECONDS
@@ -29,6 +32,14 @@ ELSEWHERE = Holder(pid=77, host="elsewhere", boot="another-boot", since=1.0)
 def made(state: Path, run: str = RUN) -> RunDirectory:
     directory = RunDirectory.create(state, run)
     directory.journal.touch(mode=0o600)
+    return directory
+
+
+def recorded(state: Path, run: str, name: str) -> RunDirectory:
+    directory = RunDirectory.create(state, run)
+    origin = {"words": [], "cwd": "/", "source": f"/flows/{name}.toml"}
+    plan = ExecutionPlan.build(units(1))
+    Journal.create(directory.journal, head_of(plan, run=run, name=name, origin=origin)).close()
     return directory
 
 
@@ -148,12 +159,12 @@ def test_the_network_file_system_of_a_place_is_named(tmp_path: Path) -> None:
 # -- finding -----------------------------------------------------------------------------------------------
 
 
-def test_a_run_is_found_by_its_id_or_by_a_beginning_or_end_that_fits_no_other(tmp_path: Path) -> None:
+def test_a_run_is_found_by_its_id_or_by_a_part_that_fits_no_other(tmp_path: Path) -> None:
     runs = ["20260101-120000-aaaa1111", "20260101-130000-bbbb1111", "20260202-090000-cccc2222"]
     for run in reversed(runs):
         made(tmp_path, run)
     assert list_runs(tmp_path) == runs
-    for text in (runs[0], "20260101-12", "aaaa1111"):
+    for text in (runs[0], "20260101-12", "aaaa1111", "aaaa"):
         assert find_run(tmp_path, text).run == runs[0]
     for seconds, run in enumerate((runs[2], runs[0], runs[1])):
         os.utime(tmp_path / "runs" / run, (1e9 + seconds, 1e9 + seconds))
@@ -165,6 +176,20 @@ def test_a_run_is_found_by_its_id_or_by_a_beginning_or_end_that_fits_no_other(tm
     for text in ("20260101", "1111"):
         with pytest.raises(UsageError, match=f"fits 2 runs: {runs[1]}, {runs[0]}; type more"):
             find_run(tmp_path, text)
+
+
+def test_a_run_that_goes_on_is_found_by_the_name_or_the_file_of_its_workflow(tmp_path: Path) -> None:
+    names = {"20260101-120000-aaaa": "nightly", "20260101-130000-bbbb": "nightly", "20260101-140000-cccc": "weekly"}
+    first, second, third = (recorded(tmp_path, run, name) for run, name in names.items())
+    with first.lock(), third.lock():
+        assert find_run(tmp_path, "nightly").run == first.run
+        assert find_run(tmp_path, "weekly.toml").run == third.run
+        with pytest.raises(UsageError, match=r"no run \"other\" .*these go on: .*weekly 20260101-140000-cccc"):
+            find_run(tmp_path, "other")
+        with second.lock(), pytest.raises(UsageError, match=f'2 runs of "nightly" go on: .*{first.run}'):
+            find_run(tmp_path, "nightly")
+    with pytest.raises(UsageError, match=r'no run "nightly" .*qtui history'):
+        find_run(tmp_path, "nightly")
 
 
 def test_an_id_that_is_the_beginning_of_another_is_found_all_the_same(tmp_path: Path) -> None:
@@ -180,7 +205,7 @@ def test_an_unknown_run_and_a_place_without_runs_are_told_in_words(tmp_path: Pat
     made(tmp_path)
     with pytest.raises(UsageError, match=f'no run .*did you mean "{RUN}"'):
         find_run(tmp_path, RUN.replace("abcd", "abce"))
-    with pytest.raises(UsageError, match=r"no run '\.\./\.\.' .*qtui history"):
+    with pytest.raises(UsageError, match=r'no run "\.\./\.\." .*qtui history'):
         find_run(tmp_path, "../..")
 
 

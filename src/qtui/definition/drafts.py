@@ -125,7 +125,10 @@ def item_parameter(function: Callable[..., Any], args: Mapping[str, Any] = EMPTY
     ]
     required = [parameter for parameter in free if parameter.default is inspect.Parameter.empty]
     if len(required) > 1 or (free and _is_context(free[0])):
-        free = free[1:]
+        first, *free = free
+        if free and _is_context(free[0]) and not _is_context(first):
+            hint = f"write ({free[0].name}, {first.name})"
+            raise Rejected(Fault("the context is passed first, before the item", hint))
         if not free or inspect.Parameter.POSITIONAL_ONLY in kinds:
             raise Rejected(Fault("the function has no parameter that could take an item by its name"))
     elif not free and inspect.Parameter.VAR_POSITIONAL not in kinds:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple, Protocol
 
 from qtui.core.errors import BrokenResult
-from qtui.core.model import CachePolicy, QuantumUnit
+from qtui.core.model import CachePolicy
 from qtui.core.stimuli import CacheChecked, CheckCache
 from qtui.engine.cachestore import CacheStore, Result, place_file
+from qtui.engine.earlier import DAMAGED, find_earlier, hit_reason, printable, short
 from qtui.engine.failure import describe_exception
-from qtui.engine.filedigest import LOOSE
-from qtui.engine.fingerprint import Fingerprint, Fingerprints, NotCacheable, Run, describe_changes
+from qtui.engine.fingerprint import Changed, Fingerprint, Fingerprints, NotCacheable, Run, describe_changes
 from qtui.engine.packing import Packed
 
 NO_CACHE: Final = "there is no cache without a state directory"
@@ -168,19 +167,24 @@ class ResultCache:
     def _answer(self, check: CheckCache) -> None:
         number, generation, forced = check
         self._stoppable = True
+        hit, unchanged = False, True
         try:
-            hit, reason = self._look(number, generation, "run again by you" if forced else "")
+            hit, reason = True, self._look(number, generation, "run again by you" if forced else "")
         except _Closing:
             return
+        except (NotCacheable, BrokenResult) as why:
+            unchanged, reason = not isinstance(why, Changed), str(why)
         except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: what is stored is no JSON
             self._fail(error)
-            hit, reason = False, self._trouble
+            reason = self._trouble
         except BaseException as error:  # noqa: BLE001  - a unit that never gets an answer would never start
             what = describe_exception(error)
-            hit, reason = False, f"looking for an earlier result failed: {what.type}: {what.message}"
-        self._host.post(CacheChecked(number, generation, hit, _printable(reason)))
+            reason = f"looking for an earlier result failed: {what.type}: {what.message}"
+        self._host.post(CacheChecked(number, generation, hit, printable(reason), unchanged and not hit))
 
-    def _look(self, number: int, generation: int, forced: str) -> tuple[bool, str]:
+    def _look(self, number: int, generation: int, forced: str) -> str:
+        """Put the earlier result in place that will do, and say why it does. Raises NotCacheable or BrokenResult if
+        there is none, and what the store and reading files raise."""
         unit = self._host.plan.table[number]
         policy = unit.cache or CachePolicy()
         forced = forced or ("forced" if policy.force else "")
@@ -188,36 +192,18 @@ class ResultCache:
         self._check_open()
         try:
             found = self._checked[number] = self._fingerprints.of(number, policy)
-        except NotCacheable as why:
-            return False, forced or str(why)
+        except NotCacheable:
+            if not forced:
+                raise
         if forced:
-            return False, forced
+            raise Changed(forced)
         if self._trouble:
-            return False, self._trouble
+            raise NotCacheable(self._trouble)
         if any(result.unit == unit.id for result in self._unwritten):
             self._write()
-        result = self._store.find(unit.id, found.digest)
-        if result is None:
-            return False, self._why_not(unit, found)
-        if policy.ttl is not None and abs(time.time() - result.made) > policy.ttl:
-            return False, f"older than its ttl of {_duration(policy.ttl)}"
-        try:
-            self._verify_outputs(number, result)
-            self._put(number, generation, result)
-        except (NotCacheable, BrokenResult) as why:
-            return False, str(why)
-        loose = f", {' and '.join(found.loose[:2])} by size and time only" if found.loose else ""
-        return True, f"same inputs as on {time.strftime('%Y-%m-%d %H:%M', time.localtime(result.made))}{loose}"
-
-    def _why_not(self, unit: QuantumUnit, found: Fingerprint) -> str:
-        newest = self._store.newest(unit.id)
-        return "never completed before" if newest is None else describe_changes(newest.parts, _short(found.parts))
-
-    def _verify_outputs(self, number: int, result: Result) -> None:
-        outputs = self._fingerprints.outputs(number)
-        for name, digest in outputs.items():
-            if result.outputs.get(name) != digest:
-                raise NotCacheable(f"output {name} is not as it was left")
+        result = find_earlier(self._store, self._fingerprints, number, unit, found)
+        self._put(number, generation, result)
+        return hit_reason(result, found)
 
     def _put(self, number: int, generation: int, result: Result) -> None:
         """Put an earlier result in the place of the unit's."""
@@ -233,7 +219,7 @@ class ResultCache:
         if self._fingerprints.content(value) != result.content:
             unit = self._host.plan.table[number].id
             self._host.warn(number, f"the earlier result of {unit} is damaged: its content has changed on the disk")
-            raise NotCacheable("the earlier result is damaged")
+            raise NotCacheable(DAMAGED)
         self._host.put_result(number, value)
 
     # -- keeping -----------------------------------------------------------------------------------------
@@ -248,7 +234,7 @@ class ResultCache:
             if changes:
                 name = self._host.plan.table[kept.number].id
                 message = f"the result of {name} is not kept for the next run: {changes} while it ran"
-                self._host.warn(kept.number, _printable(message))
+                self._host.warn(kept.number, printable(message))
             else:
                 self._note(kept)
         except Exception as error:  # noqa: BLE001  - whatever it is, the run goes on without a cache
@@ -271,7 +257,7 @@ class ResultCache:
         result = Result(
             unit=self._host.plan.table[kept.number].id,
             digest=kept.fingerprint.digest,
-            parts=_short(kept.fingerprint.parts),
+            parts=short(kept.fingerprint.parts),
             outputs=outputs,
             made=kept.made,
             content=self._fingerprints.content(kept.value),
@@ -297,20 +283,3 @@ class ResultCache:
             self._trouble = f"the cache cannot be used: {text}"
             hint = "remove it if it is damaged, which loses nothing but time"
             self._host.warn(-1, f"{self._trouble} ({self._store.path}; {hint})")
-
-
-def _short(digests: Mapping[str, str]) -> dict[str, str]:
-    """Digests that are long enough to tell a change from what was before; whether all is equal, others decide."""
-    return {name: digest if digest.startswith(LOOSE) else digest[:16] for name, digest in digests.items()}
-
-
-def _printable(text: str) -> str:
-    """The text without what no encoding knows: file names may be any bytes."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _duration(seconds: float) -> str:
-    for sign, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds // size:g}{sign}"
-    return f"{seconds:g}s"

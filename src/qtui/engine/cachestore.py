@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from qtui.engine.packing import Packed
 
@@ -59,10 +60,14 @@ class Result:
 
 
 class CacheStore:
-    """The results of one workflow. All methods raise sqlite3.Error and OSError; to be used by one thread."""
+    """The results of one workflow. All methods raise sqlite3.Error and OSError; to be used by one thread.
 
-    def __init__(self, directory: Path, workflow: str) -> None:
+    In one that is `read_only` results can only be found: no file is made for that, or removed.
+    """
+
+    def __init__(self, directory: Path, workflow: str, *, read_only: bool = False) -> None:
         self.path = directory / "cache.db"
+        self._read_only = read_only
         self._files = directory / "cache"
         self._workflow = workflow.encode("utf-8", "backslashreplace").decode()  # a path may be any bytes
         self._opened: sqlite3.Connection | None = None
@@ -150,6 +155,8 @@ class CacheStore:
     # -- opening -----------------------------------------------------------------------------------------
 
     def _database(self) -> sqlite3.Connection:
+        if self._opened is None and self._read_only:
+            self._opened = self._as_it_is()
         if self._opened is None:
             # private from the start; what SQLite puts next to it gets the same mode. One that is there is not opened:
             # closing it would drop the locks of other runs in here (https://sqlite.org/howtocorrupt.html, 2.2)
@@ -165,14 +172,28 @@ class CacheStore:
             self._sweep(database)
         return self._opened
 
+    def _as_it_is(self) -> sqlite3.Connection:
+        """The database to read; an empty one where there is none, or one of an older version."""
+        if self.path.exists():
+            # not mode=ro, which would leave files behind that only a writer can remove
+            uri = f"file:{quote(os.fsencode(self.path))}?mode=rw"
+            database = sqlite3.connect(uri, timeout=BUSY_SECONDS, isolation_level=None, uri=True)
+            try:
+                if _version_of(database) == _VERSION:
+                    return database
+            except BaseException:
+                database.close()
+                raise
+            database.close()
+        empty = sqlite3.connect(":memory:", isolation_level=None)
+        empty.execute(_TABLE)
+        return empty
+
     def _prepare(self, database: sqlite3.Connection) -> None:
         _use_wal(database)
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("BEGIN IMMEDIATE")
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            raise sqlite3.DatabaseError("it was made by a newer version of qtui")
-        if version < _VERSION:
+        if _version_of(database) < _VERSION:
             # results of older versions were kept under less than they depend on; their files are swept some day
             database.execute("DROP TABLE IF EXISTS results")
         database.execute(_TABLE)
@@ -190,6 +211,13 @@ class CacheStore:
                 # the time at which it came here: its content may be older
                 if entry.name not in named and time.time() - entry.stat().st_ctime > _ORPHANED:
                     os.unlink(entry.path)  # noqa: PTH108
+
+
+def _version_of(database: sqlite3.Connection) -> int:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > _VERSION:
+        raise sqlite3.DatabaseError("it was made by a newer version of qtui")
+    return int(version)
 
 
 def _use_wal(database: sqlite3.Connection) -> None:

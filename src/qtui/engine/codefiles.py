@@ -88,9 +88,41 @@ def changes_of(function: Callable[..., Any]) -> dict[str, float]:
     told."""
     own = _own_module(function)
     try:
-        return {module.file: max(read.signature[-2:]) / 1e9 for module, read in _reached(own)} if own else {}
+        return {module.file: _written(read) for module, read in _reached(own)} if own else {}
     except OSError:
         return {}
+
+
+def outdated(functions: Iterable[Callable[..., Any]], imported_at: Callable[[str], float]) -> dict[str, str]:
+    """The modules with code of these functions that are no more what their files are, by name, with their files: those
+    whose file was written since it was imported (in Unix seconds), what is inside of these packages, and all that
+    import one of them. Raises OSError."""
+    files: dict[str, str] = {}
+    importers: dict[str, set[str]] = {}
+    stack: list[str] = []
+    for own in {own.file: own for function in functions if (own := _own_module(function)) is not None}.values():
+        for module, read in _reached(own):
+            if module.name in files:
+                continue
+            files[module.name] = module.file
+            if _written(read) > imported_at(module.file):
+                stack.append(module.name)
+            for other in _imports(module, read, _root(own)):
+                importers.setdefault(other.name, set()).add(module.name)
+    found: dict[str, str] = {}
+    while stack:
+        name = stack.pop()
+        if name not in found:
+            found[name] = files[name]
+            stack += importers.get(name, ())
+            stack += [inner for inner in files if inner.startswith(f"{name}.")]
+    return found
+
+
+def _written(read: _Read) -> float:
+    """When the file was last written or put there. Its own time of change may lie in the future, that of its entry
+    follows the clock."""
+    return read.signature[-1] / 1e9
 
 
 def latest_change(functions: Iterable[Callable[..., Any]]) -> float:

@@ -10,15 +10,18 @@ its path) goes by value, with cloudpickle.
 
 from __future__ import annotations
 
+import importlib
+import io
 import mmap
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
+from operator import attrgetter
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from qtui.core.errors import BrokenResult, Canceled
@@ -128,7 +131,7 @@ def dumps(value: Any) -> bytes:
 def _pickle(value: Any, in_band: int = INLINE_BYTES) -> tuple[bytes, list[pickle.PickleBuffer]]:
     """The pickle of a value, and those of its buffers that have more than `in_band` bytes."""
     try:
-        data, buffers = _pickle_with(pickle.dumps, value, in_band)
+        data, buffers = _pickle_with(_dumps_by_name if _replaced else pickle.dumps, value, in_band)
     except Exception:  # noqa: BLE001  - a lambda, something of __main__, or what cannot be pickled at all
         return _pickle_with(_cloudpickle, value, in_band)
     if _STACK_GLOBAL in data and any(name in data for name in _by_value):
@@ -146,6 +149,41 @@ def _pickle_with(dump: Callable[..., bytes], value: Any, in_band: int) -> tuple[
         return small
 
     return dump(value, protocol=5, buffer_callback=leave_in_band), buffers
+
+
+# -- what goes by name although that leads to another ------------------------------------------------------
+
+_replaced: frozenset[str] = frozenset()
+"""Modules of which there are older ones than that in sys.modules; replaced, never changed, as `_by_value` is."""
+
+
+def note_replaced(names: Iterable[str]) -> None:
+    """Let functions and classes of older modules of these names go by name: other processes import what is there."""
+    global _replaced
+    _replaced |= frozenset(names)
+
+
+class _ByName(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, (FunctionType, type)) and value.__module__ in _replaced:
+            now = _named_in(value.__module__, value.__qualname__)
+            if now is not value and type(now) is type(value):
+                return _named_in, (value.__module__, value.__qualname__)
+        return NotImplemented
+
+
+def _dumps_by_name(value: Any, **options: Any) -> bytes:
+    file = io.BytesIO()
+    _ByName(file, **options).dump(value)
+    return file.getvalue()
+
+
+def _named_in(module: str, name: str) -> Any:
+    """What an importable module has by that name; None if there is none."""
+    try:
+        return attrgetter(name)(importlib.import_module(module))
+    except (ImportError, AttributeError):
+        return None
 
 
 # -- what goes by value ------------------------------------------------------------------------------------

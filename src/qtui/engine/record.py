@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
+from itertools import count
+from typing import Final
 
 from qtui.core.events import Event
 from qtui.core.session import Record
+
+_record: Final = partial(tuple.__new__, Record)  # as Record(...), without a Python call for each
 
 
 class EventRecord:
@@ -40,7 +45,7 @@ class EventRecord:
         if len(self._events) <= place and timeout != 0:
             with self._grown:
                 self._grown.wait_for(lambda: len(self._events) > place or self._closed, timeout)
-        return [Record(number, event) for number, event in enumerate(self._events[place:], seq + 1)]
+        return list(map(_record, zip(count(seq + 1), self._events[place:])))
 
     def ended_at(self, seq: int) -> bool:
         """True if a reader at `seq` has read all there will ever be."""

@@ -92,6 +92,7 @@ def encode_view(view: RunView) -> str:
         "brakes": list(map(_plain, view.brakes.values())),
         "open_items": sorted(view.open_items),
         "stale": list(view.stale.items()),
+        "missed": list(view.missed.items()),
     }
     return dump(plain)
 
@@ -100,7 +101,8 @@ def decode_view(text: str, plan: ExecutionPlan) -> RunView:
     """The view that `encode_view` wrote, whose plan was `plan`. Raises JournalDamaged for anything else."""
     try:
         values = load(text)
-        values.setdefault("former", {})  # records of older versions have none
+        for name in ("former", "missed"):
+            values.setdefault(name, {})  # records of older versions have none
         for name, read in _VIEW_READERS.items():
             values[name] = read(values[name])
         values["last"] = pvector(
@@ -196,6 +198,7 @@ _VIEW_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "durations": lambda plain: {family: tuple(known) for family, known in plain.items()},
     "former": lambda plain: {name: tuple(known) for name, known in plain.items()},
     "stale": dict,
+    "missed": dict,
 }
 _SPECIAL: Final = {"plan", "last", *_VIEW_READERS} - {"state", "durations", "former"}
 """The fields of a view that JSON does not have as they are."""

@@ -7,13 +7,13 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from qtui.core.errors import UsageError, did_you_mean
+from qtui.core.errors import QtuiError, UsageError, did_you_mean
 from qtui.store.mounts import network_of
 from qtui.store.runlock import Holder, RunIsLive, RunLock, find_holder, here, take_lock
 
@@ -40,6 +40,7 @@ _SECOND: Final = len("20260102-030405")
 
 _SHOWN: Final = 6
 """Candidates that are named when a text fits several runs."""
+_NONE_LIVE: Final = "nor does one of a workflow of that name go on; qtui history lists them all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ class RunDirectory:
     @classmethod
     def _find(cls, state_dir: Path, run: str, *, make: bool) -> RunDirectory:
         if not _RUN.fullmatch(run):
-            raise UsageError(f"{run!r} is not the id of a run")
+            raise UsageError(f'"{run}" is not the id of a run')
         path = state_dir / "runs" / run
         try:
             with _opened_runs(state_dir, make=make) as runs, _opened(run, runs, path, make=make) as directory:
@@ -182,8 +183,9 @@ def run_directories(state_dir: Path) -> list[str]:
 
 
 def find_run(state_dir: Path, text: str | None = None, *, idle: bool = False) -> RunDirectory:
-    """The run whose id `text` is, or begins or ends with it if that is only one; the first of `latest_runs` without a
-    text, with `idle` the first that nobody runs, if there is one.
+    """The run whose id `text` is, or fits if that is only one; else the only run that goes on of the
+    workflow with that name or file. The first of `latest_runs` without a text, with `idle` the first that nobody runs,
+    if there is one.
 
     Raises UsageError, which names the candidates, and for what `RunDirectory.open` raises it.
     """
@@ -196,17 +198,60 @@ def find_run(state_dir: Path, text: str | None = None, *, idle: bool = False) ->
         latest = latest_runs(state_dir)
         free = (run for run in latest if not _recency(state_dir / "runs" / run, run)[0]) if idle else iter(latest)
         return RunDirectory.open(state_dir, next(free, latest[0]))
-    fitting = [text] if text in runs else [run for run in runs if run.startswith(text) or run.endswith(text)]
+    fitting = [text] if text in runs else [run for run in runs if _fits(text, run)]
     if len(fitting) == 1:
         return RunDirectory.open(state_dir, fitting[0])
     if fitting:
-        newest = fitting[: -_SHOWN - 1 : -1]
-        more = f" and {len(fitting) - _SHOWN} more" if len(fitting) > _SHOWN else ""
-        raise UsageError(f"{text!r} fits {len(fitting)} runs: {', '.join(newest)}{more}; type more of the id")
+        raise UsageError(f'"{text}" fits {len(fitting)} runs: {_listed(fitting)}; type more of the id')
     if text in run_directories(state_dir):
         raise UsageError(f"run {text} has no journal; what there is of it is in {state_dir / 'runs' / text}")
-    hint = did_you_mean(text, runs) or ("qtui history lists them" if runs else "there are none yet")
-    raise UsageError(f"there is no run {text!r} in {state_dir} ({hint})")
+    live = _live(state_dir)
+    named = [run for run, names in live.items() if text in names]
+    if len(named) == 1:
+        return RunDirectory.open(state_dir, named[0])
+    if named:
+        raise UsageError(f'{len(named)} runs of "{text}" go on: {_listed(named)}; name one by its id')
+    listed = f"these go on: {_listed([f'{names[0]} {run}' for run, names in live.items()])}" if live else ""
+    known = [*runs, *(names[0] for names in live.values())]
+    hint = did_you_mean(text, known) or listed or (_NONE_LIVE if runs else "there are none yet")
+    raise UsageError(f'there is no run "{text}" in {state_dir} ({hint})')
+
+
+def find_live_run(state_dir: Path) -> RunDirectory:
+    """The only run that goes on. Raises UsageError, which names the candidates, if there are none or several."""
+    live = _live(state_dir)
+    if len(live) == 1:
+        return RunDirectory.open(state_dir, next(iter(live)))
+    if not live:
+        raise UsageError(f"no run goes on in {state_dir}")
+    listed = _listed([f"{names[0]} {run}" for run, names in live.items()])
+    raise UsageError(f"{len(live)} runs go on: {listed}; name one")
+
+
+def _fits(text: str, run: str) -> bool:
+    """Whether a run is meant: its id begins or ends so, or the part of it that tells runs of one second apart does."""
+    return run.startswith(text) or run.endswith(text) or run.rpartition("-")[2].startswith(text)
+
+
+def _listed(runs: Sequence[str]) -> str:
+    """The last of these, which are the newest."""
+    more = f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else ""
+    return f"{', '.join(runs[: -_SHOWN - 1 : -1])}{more}"
+
+
+def _live(state_dir: Path) -> dict[str, tuple[str, ...]]:
+    """The runs that go on, the latest last: the name of the workflow of each, and those of its file."""
+    from qtui.store.journal_reader import JournalReader  # takes longer to import than to find a run by its id
+
+    found: dict[str, tuple[str, ...]] = {}
+    for run in latest_runs(state_dir):
+        path = state_dir / "runs" / run
+        if not _recency(path, run)[0]:
+            break
+        with suppress(QtuiError, OSError), closing(JournalReader(path / JOURNAL)) as reader:
+            source = str(reader.head.origin.get("source") or "")
+            found[run] = (reader.head.name, source, os.path.basename(source))  # noqa: PTH119
+    return dict(reversed(found.items()))
 
 
 # -- what is safe ------------------------------------------------------------------------------------------
