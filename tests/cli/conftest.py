@@ -18,10 +18,12 @@ from qtui.cli.main import main
 
 @pytest.fixture(autouse=True)
 def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each test has a state directory of its own, nobody's settings, and screens that wait to be looked at."""
+    """Each test has a state directory of its own, nobody's settings, screens that wait to be looked at, and output that
+    is buffered as it is for people."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("QTUI_ON_FINISH", "stay")
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     return tmp_path / "state"
 
 

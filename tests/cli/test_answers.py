@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from terminal import GENEROUS
+from terminal import GENEROUS, until
 
 from qtui.cli import json_lines, plain
 from qtui.core.session import RunSession
@@ -141,14 +141,14 @@ def test_what_was_typed_before_is_no_answer(terminal, workflow, tmp_path) -> Non
     assert not (tmp_path / "published").exists()
 
 
-@pytest.mark.parametrize(("answer", "went_on"), [("y", True), ("n", False)])
-def test_a_brake_asks_whether_to_go_on(terminal, workflow, tmp_path, answer: str, went_on: bool) -> None:
+@pytest.mark.parametrize(("answer", "went_on", "code"), [("y", True, 1), ("n", False, 130)])
+def test_a_brake_asks_whether_to_go_on(terminal, workflow, tmp_path, answer: str, went_on: bool, code: int) -> None:
     screen = terminal(workflow(BRAKE), "--ui", "plain")
     screen.wait_for("the run is held after 1 failure in a row. Go on? Answer y or n")
 
     screen.press(f"{answer}\r")
 
-    assert screen.exit_code() in (1, 130)
+    assert screen.exit_code() == code
     assert (tmp_path / "went-on").exists() == went_on
 
 
@@ -234,10 +234,7 @@ def followed(path: Path) -> Iterator[tuple[RunSession, io.StringIO]]:
 
 
 def wait_until(out: io.StringIO, text: str) -> None:
-    deadline = time.monotonic() + GENEROUS
-    while text not in out.getvalue():
-        assert time.monotonic() < deadline, out.getvalue()
-        time.sleep(0.02)
+    until(lambda: text in out.getvalue(), text)
 
 
 def test_a_run_that_only_waits_says_so_now_and_then(workflow, monkeypatch) -> None:

@@ -6,15 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-from terminal import GENEROUS, Terminal
+from terminal import GENEROUS, Terminal, until
 
 from qtui.store.rundir import RunDirectory, list_runs
 
@@ -88,13 +86,6 @@ def programs(tmp_path: Path, called: Callable[..., subprocess.CompletedProcess[s
     begun = Programs(tmp_path, called)
     yield begun
     begun.close()
-
-
-def until(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + GENEROUS
-    while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        time.sleep(0.02)
 
 
 def line_of(program: subprocess.Popen[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -57,6 +58,23 @@ def test_it_returns_with_the_runs_id_and_the_run_goes_on(qtui, workflow, tmp_pat
     log = (directory / "detached.log").read_text()
     assert "said hello" in log or ui == "json"
     assert ('"state":"completed"' in log.replace(" ", "")) if ui == "json" else "long: completed" in log
+
+
+def test_status_tells_when_a_run_that_goes_on_ends(qtui, called, workflow, tmp_path: Path) -> None:
+    toml = '[units.slow]\nestimate = "20m"\nrun = "touch begun; while ! test -e go; do sleep 0.05; done"\n'
+    flow = workflow(toml, name="flow.toml")
+    run = qtui(flow, "--detach").stdout.strip()
+    until((tmp_path / "begun").exists, "the unit runs")
+
+    head = called("status", run).stdout.splitlines()[1]
+    left = json.loads(called("status", run, "--json").stdout)["left"]
+    (tmp_path / "go").touch()
+    assert called("status", run, "--wait").returncode == 0
+
+    assert re.match(r"running for 0:\d\d:\d\d, about \d+m left", head), head
+    assert 0 < left["p10"] <= left["p50"] <= left["p90"]
+    assert re.match(r"about \d+m left", left["text"])
+    assert json.loads(called("status", run, "--json").stdout)["left"] is None
 
 
 def test_what_cannot_run_is_told_at_once(qtui, workflow, tmp_path: Path) -> None:

@@ -173,6 +173,14 @@ def test_a_state_directory_that_others_may_write_to_is_a_fault(called: Qtui, sta
     assert "chmod 700" in said["BAD"][0]
 
 
+def test_a_state_directory_that_cannot_be_is_a_fault_and_the_rest_is_told(called: Qtui, tmp_path: Path) -> None:
+    code, said = told_of(called, "--state-dir", str(tmp_path / ("x" * 300) / "state"))
+
+    assert code == 1
+    assert [words.split()[0] for words in said["BAD"]] == ["state"]
+    assert "settings" in said["ok"][-1]
+
+
 def test_a_key_that_others_may_read_is_a_fault(state_home: Path) -> None:
     state_home.mkdir(mode=0o700)
     key = state_home / "key"

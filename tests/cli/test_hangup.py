@@ -189,7 +189,7 @@ def test_quit_tells_what_everything_is_doing(terminal, workflow, tmp_path: Path,
     assert "qtui-signals" in text, "the names of threads"
     assert dump.stat().st_mode & 0o777 == 0o600
     (tmp_path / "go").touch()
-    screen.wait_for("finished; q quits" if ui == "tui" else "long: completed")
+    screen.wait_for("long  OK" if ui == "tui" else "long: completed")
     screen.press("q")
     assert screen.exit_code() == 0
 

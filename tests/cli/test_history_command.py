@@ -1,4 +1,4 @@
-"""``qtui history``: which runs there are, and which units got slower."""
+"""``qtui history``: which runs there are, and what got worse."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from told import Told, command
 
-from qtui.core.events import RunFinished, RunResumed, UnitReset
+from qtui.core.events import ConfirmRequested, RunFinished, RunResumed, UnitReady, UnitReset
 from qtui.core.model import RunState
 from qtui.core.settling import CUT
 from qtui.listing import known_runs
-from qtui.store.history import History
+from qtui.store.history import Completions, History
 
 Qtui = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -21,8 +21,10 @@ Qtui = Callable[..., subprocess.CompletedProcess[str]]
 def run_of(state_home: Path, day: int, seconds: float = 2.0, name: str = "nightly") -> str:
     """A run on that day, in which `fetch` took so long."""
     told = Told(command("fetch"), command("check"), name=name)
-    told.starts("fetch", 101.0).ends("fetch", at=101.0 + seconds).starts("check").ends("check")
-    return told.over(RunState.COMPLETED, 0).recorded(state_home, f"202601{day:02}-030405-abcd").run
+    begun = 101.0 + 10 * day  # no two runs are at the same time
+    told.starts("fetch", begun).ends("fetch", at=begun + seconds).starts("check").ends("check")
+    record = told.over(RunState.COMPLETED, 0).recorded(state_home, f"202601{day:02}-030405-abcd", f"/flows/{name}.toml")
+    return record.run
 
 
 def test_runs_are_listed_from_the_newest_on_with_state_and_counts(called: Qtui, state_home: Path) -> None:
@@ -37,6 +39,15 @@ def test_runs_are_listed_from_the_newest_on_with_state_and_counts(called: Qtui, 
         ["10.0s", "completed", "nightly", "2"],
     ]
     assert max(map(len, lines)) <= 80
+
+
+def test_a_unit_that_asks_is_counted_as_one_that_asks(called: Qtui, state_home: Path) -> None:
+    told = Told(*(command(name) for name in "abc"))
+    told.add(UnitReady(0, 101.0), ConfirmRequested(0, "sure?", 101.0), UnitReady(1, 101.0))
+    lock = told.recorded(state_home).lock()
+    (line,) = called("history").stdout.splitlines()[1:]
+    lock.release()
+    assert line.endswith("3, 1 asking, 1 pending, 1 ready")
 
 
 def test_lines_are_whole_where_no_terminal_bounds_them(called: Qtui, state_home: Path) -> None:
@@ -83,7 +94,7 @@ def test_what_the_index_knows_is_not_read_from_journals(called: Qtui, state_home
     run = run_of(state_home, 1)
     index = History(state_home / "qtui")
     index.begin(run, "nightly", "/flows/nightly.toml", "/flows", 100.0)
-    index.end(run, "completed", 0, {"completed": 7, "failed": 0}, 130.0, 30.0, {})
+    index.end(run, "completed", 0, {"completed": 7, "failed": 0}, 130.0, 30.0, Completions({}))
     journal = state_home / "qtui" / "runs" / run / "journal.db"
     journal.write_bytes(b"garbage" * 999)
 
@@ -93,15 +104,19 @@ def test_what_the_index_knows_is_not_read_from_journals(called: Qtui, state_home
     assert called("history", "/flows/other.toml").stdout == "no runs\n"
 
 
-def test_what_got_slower_is_told(called: Qtui, state_home: Path) -> None:
-    for day in (1, 2, 3):
-        run_of(state_home, day, 2.0)
+def test_what_is_worse_in_the_latest_run_of_each_workflow_is_told(called: Qtui, state_home: Path) -> None:
+    for name in ("weekly", "nightly"):
+        for day in (1, 2, 3):
+            run_of(state_home, day + 10 * (name == "weekly"), 2.0, name)
+    calm = called("history").stdout.splitlines()
     run_of(state_home, 4, 5.0)
     lines = called("history").stdout.splitlines()
 
-    assert lines[-2:] == [
-        "slower in the latest run of nightly, against the median of those before:",
-        "  fetch   2.00s ->  5.00s  +150 %",
+    assert len(calm) == 7
+    assert lines[-3:] == [
+        "",
+        "in the latest run of nightly:",
+        "  slower: fetch 5.00s, usually 2.00s (p90 2.00s of 3 runs)",
     ]
 
 

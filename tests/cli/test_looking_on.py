@@ -93,7 +93,7 @@ def test_two_terminals_follow_a_run_and_leaving_does_not_touch_it(
     assert first.exit_code() == 0
     first.wait_for("the run goes on; qtui attach")
     (tmp_path / "go").touch()
-    second.wait_for("finished; q quits")
+    second.wait_for("read-only  OK")
     second.press("q")
     assert second.exit_code() == 0
     second.wait_for("nightly: completed in")

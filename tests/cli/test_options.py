@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +93,14 @@ def test_options_that_take_a_value_are_known_in_front_of_the_workflow() -> None:
     assert with_value - {"--json"} == _WITH_VALUE
 
 
+@pytest.mark.parametrize("command", ["run flow.toml", "history", "replay", "attach", "logs RUN UNIT"])
+def test_the_state_directory_may_be_below_home_for_every_command(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+
+    assert parse([*command.split(), "--state-dir=~/runs"]).state_dir == "/home/ada/runs"
+    assert parse([*command.split(), "--state-dir=~nobody-here/runs"]).state_dir == "~nobody-here/runs"
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90", 90.0), ("1.5", 1.5), ("90s", 90.0), ("1h30m", 5400.0), ("250ms", 0.25)]
 )
@@ -147,6 +156,15 @@ def test_bounds_go_over_those_of_the_workflow() -> None:
     overrides = overrides_of(parse(["--min-workers", "2", "flow.toml", "--max-workers", "3"]), {})
 
     assert (overrides.workers, overrides.min_workers, overrides.max_workers) == (None, 2, 3)
+
+
+def test_a_directory_that_was_removed_meanwhile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    with pytest.raises(UsageError, match="the current directory cannot be used: No such file or directory"):
+        parse(["history"])
 
 
 @pytest.mark.parametrize("line", ["run", "check", "graph", "check a.toml b.toml", "schema a.toml", "flow.toml --nope"])

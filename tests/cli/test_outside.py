@@ -98,7 +98,13 @@ def test_status_of_a_run_that_is_over(called: Qtui, over: RunDirectory) -> None:
         "failed after 0:00:10, exit code 1",
         "2 units: 1 completed, 1 failed",
     ]
-    assert all(len(line) <= 80 for line in result.stdout.splitlines())
+
+
+def test_status_in_a_pipe_cuts_nothing(called: Qtui, state_home: Path) -> None:
+    why = f"publish {'x' * 200}?"
+    Told(command("a")).add(UnitReady(0, 101.0), ConfirmRequested(0, why, 101.0)).recorded(state_home)
+
+    assert why in called("status").stdout
 
 
 def test_status_as_json_names_the_run_its_state_counts_and_units(called: Qtui, over: RunDirectory) -> None:
@@ -250,6 +256,25 @@ def test_status_waits_for_the_end_and_returns_the_code_of_the_run(following, sta
     assert json.loads(out)["state"] == "canceled"
 
 
+def test_status_says_what_asks_while_it_waits(state_home: Path, tmp_path: Path) -> None:
+    told = Told(command("publish")).add(UnitReady(0, 101.0), ConfirmRequested(0, "Publish?", 101.0))
+    directory = told.recorded(state_home)
+    words = [sys.executable, "-m", "qtui", "status", "--wait"]
+    pipe = subprocess.PIPE
+    with directory.lock(), subprocess.Popen(words, cwd=tmp_path, stdout=pipe, stderr=pipe) as process:
+        assert process.stderr is not None
+        silence = threading.Timer(GENEROUS, process.kill)
+        silence.start()
+        line = process.stderr.readline()  # it comes while the run goes on
+        silence.cancel()
+        told.starts("publish").ends("publish").over(RunState.COMPLETED, 0).goes_on(directory)
+        out, rest = process.communicate(timeout=GENEROUS)
+
+    assert line == f"qtui: publish: Publish? qtui approve {RUN} publish says yes, --yes=publish beforehand\n".encode()
+    assert (process.returncode, rest) == (0, b"")
+    assert b"completed after" in out
+
+
 def test_attach_to_a_lost_run_says_how_long_it_took_at_least(called: Qtui, lost: RunDirectory) -> None:
     result = called("attach")
 
@@ -258,6 +283,22 @@ def test_attach_to_a_lost_run_says_how_long_it_took_at_least(called: Qtui, lost:
 
 
 # -- cancel, pause, unpause, approve -----------------------------------------------------------------------
+
+
+def test_without_a_name_the_only_run_that_goes_on_is_asked(called: Qtui, over: RunDirectory, state_home: Path) -> None:
+    assert called("pause").stderr.endswith("no run goes on in {}\n".format(state_home / "qtui"))
+    with answered(Told(command("cut")).starts("cut").recorded(state_home, "20260102-040405-cafe")) as asked:
+        assert called("pause").returncode == 0
+        assert [type(each.request) for each in asked] == [PauseRequested]
+        assert "required: RUN" in called("cancel").stderr, "what cannot be taken back is not guessed"
+        with Told(command("b")).starts("b").recorded(state_home, "20260102-050405-beef").lock():
+            several = called("unpause")
+    assert several.returncode == 2
+    assert "2 runs go on: flow 20260102-050405-beef, flow 20260102-040405-cafe; name one" in several.stderr
+
+
+def test_logs_without_a_run_are_those_of_the_latest(called: Qtui, over: RunDirectory) -> None:
+    assert called("logs", "bad").stdout.startswith("first\n")
 
 
 @pytest.mark.parametrize(
@@ -327,8 +368,7 @@ def test_approve_where_nobody_asks_does_nothing(called: Qtui, lost: RunDirectory
     with answered(lost) as asked:
         result = called("approve", RUN)
 
-    assert (result.returncode, asked) == (1, [])
-    assert "no unit waits for a yes" in result.stderr
+    assert (result.returncode, result.stdout, asked) == (1, "refused: no unit asks\n", [])
 
 
 def test_an_unknown_unit_is_a_usage_error_and_nothing_is_asked(called: Qtui, lost: RunDirectory) -> None:
@@ -362,8 +402,20 @@ def test_a_report_that_cannot_be_written_says_where(called: Qtui, over: RunDirec
     result = called("report", RUN, "--junit", "nowhere/out.xml")
 
     assert result.returncode == 2
-    assert "nowhere" in result.stderr
-    assert "Traceback" not in result.stderr
+    assert result.stderr == "qtui: nowhere/out.xml cannot be written: No such file or directory\n"
+
+
+def test_a_report_goes_where_a_link_leads(called: Qtui, over: RunDirectory, tmp_path: Path) -> None:
+    (tmp_path / "latest.md").symlink_to("today.md")
+
+    called("report", RUN, "--md", "latest.md")
+
+    assert (tmp_path / "latest.md").is_symlink()
+    assert (tmp_path / "today.md").read_text().startswith("# flow: failed\n")
+
+
+def test_a_report_to_a_descriptor_is_written_there(called: Qtui, over: RunDirectory) -> None:
+    assert called("report", RUN, "--md", "/dev/fd/1").stdout.startswith("# flow: failed\n")
 
 
 def test_only_one_report_goes_to_standard_output(called: Qtui, over: RunDirectory) -> None:

@@ -92,6 +92,27 @@ def test_a_workflow_that_runs_tells_since_when(tmp_path: Path) -> None:
     assert entry.about == "last run RUNNING, began 5 min ago"
 
 
+def here_and(directory: Path, *runs: KnownRun) -> tuple[str, list[Choice | None]]:
+    """What is selected first, and which run each workflow of the directory leads to before another is begun."""
+    found = offer(directory, runs, NOW)
+    return found.first, [entry.live for entry in found.workflows]
+
+
+def test_a_run_that_goes_on_is_selected_first_then_one_that_was_lost(tmp_path: Path) -> None:
+    path = tmp_path / "qtui.toml"
+    path.write_text(UNITS)
+    live = known("live", "running", ended=None, source=path, holder=here())
+    elsewhere = known("elsewhere", "running", ended=None, source="/elsewhere.toml", holder=here())
+    lost = known("lost", "running", ended=None, source=path)
+    over = known("over", source=path)
+    attach = Choice(ATTACH, "live")
+    assert here_and(tmp_path, elsewhere, over, live, lost) == ("live", [attach])  # also if a later one has ended
+    assert here_and(tmp_path, lost, over, elsewhere) == ("elsewhere", [None])
+    assert here_and(tmp_path, lost, over) == ("lost", [None])
+    assert here_and(tmp_path, over, lost) == ("", [None])  # it was begun anew
+    assert here_and(tmp_path, known("far", "running", ended=None, source="/elsewhere.toml")) == ("", [None])
+
+
 def test_runs_are_told_apart_in_columns_by_the_ends_of_their_names() -> None:
     ended = run_entry(known("20260101-120000-0f13f2f4"), NOW).about
     begun = run_entry(known("20260101-110000-d0f36b9c", "running", ended=None, holder=here()), NOW).about

@@ -133,3 +133,11 @@ def test_a_resume_is_offered_only_where_there_is_something_left(qtui, workflow) 
 
     assert "qtui resume" not in good.stdout
     assert "goes on with what has not completed" in bad.stdout
+
+
+def test_in_a_locale_of_ascii_alone_other_signs_are_told_as_escapes(qtui, workflow) -> None:
+    path = workflow('[workflow]\nname = "café"\n[units.a]\nrun = "true"\n')
+    done = qtui("run", path, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert done.returncode == 0, done.stderr
+    assert "caf\\xe9: completed" in done.stdout
+    assert "Traceback" not in done.stderr

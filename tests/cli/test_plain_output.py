@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 from story import Script, Story
-from terminal import GENEROUS
 from told import command
 
 from qtui.cli.folds import harmless, server_of
@@ -256,15 +252,3 @@ def test_silence_is_broken_by_naming_what_runs() -> None:
     still = [line for line in Story(script).in_lines().splitlines() if "still" in line]
     assert still == ["0:01:02 [0/7] still running: u0 1m01s, u1 1m01s, u2 1m01s, u3 1m01s, u4 1m01s and 2 more"]
     assert "still" not in Story(script).in_lines(quiet=True)
-
-
-CLOSED = "from os import close, execv; [close(number) for number in {}]; execv({!r}, [{!r}, '-m', 'qtui', *{}])"
-
-
-@pytest.mark.parametrize("closed", [(0, 1, 2), (1,)])
-def test_closed_standard_streams_break_nothing(workflow, tmp_path, closed: tuple[int, ...]) -> None:
-    path = workflow('[units.a]\nrun = "echo out; echo err >&2; echo done > ran"\n')
-    code = CLOSED.format(closed, sys.executable, sys.executable, ["run", str(path)])
-    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ, timeout=GENEROUS)
-    assert ended.returncode == 0
-    assert (tmp_path / "ran").read_text() == "done\n"

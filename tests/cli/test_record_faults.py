@@ -9,27 +9,19 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from terminal import GENEROUS, until
 
 from qtui.core.events import JournalChanged, UnitFinished
 from qtui.store.journal import JournalReader
 from qtui.store.rundir import RunDirectory, list_runs
 
-CAP = 60.0
 ROOT = os.geteuid() == 0
 Qtui = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + CAP
-    while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        time.sleep(0.02)
 
 
 class Program:
@@ -72,7 +64,7 @@ class Program:
         return "the record is not written any more" in self.said
 
     def end(self) -> int:
-        return self.process.wait(CAP)
+        return self.process.wait(GENEROUS)
 
     def close(self) -> None:
         if self.process.poll() is None:

@@ -18,6 +18,7 @@ from qtui.cli.markdown import markdown, plain
 from qtui.cli.rundata import cut_starts, run_data
 from qtui.core.events import ConfirmRequested, JournalChanged, UnitReady, UnitReset, UnitSubmitted
 from qtui.core.model import ExecutionMode, RunState, UnitError, UnitState
+from qtui.core.regress import Missed, Regressions
 from qtui.core.settling import CUT as BY_SIGNAL
 from qtui.core.state import UnitView
 
@@ -258,6 +259,16 @@ def test_markdown_has_the_end_the_failures_and_all_units(told: Told) -> None:
     assert "last words of bad" in lines
     assert "| bad | failed | 1 | 2.00s | exit 3 |" in lines
     assert sum(line.startswith("| ") for line in lines) == 7
+
+
+def test_what_is_worse_than_before_has_a_section_of_its_own_if_there_is_any(told: Told) -> None:
+    worse = Regressions(missed=(Missed(("a*", "b"), "output <x> is missing"),))
+    lines = markdown("r1", told.view, 200.0, silent, worse=worse).splitlines()
+
+    place = lines.index("## Worse than before")
+    assert lines[place + 2] == r"- cache missed, though no input changed\: a\*, b\: output \<x\> is missing"
+    assert lines[place + 3 : place + 5] == ["", "## Units"]
+    assert "## Worse than before" not in markdown("r1", told.view, 200.0, silent)
 
 
 def test_output_cannot_end_the_block_of_markdown_it_stands_in() -> None:

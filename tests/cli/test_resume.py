@@ -14,9 +14,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
+from terminal import GENEROUS, until
 
 from qtui.store.journal import JournalReader
 from qtui.store.rundir import RunDirectory, list_runs
@@ -24,7 +24,6 @@ from qtui.store.rundir import RunDirectory, list_runs
 SOAK = bool(os.environ.get("QTUI_SOAK"))
 ROUNDS = 200 if SOAK else 12
 CRASHES = range(20 if SOAK else 5)
-CAP = 60.0
 
 
 class Runs:
@@ -65,7 +64,7 @@ class Runs:
     def detach(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command that leaves a run in the background."""
         command = [sys.executable, "-m", "qtui", *words, "--detach", "--state-dir", str(self.state)]
-        return subprocess.run(command, cwd=self.directory, capture_output=True, text=True, timeout=CAP)
+        return subprocess.run(command, cwd=self.directory, capture_output=True, text=True, timeout=GENEROUS * 2)
 
     def kill(self, program: subprocess.Popen[str]) -> None:
         program.send_signal(signal.SIGKILL)
@@ -97,13 +96,6 @@ class Runs:
 @pytest.fixture
 def runs(tmp_path: Path, called: Callable[..., subprocess.CompletedProcess[str]]) -> Runs:
     return Runs(tmp_path, called)
-
-
-def until(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + CAP
-    while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        time.sleep(0.02)
 
 
 WAITS = """
@@ -266,7 +258,7 @@ def test_what_is_not_idempotent_asks_and_can_be_told_to_run(runs: Runs) -> None:
     until(lambda: "held may have done" in runs.ask("status").stdout, "it asks")
     assert trace(runs)["held"] == 1
     assert runs.ask("approve", runs.run, "held").returncode == 0
-    out, _ = program.communicate(timeout=CAP)
+    out, _ = program.communicate(timeout=GENEROUS * 2)
 
     assert program.returncode == 0, out
     assert trace(runs) == Counter(first=1, held=2, last=1)
@@ -427,7 +419,7 @@ def test_a_run_that_is_killed_again_and_again_loses_and_repeats_nothing(runs: Ru
                 check_record(runs, ended)
                 words = ["resume"]
             else:
-                out, _ = program.communicate(timeout=CAP)
+                out, _ = program.communicate(timeout=GENEROUS * 2)
                 assert program.returncode == 0, out
                 break
         rounds += max(1, kills)
@@ -534,7 +526,7 @@ def test_a_run_with_crashes_has_the_ends_and_results_of_one_without(runs: Runs, 
         time.sleep(rng.uniform(0.0, 0.3))  # a moment nobody chose
         cut.kill(program)
         program = cut.begin("resume")
-    out, _ = program.communicate(timeout=CAP)
+    out, _ = program.communicate(timeout=GENEROUS * 2)
 
     assert program.returncode == code, out
     assert ends(cut) == ends(whole)

@@ -147,13 +147,80 @@ def test_workers_that_have_imported_other_code_are_replaced(terminal, workflow) 
     screen.wait_for("helped at last")
 
 
-def test_units_of_threads_tell_that_their_code_is_old(terminal, workflow) -> None:
+HELPED = "def helped():\n    return 'helped at last'\n"
+
+
+def test_a_unit_of_a_thread_runs_the_code_that_is_on_the_disk(terminal, workflow) -> None:
     path = workflow(CALLING.format(mode="thread"), steps=STEPS, helping=RAISING)
     screen = failed(terminal, path)
-    (path.parent / "helping.py").write_text("def helped():\n    return 'helped at last'\n")
+    (path.parent / "helping.py").write_text(HELPED)
     screen.press("r")
+    screen.wait_for("code: helping.py has changed")
+    screen.press("e")
+    wait_state(screen, "broken", "ok")
+    screen.wait_for("helped at last")
+
+
+def test_a_coroutine_runs_the_code_that_is_on_the_disk(terminal, workflow) -> None:
+    path = workflow(CALLING.format(mode="async"), steps="async def work():\n    raise ValueError('not yet')\n")
+    screen = failed(terminal, path)
+    (path.parent / "steps.py").write_text("async def work():\n    print('awaited at last')\n")
+    screen.press("r")
+    screen.wait_for("does: the code of steps:work")
+    screen.press("e")
+    wait_state(screen, "broken", "ok")
+    screen.wait_for("awaited at last")
+
+
+MADE = """
+import helping
+from qtui import Workflow
+workflow = Workflow("made")
+@workflow.unit(mode="thread")
+def broken():
+    print(helping.helped())
+@workflow.unit(mode="process", dependencies=["broken"])
+def after(context):
+    print(helping.helped(), "also elsewhere")
+"""
+
+
+def test_a_workflow_in_python_runs_what_its_helpers_are_on_the_disk(terminal, workflow) -> None:
+    path = workflow("", helping=RAISING)
+    made = path.with_name("made.py")
+    made.write_text(MADE)
+    screen = failed(terminal, made)
+    (path.parent / "helping.py").write_text(HELPED)
+    screen.press("r")
+    screen.wait_for("code: helping.py has changed")
+    screen.press("e")
+    wait_state(screen, "broken", "ok")
+    wait_state(screen, "after", "ok")
+    screen.press("G")
+    screen.wait_for("helped at last also elsewhere")
+
+
+def test_a_unit_of_a_thread_can_run_again_as_it_was_and_says_so(terminal, workflow) -> None:
+    path = workflow(CALLING.format(mode="thread"), steps=STEPS, helping=RAISING)
+    screen = failed(terminal, path)
+    (path.parent / "helping.py").write_text(HELPED)
+    screen.press("r")
+    screen.wait_for(QUESTION)
+    screen.press("o")
     screen.wait_for("runs old code: helping.py")
     wait_state(screen, "broken", "FAIL")
+
+
+def test_code_that_cannot_take_the_arguments_any_more_is_refused(terminal, workflow, state_home) -> None:
+    path = workflow(CALLING.format(mode="thread"), steps=STEPS, helping=RAISING)
+    screen = failed(terminal, path)
+    (path.parent / "steps.py").write_text(STEPS.replace("work()", "work(context, wanted)"))
+    screen.press("r")
+    screen.wait_for("What is on the disk cannot be run:")
+    screen.wait_for("wanted")
+    assert "edited definition" not in screen.text()
+    screen.press("n")
+    assert not any(isinstance(event, UnitReset) for event in events_of(state_home))
 
 
 WAITING = (

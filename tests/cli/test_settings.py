@@ -44,6 +44,27 @@ def test_a_flag_goes_over_a_variable_and_a_variable_over_the_file(given: Given) 
     assert (options.workers, options.theme, options.timeout, options.ascii) == (4, "cvd", 300.0, True)
 
 
+@pytest.mark.parametrize(
+    ("file", "line", "expected"),
+    [
+        ("quiet = true", "-v", {"quiet": False, "verbose": True}),
+        ("verbose = true", "-q", {"quiet": True, "verbose": False}),
+        ("min_workers = 4\nmax_workers = 8", "-j 2", {"workers": 2, "min_workers": None, "max_workers": None}),
+        ("min_workers = 4", "-j auto", {"workers": "auto", "min_workers": 4}),
+        ("workers = 2", "--min-workers 4", {"workers": None, "min_workers": 4}),
+        ("workers = 2", "", {"workers": 2}),
+        ('ui = "tui"', "--detach", {"ui": "auto"}),
+        ('ui = "tui"', "-n", {"ui": "auto"}),
+        ('ui = "json"', "--detach", {"ui": "json"}),
+        ('ui = "tui"', "", {"ui": "tui"}),
+    ],
+)
+def test_what_is_set_gives_way_to_a_flag_that_it_contradicts(given: Given, file: str, line: str, expected) -> None:
+    options = vars(parse(["flow.toml", *line.split()], given(file)))
+
+    assert {name: options[name] for name in expected} == expected
+
+
 def test_nothing_is_set_without_file_and_variables(given: Given) -> None:
     assert parse(["flow.toml"], given(QTUI_WORKERS="")) == parse(["flow.toml"], given())
 
@@ -78,6 +99,15 @@ def test_every_fault_is_told_with_its_line(given: Given, tmp_path: Path) -> None
     ]
     with pytest.raises(UsageError, match=r"config\.toml:1: (.|\n)*config\.toml:6: (.|\n)*QTUI_TIMEOUT"):
         settings.check()
+
+
+def test_numbers_of_workers_that_contradict_each_other_are_told_with_their_line(given: Given, tmp_path: Path) -> None:
+    both = given('theme = "dark"\nmin_workers = 5\nmax_workers = 2\n')
+    assert told(both, tmp_path) == ["config.toml:2: min_workers: 5 is more than max_workers = 2"]
+    assert told(given("max_workers = 2\n", QTUI_WORKERS="4"), tmp_path) == [
+        "QTUI_WORKERS: 4 is more than max_workers = 2"
+    ]
+    assert not given('workers = "auto"\nmin_workers = 5\n').problems
 
 
 @pytest.mark.parametrize("file", ["workers = ", "\x00", "workers = 1\nworkers = 2"])
@@ -137,6 +167,12 @@ def test_a_link_that_leads_nowhere_is_told(given: Given, tmp_path: Path) -> None
     (tmp_path / "qtui" / "config.toml").symlink_to(tmp_path / "gone")
 
     assert told(given(), tmp_path) == ["config.toml: cannot be read: No such file or directory"]
+
+
+def test_a_directory_that_nobody_can_look_into_is_told(given: Given, tmp_path: Path) -> None:
+    (tmp_path / "qtui").symlink_to("qtui")
+
+    assert told(given(), tmp_path) == ["config.toml: cannot be read: Too many levels of symbolic links"]
 
 
 def test_keys_may_be_named_with_and_without_quotes(given: Given) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
+import termios
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
+from terminal import Terminal, until
 from told import Told, command
 
 from qtui.cli.main import main
@@ -81,8 +86,7 @@ def test_it_is_no_part_of_the_run(tmp_path: Path, look: Look, state_home: Path) 
     assert code == 137
     assert f"QTUI_RUN={RUN}\n" in out
     assert "QTUI_RECORD" not in out
-    assert "a of run" in err
-    assert "running" in err or "runs" in err
+    assert f"qtui: a of run {RUN} is running\n" in err
     reader = JournalReader(directory.journal)
     assert reader.view().states[0] is UnitState.RUNNING
     reader.close()
@@ -164,3 +168,56 @@ def test_a_function_is_run_by_the_command_that_the_run_began_with() -> None:
     assert command_of(unit, began) == "qtui -C /work/sub run --debug flow.toml 'a[n=1]' -p 'day=mon day'"
     assert command_of(unit, head()) == ""
     assert command_of(unit, head("--of-a-later-version", "flow.toml")) == ""
+
+
+# -- in a terminal ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def outer(tmp_path: Path, state_home: Path):
+    """A shell in a terminal, and in it the one that `qtui shell` has opened."""
+    Told(command("a", cwd=str(tmp_path))).fails("a").recorded(state_home)
+    screen = Terminal(
+        program=("bash", "--norc", "--noprofile", "-i"), columns=100, cwd=tmp_path, SHELL="/bin/bash", PS1="prompt> "
+    )
+    screen.press(f"{sys.executable} -m qtui shell {RUN} a\r")
+    screen.wait_for("exit leaves")
+    screen.press("echo in$((1))side\r")
+    screen.wait_for("in1side")
+    yield screen
+    screen.close()
+
+
+def in_front(screen: Terminal) -> int:
+    """The group of processes that has the terminal; for a moment it may have ended."""
+    return os.tcgetpgrp(screen._process.child_fd)
+
+
+def has_echo(screen: Terminal) -> bool:
+    return bool(termios.tcgetattr(screen._process.child_fd)[3] & termios.ECHO)
+
+
+def test_a_shell_that_stops_itself_gives_the_terminal_to_the_one_outside_until_it_is_wanted_again(outer) -> None:
+    inner = in_front(outer)
+
+    outer.press("suspend\r")
+    until(lambda: outer.text() and in_front(outer) == outer.pid, "the outer shell is in front")
+    outer.press("fg\r")
+    until(lambda: outer.text() and in_front(outer) == inner, "the inner shell is in front again")
+    outer.press("exit 3\r")
+    until(lambda: outer.text() and in_front(outer) == outer.pid, "the inner shell has ended")
+    outer.press("echo it ended with $?\r")
+    outer.wait_for("it ended with 3")
+
+
+@pytest.mark.parametrize("whom", ["qtui", "the shell"])
+def test_who_is_killed_leaves_the_terminal_to_the_outer_shell_as_it_was(outer, whom: str) -> None:
+    inner = psutil.Process(in_front(outer))
+
+    (inner if whom == "the shell" else inner.parent()).kill()
+
+    until(lambda: outer.text() and not inner.is_running(), "the inner shell is no more")
+    until(lambda: outer.text() and in_front(outer) == outer.pid, "the outer shell is in front")
+    outer.press("cat\r")
+    until(lambda: outer.text() and in_front(outer) != outer.pid, "a program is in front")
+    until(lambda: outer.text() and has_echo(outer), "it finds the modes of before")

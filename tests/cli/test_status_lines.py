@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from rich.cells import cell_len
 from told import Told, command
 
 from qtui.cli.rundata import Starts
-from qtui.cli.status import MOST_ROWS, status_lines
+from qtui.cli.status import MOST_ROWS, status_lines, unit_lines
 from qtui.core.events import (
     ConfirmRequested,
     JournalChanged,
@@ -22,12 +24,20 @@ from qtui.core.events import (
     UnitSubmitted,
 )
 from qtui.core.model import ExecutionMode, RunState, UnitError
+from qtui.core.options import RunOptions
 from qtui.core.settling import CUT as BY_SIGNAL
+from qtui.core.why import Reasons
 from qtui.tui.format import ASCII, UNICODE
 
 
 def lines_of(told: Told, now: float = 163.0, width: int = 80, **keys: bool) -> list[str]:
-    return list(status_lines("20260102-030405-abcd", told.view, now, UNICODE, width, **keys))
+    return list(status_lines("20260102-030405-abcd", told.view, reasons_of(told), now, UNICODE, width, **keys))
+
+
+def reasons_of(told: Told, **options: Any) -> Reasons:
+    reasons = Reasons(told.view.plan, RunOptions(**options))
+    reasons.update(told.view)
+    return reasons
 
 
 def test_running_units_stand_first_with_their_time() -> None:
@@ -91,7 +101,7 @@ def test_a_unit_that_asks_is_counted_as_one_that_asks() -> None:
     told = Told(command("a", confirm="sure?"), command("b"), command("c"))
     told.add(UnitReady(0, 101.0), ConfirmRequested(0, "sure?", 101.0), UnitReady(1, 101.0))
 
-    assert lines_of(told)[2] == "3 units: 1 pending, 1 asking, 1 ready"
+    assert lines_of(told)[2] == "3 units: 1 asking, 1 pending, 1 ready"
 
 
 def cut_by_a_signal() -> tuple[Told, Starts]:
@@ -103,7 +113,7 @@ def cut_by_a_signal() -> tuple[Told, Starts]:
 
 def test_what_a_signal_has_cut_is_interrupted_and_has_its_time() -> None:
     told, starts = cut_by_a_signal()
-    lines = list(status_lines("r", told.view, 200.0, UNICODE, starts=starts))
+    lines = list(status_lines("r", told.view, reasons_of(told), 200.0, UNICODE, starts=starts))
 
     assert lines[1:] == [
         "interrupted after 0:00:10, exit code 143",
@@ -168,4 +178,18 @@ def test_no_line_is_wider_than_asked_for_and_nothing_steers_the_terminal(width: 
 def test_a_terminal_of_ascii_gets_ascii() -> None:
     told = Told(command("a"), command("b" * 90)).starts("a")
 
-    assert all(line.isascii() for line in status_lines("r", told.view, 200.0, ASCII))
+    assert all(line.isascii() for line in status_lines("r", told.view, reasons_of(told), 200.0, ASCII))
+
+
+def test_of_units_that_are_named_all_that_is_in_their_way_is_told() -> None:
+    told = Told(command("a"), command("b", "a", pools={"gpu": 1}), command("c", pools={"gpu": 1}))
+    told.starts("a").starts("c").add(RunPaused(104.0, "by you"))
+    reasons = reasons_of(told, workers=4, pools={"gpu": 1})
+
+    assert list(unit_lines(told.view, reasons, [1, 0], 163.0, UNICODE)) == [
+        "∙ wait  b         needs a",
+        "  needs a",
+        "  paused",
+        "  pool gpu 1/1, held by c",
+        "▸ run   a   1:02",
+    ]

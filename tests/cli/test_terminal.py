@@ -109,13 +109,13 @@ def test_leaving_a_running_workflow_asks_first(terminal, workflow, columns: int,
     wait_state(screen, "slow", "run")
 
     screen.press("q")
-    screen.wait_for("Leave")
+    screen.wait_for("Quit")
     screen.press("\r")  # the default is the safe answer
-    screen.wait_for(lambda shown: "Leave" not in shown, "the question is gone")
+    screen.wait_for(lambda shown: "Quit" not in shown, "the question is gone")
     assert is_in_state("slow", "run")(screen.text())
 
     screen.press("q")
-    screen.wait_for("Leave")
+    screen.wait_for("Quit")
     screen.press("cc")  # in one burst, as an impatient hand or a repeating key sends it
     assert screen.exit_code() == 130
     assert_left_clean(screen, modes)
@@ -129,7 +129,7 @@ def test_ctrl_c_asks_and_twice_cancels(terminal, workflow) -> None:
     wait_state(screen, "slow", "run")
 
     screen.press("\x03")
-    screen.wait_for("Leave")
+    screen.wait_for("Quit")
     screen.press("\x03")
 
     assert screen.exit_code() == 130
@@ -205,7 +205,7 @@ def test_the_log_is_that_of_the_unit_under_the_cursor_when_a_filter_is_dropped(t
     screen.press("\x1b")
     screen.wait_for(lambda shown: "/other" not in shown, "no filter")
     screen.wait_for(lambda shown: "(+4)" not in shown, "the fold that hid the match is open")
-    assert "›" in screen.row("other  ") or "Tries  other" in screen.text()
+    assert "Tries  other" in screen.text()
     screen.press("/", "no such unit", "\r")
     screen.wait_for("nothing matches")
     screen.wait_for("Tries  other")
@@ -230,7 +230,7 @@ def test_pause_workers_and_help(terminal, workflow, tmp_path) -> None:
     wait_state(screen, "after-other", "ok")
 
     screen.press("?")
-    screen.wait_for(lambda shown: "quit" in shown.lower() or "leave" in shown.lower(), "help names the key to leave")
+    screen.wait_for("down, up")
     screen.press("\x1b")
     wait_state(screen, "after-other", "ok")
     screen.press("\x03", "\x03")

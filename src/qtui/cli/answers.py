@@ -114,7 +114,7 @@ def answering(session: RunSession) -> Iterator[None]:
 def can_answer(session: RunSession) -> bool:
     """Whether the run may ever ask, and somebody is there to answer in lines."""
     asks = any(unit.confirm for unit in session.plan.table) or any(map(_waits, session.options.brakes.values()))
-    return asks and all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+    return asks and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def questions(session: RunSession) -> Iterator[Question]:

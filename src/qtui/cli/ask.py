@@ -21,8 +21,8 @@ _KINDS: Final = {
 
 def asker(environment: Mapping[str, str]) -> Ask | None:
     """What asks for missing params, or None where nobody would answer: without a terminal, and in CI."""
-    terminals = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
-    return ask if terminals and not environment.get("CI") else None
+    there = sys.stdin.isatty() and sys.stderr.isatty()
+    return ask if there and not environment.get("CI") else None
 
 
 def ask(spec: ParamSpec) -> str:

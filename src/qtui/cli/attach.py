@@ -12,11 +12,13 @@ from typing import TextIO
 
 from qtui.attached import AttachedSession
 from qtui.cli.answers import answering, can_answer
+from qtui.cli.earlier import past_in
 from qtui.cli.manner import manner_of
 from qtui.cli.options import choose_ui, wants_color
 from qtui.cli.reaching import gone, opened, state_dir_of
 from qtui.cli.run import Follower, write
-from qtui.core.errors import EXIT_INTERNAL, EXIT_OK, UsageError
+from qtui.cli.telling import tell
+from qtui.core.errors import EXIT_INTERNAL, EXIT_OK
 from qtui.store.prune import held_open
 from qtui.store.rundir import RunDirectory
 
@@ -29,8 +31,6 @@ def attach(options: argparse.Namespace) -> int:
     Returns the exit code of a run that has finished, 0 if it goes on, and 3 if nobody runs it any more.
     """
     ui = choose_ui(options.ui, os.environ)
-    if sys.stdout is None:
-        raise UsageError("standard output is closed; qtui status tells how a run is going")
     state_dir = state_dir_of(options)
     with (
         opened(options, read_only=options.read_only) as session,
@@ -44,9 +44,9 @@ def attach(options: argparse.Namespace) -> int:
         if end is not None:
             return end.exit_code
         if session.lost:
-            print(f"qtui: {gone(session.run)}", file=sys.stderr)
+            tell(gone(session.run))
             return EXIT_INTERNAL
-        print(f"qtui: the run goes on; qtui attach {session.run} shows it again", file=sys.stderr)
+        tell(f"the run goes on; qtui attach {session.run} shows it again")
         return EXIT_OK
 
 
@@ -61,10 +61,10 @@ def _show(session: AttachedSession, runs: Path, options: argparse.Namespace) -> 
     with sketched(title, (unit.id for unit in view.units), ascii=look.ascii) as sketch:
         from qtui.cli.screen import show
 
-        show(lambda: session, title=title, look=look, sketch=sketch, runs=runs)
+        show(lambda: session, title=title, look=look, sketch=sketch, runs=runs, ask_past=past_in(runs.parent))
     if session.view().finished is not None and sys.stdout.isatty():
         with suppress(OSError):  # the terminal may be gone
-            print("\n".join(summary(session)), flush=True)
+            print("\n".join(summary(session, past_in(runs.parent))), flush=True)
 
 
 def _print(session: AttachedSession, ui: str, out: TextIO, options: argparse.Namespace) -> None:
@@ -93,4 +93,5 @@ def _follower(
     from qtui.cli.plain import PlainLines
 
     color = wants_color(options.color, os.environ, out.isatty())
-    return PlainLines(session, out, manner_of(options, os.environ, color=color), answerable=answerable)
+    manner, past = manner_of(options, os.environ, color=color), past_in(state_dir_of(options))
+    return PlainLines(session, out, manner, answerable=answerable, ask_past=past)

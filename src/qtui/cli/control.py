@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -46,26 +45,26 @@ def cancel(options: argparse.Namespace) -> int:
 
 def approve(options: argparse.Namespace) -> int:
     """Say yes for these units, or for all that ask."""
-    with opened(options, read_only=False) as session:
+    with opened(options, read_only=False, sole=True) as session:
         view = session.view()
         units = units_named(view.plan, options.units)
         if not options.units:
             units = [number for number, last in enumerate(view.last) if isinstance(last, ConfirmRequested)]
             if not units and view.finished is None and not session.lost:
-                print("no unit waits for a yes", file=sys.stderr)
+                print("refused: no unit asks")
                 return EXIT_FAILED
         return _ask(session, _of_units(view, units, ApproveRequested))
 
 
 def pause(options: argparse.Namespace) -> int:
     """Start nothing new in the run."""
-    with opened(options, read_only=False) as session:
+    with opened(options, read_only=False, sole=True) as session:
         return _ask(session, [("", PauseRequested())])
 
 
 def unpause(options: argparse.Namespace) -> int:
     """Let the run start units again."""
-    with opened(options, read_only=False) as session:
+    with opened(options, read_only=False, sole=True) as session:
         return _ask(session, [("", UnpauseRequested())])
 
 

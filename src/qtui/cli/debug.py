@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from qtui.cli.adjust import environment_of, overrides_of
 from qtui.cli.ask import asker
-from qtui.cli.foreground import in_foreground
+from qtui.cli.foreground import in_foreground, kept_terminal
 from qtui.cli.options import EVERY, params_of
 from qtui.cli.reaching import state_dir_of
 from qtui.cli.surroundings import Alone, Known, Recorded, alone, needs_of
+from qtui.cli.telling import tell
 from qtui.cli.words import counted
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import EXIT_CANCELED, EXIT_FAILED, EXIT_OK, QtuiError, UsageError
@@ -65,14 +66,14 @@ def debug(options: argparse.Namespace) -> int:
     number = plan.numbers[unit.id]
     run, known = _results(state_dir, definition, plan, number, options.workflow)
     _confirm(unit, options.yes)
-    _tell(f"{unit.id} alone: not recorded, no retries, no timeout{f'; results of run {run}' if run else ''}")
+    tell(f"{unit.id} alone: not recorded, no retries, no timeout{f'; results of run {run}' if run else ''}")
     with alone(plan, definition.params, known, RUN) as around:
         directory = unit.cwd or definition.directory or str(Path.cwd())
         if isinstance(unit.action, Shell | Argv):
             return _run_command(around, number, directory)
         if isinstance(unit.action, Call):
             return _Called(around, number, unit.action).run(directory)
-    _tell(f"{unit.id} does nothing by itself: it is there for what needs it")
+    tell(f"{unit.id} does nothing by itself: it is there for what needs it")
     return EXIT_OK
 
 
@@ -143,20 +144,20 @@ def _run_command(around: Alone, number: int, directory: str) -> int:
     unit, files = around.plan.table[number], around.files(number, 1)
     environment = {**around.environment_of(number), **files.variables}
     for message in around.told:
-        _tell(message)
+        tell(message)
     code = EXIT_OK
     for line in command_lines(unit, files):
         code = in_foreground(line, directory, environment)
         if code not in unit.success_exit_codes:
-            _tell(f"{unit.id} has failed: exit {code}")
+            tell(f"{unit.id} has failed: exit {code}")
             return code
     try:
         result = files.result(None)
     except BadResult as bad:
-        _tell(f"{unit.id} has failed: {bad}")
+        tell(f"{unit.id} has failed: {bad}")
         return EXIT_FAILED
     if result is not None:
-        _tell(f"{unit.id} has left the result {_shown(result)}")
+        tell(f"{unit.id} has left the result {_shown(result)}")
     return code
 
 
@@ -193,10 +194,11 @@ class _Called:
             raise UsageError(f"{self._unit.id} cannot run in {directory}: {error.strerror}") from None
         token = current_context.set(self._context)
         try:
-            value = self._value()
+            with kept_terminal():
+                value = self._value()
             sys.stdout.flush()
         except KeyboardInterrupt:
-            _tell(f"{self._unit.id} was interrupted")
+            tell(f"{self._unit.id} was interrupted")
             return EXIT_CANCELED
         except BaseException as error:  # noqa: BLE001  - whatever it raises, it is the end of the unit
             return self._failed(error)
@@ -204,9 +206,9 @@ class _Called:
             current_context.reset(token)
         if self._context.additions:
             added = counted(len(self._context.additions), "unit")
-            _tell(f"{self._unit.id} would add {added}: nothing of that is run here")
+            tell(f"{self._unit.id} would add {added}: nothing of that is run here")
         if value is not None:
-            _tell(f"{self._unit.id} returns {_shown(value)}")
+            tell(f"{self._unit.id} returns {_shown(value)}")
         return EXIT_OK
 
     def _value(self) -> Any:
@@ -232,7 +234,7 @@ class _Called:
         if isinstance(error, BrokenPipeError) and _reader_has_gone():
             return EXIT_PIPE
         print(user_traceback(error), file=sys.stderr)
-        _tell(f"{self._unit.id} has failed: {type(error).__name__}")
+        tell(f"{self._unit.id} has failed: {type(error).__name__}")
         return EXIT_FAILED
 
 
@@ -254,7 +256,3 @@ def _shown(value: object) -> str:
     except Exception as error:  # noqa: BLE001  - a class of the user's
         return f"a {type(value).__name__}, which cannot be shown: {type(error).__name__}"
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
-
-
-def _tell(text: str) -> None:
-    print(clean(f"qtui: {text}"), file=sys.stderr, flush=True)

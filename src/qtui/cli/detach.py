@@ -17,9 +17,10 @@ from types import FrameType
 from typing import Final, NoReturn, TextIO
 
 from qtui.cli.linger import lingering
+from qtui.cli.telling import tell
 from qtui.core.errors import EXIT_OK, UsageError
 from qtui.definition.params import Ask, ParamSpec
-from qtui.tui.text import clean, clean_lines
+from qtui.tui.text import clean_lines
 
 DETACHED_LOG: Final = "detached.log"
 """Where, in the run's directory, a run without a terminal writes."""
@@ -59,10 +60,12 @@ def start_detached(answers: Mapping[str, str], out: TextIO, directory: str) -> i
             output.seek(0)
             print("\n".join(clean_lines(output.read(_MOST_SHOWN).decode("utf-8", "replace"))), file=sys.stderr)
             return 128 - code if code < 0 else code
-    print(run, file=out, flush=True)
-    print(f"qtui: the run goes on in the background; qtui attach {run} shows it", file=sys.stderr)
+    try:
+        print(run, file=out, flush=True)
+    finally:
+        tell(f"the run goes on in the background; qtui attach {run} shows it")
     if warning := lingering(child.pid):
-        print(f"qtui: {warning}", file=sys.stderr)
+        tell(warning)
     return EXIT_OK
 
 
@@ -74,7 +77,7 @@ def _run_of(link: socket.socket, answers: Mapping[str, str]) -> str:
             word, text = json.loads(line)
             if word == "run":
                 return str(text)
-            print(clean(f"qtui: {text}"), file=sys.stderr, flush=True)
+            tell(text)
     return ""
 
 

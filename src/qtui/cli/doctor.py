@@ -19,6 +19,7 @@ from qtui.cli.linger import lingering
 from qtui.cli.options import choose_ui
 from qtui.cli.reaching import gone, state_dir_of
 from qtui.cli.settings import Settings, config_file
+from qtui.cli.words import counted
 from qtui.core.errors import EXIT_FAILED, EXIT_OK, QtuiError, UsageError
 from qtui.store.examine import examine
 from qtui.store.journal import JournalDamaged, JournalReader
@@ -86,7 +87,7 @@ def settings_findings(settings: Settings, file: Path) -> Iterator[Finding]:
         yield from (Finding(Verdict.BAD, "settings", line) for line in str(error).splitlines())
     yield from (Finding(Verdict.NOTE, "settings", str(doubt)) for doubt in settings.doubts)
     known = ", ".join([*settings.values, *settings.keys]) or "nothing"
-    place = f"the file is {file}" if file.exists() else f"there is no file {file}"
+    place = f"the file is {file}" if os.path.lexists(file) else f"there is no file {file}"
     yield Finding(Verdict.OK, "settings", f"{known} set; {place}")
 
 
@@ -98,7 +99,7 @@ def _state_directory(state_dir: Path) -> Finding:
     there = _nearest(state_dir)
     if not os.access(there, os.W_OK | os.X_OK):
         return Finding(Verdict.BAD, "state", f"{there} cannot be written to; keep runs elsewhere with --state-dir")
-    words = f"{runs} run{'' if runs == 1 else 's'}" if there == state_dir else "made by the first run"
+    words = counted(runs, "run") if there == state_dir else "made by the first run"
     return Finding(Verdict.OK, "state", f"{state_dir}, {words}")
 
 
@@ -123,7 +124,7 @@ def _place(state_dir: Path) -> Iterator[Finding]:
 
 def _nearest(path: Path) -> Path:
     """The path, or the directory in which it would be made."""
-    return next(found for found in (path, *path.parents) if found.exists())
+    return next(found for found in (path, *path.parents) if os.path.exists(found))  # noqa: PTH110  - never raises
 
 
 def _key(path: Path) -> Iterator[Finding]:

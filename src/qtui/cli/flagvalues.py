@@ -1,17 +1,20 @@
-"""What stands behind flags, as values. Each raises ArgumentTypeError, with what it should be, for anything else."""
+"""What stands behind flags, as values. Each raises ArgumentTypeError, with what it should be, for anything else.
+
+Only a flag that is there imports what knows its values: that takes longer than all else that ``qtui --help`` does.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
-from pathlib import Path
 from typing import Literal
-
-from qtui.definition import machine, values
 
 
 def workers(text: str) -> int | Literal["auto"]:
     """A number of workers, or ``auto``; a percentage is of the cores that this process may use, rounded down."""
+    from qtui.definition import machine, values
+
     if text == "auto":
         return "auto"
     if part := re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)%", text, re.ASCII):
@@ -26,6 +29,8 @@ def workers(text: str) -> int | Literal["auto"]:
 
 def bound(text: str) -> int:
     """A number of workers."""
+    from qtui.definition import values
+
     number = _number(text)
     if not 1 <= number <= values.MOST_WORKERS:
         raise argparse.ArgumentTypeError(f'"{text}" is not a number from 1 to {values.MOST_WORKERS}')
@@ -34,9 +39,11 @@ def bound(text: str) -> int:
 
 def directory(text: str) -> str:
     """A path, also from where no shell makes the home directory of ``~``."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty (an unset variable in a script?)")
     if "\0" in text:
         raise argparse.ArgumentTypeError("a path cannot hold a NUL")
-    return str(Path(text).expanduser()) if text.startswith("~") else text
+    return os.path.expanduser(text)  # noqa: PTH111  - Path raises for the home of somebody who is not there
 
 
 def _number(text: str) -> int:
@@ -45,6 +52,8 @@ def _number(text: str) -> int:
 
 def duration(text: str) -> float:
     """Seconds, from a number of them or a text such as ``1h30m``."""
+    from qtui.definition import values
+
     try:
         return values.positive_duration(float(text) if re.fullmatch(r"[0-9.]+", text) else text)
     except (values.Rejected, ValueError):
@@ -53,6 +62,8 @@ def duration(text: str) -> float:
 
 def moment(text: str) -> float:
     """Seconds, from ``0:04:12``, ``4:12``, a number of them, or a text such as ``1h30m``."""
+    from qtui.definition import values
+
     if clock := re.fullmatch(r"(?:(\d{1,6}):)?(\d{1,6}):([0-5]?\d)", text, re.ASCII):
         hours, minutes, seconds = (int(part or 0) for part in clock.groups())
         return 3600.0 * hours + 60 * minutes + seconds
@@ -69,3 +80,34 @@ def speed(text: str) -> float:
     if not speed:
         raise argparse.ArgumentTypeError(f'"{text}" is not a speed such as 8 or 0.5')
     return speed
+
+
+def counting(text: str) -> int:
+    """A number from 1 on."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number from 1 on')
+    return number
+
+
+def age(text: str) -> float:
+    """Seconds."""
+    from qtui.definition import values
+
+    try:
+        return values.duration(text)
+    except (values.Rejected, ValueError):
+        raise argparse.ArgumentTypeError(f'"{text}" is not an age such as 30d or 12h') from None
+
+
+def size(text: str) -> int:
+    """Bytes."""
+    from qtui.definition import values
+
+    try:
+        return values.size(text)
+    except (values.Rejected, ValueError):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a size such as 500M or 2G') from None

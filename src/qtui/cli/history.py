@@ -1,4 +1,4 @@
-"""``qtui history``: the runs there are, and what got slower."""
+"""``qtui history``: the runs there are, and what got worse."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -15,36 +15,38 @@ from typing import Final
 from rich.cells import cell_len
 
 from qtui.cli.reaching import state_dir_of
+from qtui.cli.regressed import regressed_lines
 from qtui.cli.rundata import LOST
-from qtui.cli.slower import LEAST_RUNS, Times, slower, times_of
-from qtui.cli.status import NARROWEST, USUAL_WIDTH
+from qtui.cli.status import NARROWEST, UNCUT, USUAL_WIDTH
 from qtui.cli.words import duration
+from qtui.core.actionhash import ActionHashes
 from qtui.core.errors import EXIT_OK, QtuiError
 from qtui.core.model import UnitState
+from qtui.core.regress import Regressions, regressions
 from qtui.listing import KnownRun, known_runs
+from qtui.store.history import History
 from qtui.store.journal import JournalReader
 from qtui.store.rundir import RunDirectory
 from qtui.tui.format import ASCII, UNICODE, prefers_ascii, short_clock
 from qtui.tui.text import clean, cut_end, pad
 
 NAME_CELLS: Final = 16
-MOST_SLOWER: Final = 5
 DAMAGED: Final = "unreadable"
-
-
-TimesOf = Callable[[KnownRun], Times]
-"""How long the units of a run took."""
+_INDENT: Final = "  "
 
 
 def history(options: argparse.Namespace) -> int:
-    """List the runs that go on and then the others, what changed last before the rest, and for each workflow what its
-    latest run took longer for."""
+    """List the runs that go on and then the others, what changed last before the rest, and for each workflow what is
+    worse in its latest run than before."""
     state_dir = state_dir_of(options)
     runs = known_runs(state_dir, options.workflow, options.limit)
-    width = shutil.get_terminal_size((USUAL_WIDTH, 24)).columns if sys.stdout.isatty() else None
+    on_screen = sys.stdout.isatty()
+    width = max(shutil.get_terminal_size((USUAL_WIDTH, 24)).columns, NARROWEST) if on_screen else UNCUT
     ellipsis = (ASCII if prefers_ascii(os.environ, sys.stdout.encoding) else UNICODE).ellipsis
-    for line in history_lines(runs, time.time(), lambda run: _times(state_dir, run)):
-        print(line if width is None else cut_end(line, max(width, NARROWEST), ellipsis))
+    for line in history_lines(runs, time.time()):
+        print(cut_end(line, width, ellipsis))
+    for line in _worse_lines(state_dir, runs, width):
+        print(line)
     return EXIT_OK
 
 
@@ -52,15 +54,7 @@ def _state(run: KnownRun) -> str:
     return DAMAGED if run.fault else LOST if run.lost else run.summary.state
 
 
-def _times(state_dir: Path, run: KnownRun) -> Times:
-    try:
-        with closing(JournalReader(RunDirectory.open(state_dir, run.summary.run).journal)) as reader:
-            return times_of(reader.view())
-    except QtuiError:
-        return {}
-
-
-def history_lines(runs: Sequence[KnownRun], now: float, times: TimesOf) -> Iterator[str]:
+def history_lines(runs: Sequence[KnownRun], now: float) -> Iterator[str]:
     """The list as lines; some may be longer than a terminal is wide."""
     if not runs:
         yield "no runs"
@@ -76,7 +70,6 @@ def history_lines(runs: Sequence[KnownRun], now: float, times: TimesOf) -> Itera
         counts = ", ".join([str(sum(found.values())), *_not_completed(found)]) if found else ""
         name = pad(clean(run.summary.name), names)
         yield f"{run.summary.run:<{ids}}  {ago:>5}  {took:>6}  {_state(run):<{states}}  {name}  {counts}".rstrip()
-    yield from _slower_lines(runs, times)
 
 
 def _took(run: KnownRun) -> str:
@@ -88,23 +81,25 @@ def _not_completed(counts: Mapping[str, int]) -> Iterator[str]:
     return (f"{count} {state}" for state, count in counts.items() if state != UnitState.COMPLETED)
 
 
-def _slower_lines(runs: Sequence[KnownRun], times: TimesOf) -> Iterator[str]:
-    by_workflow: dict[tuple[str, str], list[KnownRun]] = {}
+def _worse_lines(state_dir: Path, runs: Sequence[KnownRun], width: int) -> Iterator[str]:
+    """What is worse in the latest run of each workflow that has ended. One journal is read of each."""
+    latest: dict[tuple[str, str], KnownRun] = {}
     for run in runs:
         if run.summary.ended is not None:
-            by_workflow.setdefault((run.summary.source, run.summary.name), []).append(run)
-    for (_, workflow), (latest, *before) in by_workflow.items():
-        if len(before) < LEAST_RUNS:
-            continue
-        found = slower(times(latest), [times(run) for run in before])
-        if not found:
-            continue
-        yield ""
-        yield f"slower in the latest run of {clean(workflow)}, against the median of those before:"
-        names = max(cell_len(clean(each.family)) for each in found[:MOST_SLOWER])
-        for each in found[:MOST_SLOWER]:
-            more = f"+{(each.now / each.before - 1) * 100:.0f} %" if each.before else ""
-            name = pad(clean(each.family), names)
-            yield f"  {name}  {duration(each.before):>6} -> {duration(each.now):>6}  {more}".rstrip()
-        if len(found) > MOST_SLOWER:
-            yield f"  and {len(found) - MOST_SLOWER} more"
+            latest.setdefault((run.summary.source, run.summary.name), run)
+    for (source, workflow), run in latest.items():
+        lines = list(regressed_lines(_worse(state_dir, run.summary.run, source), width=width - len(_INDENT)))
+        if lines:
+            yield ""
+            yield f"in the latest run of {clean(workflow)}:"
+            yield from (_INDENT + line for line in lines)
+
+
+def _worse(state_dir: Path, run: str, source: str) -> Regressions:
+    try:
+        with closing(JournalReader(RunDirectory.open(state_dir, run).journal)) as reader:
+            view, options = reader.view(), reader.head.options
+    except QtuiError:
+        return Regressions()
+    pasts = History(state_dir).past(source, ActionHashes(view.plan.table)) if source else {}
+    return regressions(view, options, pasts)

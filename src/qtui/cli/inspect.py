@@ -1,4 +1,4 @@
-"""``qtui check``, ``qtui graph``, ``qtui schema`` and ``run -n``: look at a workflow without running it."""
+"""``qtui check``, ``qtui graph`` and ``qtui schema``: look at a workflow without running it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from qtui.cli.adjust import environment_of
 from qtui.cli.lookup import missing
 from qtui.cli.options import params_of
-from qtui.cli.preview import lines_of, masker
+from qtui.cli.preview import masker
 from qtui.cli.words import counted
 from qtui.core.advice import advise
 from qtui.core.definition import WorkflowDefinition
@@ -31,7 +31,7 @@ from qtui.tui.text import clean
 def check(options: argparse.Namespace) -> int:
     """Validate; say how large the workflow is, and on standard error what in it cannot work as written."""
     definition, plan = _load(options)
-    _warn(definition, plan)
+    tell_advice(definition, plan)
     edges = sum(len(needs) for needs in plan.needs)
     workers = WorkerTargets(plan.lanes, definition.options).together
     print(
@@ -62,18 +62,8 @@ def schema(_: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def dry_run(definition: WorkflowDefinition, plan: ExecutionPlan) -> int:
-    """Print what would run, in the order in which units would be offered to workers."""
-    _warn(definition, plan)
-    units, workers = counted(plan.unit_count, "unit"), WorkerTargets(plan.lanes, definition.options).together
-    print(f"{clean(definition.name)}: {units} would run, {workers} at a time")
-    for line in lines_of(definition, plan):
-        print(line)
-    return EXIT_OK
-
-
-def _warn(definition: WorkflowDefinition, plan: ExecutionPlan) -> None:
-    """Advice goes to standard error, so that standard output stays what scripts read."""
+def tell_advice(definition: WorkflowDefinition, plan: ExecutionPlan) -> None:
+    """Say on standard error what cannot work as written, so that standard output stays what scripts read."""
     mask = masker(definition)
     for problem in dict.fromkeys((*definition.advice, *advise(plan), *missing(definition))):
         print(clean(mask(str(problem))), file=sys.stderr)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
-from contextlib import suppress
 from typing import Final, TextIO
 
 from qtui.cli.answers import NOBODY, questions
+from qtui.cli.telling import tell
 from qtui.core.events import PlanReplaced, UnitRedefined, UnitsAdded, to_plain
 from qtui.core.growth import grow, replaced
 from qtui.core.redefining import redefine
@@ -52,10 +51,10 @@ class JsonLines:
 
     def _remind(self) -> None:
         asked = [] if self._session.view().active else questions(self._session)
-        waiting = [f"qtui: {question.text} {NOBODY}; {question.spare}" for question in asked]
+        waiting = [f"{question.text} {NOBODY}; {question.spare}" for question in asked]
         now = self._session.now()
-        if waiting and (waiting != self._told or now - self._told_at >= REMIND) and sys.stderr is not None:
-            with suppress(OSError):  # who has closed it does not want to know
-                print(*waiting, sep="\n", file=sys.stderr, flush=True)
+        if waiting and (waiting != self._told or now - self._told_at >= REMIND):
+            for words in waiting:
+                tell(words)
             self._told_at = now
         self._told = waiting

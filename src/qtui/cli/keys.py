@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from qtui.cli.keymap import keymap_of
 from qtui.cli.options import wants_color
 from qtui.cli.settings import config_file
+from qtui.cli.telling import tell
 from qtui.core.errors import EXIT_OK, UsageError
-from qtui.tui.actions import ACTIONS, Keymap, Where, keys_of, text_of
+from qtui.tui.actions import ACTIONS, Keymap, Where, keys_of
 from qtui.tui.format import prefers_ascii
-from qtui.tui.keys import shown
-from qtui.tui.text import clean
+from qtui.tui.keys import shown, text_of
 
 _PLACES = {
     Where.TREE: "in the units",
@@ -30,7 +30,7 @@ def keys(options: argparse.Namespace) -> int:
         keymap = keymap_of(options.settings)
     except UsageError as error:
         for line in (*str(error).splitlines(), "these are the usual keys"):
-            print(clean(f"qtui: {line}"), file=sys.stderr)
+            tell(line)
         keymap = {}
     if options.press:
         return _press(keymap)
@@ -52,7 +52,7 @@ def table(keymap: Keymap, name: Callable[[str], str] = shown) -> Iterator[str]:
         group = action.group or _PLACES.get(action.where, group).capitalize()
         mark = "*" if action.id in keymap else " "
         keys = " ".join(map(name, keys_of(action, keymap))) or "none"
-        rows.setdefault(group, []).append((f"{mark} {keys}", action.id, text_of(action)))
+        rows.setdefault(group, []).append((f"{mark} {keys}", action.id, text_of(action, keymap)))
     wide = max(len(keys) for each in rows.values() for keys, _, _ in each)
     long = max(len(action.id) for action in ACTIONS)
     for heading, each in rows.items():

@@ -12,8 +12,9 @@ from typing import Final, TextIO
 from qtui.attached import AttachedSession
 from qtui.cli.naming import unit_named
 from qtui.cli.options import wants_color
-from qtui.cli.reaching import opened, standard_output
+from qtui.cli.reaching import opened
 from qtui.cli.streams import LONGEST_LINE, painted
+from qtui.cli.telling import tell
 from qtui.core.errors import EXIT_OK, UsageError
 from qtui.core.model import UnitState
 from qtui.tui.text import clean
@@ -37,9 +38,9 @@ def logs(options: argparse.Namespace) -> int:
             tries = "1 try" if unit.attempt == 1 else f"{unit.attempt} tries"
             raise UsageError(f"{clean(unit.id)} has had {tries}")
         if not attempt:
-            print(f"qtui: {clean(unit.id)} has written nothing: it {unit.state.told}", file=sys.stderr)
+            tell(f"{unit.id} has written nothing: it {unit.state.told}")
             return EXIT_OK
-        out = standard_output()
+        out = sys.stdout
         shown = _Shown(out, wants_color(options.color, os.environ, is_terminal=True)) if out.isatty() else None
         _copy(session, number, attempt, shown.write if shown is not None else _raw(out), options.follow)
         if shown is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
+from qtui.cli.words import counted
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import Problem
 from qtui.core.model import Argv, QuantumUnit, Shell
@@ -40,7 +41,7 @@ def missing(definition: WorkflowDefinition) -> Iterator[Problem]:
             told.setdefault(lack, []).append(unit)
             seen.add(unit.name)
     for lack, (unit, *others) in told.items():
-        more = f", for this and {len(others)} other unit{'' if len(others) == 1 else 's'}" if others else ""
+        more = f", for this and {counted(len(others), 'other unit')}" if others else ""
         yield Problem(
             message=f"{lack.message}{more}",
             where=str(unit.source) if unit.source is not None else None,

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 import sys
 import threading
 import traceback
 from argparse import Namespace
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from typing import Final, NoReturn
 
 from qtui.cli.options import choose_ui, parse, settable
 from qtui.cli.settings import read_settings
 from qtui.cli.standard import hold_standard_streams
-from qtui.core.errors import EXIT_CANCELED, EXIT_INTERNAL, EXIT_OK, InvalidWorkflow, QtuiError, UsageError
+from qtui.core.errors import EXIT_CANCELED, EXIT_INTERNAL, EXIT_OK, EXIT_USAGE, InvalidWorkflow, QtuiError, UsageError
 
 FAREWELL_SECONDS: Final = 2.0
 """How long functions that user modules have registered with atexit get."""
 
 _MODULES: Final = {
     "run": "run",
+    "plan": "planning",
     "init": "starter",
     "check": "inspect",
     "graph": "inspect",
@@ -48,7 +50,7 @@ _MODULES: Final = {
 }
 """Where each command's function of that name is."""
 
-_HEEDING: Final = ("run", "resume", "attach", "replay")
+_HEEDING: Final = ("run", "plan", "resume", "attach", "replay")
 """The commands that do nothing while settings are faulty; the others help to put them right, or go on by default."""
 
 _DRAWING: Final = ("run", "resume", "attach", "replay", None)
@@ -61,6 +63,8 @@ def entry() -> NoReturn:
     Python's own end waits for every thread of an executor (`asyncio.to_thread` has one), for ever if need be.
     """
     hold_standard_streams()
+    if os.path.expanduser("~") == "~":  # noqa: PTH111  - Path raises
+        os.environ["HOME"] = "/"  # which container runtimes give to users that no system knows
     code = main(before=_stand_by)
     # not on this thread: one of them may wait for what an abandoned thread holds
     farewell = threading.Thread(target=atexit._run_exitfuncs, daemon=True)
@@ -72,21 +76,18 @@ def entry() -> NoReturn:
     os._exit(code)
 
 
-def main(arguments: Sequence[str] | None = None, *, before: Callable[[Namespace], None] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, before: Callable[[Namespace], bool] | None = None) -> int:
     """Run qtui with `arguments` (default: the process's) and return its exit code.
 
-    `before` is called with what they mean before anything else is imported and done.
+    `before` is called with what they mean before anything else is imported and done, and says whether a screen will be
+    drawn.
     """
     try:
-        options = parse(sys.argv[1:] if arguments is None else arguments, read_settings(os.environ, settable))
-        _heed(options)
-        if options.command is None and choose_ui("auto", os.environ) != "tui":
-            parse(["--help"])
-        if before is not None:
-            before(options)
-        if getattr(options, "directory", None):
-            _change_directory(options.directory)
-        return _command(options.command or "picker")(options)
+        code = _carry_out(sys.argv[1:] if arguments is None else arguments, before)
+        if why := _unwritten():
+            _complain(f"qtui: {why}")
+            return code or EXIT_INTERNAL
+        return code
     except InvalidWorkflow as error:
         count = len(error.problems)
         _complain(str(error), f"{count} problems, nothing was run" if count > 1 else "nothing was run")
@@ -100,11 +101,30 @@ def main(arguments: Sequence[str] | None = None, *, before: Callable[[Namespace]
     except KeyboardInterrupt:
         return EXIT_CANCELED
     except OSError as error:
-        _complain(f"qtui: {error}")
-        return EXIT_INTERNAL if not getattr(error, "filename", None) else 2
+        if error.filename is not None:
+            _complain(f"qtui: {error.filename}: {error.strerror}")
+            return EXIT_USAGE
+        _complain(f"qtui: {_unwritten() or error.strerror or error}")
+        return EXIT_INTERNAL
     except Exception:  # noqa: BLE001  - the last line of defence: a bug of ours, said as such
         _complain(f"qtui: internal error, please report it:\n{traceback.format_exc()}")
         return EXIT_INTERNAL
+
+
+def _carry_out(arguments: Sequence[str], before: Callable[[Namespace], bool] | None) -> int:
+    try:
+        options = parse(arguments, read_settings(os.environ, settable))
+        _heed(options)
+        if options.command is None and choose_ui("auto", os.environ) != "tui":
+            parse(["--help"])
+    except SystemExit:  # --help and --version are done with
+        return EXIT_OK
+    draws = before is not None and before(options)
+    if getattr(options, "directory", None) is not None:
+        _change_directory(options.directory)
+    with _sign_of_life() if draws else nullcontext():
+        command = _command(options.command or "picker")
+    return command(options)
 
 
 def _heed(options: Namespace) -> None:
@@ -125,23 +145,40 @@ def _heed(options: Namespace) -> None:
     settings.check()
 
 
-def _stand_by(options: Namespace) -> None:
-    """Where a screen will be drawn, leave a process in front of the shell."""
+def _stand_by(options: Namespace) -> bool:
+    """Where a screen will be drawn, leave a process in front of the shell; False where none will be."""
     idle = any(getattr(options, flag, False) for flag in ("dry_run", "detach", "debug"))
-    if options.command in _DRAWING and not idle and choose_ui(getattr(options, "ui", "auto"), os.environ) == "tui":
-        from qtui.cli.shepherd import stand_by
+    if options.command not in _DRAWING or idle or choose_ui(getattr(options, "ui", "auto"), os.environ) != "tui":
+        return False
+    from qtui.cli.shepherd import stand_by
 
-        stand_by()
-        if options.command is not None:
-            gc.disable()  # a fifth of the time that imports take; until the dashboard is there
+    stand_by()
+    if options.command is not None:
+        gc.disable()  # a fifth of the time that imports take; until the dashboard is there
+    return True
+
+
+@contextmanager
+def _sign_of_life() -> Iterator[None]:
+    """Say something while imports take a quarter of a second, so that a key press is seen to have been one."""
+    _write_to_terminal("qtui is starting")
+    try:
+        yield
+    finally:
+        _write_to_terminal("\r\x1b[K")
+
+
+def _write_to_terminal(text: str) -> None:
+    with suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def _change_directory(directory: str) -> None:
     try:
         os.chdir(directory)
-    except (OSError, ValueError) as error:  # a NUL is a ValueError
-        why = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"-C {directory}: {why}") from None
+    except OSError as error:
+        raise UsageError(f"-C {directory}: {error.strerror}") from None
 
 
 def _command(name: str) -> Callable[[Namespace], int]:
@@ -158,8 +195,19 @@ def _complain(*lines: str) -> None:
             print(clean(line), file=sys.stderr)
 
 
+def _unwritten() -> str:
+    """Write what is left of what was printed, and say what keeps it from that; empty also where nobody reads it."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _close_stdout()
+        if error.errno not in (errno.EPIPE, errno.EIO):  # the latter: the terminal has gone
+            return f"standard output cannot be written: {error.strerror}"
+    return ""
+
+
 def _close_stdout() -> None:
-    """Point standard output at nothing, so that Python's own flush at exit does not complain again."""
+    """Point standard output at nothing, so that later flushes do not complain again."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

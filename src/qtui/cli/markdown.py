@@ -9,6 +9,7 @@ from typing import Final
 
 from qtui.cli.alike import alike_failures
 from qtui.cli.junit import Tail
+from qtui.cli.regressed import regressed_lines
 from qtui.cli.rundata import (
     NO_STARTS,
     Starts,
@@ -20,7 +21,8 @@ from qtui.cli.rundata import (
     unit_took,
 )
 from qtui.cli.words import counted, duration, few
-from qtui.core.cutting import counts_of, cut_cause, is_cut
+from qtui.core.cutting import cut_cause, is_cut, told_counts
+from qtui.core.regress import Regressions
 from qtui.core.state import RunView, UnitView
 from qtui.tui.text import clean, clean_lines
 
@@ -29,16 +31,33 @@ MOST_CAUSES: Final = 50
 MOST_ALIKE: Final = 20
 """How many failures are told with what they printed, and how many more are named with each."""
 
+MOST_WORSE: Final = 20
+"""Lines of each kind of what is worse than before."""
+
+NO_WORSE: Final = Regressions()
+
 _FENCE: Final = re.compile("`{3,}")
 
 
-def markdown(run: str, view: RunView, now: float, tail: Tail, *, lost: bool = False, starts: Starts = NO_STARTS) -> str:
-    """The report: how the run ended, each failure with the last lines of its output, and a table of all units."""
-    return "\n".join(_lines(run, view, moment_of(view, now, lost), tail, lost, starts)) + "\n"
+def markdown(
+    run: str,
+    view: RunView,
+    now: float,
+    tail: Tail,
+    *,
+    lost: bool = False,
+    starts: Starts = NO_STARTS,
+    worse: Regressions = NO_WORSE,
+) -> str:
+    """The report: how the run ended, each failure with the last lines of its output, what is `worse` than in earlier
+    runs, and a table of all units."""
+    return "\n".join(_lines(run, view, moment_of(view, now, lost), tail, lost, starts, worse)) + "\n"
 
 
-def _lines(run: str, view: RunView, at: float, tail: Tail, lost: bool, starts: Starts) -> Iterator[str]:
-    state, counts = run_state(view, lost), counts_of(view, lost)
+def _lines(
+    run: str, view: RunView, at: float, tail: Tail, lost: bool, starts: Starts, worse: Regressions
+) -> Iterator[str]:
+    state, counts = run_state(view, lost), told_counts(view, lost)
     yield f"# {plain(view.name or run)}: {state}"
     yield ""
     yield f"- Run: {plain(run)}"
@@ -49,6 +68,11 @@ def _lines(run: str, view: RunView, at: float, tail: Tail, lost: bool, starts: S
         yield f"- Exit code: {view.finished.exit_code}"
     yield f"- Units: {', '.join(f'{count} {state}' for state, count in counts.items())}"
     yield from _failures(view, tail)
+    if any(worse):
+        yield ""
+        yield "## Worse than before"
+        yield ""
+        yield from (f"- {plain(line)}" for line in regressed_lines(worse, MOST_WORSE))
     yield ""
     yield "## Units"
     yield ""

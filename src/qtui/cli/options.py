@@ -14,13 +14,13 @@ from qtui import __version__
 from qtui.cli import flagvalues
 from qtui.cli.manner import checked_prefix
 from qtui.cli.run_options import LATEST, RUN_HELP, Commands, add_run_commands, add_state_dir
-from qtui.cli.settings import NOTHING_SET, SETTABLE, Settings
+from qtui.cli.settings import NOTHING_SET, SETTABLE, Settings, give_way
 from qtui.core.errors import UsageError, did_you_mean
 from qtui.tui.roles import AUTO, THEME_NAMES
 
 COMMANDS: Final = (
-    "run", "check", "graph", "schema", "init", "status", "logs", "shell", "cancel", "pause", "unpause", "approve",
-    "history", "report", "prune", "doctor", "attach", "replay", "resume", "keys", "completion",
+    "run", "plan", "check", "graph", "schema", "init", "status", "logs", "shell", "cancel", "pause", "unpause",
+    "approve", "history", "report", "prune", "doctor", "attach", "replay", "resume", "keys", "completion",
 )  # fmt: skip
 EVERY: Final = "*"
 """What ``-f`` and ``--yes`` without a unit stand for."""
@@ -75,11 +75,21 @@ def parse(arguments: Sequence[str], settings: Settings = NOTHING_SET) -> argpars
     else:
         _refuse_misspelt_command(command)
         command = "run"
+    if command in ("run", "plan", "resume"):
+        words = _spelled_out(words)
     # units may stand anywhere behind the workflow, between options too
-    options = commands[command].parse_intermixed_args(_spelled_out(words) if command in ("run", "resume") else words)
+    options = commands[command].parse_intermixed_args(words)
     options.command = command
-    options.words, options.cwd = list(arguments), str(Path.cwd())
+    give_way(options, settings)
+    options.words, options.cwd = list(arguments), _here()
     return options
+
+
+def _here() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError as error:
+        raise UsageError(f"the current directory cannot be used: {error.strerror}; cd to another one") from None
 
 
 def parsers() -> Mapping[str, argparse.ArgumentParser]:
@@ -162,7 +172,9 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
     _add_workflow(run)
     _add_selection(run)
     _add_steering(run)
+    _add_manner(run)
     _add_output(run)
+    _add_plan(commands)
     check = commands.add_parser("check", help="validate a workflow; nothing is run", allow_abbrev=False)
     _add_workflow(check)
     graph = commands.add_parser("graph", help="print the dependency graph; nothing is run", allow_abbrev=False)
@@ -174,7 +186,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
     init = commands.add_parser("init", help="write a small workflow to start from", allow_abbrev=False)
     init.add_argument("file", metavar="FILE", nargs="?", help="default: qtui.toml, with --python workflow.py")
     init.add_argument("--python", action="store_true", help="a workflow in Python")
-    init.add_argument("-C", "--directory", metavar="DIR", help="change to DIR first")
+    init.add_argument("-C", "--directory", metavar="DIR", type=flagvalues.directory, help="change to DIR first")
     _add_resume(commands)
     _add_attach(commands)
     _add_replay(commands)
@@ -199,7 +211,7 @@ def _add_workflow(parser: argparse.ArgumentParser) -> None:
         "--env-file", metavar="FILE", action="append", default=[],
         help="set those of a file of NAME=VALUE lines, below -e; may be repeated",
     )  # fmt: skip
-    parser.add_argument("-C", "--directory", metavar="DIR", help="change to DIR first")
+    parser.add_argument("-C", "--directory", metavar="DIR", type=flagvalues.directory, help="change to DIR first")
 
 
 def _add_selection(run: argparse.ArgumentParser) -> None:
@@ -222,7 +234,24 @@ def _add_selection(run: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_plan(commands: Commands) -> None:
+    plan = commands.add_parser(
+        "plan", help="tell what a run would do, when, and how long it would take; nothing is run", allow_abbrev=False
+    )
+    plan.epilog, plan.formatter_class = _SELECTION, argparse.RawDescriptionHelpFormatter
+    _add_workflow(plan)
+    _add_selection(plan)
+    _add_steering(plan)
+    plan.add_argument(
+        "--compare", action="store_true", help="how long it takes with other strategies and numbers of workers"
+    )
+    plan.add_argument("--json", action="store_true", help="as JSON")
+    plan.add_argument("--check", action="store_true", help="exit with 1 if there is something to do, else with 0")
+    add_state_dir(plan)
+
+
 def _add_steering(run: argparse.ArgumentParser) -> None:
+    """What is said over the workflow's own settings."""
     run.add_argument(
         "-j", "--workers", metavar="N", type=flagvalues.workers,
         help="units that may run at a time: a number, a part of the cores such as 75%%, or auto to adapt",
@@ -241,7 +270,11 @@ def _add_steering(run: argparse.ArgumentParser) -> None:
         "--timeout", metavar="TIME", type=flagvalues.duration,
         help="how long the whole run may take, for example 90s or 2h",
     )  # fmt: skip
-    run.add_argument("-n", "--dry-run", action="store_true", help="print what would run, in order; nothing is run")
+
+
+def _add_manner(run: argparse.ArgumentParser) -> None:
+    """In what way it is run, if at all."""
+    run.add_argument("-n", "--dry-run", action="store_true", help="only tell what would run, as qtui plan does")
     run.add_argument(
         "--debug", action="store_true",
         help="run one UNIT in this terminal, without a record, with the results of the latest run for its needs",
@@ -274,10 +307,7 @@ def _add_output(run: argparse.ArgumentParser) -> None:
         "--on-finish", choices=("auto", "stay", "exit"), default="auto",
         help="what the dashboard does at the end of the run: stay, leave, or (auto) leave 10 s after a success",
     )  # fmt: skip
-    run.add_argument(
-        "--state-dir", metavar="DIR", type=flagvalues.directory,
-        help="where logs are kept (default: $XDG_STATE_HOME/qtui or ~/.local/state/qtui)",
-    )  # fmt: skip
+    add_state_dir(run)
 
 
 def _add_look(parser: argparse.ArgumentParser) -> None:
@@ -362,7 +392,7 @@ def choose_ui(asked: str, environment: Mapping[str, str]) -> str:
     terminals, TERM is not dumb, CI is not set, and there are at least 40x10 cells. Raises UsageError if the
     dashboard was asked for where there is no terminal.
     """
-    terminals = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    terminals = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     if asked == "tui" and not terminals:
         raise UsageError("the dashboard needs a terminal for standard input, output and error; use --ui plain")
     if asked != "auto":

@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -102,10 +102,28 @@ def _abandoned(front: shepherd.Front) -> NoReturn:
 def offer(here: Path, runs: Sequence[KnownRun], now: float, notes: Sequence[str] = ()) -> Offer:
     """The workflows in the directory `here`, and these runs, the latest first."""
     latest: dict[str, KnownRun] = {}
+    live: dict[str, KnownRun] = {}
     for known in runs:
         latest.setdefault(known.summary.source, known)
-    workflows = [_workflow_entry(here, path, latest, now) for path in workflows_in(here)]
-    return Offer(workflows, [run_entry(known, now) for known in runs], notes)
+        if known.holder is not None:
+            live.setdefault(known.summary.source, known)
+    own = [(path, live.get(source) or latest.get(source)) for path, source in _sourced(workflows_in(here), latest)]
+    workflows = [_workflow_entry(here, path, known, now) for path, known in own]
+    return Offer(workflows, [run_entry(known, now) for known in runs], notes, _first([*live.values()], own))
+
+
+def _sourced(paths: Iterator[Path], latest: Mapping[str, KnownRun]) -> Iterator[tuple[Path, str]]:
+    """The files, each with what runs of it call it."""
+    for path in paths:
+        yield path, str(path) if str(path) in latest else str(path.resolve())
+
+
+def _first(live: Sequence[KnownRun], own: Sequence[tuple[Path, KnownRun | None]]) -> str:
+    """The run that a person has most likely come back for: one that goes on, of a workflow here if there is such a one,
+    else one of a workflow here that was lost and not begun anew."""
+    here = [known for _, known in own if known is not None]
+    found = [known for known in here if known.holder is not None] or live or [known for known in here if known.lost]
+    return found[0].summary.run if found else ""
 
 
 def workflows_in(directory: Path) -> Iterator[Path]:
@@ -132,14 +150,15 @@ def _is_file(path: Path, wanted: re.Pattern[bytes] | None) -> bool:
         return False
 
 
-def _workflow_entry(here: Path, path: Path, latest: dict[str, KnownRun], now: float) -> Entry:
+def _workflow_entry(here: Path, path: Path, known: KnownRun | None, now: float) -> Entry:
+    """A workflow as a row; `known` is a run of it that goes on, else the latest."""
     name = str(path.relative_to(here))
-    known = latest.get(str(path)) or latest.get(str(path.resolve()))
-    about = ""
+    about, live = "", None
     if known is not None:
         word, _ = _state_of(known)
         about = f"last run {word}, {_when(known, now)}"
-    return Entry(Choice(RUN, f"./{name}" if name.startswith("-") else name), name, about=about)
+        live = Choice(ATTACH, known.summary.run) if known.holder is not None else None
+    return Entry(Choice(RUN, f"./{name}" if name.startswith("-") else name), name, about=about, live=live)
 
 
 def run_entry(known: KnownRun, now: float) -> Entry:

@@ -7,6 +7,7 @@ from typing import Final, TextIO
 
 from qtui.cli.answers import NOBODY, scope_name, spared
 from qtui.cli.bell import rings
+from qtui.cli.earlier import AskPast, seconds_of
 from qtui.cli.folds import Page
 from qtui.cli.grouping import LOOK_SECONDS, UnitOutput
 from qtui.cli.manner import INDENT, Manner
@@ -43,6 +44,7 @@ from qtui.core.events import (
 from qtui.core.folding import fold
 from qtui.core.holding import governor_words, workers_words
 from qtui.core.model import FAILURES, UnitState
+from qtui.core.regress import Pasts
 from qtui.core.session import Record, RunSession
 from qtui.core.settling import CUT
 from qtui.core.state import RunView, UnitView, stalled_by
@@ -63,7 +65,8 @@ class PlainLines:
     """Writes a run's record as text: a line at the start and end of each unit, and its output in the given `manner`.
 
     `bell` says when the bell of the terminal rings at the end. Unless questions are `answerable`, lines say how to do
-    so beforehand.
+    so beforehand. `ask_past` tells what units of the session took in earlier runs; it is asked when that is wanted
+    first.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class PlainLines:
         *,
         bell: Notify | None = None,
         answerable: bool = False,
+        ask_past: AskPast | None = None,
     ) -> None:
         self._session = session
         self._manner = manner or Manner()
@@ -81,6 +85,8 @@ class PlainLines:
         self._output = UnitOutput(session, self._page, self._manner)
         self._bell = bell
         self._answerable = answerable
+        self._ask_past = ask_past
+        self._past: Pasts | None = None
         # a view of its own, exactly as far as the record that was printed
         self._view = session.opening
 
@@ -100,7 +106,7 @@ class PlainLines:
                 quiet_since = self._session.now()
                 self._heartbeat()
         if self._session.view().finished is not None or self._session.lost:
-            for line in summary(self._session, brief=self._manner.quiet):
+            for line in summary(self._session, self._ask_past, brief=self._manner.quiet):
                 self._page.line(line)
         if rings(self._bell, self._session.view()):
             self._page.bell()
@@ -212,10 +218,22 @@ class PlainLines:
         waits = [*_asked(self._view), *_held(self._view)]
         going = "; ".join(filter(None, (going, *waits))) or _held_up(self._view)
         for_a_person = any(spared(self._session, event) for event in _questions(self._view))
-        alone = for_a_person and not self._answerable
+        alone = NOBODY if for_a_person and not self._answerable else ""
         if alone or not self._manner.quiet:
-            self._line("still", f"{going}; {NOBODY}" if alone else going, now)
+            self._line("still", "; ".join(filter(None, (going, self._left(now), alone))), now)
             self._page.flush()
+
+    def _left(self, now: float) -> str:
+        """How long it will still take, where earlier runs tell that."""
+        if self._ask_past is None:
+            return ""
+        from qtui.tui.forecaster import told_at_once
+        from qtui.tui.outlook import left_words
+
+        if self._past is None:
+            self._past = self._ask_past(self._session)
+        told = told_at_once(self._session, seconds_of(self._past))
+        return left_words(told, told.view, now) if told is not None else ""
 
     def _unit_line(self, word: str, unit: int, detail: str, at: float) -> None:
         self._line(word, f"{self._id(unit)}{detail}", at)

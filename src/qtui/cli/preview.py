@@ -1,4 +1,4 @@
-"""``run -n``: what would run, in which order, without running it."""
+"""``qtui plan`` for people: what would run, when and for how long, what would not, and why."""
 
 from __future__ import annotations
 
@@ -6,109 +6,163 @@ import os
 import shlex
 import shutil
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from typing import Final
+from math import inf
+from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
-from qtui.cli.words import counted
+from qtui.cli.outlook import Outlook
+from qtui.cli.words import counted, duration
 from qtui.core.definition import WorkflowDefinition
-from qtui.core.limits import Limits, capacities
+from qtui.core.expecting import ESTIMATE, FAMILY, NO_TIME, TYPICAL
 from qtui.core.masking import TextMasker, masks_of
 from qtui.core.model import Argv, Call, FromUnit, QuantumUnit, Shell
 from qtui.core.options import RunOptions
-from qtui.core.plan import ExecutionPlan
-from qtui.core.ready import ReadyQueue
+from qtui.core.planned import Fate, PlannedUnit, attribution
 from qtui.core.targets import WorkerTargets
-from qtui.definition.values import shown_size
+from qtui.tui.format import size_of
 from qtui.tui.text import clean, cut_end
+
+MODE_FROM: Final = 100
+"""Cells from which on there is room to say how each unit runs; always where the output goes to a file or a program."""
 
 _WIDEST_NAME: Final = 32
 _LEAST_ACTION: Final = 16
 """As many cells of a command are shown on every terminal."""
 
+_MARKS: Final = {"!": "critical path", "=": "from the cache", "-": "skipped", "?": "never starts"}
+_SIGNS: Final = {Fate.HIT: "=", Fate.SKIP: "-", Fate.NEVER: "?"}
+_BASES: Final = {ESTIMATE: "estimate", FAMILY: "family", TYPICAL: "typical", NO_TIME: ""}
 
-def lines_of(definition: WorkflowDefinition, plan: ExecutionPlan) -> Iterator[str]:
-    """A head, and a line for each unit, in the order of starts: level, lane, id, what it does, and on which conditions.
+
+def head_of(definition: WorkflowDefinition, outlook: Outlook) -> Iterator[str]:
+    """How much there is to do, when it would be done, and what that is made of."""
+    planned = outlook.planned
+    hits, skips = planned.count(Fate.HIT), planned.count(Fate.SKIP)
+    would = planned.due + planned.count(Fate.MILESTONE)
+    workers = WorkerTargets(planned.plan.lanes, definition.options).together
+    others = [f"{hits} from the cache" if hits else "", f"{skips} skipped" if skips else ""]
+    left_out = ", ".join(each for each in others if each)
+    what = f"{counted(would, 'unit')} would run, {workers} at a time" if planned.due else "nothing would run"
+    yield f"{clean(definition.name)}: {what}{f'; {left_out}' if left_out else ''}"
+    if not planned.due:
+        return
+    told = planned.told
+    if told is None:
+        yield f"expected: unknown; of {counted(planned.due, 'unit')} nothing is known: no estimate, no earlier run"
+    else:
+        yield f"expected: {attribution(told.p50, told.parts)}"
+        least, most = duration(told.p10), duration(told.p90)
+        if least != most:
+            yield f"four of five runs would take {least} to {most}"
+    if assumed := outlook.assumed:
+        yield f"assumed: {'; '.join(assumed)}"
+
+
+def lines_of(definition: WorkflowDefinition, outlook: Outlook) -> Iterator[str]:
+    """A line for each unit, in the order of starts, below a head: when it starts, how long it takes and what that is
+    taken from, its memory, what it does, and on which conditions.
 
     Values of secrets are masked. Of a text of several lines the first is shown; on a terminal long ones are cut.
     """
-    mask = masker(definition)
-    order = list(order_of_starts(plan, definition.options))
-    width = min(_WIDEST_NAME, max(len("unit"), *(cell_len(clean(unit.id)) for unit in plan.table)))
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    yield f"level  {'lane':<10} {'unit':<{width}}  action"
-    for number in order:
-        unit = plan.table[number]
-        name = clean(unit.id)
-        head = f"{plan.depths[number] + 1:>5}  {plan.lanes[number]:<10} {name}{' ' * (width - cell_len(name))}  "
-        noted = [clean(mask(note)) for note in _notes(unit, definition.options)]
+    table = _Table(definition, outlook, columns)
+    yield from table.lines()
+
+
+class _Column(NamedTuple):
+    name: str
+    cell: Callable[[PlannedUnit], str]
+    right: bool = False
+
+
+class _Table:
+    def __init__(self, definition: WorkflowDefinition, outlook: Outlook, columns: int | None) -> None:
+        self._outlook, self._planned, self._options = outlook, outlook.planned, definition.options
+        self._mask, self._columns = masker(definition), columns
+        self._path = frozenset(outlook.planned.path)
+
+    def lines(self) -> Iterator[str]:
+        units = self._planned.units
+        marks = [self._mark(unit) for unit in units]
+        cells = [(column, [column.cell(unit) for unit in units]) for column in self._shown()]
+        widths = [max(cell_len(column.name), *map(cell_len, texts)) for column, texts in cells]
+        yield self._row(" ", [column.name for column, _ in cells], widths, cells) + "what it does"
+        for at, unit in enumerate(units):
+            head = self._row(marks[at], [texts[at] for _, texts in cells], widths, cells)
+            yield self._whole(head, unit)
+        if legend := ", ".join(f"{mark} {meaning}" for mark, meaning in _MARKS.items() if mark in marks):
+            yield legend
+
+    def _shown(self) -> Iterator[_Column]:
+        if self._planned.told is not None:
+            yield _Column("start", self._start, right=True)
+            yield _Column("takes", self._takes, right=True)
+            yield _Column("basis", self._basis)
+        if self._outlook.memory:
+            yield _Column("memory", self._memory, right=True)
+        if self._columns is None or self._columns >= MODE_FROM:
+            yield _Column("mode", lambda unit: str(self._planned.plan.lanes[unit.number]))
+        yield _Column("unit", lambda unit: clean(self._unit(unit).id))
+
+    def _row(self, mark: str, texts: list[str], widths: list[int], cells: list[tuple[_Column, list[str]]]) -> str:
+        told = [mark]
+        for text, width, (column, _) in zip(texts, widths, cells, strict=True):
+            if column.name == "unit":
+                width = min(width, _WIDEST_NAME)
+            gap = " " * max(0, width - cell_len(text))
+            told.append(gap + text if column.right else text + gap)
+        return f"{told[0]} {'  '.join(told[1:])}  "
+
+    def _whole(self, head: str, planned: PlannedUnit) -> str:
+        unit, found = self._unit(planned), self._outlook.cache.get(planned.number)
+        why = ""
+        if planned.fate is Fate.SKIP:
+            why = f"skip: {planned.cause}"
+        elif planned.fate is Fate.NEVER:
+            why = "never: what it waits for does not come"
+        elif planned.cause:
+            why = planned.cause
+        elif found is not None:
+            why = f"{'hit' if found.hit else 'miss' if found.hit is False else 'open'}: {found.reason}"
+        why = clean(self._mask(why))
+        if planned.fate not in (Fate.RUN, Fate.MILESTONE):
+            return self._cut(head + why)
+        noted = [clean(self._mask(note)) for note in _notes(unit, self._options)]
+        head += f"[{why}]  " if why else ""
         tail = f"  [{'; '.join(noted)}]" if noted else ""
-        action = clean(mask(_action(unit, mask)))
-        if columns is not None:
-            action = cut_end(action, max(_LEAST_ACTION, columns - cell_len(head) - cell_len(tail)))
-        yield f"{head}{action}{tail}"
+        action = clean(self._mask(_action(unit, self._mask)))
+        if self._columns is not None:
+            action = cut_end(action, max(_LEAST_ACTION, self._columns - cell_len(head) - cell_len(tail)))
+        return self._cut(f"{head}{action}{tail}")
 
+    def _cut(self, line: str) -> str:
+        return line if self._columns is None else cut_end(line, self._columns)
 
-def order_of_starts(plan: ExecutionPlan, options: RunOptions) -> Iterator[int]:
-    """The units in the order in which they would start if all of them took the same time and completed."""
-    rehearsal = _Rehearsal(plan, options)
-    running: deque[int] = deque()
-    never = dict.fromkeys(range(len(plan)))
-    together = WorkerTargets(plan.lanes, options).together
-    while True:
-        while len(running) < together and (number := rehearsal.start()) is not None:
-            del never[number]
-            running.append(number)
-            yield number
-        if not running:
-            break
-        rehearsal.complete(running.popleft())
-    yield from never  # what has no room within the limits is listed all the same
+    def _unit(self, planned: PlannedUnit) -> QuantumUnit:
+        return self._planned.plan.table[planned.number]
 
+    def _mark(self, planned: PlannedUnit) -> str:
+        sign = _SIGNS.get(planned.fate, " ")
+        return "!" if planned.number in self._path and self._planned.told is not None else sign
 
-class _Rehearsal:
-    """Which unit would start next, by the rules of a run."""
+    def _start(self, planned: PlannedUnit) -> str:
+        at = planned.start if planned.fate is Fate.RUN else planned.end
+        return duration(at) if at != inf and planned.fate is not Fate.SKIP else ""
 
-    def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
-        self._plan = plan
-        lanes = WorkerTargets(plan.lanes, options).of_lane
-        self._limits, self._ready = Limits(plan, options, lanes), ReadyQueue(len(plan), capacities(options, lanes))
-        self._needs_left = [len(needs) for needs in plan.needs]
-        self._members_left = [len(members) for members in plan.items]
-        self._begun: set[int] = set()
-        for number, count in enumerate(self._needs_left):
-            if not count:
-                self._push(number)
+    def _takes(self, planned: PlannedUnit) -> str:
+        return duration(planned.expected.middle) if planned.due and planned.expected is not None else ""
 
-    def start(self) -> int | None:
-        found = self._ready.pop()
-        if found is None:
-            return None
-        number, item = found[0], self._plan.item_of[found[0]]
-        if item >= 0 and item not in self._begun:
-            self._begun.add(item)
-            for other in self._plan.items[item]:
-                if other in self._ready:
-                    self._push(other)  # from now on it goes before those of items that have not begun
-        return number
+    def _basis(self, planned: PlannedUnit) -> str:
+        if not planned.due or planned.expected is None:
+            return ""
+        return _BASES.get(planned.expected.basis, planned.expected.basis)
 
-    def complete(self, number: int) -> None:
-        self._ready.give_back(self._limits.own(number))
-        if (item := self._plan.item_of[number]) >= 0:
-            self._members_left[item] -= 1
-            if not self._members_left[item]:
-                self._ready.give_back(self._limits.of_item(item))
-        for fed in self._plan.feeds[number]:
-            self._needs_left[fed] -= 1
-            if not self._needs_left[fed]:
-                self._push(fed)
-
-    def _push(self, number: int) -> None:
-        item_begun = self._plan.item_of[number] in self._begun
-        self._ready.push(number, *self._limits.of(number, item_begun=item_begun))
+    def _memory(self, planned: PlannedUnit) -> str:
+        found = self._outlook.memory.get(planned.number)
+        return "" if found is None or not planned.due else f"{'' if found.declared else '~'}{size_of(found.bytes)}"
 
 
 def masker(definition: WorkflowDefinition) -> Callable[[str], str]:
@@ -155,5 +209,3 @@ def _notes(unit: QuantumUnit, options: RunOptions) -> Iterator[str]:
         yield f"pool {name}" + (f" x{slots}" if slots > 1 else "")
     if unit.cpus:
         yield f"cpus {unit.cpus:g}"
-    if unit.memory:
-        yield f"memory {shown_size(unit.memory)}"

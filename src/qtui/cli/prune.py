@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Final
 
 from qtui.cli.reaching import state_dir_of
+from qtui.cli.telling import tell
 from qtui.cli.words import counted
 from qtui.core.errors import EXIT_FAILED, EXIT_OK
 from qtui.store.prune import KEEP_DAYS, MAX_BYTES
@@ -40,7 +40,7 @@ def prune(options: argparse.Namespace) -> int:
         print(_stays(len(spared), options.unfinished))
     for each in found:
         if each.error:
-            print(clean(f"qtui: {each.run}: {each.error}"), file=sys.stderr)
+            tell(f"{each.run}: {each.error}")
     return EXIT_OK if len(pruned) == len(found) else EXIT_FAILED
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING
 
-from qtui.attached import AttachedSession
 from qtui.cli.rundata import GONE
-from qtui.core.errors import UsageError
-from qtui.store.rundir import default_state_dir, find_run
+from qtui.store.rundir import default_state_dir, find_live_run, find_run
+
+if TYPE_CHECKING:
+    from qtui.attached import AttachedSession
 
 
 def state_dir_of(options: argparse.Namespace) -> Path:
@@ -21,18 +21,16 @@ def state_dir_of(options: argparse.Namespace) -> Path:
 
 
 @contextmanager
-def opened(options: argparse.Namespace, *, read_only: bool = True) -> Iterator[AttachedSession]:
-    """The run that ``options.run`` means (None: the latest). Raises UsageError if it means none, or several."""
-    # not by a manager: who only looks, or asks for something, needs no engine
-    with closing(AttachedSession(find_run(state_dir_of(options), options.run), read_only)) as session:
+def opened(options: argparse.Namespace, *, read_only: bool = True, sole: bool = False) -> Iterator[AttachedSession]:
+    """The run that ``options.run`` means (None: the latest, or if `sole` the only one that goes on). Raises UsageError
+    if it means none, or several."""
+    # not by a manager: who only looks, or asks for something, needs no engine; and who runs one needs none of this
+    from qtui.attached import AttachedSession
+
+    state_dir = state_dir_of(options)
+    found = find_live_run(state_dir) if sole and options.run is None else find_run(state_dir, options.run)
+    with closing(AttachedSession(found, read_only)) as session:
         yield session
-
-
-def standard_output() -> TextIO:
-    """Where bytes may be written to. Raises UsageError if the program was started without."""
-    if sys.stdout is None:
-        raise UsageError("standard output is closed")
-    return sys.stdout
 
 
 def gone(run: str) -> str:

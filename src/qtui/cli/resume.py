@@ -13,7 +13,10 @@ from typing import Final
 
 from qtui.cli.adjust import adjusted, still_meant
 from qtui.cli.options import parse
-from qtui.cli.run import TakeTurn, drive, tell
+from qtui.cli.reaching import state_dir_of
+from qtui.cli.run import TakeTurn, drive
+from qtui.cli.telling import tell
+from qtui.cli.words import counted
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import UsageError
 from qtui.core.model import UnitState
@@ -22,7 +25,7 @@ from qtui.definition.selection import named_units
 from qtui.manager import LiveSession
 from qtui.services import Services, open_services
 from qtui.store.journal import Head
-from qtui.store.rundir import default_state_dir, list_runs
+from qtui.store.rundir import list_runs
 from qtui.tui.text import clean
 
 _COUNTED: Final = {NOT_RUN: "had not run yet", LEFT_OUT: "had been left out of a resume"}
@@ -34,7 +37,7 @@ MOST_LINES: Final = 30
 
 def resume(options: argparse.Namespace) -> int:
     """Go on with a run; returns its exit code, or 0 after ``--dry-run``."""
-    state_dir = Path(options.state_dir).absolute() if options.state_dir else default_state_dir()
+    state_dir = state_dir_of(options)
     _check_run(options, state_dir)
     with open_services(state_dir) as services:
         head = services.manager.head(options.run, aside=options.dry_run)
@@ -148,15 +151,14 @@ def told(how: Resumption, run: str) -> Iterator[str]:
     units = how.view.plan.table
     state = how.view.states
     again = {number: why for number, why in how.reasons.items() if why not in _COUNTED}
-    counted = Counter(_COUNTED[why] for why in how.reasons.values() if why in _COUNTED)
-    plural = "" if len(how.reasons) == 1 else "s"
-    yield f"resume: {len(how.reasons)} unit{plural} to run, {how.kept} kept"
+    together = Counter(_COUNTED[why] for why in how.reasons.values() if why in _COUNTED)
+    yield f"resume: {counted(len(how.reasons), 'unit')} to run, {how.kept} kept"
     width = min(40, max((len(units[number].id) for number in again), default=0))
     for number, why in list(again.items())[:MOST_LINES]:
         yield f"  run   {units[number].id:<{width}}  {why}"
     for why, count in Counter(list(again.values())[MOST_LINES:]).most_common():
         yield f"  run   {count} more  {why}"
-    for words, count in counted.items():
+    for words, count in together.items():
         yield f"  run   {count} that {words}"
     stale = {number: why for number, why in how.view.stale.items() if state[number] is UnitState.COMPLETED}
     yield from _few("stale", [f"{units[n].id}  {why}: kept; --stale runs it again" for n, why in stale.items()])

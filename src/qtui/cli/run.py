@@ -18,9 +18,12 @@ from qtui.cli.answers import answering, can_answer
 from qtui.cli.ask import asker
 from qtui.cli.detach import Starter, answered, recorded, start_detached, starter
 from qtui.cli.dump import dumped_on_quit
+from qtui.cli.earlier import past_in
 from qtui.cli.hangup import Outside, dropping
 from qtui.cli.manner import manner_of
 from qtui.cli.options import choose_ui, params_of, wants_color
+from qtui.cli.reaching import state_dir_of
+from qtui.cli.telling import tell
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import EXIT_INTERNAL, EXIT_OK, UsageError
 from qtui.core.model import EMPTY
@@ -28,7 +31,6 @@ from qtui.core.session import RunSession
 from qtui.core.stimuli import InterruptRequested
 from qtui.manager import LiveSession, routed_output
 from qtui.services import Services, open_services
-from qtui.store.rundir import default_state_dir
 from qtui.store.turns import Turn
 from qtui.tui.text import clean
 
@@ -65,6 +67,10 @@ def run(options: argparse.Namespace) -> int:
         from qtui.cli.debug import debug
 
         return debug(options)
+    if options.dry_run:
+        from qtui.cli.planning import plan
+
+        return plan(argparse.Namespace(**vars(options), compare=False, check=False, json=options.ui == "json"))
     origin = {"words": options.words, "cwd": options.cwd}
 
     def begin(
@@ -74,12 +80,6 @@ def run(options: argparse.Namespace) -> int:
         return lambda: services.manager.start(definition, {**origin, "answers": dict(answers)}, turn)
 
     return drive(options, begin)
-
-
-def tell(text: str) -> None:
-    """Say something that is no output of the run."""
-    if sys.stderr is not None:
-        print(clean(f"qtui: {text}"), file=sys.stderr, flush=True)
 
 
 def drive(
@@ -98,7 +98,7 @@ def drive(
     env = environment_of(options)
     os.environ.update(env)  # as if they had been set outside; over the workflow's own, they are an override
     overrides = overrides_of(options, env)
-    state_dir = Path(options.state_dir).absolute() if options.state_dir else default_state_dir()
+    state_dir = state_dir_of(options)
     out = _reserved_stdout() if ui == "json" or detaching else sys.stdout
     # user modules are imported by load: their log handlers must find the routed streams already there
     with routed_output(), open_services(state_dir) as services:
@@ -107,10 +107,6 @@ def drive(
         ask = waiting.ask if waiting is not None else answered(known, asker(os.environ))
         loaded = services.manager.load(options.workflow, params, overrides, recorded(ask, answers))
         definition = adjust(loaded, options)
-        if options.dry_run:
-            from qtui.cli.inspect import dry_run
-
-            return dry_run(definition, services.manager.plan(definition))
         for problem in definition.advice[len(loaded.advice) :]:
             print(clean(str(problem)), file=sys.stderr)
         if detaching:
@@ -187,6 +183,7 @@ def _on_screen(
             bell=definition.notify,
             on_hangup=definition.on_hangup,
             runs=runs,
+            ask_past=past_in(runs.parent),
         )
 
 
@@ -201,7 +198,7 @@ def _in_lines(
 ) -> RunSession:
     """Follow the run that `start` begins without a screen. INT and TERM stop it (and kill it when they come again), HUP
     takes the terminal away from it."""
-    make_follower = _follower(ui, out, definition, options)
+    make_follower = _follower(ui, out, definition, options, runs.parent)
     drop = dropping(0, 1, 2, out.fileno())
     outside = Outside()
     with outside.heard():
@@ -217,13 +214,9 @@ def _in_lines(
 
         outside.tell(lambda number: session.request(InterruptRequested(number)), hang_up)
         asking = answering(session) if ui == "plain" else nullcontext()
-        with dumped_on_quit(session, directory, _say), asking:
+        with dumped_on_quit(session, directory, tell), asking:
             _follow(session, make_follower(session), out)
     return session
-
-
-def _say(text: str) -> None:
-    print(clean(f"qtui: {text}"), file=sys.stderr, flush=True)
 
 
 def _reserved_stdout() -> TextIO:
@@ -235,7 +228,7 @@ def _reserved_stdout() -> TextIO:
 
 
 def _follower(
-    ui: str, out: TextIO, definition: WorkflowDefinition, options: argparse.Namespace
+    ui: str, out: TextIO, definition: WorkflowDefinition, options: argparse.Namespace, state_dir: Path
 ) -> Callable[[RunSession], Follower]:
     """What writes the output. Its modules are imported now, before the run may use up the descriptors."""
     if ui == "json":
@@ -245,8 +238,8 @@ def _follower(
     from qtui.cli.plain import PlainLines
 
     manner = manner_of(options, os.environ, color=wants_color(options.color, os.environ, out.isatty()))
-    bell = definition.notify if out.isatty() else None
-    return lambda session: PlainLines(session, out, manner, bell=bell, answerable=can_answer(session))
+    bell, past = definition.notify if out.isatty() else None, past_in(state_dir)
+    return lambda session: PlainLines(session, out, manner, bell=bell, answerable=can_answer(session), ask_past=past)
 
 
 def _follow(session: RunSession, follower: Follower, out: TextIO) -> None:
@@ -268,14 +261,14 @@ def write(follower: Follower, out: TextIO) -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, out.fileno())
         os.close(null)
-        if not isinstance(error, BrokenPipeError) and sys.stderr is not None:
-            print(f"qtui: the output ends here, it cannot be written: {error.strerror}", file=sys.stderr)
+        if not isinstance(error, BrokenPipeError):
+            tell(f"the output ends here, it cannot be written: {error.strerror}")
 
 
 def _exit_code(session: RunSession) -> int:
     end = session.view().finished
     if end is None:
         return EXIT_INTERNAL
-    if session.trouble and sys.stderr is not None:
-        print(clean(f"qtui: {session.trouble}"), file=sys.stderr)
+    if session.trouble:
+        tell(session.trouble)
     return end.exit_code or (EXIT_INTERNAL if session.trouble else EXIT_OK)

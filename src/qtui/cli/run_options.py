@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Protocol
 
-from qtui.definition import values
+from qtui.cli import flagvalues
 
-RUN_HELP = "a run's id, or enough of its begin or end to tell it from others"
+RUN_HELP = "a run's id, or enough of it to tell it from others; or the workflow of a run that goes on"
+SOLE = "the only one that goes on"
 LATEST = "one that goes on, else the one that changed last"
 
 
@@ -35,15 +36,17 @@ def add_run_commands(commands: Commands) -> None:
 
 
 def add_state_dir(parser: argparse.ArgumentParser) -> None:
-    """``--state-dir``, for a command that only reads what is there."""
+    """``--state-dir``."""
     parser.add_argument(
-        "--state-dir", metavar="DIR", help="where runs are kept (default: $XDG_STATE_HOME/qtui or ~/.local/state/qtui)"
-    )
+        "--state-dir", metavar="DIR", type=flagvalues.directory,
+        help="where runs are kept (default: $XDG_STATE_HOME/qtui or ~/.local/state/qtui)",
+    )  # fmt: skip
 
 
 def _add_status(commands: Commands) -> None:
     status = commands.add_parser("status", help="tell how a run is going", allow_abbrev=False)
     status.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: {LATEST}")
+    status.add_argument("units", metavar="UNIT", nargs="*", help="only these, with all that is in their way")
     status.add_argument("--json", action="store_true", help="as JSON, with every unit")
     status.add_argument("--wait", action="store_true", help="wait for the end; the exit code is that of the run")
     add_state_dir(status)
@@ -51,10 +54,12 @@ def _add_status(commands: Commands) -> None:
 
 def _add_logs(commands: Commands) -> None:
     logs = commands.add_parser("logs", help="print what a unit has written", allow_abbrev=False)
-    logs.add_argument("run", metavar="RUN", help=RUN_HELP)
+    logs.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: {LATEST}")
     logs.add_argument("unit", metavar="UNIT", help="a unit's id")
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the attempt ends")
-    logs.add_argument("--try", dest="attempt", metavar="N", type=_positive, help="which attempt; default: the last")
+    logs.add_argument(
+        "--try", dest="attempt", metavar="N", type=flagvalues.counting, help="which attempt; default: the last"
+    )
     logs.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colour on a terminal")
     add_state_dir(logs)
 
@@ -63,7 +68,7 @@ def _add_shell(commands: Commands) -> None:
     shell = commands.add_parser(
         "shell", help="open a shell where a unit has run, with its variables", allow_abbrev=False
     )
-    shell.add_argument("run", metavar="RUN", help=RUN_HELP)
+    shell.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: {LATEST}")
     shell.add_argument("unit", metavar="UNIT", help="a unit's id")
     add_state_dir(shell)
 
@@ -71,20 +76,25 @@ def _add_shell(commands: Commands) -> None:
 def _add_control(commands: Commands) -> None:
     for name, what in (("cancel", "stop a run, or units of it"), ("approve", "say yes to what units ask")):
         parser = commands.add_parser(name, help=what, allow_abbrev=False)
-        parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+        if name == "cancel":  # it cannot be taken back
+            parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+        else:
+            parser.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: {SOLE}")
         every = "the whole run" if name == "cancel" else "all that ask"
         parser.add_argument("units", metavar="UNIT", nargs="*", help=f"ids, names or globs; default: {every}")
         add_state_dir(parser)
     for name, what in (("pause", "start nothing new in a run"), ("unpause", "let a run start units again")):
         parser = commands.add_parser(name, help=what, allow_abbrev=False)
-        parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+        parser.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: {SOLE}")
         add_state_dir(parser)
 
 
 def _add_history(commands: Commands) -> None:
-    history = commands.add_parser("history", help="list runs, the latest first; what got slower", allow_abbrev=False)
+    history = commands.add_parser("history", help="list runs, the latest first; what got worse", allow_abbrev=False)
     history.add_argument("workflow", metavar="WORKFLOW", nargs="?", help="only those of this file or name")
-    history.add_argument("--limit", metavar="N", type=_positive, default=20, help="how many runs (default: 20)")
+    history.add_argument(
+        "--limit", metavar="N", type=flagvalues.counting, default=20, help="how many runs (default: 20)"
+    )
     add_state_dir(history)
 
 
@@ -103,40 +113,19 @@ def _add_prune(commands: Commands) -> None:
         allow_abbrev=False,
     )
     prune.add_argument(
-        "--older-than", metavar="AGE", type=_age, help="delete runs that last changed so long ago, for example 30d"
+        "--older-than",
+        metavar="AGE",
+        type=flagvalues.age,
+        help="delete runs that last changed so long ago, for example 30d",
     )
     prune.add_argument(
-        "--max-size", metavar="SIZE", type=_size, help="delete the oldest until the rest takes no more, for example 2G"
+        "--max-size",
+        metavar="SIZE",
+        type=flagvalues.size,
+        help="delete the oldest until the rest takes no more, for example 2G",
     )
     prune.add_argument(
         "--unfinished", action="store_true", help="also runs that were cut, which could go on; never one that goes on"
     )
     prune.add_argument("-n", "--dry-run", action="store_true", help="only tell what would be deleted")
     add_state_dir(prune)
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'"{text}" is not a number from 1 on')
-    return number
-
-
-def _age(text: str) -> float:
-    """Seconds."""
-    try:
-        seconds = values.duration(text)
-    except (values.Rejected, ValueError):
-        raise argparse.ArgumentTypeError(f'"{text}" is not an age such as 30d or 12h') from None
-    return seconds
-
-
-def _size(text: str) -> int:
-    """Bytes."""
-    try:
-        return values.size(text)
-    except (values.Rejected, ValueError):
-        raise argparse.ArgumentTypeError(f'"{text}" is not a size such as 500M or 2G') from None

@@ -22,6 +22,7 @@ from qtui.cli.answers import answering
 from qtui.cli.bell import rings
 from qtui.cli.detach import DETACHED_LOG
 from qtui.cli.dump import dumped_on_quit
+from qtui.cli.earlier import AskPast, seconds_of
 from qtui.cli.hangup import Outside
 from qtui.cli.linger import lingering
 from qtui.cli.look import Look
@@ -54,13 +55,14 @@ def show(
     on_hangup: str = "continue",
     runs: Path | None = None,
     player: Player | None = None,
+    ask_past: AskPast | None = None,
 ) -> RunSession:
     """Draw the session that `begin` makes, until the person leaves or the terminal goes.
 
     Returns when a live run has ended, with or without a screen; leaving any other session leaves it alone. `sketch`
     stands on the terminal, and `look` says how it is drawn on and when the screen leaves by itself; `bell` is when the
     bell rings. `runs` holds the directories of runs, and `player` moves through a replay. `on_hangup` says what a live
-    run does when the terminal goes: ``continue`` or ``cancel``.
+    run does when the terminal goes: ``continue`` or ``cancel``. `ask_past` tells what units took in earlier runs.
     """
     with ExitStack() as hearing, ExitStack() as terminal:
         stray = terminal.enter_context(_shown_in_the_end())
@@ -77,6 +79,7 @@ def show(
             session,
             title=title,
             player=player,
+            ask_past=ask_past and (lambda session: seconds_of(ask_past(session))),
             keymap=look.keymap,
             ascii=look.ascii,
             color=look.color,
@@ -85,10 +88,11 @@ def show(
             rings=partial(rings, bell),
             modes=sketch.modes,
             stop=front.stop if front is not None else None,
+            lend=front.lent if front is not None else None,
             detachable=front is not None and session.kind == "live",
         )
         sketch.taken()
-        _Showing(session, app, held, outside, on_hangup, directory).follow(terminal)
+        _Showing(session, app, held, outside, on_hangup, directory, ask_past).follow(terminal)
     return session
 
 
@@ -103,9 +107,10 @@ class _Showing:
         outside: Outside,
         on_hangup: str,
         directory: Path | None,
+        ask_past: AskPast | None,
     ) -> None:
         self._session, self._app, self._held, self._outside = session, app, held, outside
-        self._on_hangup, self._directory = on_hangup, directory
+        self._on_hangup, self._directory, self._ask_past = on_hangup, directory, ask_past
         self._front = shepherd.front()
         self._live = session.kind == "live"
         self._deaf_until = 0.0
@@ -132,7 +137,7 @@ class _Showing:
             if story is not None:
                 print("\n".join(["qtui: the screen broke, please report it:", *clean_lines(story)]), file=sys.stderr)
             if self._live:
-                finish(self._session, alone=self._held.dropped)
+                finish(self._session, self._ask_past, alone=self._held.dropped)
             elif story is not None:
                 raise QtuiError("the run was only looked at: nothing of it is lost")
 
@@ -190,10 +195,10 @@ def draw(app: Dashboard) -> tuple[Leaving | None, str | None]:
         return None, traceback.format_exc()
 
 
-def finish(session: RunSession, *, alone: bool = False) -> None:
+def finish(session: RunSession, ask_past: AskPast | None, *, alone: bool = False) -> None:
     """Once the terminal is free again: wait for the end of the run, print the summary.
 
-    `alone` says that nobody is at the terminal any more.
+    `ask_past` tells what its units took in earlier runs; `alone` says that nobody is at the terminal any more.
     """
     if session.view().finished is None and not alone:
         print("qtui: the run goes on without a screen; ctrl+c stops it", file=sys.stderr)
@@ -202,7 +207,7 @@ def finish(session: RunSession, *, alone: bool = False) -> None:
             pass  # a timeout, so that signal handlers get their turn on every platform
     session.close()
     with suppress(OSError):  # the terminal may be gone
-        print("\n".join(summary(session)), flush=True)
+        print("\n".join(summary(session, ask_past)), flush=True)
 
 
 class HeldTerminal:
@@ -265,7 +270,7 @@ class HeldTerminal:
 def cleared_terminal(stray: IO[bytes]) -> Iterator[HeldTerminal]:
     """While this holds, the terminal belongs to the dashboard alone, and what others write to it goes to the file
     `stray`. Enter it before the run begins."""
-    with _quiet_descriptors(stray) as held, _quick_switches():
+    with _quiet_descriptors(stray) as held:
         yield held
 
 
@@ -280,18 +285,6 @@ def _shown_in_the_end() -> Iterator[IO[bytes]]:
             stray.seek(0)
             if text := stray.read(1 << 16):
                 sys.stderr.write(_printable(text))
-
-
-@contextmanager
-def _quick_switches() -> Iterator[None]:
-    """Let threads take turns five times as often as usual: beside eight threads of pure Python work the screen's
-    ticks came 27 ms late instead of 188 (95th percentile), for 1-2 % of the threads' speed."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(0.001)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 @contextmanager

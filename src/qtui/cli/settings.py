@@ -7,7 +7,6 @@ then the file.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -62,6 +61,22 @@ class Settings:
 
 
 NOTHING_SET: Final = Settings()
+_NOT_SET: Final = object()
+
+
+def give_way(options: argparse.Namespace, settings: Settings) -> None:
+    """Take back what is set where the command line says something that contradicts it."""
+    typed = {name: value for name, value in vars(options).items() if settings.values.get(name, _NOT_SET) != value}
+    if typed.get("verbose"):
+        options.quiet = False
+    elif typed.get("quiet"):
+        options.verbose = False
+    if isinstance(typed.get("workers"), int):
+        options.min_workers, options.max_workers = typed.get("min_workers"), typed.get("max_workers")
+    elif typed.get("min_workers") or typed.get("max_workers"):
+        options.workers = typed.get("workers")
+    if (typed.get("detach") or typed.get("dry_run")) and settings.values.get("ui") == "tui" and "ui" not in typed:
+        options.ui = "auto"
 
 
 def config_file(environ: Mapping[str, str]) -> Path:
@@ -82,6 +97,7 @@ def read_settings(environ: Mapping[str, str], flags: Callable[[], Flags]) -> Set
     reading = _Reading(flags())
     reading.file(path)
     reading.environment(named)
+    reading.contradictions()
     return Settings(
         values=reading.values, keys=reading.keys, problems=tuple(reading.problems), doubts=tuple(reading.doubts)
     )
@@ -90,9 +106,12 @@ def read_settings(environ: Mapping[str, str], flags: Callable[[], Flags]) -> Set
 def _is_there(path: Path) -> bool:
     """Whether there is a file; where nobody may look there may be one, and reading it tells why it cannot be."""
     try:
-        return os.path.lexists(path)  # also a link that leads nowhere: reading it tells so
+        path.lstat()  # also a link that leads nowhere is there: reading it tells so
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except OSError:
-        return True
+        pass
+    return True
 
 
 class _Reading:
@@ -101,6 +120,7 @@ class _Reading:
     def __init__(self, flags: Flags) -> None:
         self._flags = {name: flags[name] for name in SETTABLE if name in flags}
         self.values: dict[str, Any] = {}
+        self._places: dict[str, Problem] = {}
         self.keys: dict[str, ChosenKeys] = {}
         self.problems: list[Problem] = []
         self.doubts: list[Problem] = []
@@ -140,8 +160,17 @@ class _Reading:
         """Set what `read` returns; if it refuses, `fault` gets its message."""
         try:
             self.values[name] = read()
+            self._places[name] = fault
         except argparse.ArgumentTypeError as error:
             self.problems.append(replace(fault, message=str(error)))
+
+    def contradictions(self) -> None:
+        """Numbers of workers that cannot be true together, told where the smaller one is set: flags that say the same
+        are told without a place."""
+        for low, high in (("min_workers", "max_workers"), ("min_workers", "workers"), ("workers", "max_workers")):
+            least, most = self.values.get(low), self.values.get(high)
+            if isinstance(least, int) and isinstance(most, int) and least > most:
+                self.problems.append(replace(self._places[low], message=f"{least} is more than {high} = {most}"))
 
     def _doubt(self, variable: str, name: str) -> None:
         """A variable that sets nothing may be somebody else's; one that is nearly one of ours is a slip."""

@@ -22,10 +22,10 @@ from typing import Any, Final, NoReturn
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CAUGHT: Final = (*_ENDING, signal.SIGQUIT, signal.SIGCHLD)
 
-# what the child has switched on, with what would end a sequence or a frame that it did not finish
+# what the child or its pager has switched on, with what would end a sequence or a frame that it did not finish
 _RESTORING: Final = (
     b"\x18\x1b[?2026l\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"
-    b"\x1b[<u\x1b[0m\x1b[?1049l\x1b[?25h\x1b[?1004l"
+    b"\x1b[<u\x1b[0m\x1b[?1049l\x1b[?25h\x1b[?1004l\x1b[?1l\x1b>"
 )
 
 _LOCAL: Final = 3
@@ -115,6 +115,7 @@ class Shepherd:
         self._early: list[int] = []
         self._received = b""
         self._run = ""
+        self._lent = 0
         self._linked, self._listening, self._drawn = True, False, False
 
     def watch(self) -> NoReturn:
@@ -168,6 +169,8 @@ class Shepherd:
                     self._tell("signal", number)
             case "drawn":
                 (self._drawn,) = values
+            case "lent":
+                (self._lent,) = values
             case "dropped":
                 self._restore()
             case "stop":
@@ -208,11 +211,24 @@ class Shepherd:
         if not self._drawn:
             return
         self._drawn = False
+        self._take_back()
         restore_screen(0)
         if self._in_front():  # who sets modes from the background is stopped
             with suppress(termios.error):
                 termios.tcflush(0, termios.TCIFLUSH)
                 termios.tcsetattr(0, termios.TCSANOW, self._modes)
+
+    def _take_back(self) -> None:
+        """End who was lent the terminal, if anybody was: the shell is about to have it."""
+        if not self._lent:
+            return
+        with suppress(OSError):
+            os.killpg(self._lent, signal.SIGKILL)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTTOU,))
+        with suppress(OSError):
+            if os.tcgetpgrp(0) == self._lent:
+                os.tcsetpgrp(0, os.getpgrp())
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _tell(self, *words: Any) -> None:
         with suppress(OSError):
@@ -266,6 +282,10 @@ class Front:
     def dropped(self) -> None:
         """The terminal was left as it was; it is for the shepherd to give it back."""
         self._tell("dropped")
+
+    def lent(self, group: int) -> None:
+        """This group of processes is in front of the terminal for a while; 0 when it is not any more."""
+        self._tell("lent", group)
 
     def stop(self) -> None:
         """Ask the shepherd to stop: the shell takes over until it brings it forward again."""

@@ -1,17 +1,23 @@
-"""Standard input, output and error as a process may find them: closed, or in an encoding that has not every sign."""
+"""Standard input, output and error as a process may find them: closed, unread, or in an encoding that lacks signs."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 def hold_standard_streams() -> None:
     """Let there be standard streams that take everything.
 
     One that is closed (``<&-``, ``>&-``) leads nowhere from now on: the next file that is opened would be taken for it
-    otherwise, and what units print would go there. A sign that an encoding has not is written as an escape.
+    otherwise, and what units print would go there. A sign that an encoding has not is written as an escape. What
+    standard error cannot take is lost, and nothing is raised: words about a run are worth less than the run. A pipe
+    that is full is waited for, also where somebody who shares it has switched that off.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         stream = getattr(sys, name)
@@ -20,8 +26,24 @@ def hold_standard_streams() -> None:
             stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
-        elif number and isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        # in the C locale it is "surrogateescape", which takes no other sign either
+        elif number and isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="backslashreplace")
+        os.set_blocking(number, True)
+    told = io.BufferedWriter(_Unheard(2, "w", closefd=False))
+    words = io.TextIOWrapper(told, encoding=sys.stderr.encoding, errors="backslashreplace", line_buffering=True)
+    sys.stderr = sys.__stderr__ = words  # type: ignore[misc]
+
+
+class _Unheard(io.FileIO):
+    """A descriptor whose reader may have gone, or whose disk may be full: that is no fault."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write, and take what cannot be written for written."""
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
 
 
 def _lead_nowhere(number: int) -> None:

@@ -88,6 +88,7 @@ def init(options: argparse.Namespace) -> int:
         raise UsageError(f"{path} exists already; name another file: qtui init FILE") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+    path = Path(options.directory or "", path)  # as it is called from where the person is
     shown = shlex.quote(str(path))
     print(f"{path} written. Next:")
     print(f"  qtui check {shown}     find faults; nothing is run")

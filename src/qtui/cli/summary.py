@@ -12,12 +12,15 @@ from typing import Final
 from rich.cells import cell_len
 
 from qtui.cli.alike import Alike, alike_failures
+from qtui.cli.earlier import AskPast
 from qtui.cli.folds import harmless
+from qtui.cli.regressed import LONGEST_LINE, MOST, regressed_lines
 from qtui.cli.rundata import LOST, run_state, took
 from qtui.cli.streams import painted
 from qtui.cli.words import STATE_WORDS, counted, duration, few
-from qtui.core.cutting import counts_of
-from qtui.core.model import FAILURES, RunState, UnitState
+from qtui.core.cutting import told_counts
+from qtui.core.model import EMPTY, FAILURES, RunState, UnitState
+from qtui.core.regress import Pasts, Regressions, regressions
 from qtui.core.session import RunSession
 from qtui.core.state import RunView, UnitView
 from qtui.tui.text import clean, clean_lines, cut_end, cut_middle
@@ -33,7 +36,6 @@ PAGES: Final = 200
 
 TAIL_LINES: Final = 20
 TAIL_BYTES: Final = 64 * 1024
-LONGEST_LINE: Final = 400
 _INDENT: Final = "    "
 _LOG: Final = f"{_INDENT}log: "
 _LEAST_TAIL: Final = 3
@@ -45,28 +47,40 @@ _TELLING_SECONDS: Final = 1.0
 """What took less is not worth a word."""
 
 
-def summary(session: RunSession, *, brief: bool = False) -> list[str]:
-    """The lines for standard output: no more than the terminal has, or some pages where it is none."""
-    if sys.stdout is None or not sys.stdout.isatty():
-        return summary_lines(session, PAGES, brief=brief)
+def summary(session: RunSession, ask_past: AskPast | None = None, *, brief: bool = False) -> list[str]:
+    """The lines for standard output: no more than the terminal has, or some pages where it is none. `ask_past` tells
+    what units took in earlier runs."""
+    pasts = ask_past(session) if ask_past is not None else EMPTY
+    if not sys.stdout.isatty():
+        return summary_lines(session, PAGES, brief=brief, pasts=pasts)
     size = shutil.get_terminal_size((80, SCREEN))
-    return summary_lines(session, max(LOWEST, size.lines - 1), size.columns, brief=brief)  # the prompt comes below
+    rows = max(LOWEST, size.lines - 1)  # the prompt comes below
+    return summary_lines(session, rows, size.columns, brief=brief, pasts=pasts)
 
 
 def summary_lines(
-    session: RunSession, rows: int = SCREEN, width: int = LONGEST_LINE, *, brief: bool = False
+    session: RunSession, rows: int = SCREEN, width: int = LONGEST_LINE, *, brief: bool = False, pasts: Pasts = EMPTY
 ) -> list[str]:
     """The end of the run in at most `rows` rows of `width` cells: failures by cause, each with the last lines of the
     first unit, then what else there is to know, and last of all the counts. What units wrote is cut; paths, commands
     and counts are whole, and may take several rows.
 
-    `brief` leaves out what took longest. Only as many logs are read as are shown.
+    `brief` leaves out what took longest, and what is worse than in the runs that `pasts` tells of. Only as many logs
+    are read as are shown.
     """
     view = session.view()
     units = [unit for unit in view.units if unit.number not in view.plan.dropped]
-    notes = [*([] if brief else _slowest(units, width)), *_notes(units, width), *_resume(session, view)]
+    found = regressions(view, session.options, pasts).here
+    worse = regressed_lines(Regressions(killed=found.killed) if brief else found, _most(rows), width)
+    slowest = () if brief else _slowest(units, width)
+    notes = [*slowest, *worse, *_notes(units, width), *_resume(session, view)]
     end = ["", *notes, *([""] if notes else []), _counts(session, view, units)]
     return [harmless(line) for line in (*_failures(session, view, rows - _rows(end, width), width), *end)]
+
+
+def _most(rows: int) -> int:
+    """How many lines there may be of each kind of what is worse than before: failures need the room."""
+    return max(1, min(MOST, rows // 8))
 
 
 def _rows(lines: Iterable[str], width: int) -> int:
@@ -149,8 +163,10 @@ def _slowest(units: Sequence[UnitView], width: int) -> Iterator[str]:
     took = [(end.duration, -unit.number, unit) for unit in units if (end := unit.finished) is not None and end.attempt]
     longest = nlargest(_SLOWEST, took)
     if len(took) > 1 and longest[0][0] >= _TELLING_SECONDS:
-        named = ", ".join(f"{clean(unit.id)} {duration(seconds)}" for seconds, _, unit in longest)
-        yield cut_end(f"slowest: {named}", width)
+        named = [f"{clean(unit.id)} {duration(seconds)}" for seconds, _, unit in longest]
+        while len(named) > 1 and cell_len(f"slowest: {', '.join(named)}") > width:
+            named.pop()  # half a time is none
+        yield cut_end(f"slowest: {', '.join(named)}", width)
 
 
 def _notes(units: Sequence[UnitView], width: int) -> Iterator[str]:
@@ -181,7 +197,7 @@ def _counts(session: RunSession, view: RunView, units: Sequence[UnitView]) -> st
         (allowed, "allowed to fail"),
         (view.abandoned, "abandoned, which end with qtui"),
     )
-    counts = [f"{count} {state}" for state, count in counts_of(view, session.lost).items()]
+    counts = [f"{count} {state}" for state, count in told_counts(view, session.lost).items()]
     counts += [f"{count} {words}" for count, words in badges if count]
     state = run_state(view, session.lost) if end is not None or session.lost else "unfinished"
     why = f": {clean(view.timed_out)}" if view.timed_out and view.state is RunState.FAILED else ""
