@@ -14,6 +14,7 @@ from qtui.core.session import RunSession
 from qtui.tui.actions import Keymap
 from qtui.tui.app import Dashboard
 from qtui.tui.drawn import Drawn
+from qtui.tui.forecaster import Past
 from qtui.tui.player import Player
 from qtui.tui.screens.main import MainScreen
 
@@ -80,11 +81,12 @@ async def staged(
     size: tuple[int, int] = SMALL,
     *,
     player: Player | None = None,
+    ask_past: Callable[[RunSession], Past] | None = None,
     keymap: Keymap | None = None,
     ascii: bool = False,
     color: bool | None = None,
 ) -> AsyncIterator[Stage]:
-    app = Dashboard(session, "nightly.toml", player=player, keymap=keymap, ascii=ascii, color=color)
+    app = Dashboard(session, "nightly.toml", player=player, ask_past=ask_past, keymap=keymap, ascii=ascii, color=color)
     async with app.run_test(size=size) as pilot:
         stage = Stage(app, pilot, session)
         await stage.until(lambda: stage.main._second >= 0, "the first frame")

@@ -16,6 +16,7 @@ from qtui.tui.widgets.events import EventsPane
 from qtui.tui.widgets.lines import Lines
 from qtui.tui.widgets.log import LogView
 from qtui.tui.widgets.replay import ReplayPanes
+from qtui.tui.widgets.timeline import TimelinePane
 from qtui.tui.widgets.tree import UnitTree
 
 PARTS = {
@@ -25,6 +26,7 @@ PARTS = {
     Where.CURSOR: CursorLines,
     Where.DETAILS: DetailView,
     Where.EVENTS: EventsPane,
+    Where.TIMELINE: TimelinePane,
     Where.REPLAY: ReplayPanes,
     Where.SCREEN: MainScreen,
     Where.APP: Dashboard,

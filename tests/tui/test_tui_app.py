@@ -225,7 +225,8 @@ async def test_letters_typed_into_the_filter_are_no_commands() -> None:
     session = nightly()
     async with staged(session) as stage:
         await stage.press("slash", *"xXpq")
-        await stage.shows("no match")
+        await stage.shows("no match", "enter keep the filter")
+        assert "r retry" not in stage.lines()[-1]
         assert not session.requests
         await stage.press("escape")
         await stage.shows("fetch.raw")
@@ -250,9 +251,10 @@ async def test_the_log_follows_until_one_scrolls_up_and_end_resumes() -> None:
     async with staged(session) as stage:
         await stage.shows("line 99", "following")
         await stage.press("2", "k")
-        await stage.shows("end resumes")
+        await stage.shows("F follows")
         session.prints("fetch", "line 100\n")
-        await stage.pilot.pause(0.3)
+        session.after(61)
+        await stage.shows("0:01:01")
         assert "line 100" not in stage.text()
         await stage.press("end")
         await stage.shows("line 100", "following")
@@ -328,7 +330,8 @@ async def test_no_character_of_a_question_is_lost_where_it_wraps(size: tuple[int
         await stage.select("features")
         await stage.press("r")
         await stage.shows("its edited definition")
-        shown = "".join(line.strip(" │|") for line in stage.lines() if "x" in line)
+        beside = (part for line in stage.lines() for part in re.split("[│|]", line))  # the tree stands beside the box
+        shown = "".join(part.strip() for part in beside if re.search(r"\d\dx", part))
         assert words.replace(" ", "") in shown.replace(" ", "")
         await stage.press("n")
         await stage.hides("its edited definition")
@@ -354,7 +357,8 @@ async def test_the_screen_shows_no_wish_before_the_run_grants_it() -> None:
     session.request = session.requests.append  # type: ignore[method-assign]
     async with staged(session) as stage:
         await stage.press("p")
-        await stage.pilot.pause(0.3)
+        session.after(61)
+        await stage.shows("0:01:01")
         assert session.requests == [PauseRequested()]
         assert "RUNNING" in stage.lines()[0]
 
@@ -375,7 +379,7 @@ async def test_r_and_capital_r_run_again() -> None:
         await stage.press("r")
         await stage.until(lambda: session.requests == [RetryRequested((2,))], "the request")
         session.fails("features")
-        await stage.shows("1 failed: f next")
+        await stage.shows("features runs again; 2 skipped because of it wait again", "✗ FAIL")
         await stage.press("R")
         await stage.shows("Run again what failed", "1 unit, and 2 skipped because of it?")
         await stage.press("y")
@@ -387,6 +391,8 @@ async def test_a_completed_unit_asks_for_the_scope() -> None:
     async with staged(session) as stage:
         await stage.press("g", "r")
         await stage.shows("this unit only", "the unit, and 4 dependents after it")
+        await stage.press("y")  # an answer to other questions
+        await stage.shows("press u, d or n")
         await stage.press("d")
         await stage.shows("RUNNING")
         assert session.requests == [RetryRequested((0,), "dependents")]
@@ -433,7 +439,7 @@ async def test_the_run_goes_on_under_an_open_question() -> None:
     session = diamond()
     async with staged(session, MEDIUM) as stage:
         await stage.press("q")
-        await stage.shows("Leave")
+        await stage.shows("Quit")
         session.after(61)
         session.completes("fetch")
         await stage.shows("✓ ok     1:01", "0:01:01")
@@ -443,9 +449,9 @@ async def test_a_question_about_a_running_workflow_goes_when_it_has_finished() -
     session = ScriptedSession([unit("only")])
     async with staged(session) as stage:
         await stage.press("q")
-        await stage.shows("Leave")
+        await stage.shows("Quit")
         session.completes("only")
-        await stage.hides("Leave")
+        await stage.hides("Quit")
         await stage.shows("finished; q quits")
 
 
@@ -471,7 +477,7 @@ async def test_the_wheel_scrolls_what_is_under_the_pointer() -> None:
         log = stage.main.log_pane
         at = {"x": 1, "y": 1, "delta_x": 0, "delta_y": -1, "button": 0}
         log.post_message(MouseScrollUp(log, **at, shift=False, meta=False, ctrl=False))
-        await stage.shows("end resumes")
+        await stage.shows("F follows")
 
 
 @pytest.mark.parametrize(
@@ -491,8 +497,8 @@ async def test_an_answer_to_what_has_changed_meanwhile_is_not_carried_out() -> N
     session = diamond()
     async with staged(session) as stage:
         await stage.press("X")
-        await stage.shows("drain: let running units finish")
+        await stage.shows("finish what runs, cancel the rest (drain)")
         session.post(CancelRunRequested("stop"))
         await stage.press("s")
-        await stage.shows("too late: that is not what was asked any more")
+        await stage.shows("too late: the run has changed")
         assert not session.requests

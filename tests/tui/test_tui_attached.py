@@ -194,6 +194,16 @@ async def test_the_events_tell_of_a_record_in_trouble_and_of_a_new_process() -> 
         )
 
 
+async def test_the_rows_of_families_follow_a_run_that_another_process_has_taken_up() -> None:
+    session = fan_out()
+    async with staged(session, MEDIUM) as stage:
+        session.completes("list_files")
+        await stage.shows("extract[0..29]  4▸ 26")
+        session._record([RunResumed(START, "resumed by ada@here", 4)])
+        session.completes("extract[0]", "extract[1]")
+        await stage.shows("extract[0..29]  2✓ 4▸ 24")
+
+
 # -- plans that are replaced ---------------------------------------------------------------------------------
 
 

@@ -47,6 +47,20 @@ def test_counts_follow_a_run_step_by_step() -> None:
         assert_consistent(session, bridge)
 
 
+def test_steps_of_many_units_in_one_frame_count_as_one_by_one() -> None:
+    session = fan_out(12)
+    bridge = bridged(session)
+    session.completes("list_files", "extract[1]", "extract[2]")
+    session.fails("extract[0]")
+    session.post(CancelRequested((session.number("extract[3]"),)))
+    bridge.advance()
+    assert_consistent(session, bridge)
+    late = bridged(session)
+    for index in ("holding", "failed", "fallbacks", "cached", "allowed", "asking"):
+        assert getattr(bridge, index) == getattr(late, index), index
+    assert bridge.failed | bridge.holding
+
+
 def test_a_bridge_that_comes_late_knows_the_same() -> None:
     session = nightly()
     bridge = bridged(session)
@@ -64,7 +78,7 @@ def test_a_change_names_the_units_and_whether_rows_come_or_go() -> None:
     assert not change.exposure
     session.fails("extract[0]")
     assert bridge.advance().exposure
-    assert not bridge.advance().records
+    assert not bridge.advance().events
 
 
 def logged(text: str | bytes) -> LogLines:

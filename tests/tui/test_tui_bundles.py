@@ -248,7 +248,7 @@ async def test_an_item_tells_in_its_row_how_far_each_unit_is(size: tuple[int, in
         await stage.shows(f"sample {times}12")
         await stage.until(lambda: signs in stage.text(), "the item in trouble")
         row = stage.line_with("sample[id=s0]")
-        assert re.search(rf"FAIL +100% +{guide}  {re.escape(signs)} sample\[id=s0\]  align exit 4", row)
+        assert re.search(rf"FAIL +{guide}  {re.escape(signs)} sample\[id=s0\]  align exit 4", row)
         await selects(stage, f"sample {times}12")
         await stage.press("l")
         running = "+>.." if ascii else "✓▸∙∙"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scenes import COMMAND, unit
 from scripted import ScriptedSession
 
-from qtui.core.failures import FailureCause, causes_of
+from qtui.core.failures import FailureCause, causes_of, rounds
 from qtui.core.model import QuantumUnit, UnitError
 from qtui.core.options import RunOptions
 
@@ -51,6 +51,12 @@ def test_signals_and_timeouts_are_told_as_people_say_them() -> None:
         ("killed by signal 9 (SIGKILL, probably out of memory)", (0,)),
         ("timed out after 60 s", (1,)),
     ]
+
+
+def test_one_of_each_cause_is_looked_at_before_the_next_of_any() -> None:
+    causes = (FailureCause("a", (4, 0, 7), "a"), FailureCause("b", (1, 2), "b"), FailureCause("c", (3,), "c"))
+    assert rounds(causes) == [(4, 0), (1, 1), (3, 2), (0, 0), (2, 1), (7, 0)]
+    assert rounds(()) == []
 
 
 def test_a_run_without_failures_has_no_causes() -> None:

@@ -121,7 +121,7 @@ def test_the_failed_and_the_marked_have_words() -> None:
 def test_units_that_ask_are_approved_and_brakes_are_let_go() -> None:
     session = ScriptedSession([unit("publish", confirm="Publish?"), unit("other")])
     assert asked(parse("approve publish", scene(session, "other"))) == [ApproveRequested((0,))]
-    assert parse("approve other", scene(session)) == Note("nothing of other asks")
+    assert parse("approve other", scene(session)) == Note("other asks nothing")
     braked = ScriptedSession([unit("a"), unit("b")], RunOptions(workers=1, brakes={"": Brake(count=1)}))
     braked.fails("a")
     assert asked(parse("release", scene(braked))) == [ReleaseRequested(("",))]
@@ -253,6 +253,12 @@ def test_no_line_breaks_anything(line: str) -> None:
     assert complete(line, HERE).start <= len(line)
 
 
+def test_more_workers_than_the_run_may_have_are_told_as_what_they_become() -> None:
+    bounded = scene(diamond(), "report")._replace(options=RunOptions(workers=4, max_workers=12))
+    assert parse("workers 99", bounded) == Do(WorkersRequested(99), said="workers: 12, which is max_workers")
+    assert parse("workers 9", bounded) == Do(WorkersRequested(9), said="workers: 9")
+
+
 HERE = scene(fan_out(8), "merge")
 
 
@@ -265,6 +271,8 @@ def test_the_palette_offers_what_makes_sense_here_and_each_entry_is_a_line() -> 
     names = [entry.name for entry in entries]
     assert {"unit.retry", "run.cancel", "kill", "workers"} <= set(names)
     assert len(set(names)) == len(names)
+    texts = [entry.text for entry in entries if entry.key != ":"]
+    assert all(texts) and len(set(texts)) == len(texts), "each is told alone"
     assert not any(name.startswith(("move.", "time.", "lines.")) for name in names), (
         "keys that only move, and a replay's"
     )
@@ -286,6 +294,7 @@ def test_typing_narrows_the_palette_to_entries_with_all_words() -> None:
     entries = entries_for(scene(diamond(), "report"), {})
     assert [entry.name for entry in narrowed(entries, "retry")][:1] == ["unit.retry"]
     assert {entry.name for entry in narrowed(entries, "cancel run")} >= {"run.cancel"}
+    assert {entry.name for entry in narrowed(entries, "pri")} == {"priority", "unit.later", "unit.earlier"}
     assert narrowed(entries, "cancel nonsense") == []
     assert narrowed(entries, "") == sorted(entries, key=lambda entry: 0)
 

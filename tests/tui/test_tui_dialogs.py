@@ -143,6 +143,32 @@ async def test_a_unit_is_edited_in_a_form_and_runs_again() -> None:
     assert session.view().attempts[0] == 2
 
 
+async def test_a_consequence_that_has_become_another_one_is_told_before_the_edit_is_applied() -> None:
+    session = ScriptedSession([unit("first"), unit("build", "first")])
+    async with staged(session, SMALL) as stage:
+        await stage.select("build")
+        await stage.press("e", *"5m", "enter")
+        await stage.shows("enter applies: timeout none -> 5m; starts with that")
+        session.completes("first")
+        session.completes("build")
+        await stage.press("enter")
+        await stage.shows("enter applies: timeout none -> 5m; runs again")
+        assert not session.requests
+        await stage.press("enter")
+        await stage.until(lambda: session.requests, "the edit")
+
+
+async def test_what_is_typed_takes_the_place_of_a_number_or_of_none() -> None:
+    session = ScriptedSession([unit("build")])
+    session.fails("build")
+    async with staged(session, SMALL) as stage:
+        await stage.press("e")
+        await stage.shows("Edit build", "timeout  none")
+        await stage.press(*"5m", "tab")
+        await stage.press(*"2G", "tab", *"4", "tab", *"7", "enter")
+        await stage.shows("timeout none -> 5m, memory none -> 2G, cpus 0 -> 4", "priority 0 -> 7; runs again")
+
+
 async def test_a_secret_is_neither_shown_nor_edited() -> None:
     session = ScriptedSession([unit("a"), unit("b", "a", action=Shell(("curl -H geheim",)), env={"KEY": "geheim"})])
     session.secrets = ("geheim",)
@@ -189,7 +215,7 @@ async def test_keys_go_to_all_that_is_marked_and_then_nothing_is() -> None:
         await stage.press("space")
         await stage.select("features")
         await stage.press("space", "r")
-        await stage.shows("Run again", "2 marked units")
+        await stage.shows("Retry", "2 marked units")
         await stage.press("a")
         await stage.until(lambda: session.requests, "run again")
         assert not stage.main.tree_pane.marks

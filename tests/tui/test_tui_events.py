@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from scenes import nightly, unit
+from scenes import fan_out, nightly, unit
 from scripted import ScriptedSession
 from stage import staged
 
 from qtui.core.events import (
     BrakeChanged,
+    Event,
     JournalChanged,
     RunPaused,
     UnitFinished,
@@ -19,7 +20,6 @@ from qtui.core.events import (
 from qtui.core.model import ExecutionMode, RetryPolicy, UnitError, UnitState
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
-from qtui.core.session import Record
 from qtui.tui.eventlist import MOST_A_SECOND, MOST_EVENTS, EventList, Others
 from qtui.tui.eventnames import EventNames
 from qtui.tui.format import UNICODE, Look
@@ -56,14 +56,14 @@ def test_events_after_a_growth_are_about_the_new_units() -> None:
     assert names.id_of(UnitStarted(7, 1, ExecutionMode.THREAD, 1, 0, 2.0)) == ""
 
 
-def ended(number: int, at: float, state: UnitState = UnitState.COMPLETED) -> Record:
+def ended(number: int, at: float, state: UnitState = UnitState.COMPLETED) -> UnitFinished:
     error = ERROR if state is UnitState.FAILED else None
-    return Record(number, UnitFinished(number, 1, 1, state, at, error=error))
+    return UnitFinished(number, 1, 1, state, at, error=error)
 
 
-def listed(*records: Record, units: int = 100) -> list[str]:
+def listed(*happened: Event, units: int = 100) -> list[str]:
     events = EventList(ExecutionPlan.build([unit(f"u{number}") for number in range(units)]))
-    events.add(records)
+    events.add(happened)
     return [f"{line.unit} {line.look} {line.count}" if isinstance(line, Others) else line.unit for line in events.all]
 
 
@@ -99,12 +99,28 @@ async def test_enter_on_an_event_goes_to_its_unit_and_problems_alone_can_be_show
         await stage.press("enter")
         await stage.shows("› ◷ TIME   1:08    └─ grid[lr=0.01]")
         await stage.press("k", "k", "k", "enter")
-        await stage.shows("this line leads nowhere")
+        await stage.shows("there is nothing to open on this line")
         await stage.press("exclamation_mark")
         await stage.shows("Events  problems only", "✗ grid[lr=1.0]  failed")
         assert "✓ embed[shard=0]  ok" not in stage.text()
         await stage.press("exclamation_mark")
         await stage.shows("✓ embed[shard=0]  ok")
+
+
+async def test_who_is_at_an_event_stays_there_whatever_the_size_of_the_terminal() -> None:
+    session = fan_out(12, workers=1)
+    session.completes("list_files", *(f"extract[{n}]" for n in range(12)))
+    async with staged(session, (120, 40)) as stage:
+        pane = stage.main.query_one(EventsPane)
+        await stage.until(lambda: pane.count > 10, "the events")
+        await stage.press("4", *"kkkkk")
+        at = pane.at
+        for size in ((160, 50), (80, 24), (300, 100), (100, 30), (200, 60)):
+            await stage.pilot.resize_terminal(*size)
+            await stage.until(lambda size=size: len(stage.lines()) == size[1], "the new size")
+            top = int(pane.scroll_offset.y)
+            assert pane.at == at
+            assert top <= at < top + pane.size.height
 
 
 async def test_who_reads_earlier_events_keeps_the_place_while_new_ones_push_old_ones_out() -> None:

@@ -20,9 +20,9 @@ def burst(stage: Stage, *keys: str) -> None:
 @pytest.mark.parametrize(
     ("opens", "shown", "keys", "asked"),
     [
-        ("q", "Leave", "cc", CancelRunRequested("stop")),
+        ("q", "Quit", "cc", CancelRunRequested("stop")),
         ("X", "Cancel the run", "ss", CancelRunRequested("stop")),
-        ("X", "Cancel the run", "ds", CancelRunRequested("drain")),
+        ("X", "Cancel the run", "fs", CancelRunRequested("drain")),
         ("x", "4 dependents will be skipped", "yyy", CancelRequested((0,))),
         ("x", "4 dependents will be skipped", "yn", CancelRequested((0,))),
     ],
@@ -65,3 +65,14 @@ async def test_a_unit_that_asks_is_answered_once() -> None:
         await stage.press("j")
         assert stage.app.is_running
     assert session.requests == [ApproveRequested((0,))]
+
+
+async def test_what_is_wrong_with_a_line_is_told_also_if_it_came_with_its_enter() -> None:
+    async with staged(diamond()) as stage:
+        await stage.press("colon")
+        burst(stage, *"cancle", "enter")
+        await stage.shows('there is no command cancle; did you mean "cancel"?')
+        await stage.pilot.pause(0.05)
+        await stage.shows('there is no command cancle; did you mean "cancel"?')
+        await stage.press("x")
+        await stage.hides("there is no command cancle")

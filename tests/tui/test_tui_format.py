@@ -20,6 +20,7 @@ from qtui.core.stimuli import (
     CancelRunRequested,
     LateReturned,
     PauseRequested,
+    ReleaseRequested,
     RetryRequested,
 )
 from qtui.tui.bridge import Bridge
@@ -47,7 +48,7 @@ from qtui.tui.widgets.status import situation
 
 def seen(session: ScriptedSession, name: str) -> tuple[Look, str]:
     found = session.view().unit(session.number(name))
-    waits_for = Bridge(session, lay_out(session.plan)).waits_for(found.number)
+    waits_for = Bridge(session, lay_out(session.plan)).waits_for(found.number, session.now())
     return look_of(found, waits_for), cause_of(found, session.now(), waits_for)
 
 
@@ -133,6 +134,22 @@ def test_a_unit_that_a_brake_holds_says_so() -> None:
     session.fails("a")
     assert seen(session, "b") == (Look.QUEUE, "held: tag net: 1 failure in a row")
     assert situation(session.view())[0] == "starts are held: tag net: 1 failure in a row; a lets go"
+
+
+def test_a_brake_of_the_whole_run_is_told_in_the_header_and_all_that_is_ready_is_queued() -> None:
+    units = [unit(name) for name in ("a", "b", "c")]
+    session = ScriptedSession(units, RunOptions(workers=1, brakes={"": Brake(count=1)}))
+    session.fails("a")
+    assert run_word(session.view())[0] == "HELD"
+    assert look_counts(session.view())[Look.QUEUE] == 2
+    session.post(ReleaseRequested(("",)))
+    assert run_word(session.view())[0] == "RUNNING"
+
+
+def test_a_failed_command_says_what_it_printed_last() -> None:
+    session = ScriptedSession([unit("a", allow_failure=True)])
+    session.fails("a", UnitError("exit", "exit 28", exit_code=28, last_line="disk quota \x1b[1mexceeded"))
+    assert seen(session, "a") == (Look.FAIL, "exit 28 allowed: disk quota exceeded")
 
 
 def test_an_earlier_result_says_why_it_could_be_used() -> None:
@@ -236,7 +253,9 @@ def abandons(session: ScriptedSession, name: str) -> None:
 
 def told(session: ScriptedSession, name: str) -> list[str]:
     """What the details say of a unit below its output."""
-    return [line.text for line in after_output(session.view().unit(session.number(name)), session.now())]
+    number, now = session.number(name), session.now()
+    waits_for = Bridge(session, lay_out(session.plan)).waits_for(number, now)
+    return [line.text for line in after_output(session.view().unit(number), now, waits_for)]
 
 
 def test_the_details_tell_how_long_an_abandoned_attempt_goes_on() -> None:
@@ -265,7 +284,7 @@ def test_a_unit_that_waits_for_its_own_abandoned_attempt_says_so() -> None:
     words = "waits for attempt 1, which could not be stopped"
     assert seen(session, "a") == (Look.WAIT, words)
     again = session.view().unit(session.number("a"))
-    assert [line.text for line in before_output(again, session.now(), UNICODE)] == [words]
+    assert [line.text for line in before_output(again, session.now(), UNICODE, words)] == [words]
     assert told(session, "a") == [words]
     session.post(LateReturned(session.number("a"), 1))
     assert seen(session, "a") == (Look.RUN, "")
@@ -398,4 +417,5 @@ def test_the_focused_pane_can_be_reached_at_every_size_but_a_line(
     width: int, height: int, pane: Pane, zoomed: bool
 ) -> None:
     lower = pane if pane is not Pane.UNITS else Pane.LOG
-    assert pane in panes_shown(arrangement_for(width, height), lower=lower, focused=pane, zoomed=zoomed)
+    shown = panes_shown(arrangement_for(width, height), lower=lower, lowest=lower, focused=pane, zoomed=zoomed)
+    assert pane in shown

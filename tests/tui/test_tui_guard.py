@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from scenes import diamond, finished
-from stage import SMALL, staged
+from stage import GENEROUS, SMALL, staged
 
 from qtui.tui.drawn import Drawn
 from qtui.tui.guard import DEAF_TICKS, LEAVING_TICKS, Patience, guarded
@@ -80,7 +80,9 @@ async def test_a_dashboard_that_waits_in_vain_when_it_is_left_goes_with_the_answ
     async with staged(finished()) as stage:
         stage.app.call_next(asyncio.Event().wait)
         stage.app.action_leave()
-        while stage.app._running:
+        deadline = asyncio.get_running_loop().time() + GENEROUS
+        while stage.app._running:  # whoever waits for its widgets, as stages do, waits in vain
+            assert asyncio.get_running_loop().time() < deadline, "it was never left"
             await asyncio.sleep(0.01)
     assert stage.app.return_value is not None
     assert stage.app.failure is None

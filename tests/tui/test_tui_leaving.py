@@ -46,7 +46,7 @@ async def test_q_on_a_running_run_asks_and_cancels_before_it_leaves() -> None:
 async def test_q_can_drain() -> None:
     session = diamond()
     async with staged(session) as stage:
-        await stage.press("q", "d")
+        await stage.press("q", "f")
         await stage.shows("DRAINING")
         session.completes("fetch")
         await stage.until(lambda: stage.app.return_value is not None, "the screen left")
@@ -57,7 +57,7 @@ async def test_ctrl_c_asks_then_cancels_then_kills() -> None:
     session = ScriptedSession([unit("a", action=Argv(("sleep", "99")))])
     async with staged(session) as stage:
         await stage.press("ctrl+c")
-        await stage.shows("cancel the run, leave when it has stopped")
+        await stage.shows("cancel the run, quit when it has stopped")
         assert not session.requests
         await stage.press("ctrl+c")
         await stage.shows("STOPPING")

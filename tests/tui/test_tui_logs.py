@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
+import re
+import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -12,16 +15,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.style import Style
-from scenes import CALL, diamond, failed, unit
+from scenes import CALL, TRACEBACK, diamond, failed, unit
 from scripted import START, ScriptedSession
-from stage import MEDIUM, SMALL, staged
+from stage import GENEROUS, MEDIUM, SMALL, Stage, staged
 from test_tui_text import HOSTILE
 
 from qtui.core.logtimes import LogTimes
 from qtui.core.model import RetryPolicy
 from qtui.core.session import LogChunk
 from qtui.tui import clipboard
-from qtui.tui.clipboard import MOST_BYTES, SCREEN_BYTES, clipboard_sequence, keep_copy, last_part, new_file
+from qtui.tui.clipboard import (
+    MOST_BYTES,
+    SCREEN_BYTES,
+    clipboard_sequence,
+    give_to_tmux,
+    keep_copy,
+    last_part,
+    new_file,
+)
 from qtui.tui.failing import failing_line
 from qtui.tui.gutter import UNKNOWN, WIDTH, Gutter, gutter_text, gutter_width
 from qtui.tui.loglines import LINE_BYTES, PIECE, LogLines
@@ -92,9 +103,7 @@ def test_an_expression_that_is_none_says_why(typed: str, why: str) -> None:
 
 
 def test_an_expression_that_would_backtrack_for_ever_is_over_at_once() -> None:
-    began = time.process_time()
     assert not Pattern("~(a+)+$").matches("a" * 100_000 + "b")
-    assert time.process_time() - began < 1
 
 
 def test_what_was_found_is_told_apart_and_keeps_its_colours() -> None:
@@ -152,14 +161,20 @@ def test_what_nobody_sees_of_a_long_line_is_not_found() -> None:
     assert found(printed("y" * (LINE_BYTES + 10) + "needle\nz\n"), "needle") == []
 
 
+def await_end(search: LogSearch | AllLogsSearch) -> None:
+    deadline = time.monotonic() + GENEROUS
+    while search.busy:
+        assert time.monotonic() < deadline, "the search never ended"
+        time.sleep(0.001)
+
+
 def test_a_search_goes_on_where_the_log_has_grown() -> None:
     session = printed("a needle\nhalf a nee")
     search = LogSearch(Log(session, 0, 1), Pattern("needle"))
 
     def gone_on() -> list[int]:
         search.go_on()
-        while search.busy:
-            time.sleep(0.001)
+        await_end(search)
         return list(search.starts)
 
     assert gone_on() == [0]
@@ -190,8 +205,7 @@ def test_a_search_of_all_logs_says_what_it_has_left_out_and_could_not_read() -> 
     session.prints("a", "it\n" * (MOST_HITS_OF_ONE + 1))
     session.prints("c", "no\nwith \x1b[1mit\x1b[0m\n")
     search = AllLogsSearch(session, logs_of(session.view()), Pattern("it"))
-    while search.busy:
-        time.sleep(0.001)
+    await_end(search)
 
     assert search.searched == 3
     assert [(hit.unit, hit.number, hit.text) for hit in search.hits[-2:]] == [(0, 100, "it"), (2, 2, "with it")]
@@ -254,9 +268,61 @@ def test_a_copy_goes_to_the_terminal_as_it_is() -> None:
     assert clipboard_sequence(b"hi", {"TERM": "xterm"}) == "\x1b]52;c;aGk=\x07"
 
 
-def test_tmux_passes_a_copy_on_in_its_own_sequence_with_escapes_doubled() -> None:
+def test_tmux_gets_a_copy_for_itself_and_one_to_pass_on_with_escapes_doubled() -> None:
     environ = {"TMUX": "/tmp/tmux-0/default,1,0", "TERM": "screen-256color", "STY": "1.x"}
-    assert clipboard_sequence(b"hi", environ) == "\x1bPtmux;\x1b\x1b]52;c;aGk=\x07\x1b\\"
+    passed_on = "\x1bPtmux;\x1b\x1b]52;c;aGk=\x07\x1b\\"
+    assert clipboard_sequence(b"hi", environ) == f"\x1b]52;c;aGk=\x07{passed_on}"
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux here")
+def test_a_tmux_that_passes_nothing_on_takes_a_copy_itself(tmp_path: Path) -> None:
+    (tmp_path / "sequence").write_text(clipboard_sequence(b"hi", {"TMUX": "/tmp/tmux-0/default,1,0"}))
+    environ = {**os.environ, "TMUX_TMPDIR": str(tmp_path), "TERM": "xterm"}
+    environ.pop("TMUX", None)
+
+    def tmux(*words: str) -> str:
+        done = subprocess.run(["tmux", "-f", "/dev/null", *words], env=environ, capture_output=True, text=True)
+        return done.stdout
+
+    tmux("new-session", "-d", "sleep 60", ";", "set", "-g", "set-clipboard", "on")
+    try:
+        tmux("set", "-g", "allow-passthrough", "off")
+        tmux("new-window", f"cat '{tmp_path}/sequence'; tmux wait-for -S written; sleep 60")
+        tmux("wait-for", "written")
+        deadline = time.monotonic() + 10
+        while not (copied := tmux("show-buffer")):
+            assert time.monotonic() < deadline, "tmux took nothing"
+    finally:
+        tmux("kill-server")
+    assert copied == "hi"
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux here")
+def test_a_tmux_that_takes_nothing_from_programs_is_given_a_copy(tmp_path: Path) -> None:
+    environ = {**os.environ, "TMUX_TMPDIR": str(tmp_path), "TERM": "xterm"}
+    environ.pop("TMUX", None)
+
+    def tmux(*words: str) -> str:
+        done = subprocess.run(["tmux", "-f", "/dev/null", *words], env=environ, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    tmux("new-session", "-d", "sleep 60", ";", "set", "-s", "set-clipboard", "external")
+    try:
+        inside = {**environ, "TMUX": tmux("display-message", "-p", "#{socket_path},#{pid},0")}
+        assert give_to_tmux(b"two\nlines", inside) == ""
+        assert tmux("show-buffer") == "two\nlines"
+    finally:
+        tmux("kill-server")
+    assert give_to_tmux(b"hi", inside), "nobody is there any more"
+
+
+def test_a_tmux_that_is_not_there_or_hangs_is_told(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert give_to_tmux(b"hi", {**os.environ}) == "No such file or directory"
+    (tmp_path / "tmux").write_text("#!/bin/sh\nexec /bin/sleep 60\n")
+    (tmp_path / "tmux").chmod(0o755)
+    monkeypatch.setattr(clipboard, "TMUX_SECONDS", 0.1)
+    assert give_to_tmux(b"hi", {**os.environ}).startswith("no answer in ")
 
 
 def test_gnu_screen_passes_a_copy_on_in_short_strings() -> None:
@@ -331,13 +397,66 @@ async def test_the_log_is_searched_from_where_one_looks_on_and_goes_round() -> N
         session.prints("fetch", "one more needle\n")
         await stage.shows("3/4 /NEEDLE")
         await stage.press("y")
-        await stage.shows("copied 1 line, 14 bytes")
+        await stage.shows('copied the line "line 90 needle"')
         await stage.press("escape")
         await stage.hides("/NEEDLE")
         await stage.press("slash", "~", "(", "enter")
         await stage.shows("missing ): (")
         await stage.press("backspace", *"nothing", "enter")
         await stage.shows("~nothing is not in this log")
+
+
+async def test_wrapping_lines_and_back_loses_neither_the_place_nor_the_end() -> None:
+    session = diamond()
+    session.prints("fetch", "".join(f"{number:03} {'x' * 100}\n" for number in range(200)))
+    async with staged(session, MEDIUM) as stage:
+        await stage.press("2", "W")
+        await stage.shows("199 xxx")
+        await stage.press("k", "k", "k", "k")
+        await stage.hides("199 xxx")
+        before = numbers_in(stage)
+        await stage.press("W")
+        await stage.shows("199 xxx")
+        await stage.press("W")
+        await stage.hides("199 xxx")
+        assert numbers_in(stage) == before
+        await stage.press("G", "F", "W")
+        await stage.shows("long lines of the log are cut off", "199 xxx")
+        await stage.press("W")
+        await stage.shows("long lines of the log are wrapped", "199 xxx")
+
+
+async def test_nothing_of_the_former_content_stays_when_a_row_is_painted_before_the_frame() -> None:
+    session = diamond()
+    session.prints("fetch", "".join(f"line {number}\n" for number in range(8)))
+    session.completes("fetch")
+    session.prints("clean", "short\n")
+    async with staged(session, MEDIUM) as stage:
+        await stage.shows("line 7")
+        log, view = stage.main.log_pane, session.view()
+        await stage.pilot.pause(0.2)
+        log.watch_unit(view, session.number("clean"))
+        log.changed()
+        log.render_line(0)  # as the screen does where something else has passed over one row
+        stage.main.tree_pane.select_unit(session.number("clean"))
+        await stage.shows("short")
+        await stage.hides("line 7")
+
+
+async def test_what_is_found_beyond_the_edge_of_a_cut_line_is_brought_into_sight() -> None:
+    session = diamond()
+    session.prints("fetch", f"needle at the begin\n{'x' * 150} a needle far away\n")
+    async with staged(session, MEDIUM) as stage:
+        await stage.press("2", "slash", *"needle", "enter")
+        await stage.shows("1/2 /needle", "needle at the begin")
+        await stage.press("n")
+        await stage.shows("2/2 /needle", "a needle")
+        await stage.press("n")
+        await stage.shows("1/2 /needle", "needle at the begin")
+
+
+def numbers_in(stage: Stage) -> list[str]:
+    return re.findall(r"\b(\d\d\d) x", stage.text())
 
 
 async def test_what_a_unit_died_of_is_searched_too_and_its_long_lines_are_wrapped() -> None:
@@ -350,7 +469,7 @@ async def test_what_a_unit_died_of_is_searched_too_and_its_long_lines_are_wrappe
         await stage.press("2", "slash", *"bad", "enter")
         await stage.shows("1/1 /bad")
         await stage.press("y")
-        await stage.shows("copied 1 line, 22 bytes")
+        await stage.shows('copied the line "ValueError: bad row 17"')
         await stage.press("W")
         await stage.shows("THE END")
 
@@ -391,11 +510,52 @@ async def test_all_logs_are_searched_and_enter_goes_to_the_line() -> None:
         await stage.press("ctrl+f", *"needle", "enter")
         await stage.shows("4 of 4 logs, 2 found", "201 a needle", "b try 1", "1 the first needle")
         await stage.press("j", "enter")
-        await stage.shows("the first needle", "b  1/1 /needle", "this was try 1; the latest is try 2")
+        await stage.shows("the first needle", "b  1/1 /needle", "this was try 1; L shows the latest, try 2")
         await stage.press("ctrl+f", "enter")
         await stage.shows("2 found")
         await stage.press("enter")
         await stage.shows("line 199", "a needle", "c  1/1 /needle")
+
+
+async def test_in_the_log_of_a_failed_unit_the_error_is_copied_wherever_one_looks() -> None:
+    session = failed()
+    session.prints("features", "shard 22: reading s3\nrow 17 is bad\nbye\n")
+    async with staged(session, MEDIUM) as stage:
+        await stage.select("features")
+        await stage.press("2", "y")
+        await stage.shows('copied the error "features: ValueError: bad row 17"')
+        await stage.press("slash", *"shard", "enter")
+        await stage.shows("1/1 /shard")
+        await stage.press("y")
+        await stage.shows('copied the line "shard 22: reading s3"')
+
+
+async def test_the_error_is_copied_with_the_name_of_its_unit_and_its_last_lines(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("TMUX", "")
+    session = failed()
+    async with staged(session, (120, 24)) as stage:
+        await stage.select("features")
+        await stage.press("y")
+        await stage.shows('copied the error "features: ValueError: bad row 17" and ')
+        lines = (tmp_path / "qtui" / "copied").read_text().splitlines()
+    assert lines[0] == "features: ValueError: bad row 17"
+    assert lines[1:] == TRACEBACK.splitlines()
+
+
+async def test_of_a_command_the_last_lines_it_printed_are_copied(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("TMUX", "/nowhere,1,0")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    session = diamond()
+    session.prints("fetch", "".join(f"\x1b[31mline {number}\x1b[0m  \n\n" for number in range(1000)))
+    session.fails("fetch", exit_code=3)
+    async with staged(session, (160, 24)) as stage:
+        await stage.select("fetch")
+        await stage.press("y")
+        await stage.shows("tmux did not take the copy: No such file or directory; also in ")
+        lines = (tmp_path / "qtui" / "copied").read_text().splitlines()
+    assert lines == ["fetch: exit 3: exit code 3", *(f"line {number}" for number in range(990, 1000))]
 
 
 async def test_copies_and_saved_logs_say_where_they_are(tmp_path: Path, monkeypatch) -> None:
@@ -410,11 +570,13 @@ async def test_copies_and_saved_logs_say_where_they_are(tmp_path: Path, monkeypa
         written: list[str] = []
         monkeypatch.setattr(stage.app, "to_terminal", written.append)
         await stage.press("y")
-        await stage.shows("copied the unit's name, 5 bytes")
+        await stage.shows('copied the name "fetch"')
+        await stage.press("2", "y")
+        await stage.shows('copied the last line "one red line"')
         await stage.press("Y")
-        await stage.shows("copied the last")
+        await stage.shows("copied the last", "also in ")
         assert (tmp_path / "state" / "qtui" / "copied").read_text().startswith("one red line\n")
-        assert len(written) == 2
+        assert len(written) == 3
         await stage.press("s")
         await stage.shows("saved 220,000 bytes: ", "fetch.1.log")
         assert (tmp_path / "fetch.1.log").read_bytes() == session.logs[(session.number("fetch"), 1)]

@@ -68,6 +68,39 @@ async def test_keys_pick(keys: list[str], choice: Choice | None) -> None:
     assert stage.app.return_value == choice
 
 
+LIVE = Choice(ATTACH, "20260101-120000-aaaa")
+WHILE_ONE_RUNS = OFFER._replace(
+    workflows=[OFFER.workflows[0]._replace(live=LIVE), OFFER.workflows[1]], first=LIVE.target
+)
+
+
+@pytest.mark.parametrize(
+    ("keys", "choice"),
+    [
+        (["enter"], LIVE),
+        (["g", "enter", "a"], LIVE),
+        (["g", "enter", "y"], Choice(RUN, "nightly.toml")),
+        (["g", "enter", "enter", "q"], None),
+        (["g", "enter", "x", "escape", "j", "enter"], Choice(RUN, "workflows/etl.toml")),
+    ],
+)
+async def test_while_a_run_goes_on_it_is_selected_and_a_second_one_is_asked_first(
+    keys: list[str], choice: Choice | None
+) -> None:
+    async with picking(WHILE_ONE_RUNS) as stage:
+        await stage.press(*keys)
+        await stage.until(lambda: not stage.app.is_running, "the picker is left")
+    assert stage.app.return_value == choice
+
+
+@pytest.mark.parametrize("size", [SMALL, (30, 8)])
+async def test_the_question_tells_what_a_second_run_would_do(size: tuple[int, int]) -> None:
+    async with picking(WHILE_ONE_RUNS) as stage:
+        await stage.press("g", "enter")
+        await stage.pilot.resize_terminal(*size)
+        await stage.shows("nightly.toml is", "attach to the run", "start a second", "back (also")
+
+
 async def test_what_cannot_be_resumed_says_so() -> None:
     over = Entry(Choice(REPLAY, "20260101-090000-eeee"), "done", "OK", Role.SUCCESS)
     async with picking(Offer(OFFER.workflows, [over])) as stage:

@@ -6,7 +6,7 @@ import pytest
 from scenes import diamond, failed, fan_out, finished, unit
 from scripted import ScriptedSession
 
-from qtui.core.model import Fallback, RetryPolicy, UnitState
+from qtui.core.model import Fallback, RetryPolicy, UnitError, UnitState
 from qtui.core.options import Brake, RunOptions
 from qtui.core.session import UNUSABLE
 from qtui.core.stimuli import (
@@ -59,7 +59,14 @@ def test_where_no_unit_asks_a_brake_is_let_go() -> None:
     session.fails("a")
     answer = steering.answer(session.view(), None)
     assert asked(answer).text == "1 failure in a row"
-    assert chosen(answer, "g") == ReleaseRequested(("",))
+    assert chosen(answer, "y") == ReleaseRequested(("",))
+
+
+def test_the_question_of_a_brake_says_what_the_failures_have_in_common() -> None:
+    brake = Brake(count=1, same=True)
+    session = ScriptedSession([unit("a"), unit("b")], RunOptions(workers=1, brakes={"": brake}))
+    session.fails("a", UnitError("OSError", "cannot reach db host 3"))
+    assert asked(steering.answer(session.view(), None)).text == "1 failure in a row: OSError: cannot reach db host #"
 
 
 def test_where_nothing_waits_there_is_nothing_to_answer() -> None:
@@ -98,7 +105,7 @@ def test_a_kill_stops_what_runs_by_force_at_once() -> None:
     assert asked(answer).text == "kill 4 of 11 units at once; 2 dependents will be skipped"
     session.post(chosen(answer, "y"))  # type: ignore[arg-type]
     assert sorted(session.killed) == [1, 2, 3, 4]
-    assert steering.kill(session.view(), [7], "") == Note("nothing of extract[6] runs")
+    assert steering.kill(session.view(), [7], "") == Note("extract[6] does not run")
 
 
 def test_an_ended_unit_cannot_be_canceled() -> None:
@@ -115,10 +122,23 @@ def test_canceling_a_family_counts_its_open_members_and_what_they_feed() -> None
     assert chosen(answer, "y") == CancelRequested(tuple(members[1:]))
 
 
-def test_a_failed_unit_is_run_again_without_a_question() -> None:
+def test_a_failed_unit_is_run_again_without_a_question_and_what_comes_along_is_told() -> None:
     session = failed()
     number = session.number("features")
-    assert retrying.retry_unit(session.view(), number) == Do(RetryRequested((number,)))
+    said = "features runs again; 2 skipped because of it wait again"
+    assert retrying.retry_unit(session.view(), number) == Do(RetryRequested((number,)), said=said)
+
+
+def test_handlers_that_run_again_anyway_are_no_dependents_to_choose() -> None:
+    units = [unit("a"), unit("b"), unit("after", "a", "b"), unit("tell", "*", when="failure")]
+    session = ScriptedSession([*units, unit("clean", "*", when="always")], RunOptions(workers=8))
+    session.fails("a")
+    session.fails("b")
+    session.completes("tell", "clean")
+    answer = retrying.retry_unit(session.view(), 0)
+    assert answer == Do(RetryRequested((0,)), said="a runs again; tell and clean run again"), "after needs b as well"
+    session.post(RetryRequested((0,)))
+    assert [session.view().unit(number).state.ended for number in range(5)] == [False, True, True, False, False]
 
 
 def test_a_completed_unit_asks_whether_its_dependents_run_again_too() -> None:
@@ -208,7 +228,7 @@ def test_running_everything_again_counts_what_ended_badly() -> None:
 def test_the_run_drains_or_stops_and_a_stopping_run_is_killed() -> None:
     session = diamond()
     answer = steering.cancel_run(session.view())
-    assert chosen(answer, "d") == CancelRunRequested("drain")
+    assert chosen(answer, "f") == CancelRunRequested("drain")
     assert chosen(answer, "s") == CancelRunRequested("stop")
     session.post(CancelRunRequested("stop"))
     again = asked(steering.cancel_run(session.view()))
@@ -217,7 +237,7 @@ def test_the_run_drains_or_stops_and_a_stopping_run_is_killed() -> None:
 
 def test_leaving_a_running_run_offers_to_cancel_or_drain_and_leaves_then() -> None:
     options = steering.leave(diamond().view()).options
-    assert [(option.key, option.action.leave) for option in options] == [("c", True), ("d", True)]
+    assert [(option.key, option.action.leave) for option in options] == [("c", True), ("f", True)]
 
 
 @pytest.mark.parametrize("key", ["n", "q"])
@@ -244,7 +264,7 @@ def test_a_unit_that_is_not_idempotent_is_run_again_only_after_a_question_that_s
     session = ScriptedSession([unit("pay", idempotent=False), unit("other")])
     session.fails("pay", exit_code=1)
     one = asked(retrying.retry_unit(session.view(), 0))
-    assert one.text == "pay is failed. It is not idempotent, and may have done its work. Run it again?"
+    assert one.text == "pay failed. It is not idempotent, and may have done its work. Run it again?"
     session.fails("other", exit_code=1)
     assert "1 unit of them is not idempotent." in asked(retrying.retry_units(session.view(), (0, 1), "nightly")).text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -13,10 +14,12 @@ from scripted import ScriptedSession
 from stage import staged
 
 from qtui.core.condition import Condition
+from qtui.core.events import PlanReplaced, UnitStarted
 from qtui.core.masking import TextMasker, masks_of
 from qtui.core.model import (
     Argv,
     CachePolicy,
+    ExecutionMode,
     Fallback,
     Outcome,
     QuantumUnit,
@@ -26,6 +29,8 @@ from qtui.core.model import (
     UnitError,
 )
 from qtui.core.options import RunOptions
+from qtui.core.plan import ExecutionPlan
+from qtui.core.state import RunView
 from qtui.core.stimuli import CancelRequested, PauseRequested, RetryRequested
 from qtui.core.valuetext import MOST_CHARACTERS, value_text
 from qtui.tui.bridge import Bridge
@@ -48,7 +53,7 @@ NAMES = ["info", "why", "deps", "tries"]
 def scene_of(session: ScriptedSession) -> Scene:
     bridge = Bridge(session, lay_out(session.view().plan))
     attempts = Attempts(session.plan if not session.records else session.opening.plan)
-    attempts.take(bridge.advance().records)
+    attempts.take(bridge.advance().events)
     texts = TextMasker(session.facts.masks)
     return Scene(session=session, bridge=bridge, attempts=attempts, texts=texts, glyphs=UNICODE, now=session.now())
 
@@ -316,6 +321,15 @@ def test_so_many_attempts_are_kept_and_no_more() -> None:
     assert known[-1].number == MOST_KEPT + 21
 
 
+def test_attempts_of_before_the_plan_was_replaced_stay_with_their_unit() -> None:
+    before, after = (ExecutionPlan.build([unit(name) for name in names]) for names in ("ab", "b"))
+    attempts = Attempts(before)
+    began = UnitStarted(0, 1, ExecutionMode.THREAD, 1, 0, 1.0)
+    attempts.take([began, PlanReplaced(tuple(after.table), ExecutionMode.THREAD, 2.0), began._replace(attempt=2)])
+    numbers = [[each.number for each in attempts.of(RunView.initial(before), number)] for number in (0, 1)]
+    assert numbers == [[1], [2]]
+
+
 def test_a_unit_that_was_never_tried_says_so() -> None:
     session = nightly()
     assert tries(session, "publish") == "it was not tried"
@@ -517,7 +531,7 @@ def test_no_text_steers_the_terminal_or_is_wider_than_the_pane(
         told = "".join(span.text for span in row.spans)
         assert cell_len(told) <= max(width, 20)
         assert told.isprintable() or not any(ord(sign) < 32 or sign in "\x9b\u202e" for sign in told)
-        assert sum(cell_len(span.text) for span in with_cursor(row, width + 1, UNICODE)) <= max(width + 1, 21)
+        assert sum(cell_len(span.text) for span in with_cursor(row, width + 1, UNICODE, "enter")) <= max(width + 1, 21)
 
 
 def test_a_command_of_megabytes_is_cut_and_says_so() -> None:
@@ -579,17 +593,28 @@ async def test_keys_choose_a_tab_which_stays_when_the_selection_moves() -> None:
         await stage.press("d")
         await stage.shows("[Info] Why Deps Tries  merge", "definition")
         await stage.press("d")
+        await stage.shows("L shows the log again", "[Info] Why Deps Tries  merge")
+        await stage.press("L")
         await stage.shows("[Log] Info Why Deps Tries  merge")
         await stage.press("c", "2")
         await stage.shows("›needs 12 units")
         await stage.press("enter")
-        await stage.shows("this line leads nowhere")
+        await stage.shows("there is nothing to open on this line")
         await stage.press("j", "enter")
         await stage.shows("embed[shard=3]  run", "needed by 1 unit")
         await stage.press("l")
         await stage.shows("[Tries]")
         await stage.press("l")
         await stage.shows("[Log] Info Why Deps Tries  embed[shard=3]")
+
+
+async def test_the_title_of_a_tab_ends_in_the_whole_word_on_every_screen() -> None:
+    for size in ((40, 12), (80, 24), (120, 40)):
+        session = ScriptedSession([unit("clean[station=harbour]")])
+        session.fails("clean[station=harbour]", exit_code=3)
+        async with staged(session, size) as stage:
+            await stage.press("w")
+            await stage.until(lambda: re.search(r"\[Why\].*\]  FAIL ─", stage.text()), "the word")
 
 
 async def test_an_earlier_attempt_opens_its_own_log_and_escape_goes_back() -> None:
@@ -601,7 +626,7 @@ async def test_an_earlier_attempt_opens_its_own_log_and_escape_goes_back() -> No
     async with staged(session, (100, 30)) as stage:
         await stage.shows("the second one prints that")
         await stage.press("v", "2", "G", "k", "k", "k", "enter")
-        await stage.shows("the first one printed this", "the latest is try 2 (L)")
+        await stage.shows("the first one printed this", "L shows the latest, try 2")
         await stage.press("L")
         await stage.shows("the second one prints that")
         await stage.press("v", "2", "escape")

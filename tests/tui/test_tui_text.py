@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from qtui.tui.text import clean, clean_lines, cut_end, cut_middle, pad, parse_line
+from qtui.tui.text import clean, clean_lines, cut_end, cut_middle, pad, parse_line, plain_lines
 
 DANGEROUS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -30,6 +30,18 @@ HOSTILE_BYTES = st.binary(max_size=200) | HOSTILE.map(lambda text: text.encode("
 @example("\x9b\x9b")
 def test_nothing_that_steers_a_terminal_survives_clean(text: str) -> None:
     assert not DANGEROUS.search(clean(text))
+
+
+def test_what_cannot_be_seen_or_joins_its_neighbours_is_dropped() -> None:
+    """Terminals give it, or what it joins, another width than Textual: the rest of the row would be elsewhere."""
+    unseen = "\u00ad\u034f\u115f\u180e\u200b\u200c\u200d\u2060\u3164\ufe0f\ufeff\uffa0\ufffb\U000e0041"
+    text = "".join(f"{sign}{number}" for number, sign in enumerate(unseen))
+
+    assert clean(text) == "".join(map(str, range(len(unseen))))
+    assert [span.text for span in parse_line("\u26a0\ufe0f careful \U0001f468\u200d\U0001f467")] == [
+        *("\u26a0", " careful \U0001f468", "\U0001f467")
+    ]
+    assert plain_lines(f"{text}\n") == clean(text) + "\n"
 
 
 @given(HOSTILE)

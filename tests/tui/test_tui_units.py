@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from scenes import COMMAND, fan_out, nightly, unit
 from scripted import ScriptedSession
 from stage import MEDIUM, SMALL, Stage, staged
@@ -10,6 +11,7 @@ from qtui.core.model import QuantumUnit, RetryPolicy, UnitError
 from qtui.core.options import RunOptions
 from qtui.tui.views.base import ViewKind
 from qtui.tui.views.flat import SortKey
+from qtui.tui.widgets import unitrows
 
 
 def plain(name: str, *needs: str, family: str = "") -> QuantumUnit:
@@ -65,14 +67,14 @@ async def test_space_and_star_mark_and_escape_unmarks() -> None:
         await stage.hides("marked")
 
 
-async def test_f_goes_cause_by_cause_and_says_how_many_there_are() -> None:
+async def test_f_goes_to_one_of_each_cause_then_to_the_next_and_says_how_many_there_are() -> None:
     async with staged(troubled(), SMALL) as stage:
         seen = []
-        for at in ("1/2 (1 of 3", "1/2 (2 of 3", "1/2 (3 of 3", "2/2 (1 of 2", "2/2 (2 of 2", "1/2 (1 of 3"):
+        for at in ("1/2 (1 of 3", "2/2 (1 of 2", "1/2 (2 of 3", "2/2 (2 of 2", "1/2 (3 of 3", "1/2 (1 of 3"):
             await stage.press("f")
             await stage.shows(f"cause {at} units, * marks them): ")
             seen.append(stage.main.tree_pane.label)
-        assert seen == ["part[20]", "part[3]", "part[25]", "part[9]", "part[4]", "part[20]"]
+        assert seen == ["part[20]", "part[9]", "part[3]", "part[4]", "part[25]", "part[20]"]
         assert "exit 137" in stage.text()
 
 
@@ -137,6 +139,37 @@ async def test_a_filter_by_state_follows_the_run_and_says_when_it_makes_no_sense
         assert "merge" not in stage.text()
         session.completes("list_files")
         await stage.shows("extract[2]", "filter: state:run; n N next, esc clears")
+
+
+async def test_what_is_run_again_stays_in_sight_until_the_filter_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unitrows, "ORDER_SECONDS", 0.0)
+    session = troubled()
+    async with staged(session, MEDIUM) as stage:
+        await stage.press("slash", *"state:failed", "enter")
+        await stage.shows("Units /state:failed  3/7  5 found")
+        await stage.press("f", "r")
+        await stage.until(lambda: session.requests, "run again")
+        (again,) = session.requests[0].units
+        name = session.view().plan.table[again].id
+        session.completes(name)
+        await stage.until(lambda: name in cursor(stage) and "ok" in cursor(stage), "what became of it")
+        session.fails("part[7]", exit_code=1)
+        tree = stage.main.tree_pane
+        await stage.until(lambda: session.number("part[7]") in (tree.found or ()), "what fails meanwhile joins it")
+        assert again in (tree.found or ()) and name in cursor(stage)
+        await stage.press("slash", *"state:failed", "enter")
+        assert again not in (tree.found or ())
+
+
+async def test_a_filter_that_finds_nothing_any_more_says_so_where_the_rows_were() -> None:
+    session = ScriptedSession([plain("a"), plain("b", "a")], RunOptions(workers=8))
+    async with staged(session, SMALL) as stage:
+        await stage.press("slash", *"state:run", "enter")
+        await stage.shows("filter: state:run")
+        session.completes("a", "b")
+        await stage.shows("nothing matches state:run now; esc shows all")
+        await stage.press("escape")
+        await stage.shows("Units 1/2")
 
 
 async def test_the_brief_list_stays_at_what_needs_eyes_until_somebody_moves() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyrsistent import pvector
 from scenes import COMMAND, nightly, unit
 from scripted import ScriptedSession
 from test_tui_bundles import steps
 
+from qtui.core.events import UnitFinished
 from qtui.core.model import QuantumUnit, RetryPolicy, UnitError, UnitState
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
@@ -91,10 +94,40 @@ def test_a_small_group_is_a_grid_with_its_columns_named(glyphs: Glyphs) -> None:
     ok, failed, skipped, runs, waits = "✓✗↷▸∙" if glyphs.unicode else "+X->."
     text = painted(levels(session, glyphs), session)
     assert text[0].split()[3:8] == ["0", "trim", "align", "sort", "call"]
-    assert text[1].split()[4:] == [ok, failed, skipped, skipped, "sample[id=s0]", "align", "exit", "4"]
+    assert text[1].split()[3:] == [ok, failed, skipped, skipped, "sample[id=s0]", "align", "exit", "4"]
     assert text[2].split()[-6:] == [runs, waits, waits, waits, "sample[id=s1]", "trim"]
     header, row = text[0], text[1]
     assert [row[header.index(name)] for name in ("trim", "align", "sort", "call")] == [ok, failed, skipped, skipped]
+
+
+def by_need(session: ScriptedSession) -> DependencyView:
+    return DependencyView(bridged(session), UNICODE)
+
+
+def test_beside_a_name_a_long_cause_is_cut_first_and_a_fold_is_never_lost() -> None:
+    name = "load[table=orders,shop=tokyo]"
+    session = ScriptedSession(commands("validate", name, "after") + commands("last", needs=(name,)))
+    last = "disk quota exceeded writing /data/out/6.parquet, and so on at length"
+    session.fails(name, UnitError("exit", "exit 28", exit_code=28, last_line=last))
+    view, narrow = by_need(session), WIDE._replace(width=70)
+    row = next(text for text in painted(view, session, narrow) if "load" in text)
+    assert row.endswith("load[table=orders,shop=tokyo]  exit 28: disk quota ex…")
+    node = view.node_of(session.number(name)) or 0
+    assert view.fold(node)
+    row = next(text for text in painted(view, session, narrow) if "load" in text)
+    assert "load[table=orders,shop=tokyo]  (+1) exit 28: disk" in row
+
+
+def test_what_has_ended_badly_is_not_100_percent() -> None:
+    units = [unit(f"part[{n}]", family="part", action=COMMAND, retry=RetryPolicy(max=0)) for n in range(8)]
+    session = ScriptedSession(units, RunOptions(workers=8))
+    session.completes(*(each.id for each in units[:6]))
+    assert "75%" in painted(by_need(session), session)[0]
+    session.fails("part[6]", exit_code=1)
+    session.fails("part[7]", exit_code=1)
+    row = painted(by_need(session), session)[0]
+    assert "FAIL" in row
+    assert "%" not in row
 
 
 def test_columns_get_as_wide_as_there_is_room_and_vanish_where_there_is_none() -> None:
@@ -236,18 +269,22 @@ def test_a_folded_bundle_shows_a_few_of_each_cause_and_counts_the_rest() -> None
     assert "more" not in painted(view, session)[0]
 
 
-@given(st.lists(st.tuples(st.integers(0, 39), st.sampled_from(UnitState), st.integers(0, 12)), max_size=120))
-def test_whoever_leaves_trouble_makes_room_for_who_waits(steps: list[tuple[int, UnitState, int]]) -> None:
+@given(st.lists(st.dictionaries(st.integers(0, 39), st.sampled_from(UnitState), max_size=12), max_size=60))
+def test_whoever_leaves_trouble_makes_room_for_who_waits(steps: list[dict[int, UnitState]]) -> None:
     session = ScriptedSession([unit(f"x[{n}]", family="x", action=COMMAND) for n in range(40)], start=False)
-    layout, view = lay_out(session.plan), session.view()
+    error = UnitError("ValueError", "bad row 17")
+    ends = [UnitFinished(n, 1, 1, UnitState.FAILED, 0.0, error=error) for n in range(40)]
+    layout, view = lay_out(session.plan), replace(session.view(), last=pvector(ends))
     states: list[UnitState] = list(view.states)
     tally = Tally(layout, states, view)
-    for number, new, _ in steps:
-        old, states[number] = states[number], new
-        tally.step(number, old, new, view)
+    for together in steps:
+        before = list(states)
+        for number, new in together.items():
+            states[number] = new
+        tally.follow(together.keys(), before, replace(view, states=pvector(states)))
         troubled = {at for at, state in enumerate(states) if state in TROUBLED}
         assert tally.exposed <= troubled
-        assert len(tally.exposed) == min(PER_CAUSE, PER_BUNDLE, len(troubled)), "all look alike: there is no error"
+        assert len(tally.exposed) == min(PER_CAUSE, PER_BUNDLE, len(troubled)), "all have the same error"
         assert len(tally.exposed) + tally.hidden(0) == len(troubled)
         assert +tally.counts[0] == {state: states.count(state) for state in set(states)}
 

@@ -19,6 +19,7 @@ from qtui.tui import steering
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import ASCII, UNICODE, sparkline
 from qtui.tui.laying import lay_out
+from qtui.tui.roles import Role
 from qtui.tui.sampler import KEPT, SECONDS, Sampler, pause_after
 from qtui.tui.steering import Do, Note
 from qtui.tui.text import clean
@@ -144,6 +145,23 @@ def test_bars_grow_with_the_values_and_stand_on_the_right() -> None:
     assert len(UNICODE.spark) == len(ASCII.spark) == len(set(ASCII.spark))
 
 
+def test_cores_may_be_busy_but_full_memory_is_an_alarm() -> None:
+    session = every_lane(adaptive=False)
+    assert session.load is not None
+    session.load = session.load._replace(cpu=100.0, memory_used=95, memory_total=100)
+    sampler, view = Sampler(session), session.view()
+    sampler.take()
+
+    spans = [
+        span
+        for line in machine_lines(view, sampler.latest, sampler.history, None, 5, 120, 3, UNICODE)
+        for span in line
+        if UNICODE.spark[-1] in span.text
+    ]
+
+    assert [span.style for span in spans[:2]] == [Role.SUCCESS, Role.ERROR]
+
+
 async def test_a_pane_that_is_opened_has_the_history_of_the_time_before() -> None:
     async with staged(nightly(), SMALL) as stage:
         await stage.hides("Workers 8/8 ")
@@ -177,13 +195,18 @@ def test_pools_and_budgets_tell_their_use_and_who_holds_them_below_the_workers()
     bridge = Bridge(session, lay_out(session.view().plan))
     lines = [text_of(share_line(share, 60, UNICODE)).rstrip() for share in bridge.holders.shares]
     assert lines[0].startswith(" 12/12       pool gpu  train[0], train[1], train[2], tra")
-    assert lines[1] == " 0/4         pool disk"
-    assert lines[2] == " 1/1         mutex site  upload"
-    assert lines[3].startswith(" 6/8         cpus  train[0]")
-    assert lines[4].startswith(" 24G/30G     memory  train[0]")
+    assert lines[1] == " 1/1         mutex site  upload"
+    assert lines[2].startswith(" 6/8         cpus  train[0]")
+    assert lines[3].startswith(" 24G/30G     memory  train[0]")
+    assert len(lines) == 4, "nothing asks for the pool disk"
     assert "and 4 more" in text_of(share_line(bridge.holders.shares[0], 200, UNICODE))
     for width in range(1, 60):
         assert all(len(text_of(share_line(share, width, ASCII))) <= max(width, 13) for share in bridge.holders.shares)
+
+
+def test_budgets_that_no_unit_asks_for_are_not_shown() -> None:
+    session = ScriptedSession([unit("plain", action=COMMAND)], RunOptions(cpus=2, memory=1 << 30))
+    assert Bridge(session, lay_out(session.view().plan)).holders.shares == []
 
 
 def test_a_narrow_pane_leaves_out_whole_parts() -> None:
@@ -244,8 +267,8 @@ async def test_a_person_takes_over_and_gives_back() -> None:
         session.request(WorkersRequested(6))
         await stage.shows("Workers 5/6", "6 workers: set by you")
         await stage.press("A")
-        assert session.requests[2:] == [GovernorRequested(True, "given back by you")]
-        await stage.shows("Workers 5 auto", "auto: given back by you")
+        assert session.requests[2:] == [GovernorRequested(True, "chosen by you")]
+        await stage.shows("Workers 5 auto", "auto: chosen by you")
         await stage.press("A")
         await stage.shows("follows the machine already")
 
@@ -256,7 +279,7 @@ async def test_a_run_with_a_fixed_number_can_be_given_to_the_governor() -> None:
         await stage.press("3")
         await stage.shows("Workers 8/8")
         await stage.press("A")
-        await stage.shows("Workers 9 auto", "auto: given back by you")
+        await stage.shows("Workers 9 auto", "auto: chosen by you")
 
 
 def test_a_finished_run_is_nobodys_to_decide() -> None:

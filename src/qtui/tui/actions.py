@@ -26,6 +26,7 @@ class Where(StrEnum):
     LINES = "lines"
     DETAILS = "details"
     EVENTS = "events"
+    TIMELINE = "timeline"
     CURSOR = "cursor"
     REPLAY = "replay"
     SCREEN = "screen"
@@ -36,8 +37,10 @@ class Action(NamedTuple):
     """Something that a key does.
 
     `keys` are Textual's names of its keys, separated by commas, and `does` is what Textual is to call. `text` is what
-    the help says of it, under the heading `group`; one without a text is told with the action before it. `hint` is
-    what the key line says, and `rank` how soon it does. What `steers` asks something of the run.
+    the help says of it, under the heading `group`; one without a text is told with the action before it, and `ALONE`
+    has what lists of single actions say of both. The id of an action in braces stands for its key in it
+    (`keys.text_of`).
+    `hint` is what the key line says, and `rank` how soon it does. What `steers` asks something of the run.
     """
 
     id: str
@@ -52,6 +55,7 @@ class Action(NamedTuple):
 
 
 _T, _L, _S, _A, _R = Where.TREE, Where.LOG, Where.SCREEN, Where.APP, Where.REPLAY
+_G = Where.TIMELINE
 
 ACTIONS: Final = (
     Action("move.down", _T, "j,down", "move(1)", "Move", "down, up"),
@@ -64,16 +68,16 @@ ACTIONS: Final = (
     Action("move.half_up", _T, "ctrl+u", "move_pages(-0.5)", "Move"),
     Action("move.unfold", _T, "l,right", "unfold", "Move", "unfold / fold, or go to the row above"),
     Action("move.fold", _T, "h,left", "fold", "Move"),
-    Action("unit.open", _T, "enter", "open", "Move", "open the unit's log; esc goes back", "log", 4),
+    Action("unit.open", _T, "enter", "open", "Move", "open the unit's log; {screen.back} goes back", "log", 4),
     Action("tab.info", _S, "d", "tab('info')", "Tabs", "what it is, what became of it", "info", 18),
     Action("tab.why", _S, "w", "tab('why')", "Tabs", "why it is so, what it waits for", "why", 8),
     Action("tab.deps", _S, "c", "tab('deps')", "Tabs", "what it is connected to: needs, needed by"),
-    Action("tab.tries", _S, "v", "tab('tries')", "Tabs", "its attempts; enter opens the log of one"),
+    Action("tab.tries", _S, "v", "tab('tries')", "Tabs", "its attempts; {line.open} opens the log of one"),
     Action("tab.log", _S, "L", "tab('log')", "Tabs", "the log of its latest attempt"),
-    Action("line.open", Where.CURSOR, "enter", "open_line", "Tabs", "details, events: go where the line leads"),
+    Action("line.open", Where.CURSOR, "enter", "open_line", "Tabs", "details, events, timeline: go where it leads"),
     Action("tab.next", Where.DETAILS, "l,right", "step_tab(1)", "Tabs", "the next tab, the one before"),
     Action("tab.previous", Where.DETAILS, "h,left", "step_tab(-1)", "Tabs"),
-    Action("unit.next_failed", _S, "f", "next_failed", "Move", "next failed unit, cause by cause", "failed", 7),
+    Action("unit.next_failed", _S, "f", "next_failed", "Move", "next failed: first one of each cause", "failed", 7),
     Action("filter.begin", _S, "slash", "filter", "Move", "filter: text state:x tag:x !x", "filter", 8),
     Action("filter.next", _S, "n", "next_match(1)", "Move", "next, previous match", "next match", 17),
     Action("filter.previous", _S, "N", "next_match(-1)", "Move"),
@@ -86,8 +90,9 @@ ACTIONS: Final = (
     Action("unit.retry_all", _S, "R", "retry_all", "Units", "run all failed and canceled again", "retry failed", 13,
            steers=True),
     Action("unit.cancel", _S, "x", "cancel", "Units", "cancel; again while it stops: kill", "cancel", 5, steers=True),
-    Action("unit.set_aside", _S, "S", "set_aside", "Units", "skip, or take for done without a run", steers=True),
-    Action("unit.later", _S, "less_than_sign", "prioritize(-1)", "Units", "start later, earlier", steers=True),
+    Action("unit.set_aside", _S, "S", "set_aside", "Units", "skip, or mark as done without a run", steers=True),
+    Action("unit.later", _S, "less_than_sign", "prioritize(-1)", "Units", "priority: start later, earlier",
+           steers=True),
     Action("unit.earlier", _S, "greater_than_sign", "prioritize(1)", "Units", steers=True),
     Action("unit.edit", _S, "e", "edit", "Units", "edit command, timeout, ..., and run again", "edit", 18, steers=True),
     Action("unit.answer", _S, "a", "answer", "Units", "answer what asks, let go a brake", "answer", 10, steers=True),
@@ -99,7 +104,7 @@ ACTIONS: Final = (
     Action("run.cancel", _S, "X", "cancel_run", "Run", "cancel the run: drain or stop", "cancel run", 12, steers=True),
     Action("app.detach", _A, "D", "detach", "Run", "let the run go on without a screen", "detach", 3),
     Action("app.suspend", _A, "ctrl+z", "suspend_process", "Run", "to the shell, the run goes on; fg"),
-    Action("app.leave", _S, "q", "app.leave", "Run", "quit; ^c twice cancels, again kills", "quit", 2),
+    Action("app.leave", _S, "q", "app.leave", "Run", "quit; {app.interrupt} twice cancels, again kills", "quit", 2),
     Action("app.interrupt", _A, "ctrl+c", "interrupt", "Run"),
     Action("time.play", _R, "p", "play", "Replay", "pause, play", "pause, play", 3),
     Action("time.back", _R, "left_square_bracket", "step(-1)", "Replay", "back, on to where something happens", "event",
@@ -112,13 +117,20 @@ ACTIONS: Final = (
     Action("time.faster", _R, "right_curly_bracket", "speed(1)", "Replay"),
     Action("pane.next", _S, "tab", "next_pane(1)", "Screen", "next pane, the one before", "pane", 11),
     Action("pane.previous", _S, "shift+tab", "next_pane(-1)", "Screen"),
-    Action("pane.units", _S, "1", "pane('units')", "Screen", "units log workers events"),
+    Action("pane.units", _S, "1", "pane('units')", "Screen",
+           "units log workers events timeline"),
     Action("pane.log", _S, "2", "pane('log')", "Screen"),
     Action("pane.workers", _S, "3", "pane('workers')", "Screen"),
     Action("pane.events", _S, "4", "pane('events')", "Screen"),
+    Action("pane.timeline", _S, "5", "pane('timeline')", "Screen"),
     Action("events.problems", Where.EVENTS, "exclamation_mark", "problems", "Screen",
            "events: problems only, all"),
     Action("pane.zoom", _S, "z", "zoom", "Screen", "zoom the pane", "zoom", 14),
+    Action("timeline.closer", _G, "i", "zoom_time(1)", "Timeline", "look closer, see more", "closer", 3),
+    Action("timeline.wider", _G, "I", "zoom_time(-1)", "Timeline"),
+    Action("timeline.later", _G, "l,right", "pan_time(1)", "Timeline", "later, earlier"),
+    Action("timeline.earlier", _G, "h,left", "pan_time(-1)", "Timeline"),
+    Action("timeline.whole", _G, "0", "whole_time", "Timeline", "the whole run; follow what goes on", "whole", 4),
     Action("log.follow", _S, "F", "follow", "Log", "follow the end, on and off", "follow", 16),
     Action("log.wrap", _S, "W", "wrap", "Log", "wrap long lines, on and off", "wrap", 19),
     Action("log.gutter", _S, "number_sign", "gutter", "Log", "time of each line: none, clock, elapsed"),
@@ -128,7 +140,7 @@ ACTIONS: Final = (
     Action("search.previous", _L, "N", "next_found(-1)", "Log"),
     Action("search.all", _S, "ctrl+f", "search_all", "Log", "search the logs of all units", "find", 20),
     Action("log.open", _S, "O", "open_log", "Log", "open the log in $PAGER"),
-    Action("log.copy", _S, "y", "copy", "Log", "copy the line, the error or the name", "copy", 21),
+    Action("log.copy", _S, "y", "copy", "Log", "copy a line, the error, or the name", "copy", 21),
     Action("log.copy_all", _S, "Y", "copy_log", "Log", "copy the log"),
     Action("log.save", _S, "s", "save_log", "Log", "save the log to a file here"),
     Action("log.left", _L, "h,left", "scroll_side(-1)", "Text", "log: sideways"),
@@ -149,6 +161,61 @@ ACTIONS: Final = (
 )  # fmt: skip
 """In the order of the help."""
 
+ALONE: Final[Mapping[str, str]] = {
+    "move.down": "down",
+    "move.up": "up",
+    "move.first": "first row",
+    "move.last": "last row",
+    "move.page_down": "a page down",
+    "move.page_up": "a page up",
+    "move.half_down": "half a page down",
+    "move.half_up": "half a page up",
+    "move.unfold": "unfold",
+    "move.fold": "fold, or go to the row above",
+    "tab.next": "the next tab",
+    "tab.previous": "the tab before",
+    "filter.next": "next match of the filter",
+    "filter.previous": "previous match of the filter",
+    "unit.later": "priority: start later",
+    "unit.earlier": "priority: start earlier",
+    "run.workers_up": "one worker more",
+    "run.workers_down": "one worker fewer",
+    "run.workers_auto": "have the number of workers follow the machine",
+    "app.leave": "quit",
+    "app.interrupt": "quit; twice cancels the run, again kills",
+    "time.back": "back to where something happens",
+    "time.on": "on to where something happens",
+    "time.leap_back": "a twentieth of the time back",
+    "time.leap_on": "a twentieth of the time on",
+    "time.slower": "slower",
+    "time.faster": "faster",
+    "pane.next": "next pane",
+    "pane.previous": "the pane before",
+    "pane.units": "go to the units",
+    "pane.log": "go to the log",
+    "pane.workers": "go to the workers",
+    "pane.events": "go to the events",
+    "pane.timeline": "go to the timeline",
+    "timeline.closer": "timeline: look closer",
+    "timeline.wider": "timeline: see more",
+    "timeline.later": "timeline: later",
+    "timeline.earlier": "timeline: earlier",
+    "search.next": "in the log: next match",
+    "search.previous": "in the log: previous match",
+    "log.left": "log: to the left",
+    "log.right": "log: to the right",
+    "lines.down": "down",
+    "lines.up": "up",
+    "lines.page_down": "a page down",
+    "lines.page_up": "a page up",
+    "lines.half_down": "half a page down",
+    "lines.half_up": "half a page up",
+    "lines.first": "first line",
+    "lines.last": "last line",
+    "screen.back": "close, drop the filter, unmark, back to the units",
+}
+"""What one of several actions does that the help tells together."""
+
 BY_ID: Final = {action.id: action for action in ACTIONS}
 
 
@@ -166,14 +233,6 @@ def keys_of(action: Action, keymap: Keymap) -> list[str]:
     return [key for key in keymap.get(action.id, action.keys).split(",") if key != NO_KEY]
 
 
-def text_of(action: Action) -> str:
-    """What an action does; one without a text is told with the action before it in its group."""
-    if not action.group:
-        return action.text or action.id.partition(".")[2].replace("_", " ")
-    at = ACTIONS.index(action)
-    return next(each.text for each in reversed(ACTIONS[: at + 1]) if each.text)
-
-
 def clashes(keymap: Keymap) -> list[tuple[str, Action, Action]]:
     """The keys that would mean two things at a time, with both of them."""
     found = []
@@ -184,7 +243,7 @@ def clashes(keymap: Keymap) -> list[tuple[str, Action, Action]]:
     return found
 
 
-_PANES: Final = frozenset({Where.TREE, Where.LOG, Where.DETAILS, Where.EVENTS})
+_PANES: Final = frozenset({Where.TREE, Where.LOG, Where.DETAILS, Where.EVENTS, Where.TIMELINE})
 """The parts that are never the same."""
 INNER: Final = _PANES | {Where.LINES, Where.CURSOR}
 """The parts that answer a key only where they have the focus."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import events
 from textual.binding import BindingType
@@ -17,7 +17,6 @@ from qtui.core.model import RunState
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
 from qtui.core.stimuli import CancelRunRequested
-from qtui.tui import steering
 from qtui.tui.actions import Keymap, Where, bindings
 from qtui.tui.drawn import Drawn, needs_ascii
 from qtui.tui.ending import Countdown, OnFinish, is_heard, leaves_after
@@ -25,14 +24,24 @@ from qtui.tui.player import Player
 from qtui.tui.roles import AUTO
 from qtui.tui.screens.dialog import Dialog
 from qtui.tui.screens.main import MainScreen
-from qtui.tui.screens.question import Question
-from qtui.tui.steering import Detach, Do, Note, Option
 from qtui.tui.theme import THEMES
+
+if TYPE_CHECKING:
+    from qtui.tui.forecaster import Past
+    from qtui.tui.steering import Detach, Do, Note
 
 AGAIN_SECONDS: Final = 3.0
 """A second ctrl+c within this time cancels the run."""
 
-_STAYING: Final = (events.Key, events.Paste, events.MouseDown, events.MouseScrollDown, events.MouseScrollUp)
+_STAYING: Final = (
+    events.Key,
+    events.Paste,
+    events.MouseDown,
+    events.MouseScrollDown,
+    events.MouseScrollUp,
+    events.MouseScrollLeft,
+    events.MouseScrollRight,
+)
 """What tells that a person is there."""
 
 _NOT_DETACHABLE: Final = "this run cannot go on without its screen"
@@ -63,6 +72,8 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
     `on_finish` says whether the screen leaves by itself when the run has ended, and `rings` whether the bell is wanted
     then. `stop` has the shell take the terminal until `come_back` is called; without it, ctrl+z does nothing.
     `detachable` says that the run can go on without this screen. `modes` are those that the terminal is to have again.
+    `lend` is told who is in front of the terminal while a pager is. `ask_past` tells what units of the session took in
+    earlier runs, on a thread of the screen's; without it there are no forecasts.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Where.APP)
@@ -73,6 +84,7 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
         title: str,
         *,
         player: Player | None = None,
+        ask_past: Callable[[RunSession], Past] | None = None,
         keymap: Keymap | None = None,
         ascii: bool = False,  # noqa: A002
         color: bool | None = None,
@@ -82,11 +94,13 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
         stop: Callable[[], None] | None = None,
         detachable: bool = False,
         modes: list[Any] | None = None,
+        lend: Callable[[int], None] | None = None,
     ) -> None:
-        super().__init__(ascii=ascii, color=color, theme=theme)
+        super().__init__(ascii=ascii, color=color, theme=theme, lend=lend)
         self.title = title
         self._session = session
         self._player = player
+        self._asks_past = ask_past
         self._stop, self._detachable, self._modes_before = stop, detachable, modes
         self._chosen = dict(keymap or {})
         self.set_keymap(self._chosen)
@@ -114,6 +128,7 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
             self._glyphs,
             keymap=self._chosen,
             player=self._player,
+            ask_past=self._asks_past,
             on_finished=self._on_run_finished,
             on_frame=self._on_frame,
         )
@@ -146,11 +161,16 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
         if view.state.ended or self._session.kind != "live":
             self._leave()
         else:
-            ask = steering.leave(view)
+            from qtui.tui.screens.question import Question
+            from qtui.tui.steering import Detach, Option, leave
+
+            ask = leave(view)
             if self._detachable:
                 detach = Option("D", "let it go on without a screen", Detach())
                 ask = ask._replace(options=(detach, *ask.options))
-            self.push_screen(Question(ask, self._glyphs, self._session.view), self._answered)
+            main = self.screen_stack[0]
+            foresee = main.foresee if isinstance(main, MainScreen) else None
+            self.push_screen(Question(ask, self._glyphs, self._session.view, foresee), self._answered)
 
     def action_detach(self) -> None:
         """Leave and let the run go on; `qtui attach` shows it again. A screen on a run elsewhere just leaves."""
@@ -169,6 +189,8 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
         elif self._interrupted_at is not None and (
             self._leave_when_finished or now - self._interrupted_at <= AGAIN_SECONDS
         ):
+            from qtui.tui.steering import Do
+
             if isinstance(self.screen, Dialog):
                 self.screen.close()
             self._answered(Do(CancelRunRequested("stop"), leave=True))
@@ -179,6 +201,8 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
             self.action_leave()
 
     def _answered(self, chosen: Do | Detach | Note | None) -> None:
+        from qtui.tui.steering import Detach, Note
+
         if isinstance(chosen, Detach):
             self.action_detach()
         elif isinstance(chosen, Note):
@@ -214,11 +238,13 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
     def leave_when_ended(self) -> None:
         """Leave as soon as the run has finished, or at once if it has."""
         self._leave_when_finished = True
+        self.pager.end()
 
     def hang_up(self) -> None:
         """Leave at once, whatever the run does."""
         self._hung_up = True
         self._back.set()
+        self.pager.end()
 
     def tell(self, text: str) -> None:
         """Say something for a few seconds."""
@@ -252,7 +278,7 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
             self._leave()
 
     def _on_run_finished(self) -> None:
-        if isinstance(self.screen, Question) and self.screen.moot_when_ended:
+        if isinstance(self.screen, Dialog) and self.screen.moot_when_ended:
             self.screen.dismiss(None)
         view = self._session.view()
         if self._rings(view) and is_heard(view, focused=self.app_focus):
@@ -288,6 +314,7 @@ def make_dashboard(
     *,
     title: str,
     player: Player | None = None,
+    ask_past: Callable[[RunSession], Past] | None = None,
     keymap: Keymap | None = None,
     ascii: bool = False,  # noqa: A002
     color: bool | None = None,
@@ -297,12 +324,14 @@ def make_dashboard(
     stop: Callable[[], None] | None = None,
     detachable: bool = False,
     modes: list[Any] | None = None,
+    lend: Callable[[int], None] | None = None,
 ) -> Dashboard:
     """A dashboard fit for the terminal: ASCII is also chosen for terminals that show no more."""
     return Dashboard(
         session,
         title,
         player=player,
+        ask_past=ask_past,
         keymap=keymap,
         ascii=needs_ascii(ascii),
         color=color,
@@ -312,4 +341,5 @@ def make_dashboard(
         stop=stop,
         detachable=detachable,
         modes=modes,
+        lend=lend,
     )

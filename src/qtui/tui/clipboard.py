@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import count
@@ -14,6 +15,9 @@ from typing import Final
 MOST_BYTES: Final = 74_994
 """What a clipboard takes: many terminals drop a sequence whose text is longer than 100,000 bytes in base64."""
 
+TMUX_SECONDS: Final = 2.0
+"""How long tmux may take to take a copy."""
+
 SCREEN_BYTES: Final = 768
 """The longest string that GNU screen passes on."""
 
@@ -22,14 +26,35 @@ _MOST_NAME: Final = 80
 
 
 def clipboard_sequence(data: bytes, environ: Mapping[str, str]) -> str:
-    """What to write to the terminal so that `data` gets into its clipboard (OSC 52)."""
+    """What to write to the terminal so that `data` gets into its clipboard (OSC 52).
+
+    tmux gets it twice: it takes what is for itself with `set-clipboard on` alone, and hands on what is for the terminal
+    with `allow-passthrough on` alone, which it does not have by default since 3.3.
+    """
     sequence = f"\x1b]52;c;{base64.b64encode(data).decode()}\a"
     if environ.get("TMUX"):
-        return "\x1bPtmux;" + sequence.replace("\x1b", "\x1b\x1b") + "\x1b\\"
+        return sequence + "\x1bPtmux;" + sequence.replace("\x1b", "\x1b\x1b") + "\x1b\\"
     if environ.get("STY") and environ.get("TERM", "").startswith("screen"):
         room = SCREEN_BYTES - len("\x1bP\x1b\\")
         return "".join(f"\x1bP{sequence[at : at + room]}\x1b\\" for at in range(0, len(sequence), room))
     return sequence
+
+
+def give_to_tmux(data: bytes, environ: Mapping[str, str]) -> str:
+    """Have the tmux around take `data` into its buffer and its terminal's clipboard; what went wrong, or nothing.
+
+    This is what works with `set-clipboard external`, its default: what programs in it write is ignored then. It waits
+    for tmux, `TMUX_SECONDS` at most: not for the thread that draws.
+    """
+    command = ["tmux", "load-buffer", "-w", "-"]  # -w: since 3.2
+    try:
+        done = subprocess.run(command, env=environ, input=data, capture_output=True, timeout=TMUX_SECONDS, check=False)
+    except OSError as error:
+        return error.strerror or str(error)
+    except subprocess.TimeoutExpired:
+        return f"no answer in {TMUX_SECONDS:.0f} s"
+    said = done.stderr.decode("utf-8", "replace").strip() or f"exit {done.returncode}"
+    return said.splitlines()[-1] if done.returncode else ""
 
 
 def last_part(data: bytes, most: int = MOST_BYTES) -> bytes:

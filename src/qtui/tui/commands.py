@@ -16,9 +16,10 @@ from qtui.core.options import RunOptions
 from qtui.core.state import RunView
 from qtui.core.stimuli import ApproveRequested, CancelRunRequested
 from qtui.tui import retrying, steering
-from qtui.tui.actions import BY_ID, Action
+from qtui.tui.actions import BY_ID, USUAL, Action, Keymap
 from qtui.tui.editing import Bad, Kind, edit, fields_of, request_of, told
 from qtui.tui.format import counted
+from qtui.tui.keys import key_for
 from qtui.tui.match import BadFilter, find_units, select
 from qtui.tui.quoting import split
 from qtui.tui.retrying import as_ever
@@ -58,7 +59,7 @@ _N = Takes.NOTHING
 VERBS: Final = (
     Verb("retry", Takes.UNITS, "run units again", ("rerun",)),
     Verb("cancel", Takes.UNITS, "stop units"),
-    Verb("kill", Takes.UNITS, "stop units by force"),
+    Verb("kill", Takes.UNITS, "kill units at once"),
     Verb("skip", Takes.UNITS, "do without units, and what needs them"),
     Verb("done", Takes.UNITS, "go on as if units had completed, with their fallbacks", ("mark-done",)),
     Verb("set", Takes.SETTING, "edit units, and run again those that have ended"),
@@ -93,7 +94,8 @@ VERB_OF: Final = {name: verb for verb in VERBS for name in (verb.name, *verb.oth
 
 class Scene(NamedTuple):
     """What a line is about: the run, the units that actions go to and what these are called together, the marked ones,
-    what keys can do here, and the names that some verbs choose from. `edited` tells how units differ on the disk."""
+    what keys can do here, and the names that some verbs choose from. `edited` tells how units differ on the disk, and
+    `keymap` has the keys of the person."""
 
     view: RunView
     options: RunOptions
@@ -104,6 +106,7 @@ class Scene(NamedTuple):
     choices: Mapping[str, tuple[str, ...]] = {}
     edited: Callable[[int], str] = as_ever
     mask: Callable[[str], str] = str
+    keymap: Keymap = USUAL
 
 
 class Act(NamedTuple):
@@ -196,7 +199,7 @@ def _commanded(verb: Verb, rest: str, scene: Scene) -> Deed:
     view = scene.view
     match verb.name:
         case "workers":
-            return _workers(view, rest)
+            return _workers(scene, rest)
         case "pause" | "unpause":
             return steering.pause(view, verb.name == "pause")
         case "drain" | "stop":
@@ -219,15 +222,15 @@ def _commanded(verb: Verb, rest: str, scene: Scene) -> Deed:
     units, label = _units(scene, _words(rest))
     match verb.name:
         case "retry":
-            return retrying.retry(view, units, label, scene.edited, chosen=bool(rest))
+            return retrying.retry(view, units, label, scene.edited, chosen=bool(rest), keymap=scene.keymap)
         case "cancel":
-            return steering.cancel(view, units, label)
+            return steering.cancel(view, units, label, scene.keymap)
         case "kill":
             return steering.kill(view, units, label)
         case "skip":
-            return steering.set_aside(view, units, label, ("skip",))
+            return steering.set_aside(view, units, label, ("skip",), scene.keymap)
         case "done":
-            return steering.set_aside(view, units, label, ("done",))
+            return steering.set_aside(view, units, label, ("done",), scene.keymap)
         case "approve":
             return _approve(view, units, label, given=bool(rest))
     raise AssertionError(f"nobody carries out {verb.name}")
@@ -242,7 +245,7 @@ def _units(scene: Scene, words: Sequence[str]) -> tuple[tuple[int, ...], str]:
     for word in words:
         if word == MARKED and MARKED not in scene.view.plan.numbers:
             if not scene.marks:
-                raise _Wrong("no units are marked; space marks one")
+                raise _Wrong(f"no units are marked; {key_for('units.mark', scene.keymap)} marks one")
             found |= scene.marks
         else:
             others.append(word)
@@ -252,9 +255,10 @@ def _units(scene: Scene, words: Sequence[str]) -> tuple[tuple[int, ...], str]:
     return tuple(sorted(found)), counted(len(found), "unit")
 
 
-def _workers(view: RunView, text: str) -> Answer:
+def _workers(scene: Scene, text: str) -> Answer:
+    view = scene.view
     if text == "auto":
-        return steering.adapt_workers(view)
+        return steering.adapt_workers(view, scene.keymap)
     try:
         number = int(text)
     except ValueError:
@@ -262,8 +266,8 @@ def _workers(view: RunView, text: str) -> Answer:
     if abs(number) > 1024 or number == 0:
         raise _Wrong("workers are from 1 to 1024")
     if text.startswith(("+", "-")):
-        return steering.more_workers(view, number)
-    return steering.set_workers(view, number)
+        return steering.more_workers(view, number, scene.keymap)
+    return steering.set_workers(view, number, scene.options.max_workers)
 
 
 def _end_run(view: RunView, how: str) -> Answer:
@@ -313,7 +317,7 @@ def _priority(scene: Scene, words: Sequence[str]) -> Answer:
     relative = text.startswith(("+", "-"))
     request = request_of(scene.view, units[:1] if relative else units, typed)  # raises Bad for what is no number
     step = int(text) if relative else request.priority
-    return steering.prioritize(scene.view, units, label, step) if step else Note("the priority is that already")
+    return steering.prioritize(scene.view, units, label, step) if step else Note("that leaves the priority as it is")
 
 
 def _set(scene: Scene, rest: str) -> Answer:
@@ -336,7 +340,7 @@ def _set(scene: Scene, rest: str) -> Answer:
     view, typed = scene.view, [(Kind(kind), name, value)]
     request = request_of(view, units, typed)
     changes = told(fields_of([view.plan.table[unit] for unit in units], scene.mask) if units else [], typed)
-    return edit(view, scene.options, request, label, changes)
+    return edit(view, scene.options, request, label, changes, scene.keymap)
 
 
 _VALUES: Final[Mapping[Kind, str]] = {
@@ -355,7 +359,7 @@ def _approve(view: RunView, units: Sequence[int], label: str, *, given: bool) ->
         return steering.answer(view, units[0] if len(units) == 1 else None)
     asking = tuple(unit for unit in units if isinstance(view.last[unit], ConfirmRequested))
     if not asking:
-        return Note(f"nothing of {steering.named(view, units, label)} asks")
+        return Note(f"none of {label} asks" if len(units) > 1 else f"{steering.named(view, units, label)} asks nothing")
     said = steering.named(view, asking, counted(len(asking), "unit"))
     question = f"{said}: {clean(view.plan.table[asking[0]].confirm)}" if len(asking) == 1 else f"start {said} that ask"
     yes = Option("y", "yes", Do(ApproveRequested(asking)))

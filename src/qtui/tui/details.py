@@ -21,7 +21,6 @@ from qtui.tui.format import (
     look_of,
     look_of_state,
     short_clock,
-    waits_for_itself,
 )
 from qtui.tui.layout import Bundle, family_name
 from qtui.tui.roles import Role
@@ -41,20 +40,24 @@ class Detail(NamedTuple):
     role: Role
 
 
-def before_output(unit: UnitView, now: float, glyphs: Glyphs, waits_for: str = "") -> list[Detail]:
-    """What to say about a unit that has printed nothing; `waits_for` as for `cause_of`."""
+def before_output(
+    unit: UnitView, now: float, glyphs: Glyphs, waits_for: str = "", *, answers: str = ""
+) -> list[Detail]:
+    """What to say about a unit that has printed nothing; `waits_for` as for `cause_of`, and `answers` says which key
+    answers its question, if one does."""
     state = unit.state
     if state is UnitState.PENDING:
-        return _waiting(unit, glyphs)
+        return _waiting(unit, glyphs, waits_for)
     if state is UnitState.SKIPPED or (state is UnitState.CANCELED and not unit.attempt):
         return [Detail(f"did not run: {clean(unit.cause)}", Role.MUTED)]
     if isinstance(unit.view.last[unit.number], ConfirmRequested):
-        return [Detail(f"asks: {clean(waits_for)}", Role.WARNING), Detail("a answers", Role.MUTED)]
+        hint = [Detail(answers, Role.MUTED)] if answers else []
+        return [Detail(f"asks: {clean(waits_for)}", Role.WARNING), *hint]
     if state is UnitState.READY:
         cause = cause_of(unit, now, waits_for)
         return [Detail(f"ready to run{f': {cause}' if cause else ''}", Role.ACCENT)]
     if state is UnitState.RUNNING:
-        where = f"pid {unit.pid}" if unit.pid else f"{unit.lane} lane"
+        where = f"pid {unit.pid}" if unit.pid else str(unit.lane)
         return [Detail(f"no output yet ({where}, worker {unit.worker})", Role.MUTED)]
     if (end := unit.finished) is not None and end.cached:
         return [Detail(f"an earlier result is used: {clean(end.cause)}", Role.CACHED)]
@@ -65,24 +68,23 @@ def before_output(unit: UnitView, now: float, glyphs: Glyphs, waits_for: str = "
     return [Detail(f"no output{took if state is UnitState.COMPLETED else ''}", Role.MUTED)]
 
 
-def after_output(unit: UnitView, now: float) -> list[Detail]:
-    """What to say below the output: the error with its traceback, the next try, what was done about it."""
+def after_output(unit: UnitView, now: float, waits_for: str = "") -> list[Detail]:
+    """What to say below the output: the error with its traceback, the next try, what was done about it; `waits_for` as
+    for `cause_of`."""
     lines: list[Detail] = []
     if unit.error is not None:
         lines += _error_lines(unit.error)
         if unit.unit.source is not None:
             lines.append(Detail(f"defined at {clean(str(unit.unit.source))}", Role.MUTED))
     match unit.state:
-        case UnitState.RETRYING:
-            lines.append(Detail(cause_of(unit, now), Role.WARNING))
+        case UnitState.PENDING | UnitState.RETRYING if waits_for:
+            lines.append(Detail(clean(waits_for), Role.WARNING))
         case UnitState.CANCELING:
             lines.append(Detail(cause_of(unit, now), Role.WARNING))
         case UnitState.CANCELED if unit.attempt:
             lines.append(Detail(clean(unit.cause), Role.SECONDARY))
         case UnitState.RUNNING:
             lines += _message(unit)
-        case UnitState.PENDING if itself := waits_for_itself(unit):
-            lines.append(Detail(itself, Role.WARNING))
         case _:
             pass
     if found := badges(unit):
@@ -143,7 +145,7 @@ def _unit_lines(numbers: Iterable[int], bridge: Bridge, now: float, glyphs: Glyp
     numbers = list(numbers)
     lines = []
     for number in numbers[:_MOST_UNITS]:
-        unit, why, look = bridge.view.unit(number), bridge.waits_for(number), bridge.look_of(number)
+        unit, why, look = bridge.view.unit(number), bridge.waits_for(number, now), bridge.look_of(number)
         elapsed = unit.elapsed(now)
         took = "" if elapsed is None else short_clock(elapsed)
         text = f"{glyphs.sign(look)} {look.value:<5} {took:>5} {clean(unit.id)}  {cause_of(unit, now, why)}"
@@ -164,12 +166,12 @@ def _error_lines(error: UnitError) -> tuple[Detail, ...]:
     )
 
 
-def _waiting(unit: UnitView, glyphs: Glyphs) -> list[Detail]:
+def _waiting(unit: UnitView, glyphs: Glyphs, waits_for: str) -> list[Detail]:
     view = unit.view
     needs = view.plan.needs[unit.number]
     open_needs = [view.unit(need) for need in needs if not view.states[need].ended]
-    if not open_needs and (itself := waits_for_itself(unit)):
-        return [Detail(itself, Role.WARNING)]
+    if not open_needs:
+        return [Detail(clean(waits_for), Role.WARNING)]
     lines = [Detail(f"waits for {len(open_needs)} of {len(needs)} needs", Role.MUTED)]
     for need in open_needs[:_MOST_NEEDS]:
         look = look_of(need)

@@ -18,7 +18,9 @@ from qtui.core.quantities import bytes_of, seconds_of, shown_bytes, shown_second
 from qtui.core.redefining import obstacle
 from qtui.core.state import RunView
 from qtui.core.stimuli import EditRequested
+from qtui.tui.actions import USUAL, Keymap
 from qtui.tui.format import counted
+from qtui.tui.keys import key_for
 from qtui.tui.steering import Answer, Ask, Do, Note, Option, as_seen, at_work, named
 from qtui.tui.text import clean
 
@@ -50,6 +52,9 @@ class Kind(StrEnum):
     ARGS = "args"
     ENV = "env"
 
+
+NUMBERS: Final = frozenset({Kind.TIMEOUT, Kind.MEMORY, Kind.CPUS, Kind.PRIORITY})
+"""What is typed for these is a value of its own: nobody goes on with ``none`` or ``0``."""
 
 Typing = tuple[Kind, str, str]
 """What was typed: for what, the name of the variable or argument, and the text."""
@@ -248,28 +253,30 @@ def told(fields: Sequence[Field], typed: Sequence[Typing]) -> str:
     return ", ".join(parts)
 
 
-def edit(view: RunView, options: RunOptions, request: EditRequested, what: str, changes: str) -> Answer:
+def edit(
+    view: RunView, options: RunOptions, request: EditRequested, what: str, changes: str, keymap: Keymap = USUAL
+) -> Answer:
     """Let units be what `request` says, after a question, unless that cannot be; `changes` tells it in words."""
     numbers = request.units
-    if refused := not_editable(view, numbers, what):
+    if refused := not_editable(view, numbers, what, keymap):
         return Note(refused)
-    do = edited(view, options, request, what, changes)
+    do = edited(view, options, request, what, changes, keymap)
     if isinstance(do, Note):
         return do
     text = f"{named(view, numbers, what)}: {changes}\n{consequence(view, numbers)}"
     return Ask("Edit", text, (Option("y", "apply", do),), still=as_seen(view, numbers))
 
 
-def not_editable(view: RunView, numbers: Sequence[int], what: str) -> str:
+def not_editable(view: RunView, numbers: Sequence[int], what: str, keymap: Keymap = USUAL) -> str:
     """Why none of these units can be edited now; empty if one can."""
     if not numbers:
         return "there is no unit to edit"
     if view.stopping is not None and not view.state.ended:
-        return "the run is ending; units can be edited when it has"
+        return "the run is ending; units can be edited when it has ended"
     if all(at_work(view, number) for number in numbers):
-        return f"{named(view, numbers, what)} runs; x cancels it first"
+        return f"{named(view, numbers, what)} runs; {key_for('unit.cancel', keymap)} cancels it first"
     if not _editable(view, numbers):
-        return "the run was interrupted; it takes a resume (qtui resume) to go on"
+        return "the run was interrupted: qtui resume goes on with it"
     return ""
 
 
@@ -281,9 +288,11 @@ def _editable(view: RunView, numbers: Sequence[int]) -> tuple[int, ...]:
     )
 
 
-def edited(view: RunView, options: RunOptions, request: EditRequested, what: str, changes: str) -> Do | Note:
+def edited(
+    view: RunView, options: RunOptions, request: EditRequested, what: str, changes: str, keymap: Keymap = USUAL
+) -> Do | Note:
     """The same without a question, for those of the units that can be edited now."""
-    if refused := not_editable(view, request.units, what):
+    if refused := not_editable(view, request.units, what, keymap):
         return Note(refused)
     idle = _editable(view, request.units)
     same = 0
@@ -295,7 +304,7 @@ def edited(view: RunView, options: RunOptions, request: EditRequested, what: str
             return Note(f"{clean(unit.id)}: {clean(why)}")
         same += new is unit
     if same == len(idle):
-        return Note("nothing would be another: it is so already")
+        return Note("there is nothing to change: it is so already")
     return Do(request._replace(units=idle), said=f"edited {named(view, idle, counted(len(idle), 'unit'))}: {changes}")
 
 

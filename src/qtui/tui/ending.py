@@ -55,7 +55,7 @@ class Countdown:
         """How the run ended, and when the screen leaves."""
         left = max(1, math.ceil(self._over - now))
         word, _ = run_word(view)
-        return f"{word} in {short_clock(lasted(view))}; leaving in {left} s, any key stays"
+        return f"{word} in {short_clock(lasted(view))}; quits in {left} s, any key stays"
 
 
 def lasted(view: RunView) -> float:

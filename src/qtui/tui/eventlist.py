@@ -6,10 +6,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from qtui.core.events import Event, UnitFinished, UnitProgress, UnitReady, UnitStarted, UnitSubmitted
+from qtui.core.events import Event, UnitFinished, UnitProgress, UnitReady, UnitReset, UnitStarted, UnitSubmitted
 from qtui.core.model import UnitState
 from qtui.core.plan import ExecutionPlan
-from qtui.core.session import Record
 from qtui.tui.eventnames import EventNames
 from qtui.tui.format import Look
 from qtui.tui.happenings import event_text, is_problem, sign_of
@@ -62,37 +61,47 @@ class EventList:
         """How many lines at the end of `all` may still change."""
         return len(self._counting)
 
-    def add(self, records: Iterable[Record]) -> None:
-        """Take what people care about of `records`."""
-        for _, event in records:
-            if type(event) in _SILENT:
-                continue
-            unit = self._names.id_of(event)
+    def add(self, events: Iterable[Event]) -> None:
+        """Take what people care about of `events`."""
+        times, counting = self._times, self._counting
+        for event in [event for event in events if type(event) not in _SILENT]:
             look = _ordinary(event)
-            if look is not None:
-                flood = event.at - self._times[0] < 1.0
-                self._times.append(event.at)
-                if flood:
-                    self._count(look, event, unit)
-                    continue
-            elif not event_text(event):
+            if look is None:
+                self._add_other(event)
                 continue
-            happened = Happened(event, unit)
-            self._append(happened)
-            if look is None and is_problem(event):
-                self.problems.append(happened)
-                self.problems_added += 1
+            flood = event.at - times[0] < 1.0
+            times.append(event.at)
+            others = counting.get(look)
+            if not flood:
+                self._name_last()
+                self._append(Happened(event, self._names.id_of(event)))
+            elif others is None:
+                others = Others(look, event, "")
+                self._append(others, counts=True)
+                counting[look] = others
+            else:
+                others.event = event
+                others.count += 1
+                self.counted += 1
+        self._name_last()
 
-    def _count(self, look: Look, event: Event, unit: str) -> None:
-        others = self._counting.get(look)
-        if others is None:
-            others = Others(look, event, unit)
-            self._append(others, counts=True)
-            self._counting[look] = others
-        else:
-            others.event, others.unit = event, unit
-            others.count += 1
-            self.counted += 1
+    def _add_other(self, event: Event) -> None:
+        """Take what does not come in numbers, or is a problem."""
+        self._name_last()
+        unit = self._names.id_of(event)
+        if not event_text(event):
+            return
+        happened = Happened(event, unit)
+        self._append(happened)
+        if is_problem(event):
+            self.problems.append(happened)
+            self.problems_added += 1
+
+    def _name_last(self) -> None:
+        """Find the units of the lines that count, which have gone on: of a flood only the last one is named, but before
+        its number means something else."""
+        for others in self._counting.values():
+            others.unit = self._names.id_of(others.event)
 
     def _append(self, line: Happened | Others, *, counts: bool = False) -> None:
         if not counts:
@@ -105,5 +114,7 @@ def _ordinary(event: Event) -> Look | None:
     """The look of what comes in numbers and is no problem."""
     if type(event) is UnitFinished and event.state is UnitState.COMPLETED and not event.fallback:
         return Look.HIT if event.cached else Look.OK  # of all the most frequent
+    if type(event) is UnitReset:
+        return Look.WAIT
     look = sign_of(event)
     return look if look is not None and not is_problem(event) else None

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from qtui.core.session import RunSession
+from qtui.tui.actions import USUAL, Keymap
+from qtui.tui.keys import key_for
 from qtui.tui.loglines import LogLines
 from qtui.tui.logsearch import Log, LogSearch
 from qtui.tui.patterns import Pattern
@@ -20,7 +22,8 @@ _MOST_TOLD: Final = 24
 class Finder:
     """A search of the log on the screen, and of what is said behind it. Lines are named by where they begin."""
 
-    def __init__(self) -> None:
+    def __init__(self, keymap: Keymap = USUAL) -> None:
+        self._keymap = keymap
         self.pattern: Pattern | None = None
         self.current: int | None = None
         """The line that one has gone to."""
@@ -106,7 +109,7 @@ class Finder:
         """Go to the next or previous line that was found, from the current one or else the `top` of the screen on;
         returns what there is to say."""
         if self.pattern is None:
-            return "nothing is searched for; / searches the log"
+            return f"nothing is searched for; {key_for('search.begin', self._keymap)} searches the log"
         if not self.count:
             return "still searching" if self.busy else self._not_found()
         self._look_from = None

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from qtui.core.brakes import HELD, PROBING
 from qtui.core.events import ConfirmRequested, UnitCanceling
-from qtui.core.model import FAILURES, ExecutionMode, RunState, UnitState
+from qtui.core.model import FAILURES, ExecutionMode, RunState, UnitError, UnitState
 from qtui.core.state import RunView, UnitView
 from qtui.tui.roles import Role
 from qtui.tui.text import clean
+
+_LONGEST_ROW: Final = 400
 
 
 class Look(StrEnum):
@@ -85,8 +87,7 @@ _LOOKS: Final[Mapping[UnitState, Look]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Glyphs:
+class Glyphs(NamedTuple):
     """One set of signs to draw with; `unicode` says which column of `SIGNS` goes with it."""
 
     unicode: bool
@@ -168,9 +169,15 @@ def look_of_state(state: UnitState, view: RunView) -> Look:
 
     A unit that could start is started at once: those that are ready for longer wait for what others hold.
     """
-    if state is UnitState.READY and (view.paused or view.active or view.stuck):
+    if state is UnitState.READY and (view.paused or view.active or view.stuck or is_held(view)):
         return Look.QUEUE
     return _LOOKS[state]
+
+
+def is_held(view: RunView) -> bool:
+    """Whether a brake holds all starts of the run."""
+    brake = view.brakes.get("")
+    return brake is not None and brake.state in (HELD, PROBING)
 
 
 def look_of(unit: UnitView, waits_for: str | None = None) -> Look:
@@ -192,7 +199,9 @@ def run_word(view: RunView) -> tuple[str, Role]:
     if view.state is RunState.RUNNING:
         if view.stopping is not None:
             return ("DRAINING" if view.stopping.how == "drain" else "STOPPING"), Role.WARNING
-        return ("PAUSED", Role.WARNING) if view.paused else ("RUNNING", Role.PRIMARY)
+        if view.paused or is_held(view):
+            return ("PAUSED" if view.paused else "HELD"), Role.WARNING
+        return "RUNNING", Role.PRIMARY
     return {
         RunState.PENDING: ("STARTING", Role.MUTED),
         RunState.COMPLETED: ("OK", Role.SUCCESS),
@@ -271,22 +280,18 @@ def badges(unit: UnitView) -> str:
 def cause_of(unit: UnitView, now: float, waits_for: str = "") -> str:
     """Why the unit is in its state, in the few words a row has room for; `now` is the run's clock.
 
-    `waits_for` is why it has not started although it is ready, which only the bridge knows.
+    `waits_for` is what is in its way while it waits, see `core.why`.
     """
     match unit.state:
-        case UnitState.PENDING:
-            return _missing_needs(unit)
-        case UnitState.READY:
-            return "starting" if unit.submitted else clean(waits_for)
+        case UnitState.PENDING | UnitState.READY | UnitState.RETRYING:
+            return clean(waits_for)
         case UnitState.RUNNING:
             return " ".join(filter(None, (_progress(unit), tries(unit))))
-        case UnitState.RETRYING:
-            most = unit.unit.retry.max + 1
-            return f"try {unit.attempt_in_generation + 1}/{most} in {unit.retry_in(now) or 0:.0f}s"
         case UnitState.CANCELING:
             return _stopping(unit, now)
         case UnitState.FAILED | UnitState.TIMEOUT:
-            return " ".join(filter(None, (short_error(unit), tries(unit), badges(unit))))
+            found = " ".join(filter(None, (short_error(unit), tries(unit), badges(unit))))
+            return f"{found}: {line}" if (line := last_line(unit.error)) else found
         case UnitState.CANCELED:
             return " ".join(filter(None, (clean(unit.cause).removeprefix("canceled "), badges(unit))))
         case UnitState.COMPLETED:
@@ -308,21 +313,9 @@ def short_error(unit: UnitView) -> str:
     return clean(str(error)).removeprefix("timed out ").strip()
 
 
-def _missing_needs(unit: UnitView) -> str:
-    needs = unit.view.plan.needs[unit.number]
-    states = unit.view.states
-    met = sum(states[need].ended for need in needs)
-    if met == len(needs):
-        return waits_for_itself(unit)
-    return f"has {met}/{len(needs)} needs" if len(needs) > 1 else ""
-
-
-def waits_for_itself(unit: UnitView) -> str:
-    """The abandoned attempts of the unit that keep it from running again, in words; empty if there are none."""
-    if not unit.view.left_behind:
-        return ""
-    attempts = sorted(attempt for number, attempt in unit.view.left_behind if number == unit.number)
-    return f"waits for attempt {', '.join(map(str, attempts))}, which could not be stopped" if attempts else ""
+def last_line(error: UnitError | None) -> str:
+    """What a command that failed printed last, as far as a row may have room for it."""
+    return clean(error.last_line[:_LONGEST_ROW]).strip() if error is not None and error.exit_code is not None else ""
 
 
 def _progress(unit: UnitView) -> str:

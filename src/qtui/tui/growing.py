@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from qtui.core.plan import ExecutionPlan
 from qtui.tui.bridge import Bridge, LayOut
 from qtui.tui.layout import TreeLayout
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 PAUSE: Final = 4
 """After a layout there is none for this many times as long as it took: a plan may grow all the time."""
@@ -27,7 +29,7 @@ class Relayout:
     def __init__(self, bridge: Bridge, lay_out: LayOut) -> None:
         self._bridge = bridge
         self._lay_out = lay_out
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="qtui-layout")
+        self._thread: ThreadPoolExecutor | None = None
         self._making: Future[Layouts] | None = None
         self._began = self._next = 0.0
 
@@ -49,6 +51,10 @@ class Relayout:
         if behind and self._making is None and (soon or time.monotonic() >= self._next):
             self._began = time.monotonic()
             levels = self._bridge.levels is not None
+            if self._thread is None:
+                from concurrent.futures import ThreadPoolExecutor
+
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="qtui-layout")
             self._making = self._thread.submit(self._make, plan, self._bridge.layout.names, levels)
         return made
 
@@ -58,4 +64,5 @@ class Relayout:
 
     def stop(self) -> None:
         """Begin no further layout."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)

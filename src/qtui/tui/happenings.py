@@ -35,7 +35,7 @@ from qtui.core.events import (
 )
 from qtui.core.holding import brake_words, governor_words, workers_words
 from qtui.core.model import FAILURES, UnitState
-from qtui.tui.format import SIGNS, Glyphs, Look, counted, short_clock
+from qtui.tui.format import SIGNS, Glyphs, Look, counted, last_line, short_clock
 from qtui.tui.roles import Role
 from qtui.tui.text import Span, clean
 
@@ -145,7 +145,7 @@ def event_text(event: Event) -> str:
         case BrakeChanged():
             return _brake_text(event)
         case RunStarted():
-            return f"run started with {event.workers} workers"
+            return f"run started with {counted(event.workers, 'worker')}"
         case RunPaused() | RunUnpaused():
             return clean(event.cause)
         case RunStopping():
@@ -180,5 +180,7 @@ def _end_text(event: UnitFinished) -> str:
         return f"ok {short_clock(event.duration)}{used}"
     if event.error is not None:
         word = "" if event.state is UnitState.TIMEOUT else "failed: "
-        return f"{word}{clean(str(event.error))}{' (left behind)' if event.abandoned else ''}"
+        line = last_line(event.error)
+        told = f"{word}{clean(str(event.error))}{' (abandoned)' if event.abandoned else ''}"
+        return f"{told}: {line}" if line else told
     return clean(event.cause)

@@ -10,6 +10,7 @@ from rich.cells import cell_len
 
 from qtui.tui.format import SIGNS, Glyphs, Look
 from qtui.tui.keys import Group, Key
+from qtui.tui.outlook import PATH_MARK
 from qtui.tui.roles import Role
 from qtui.tui.text import PLAIN, Span, pad
 from qtui.tui.widgets.lines import Line
@@ -32,9 +33,15 @@ _MEANINGS: Final = {
     Look.FAIL: "failed",
     Look.TIME: "ran out of time",
     Look.SKIP: "not run: a need failed, or if says no",
-    Look.ASK: "waits for your yes; a answers",
+    Look.ASK: "waits for your yes",
     Look.CANC: "canceled",
 }
+
+
+_NOTES: Final = (
+    (PATH_MARK, Role.WARNING, "behind a name: the critical path, what the end of the run waits for"),
+    ("stale", Role.WARNING, "completed, but has changed since: kept; a resume with --stale, or r, runs it again"),
+)
 
 
 def help_lines(
@@ -55,11 +62,13 @@ def help_lines(
 
 
 def state_lines(width: int, glyphs: Glyphs) -> list[Line]:
-    """Sign, word and meaning of each state in `width` cells."""
+    """Sign, word and meaning of each state in `width` cells, and of what else stands in the row of a unit."""
     lines: list[Line] = [(Span(" States", Role.TITLE),)]
     for look, meaning in _MEANINGS.items():
         sign = (Span("  ", PLAIN), Span(pad(f"{glyphs.sign(look)} {look.value}", 9), SIGNS[look].role))
         lines += _hanging(sign, meaning, width)
+    for word, role, meaning in _NOTES:
+        lines += _hanging((Span("  ", PLAIN), Span(pad(word, 9), role)), meaning, width)
     return lines
 
 

@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 from textual.keys import REPLACED_KEYS, Keys, _character_to_key, key_to_character
 
 from qtui.core.errors import did_you_mean
-from qtui.tui.actions import BY_ID, NO_KEY, Keymap, clashes, text_of
+from qtui.tui.actions import BY_ID, NO_KEY, Keymap, clashes
+from qtui.tui.keys import text_of
 
 _MODIFIERS: Final = ("alt", "ctrl", "shift")
 """In the order in which Textual names them."""
@@ -52,6 +53,8 @@ def key_name(text: str) -> str | None:
             name = name.upper()
         if "ctrl" in modifiers:
             name = name.lower()
+        elif "alt" in modifiers and name.isupper():
+            modifiers, name = [*modifiers, "shift"], name.lower()  # as Textual calls it
     return "+".join([*sorted(modifiers), name])
 
 
@@ -95,11 +98,19 @@ def _names_of(action: str, texts: list[str]) -> tuple[list[str], list[Fault]]:
             faults.append(Fault(action, f'there is no key "{text}"', hint))
         elif name in _SAME_AS:
             faults.append(Fault(action, f'no terminal tells "{text}" from {_SAME_AS[name]}', "choose another key"))
+        elif _is_alt_ctrl_letter(name):
+            ctrl = name.removeprefix("alt+")
+            faults.append(Fault(action, f'terminals send {ctrl} for "{text}", or nothing', "choose another key"))
         elif (why := _owner(name)) and name not in BY_ID[action].keys.split(","):
             faults.append(Fault(action, f'"{text}" cannot be used: {why}', "choose another key"))
         else:
             names.append(name)
     return names, faults
+
+
+def _is_alt_ctrl_letter(name: str) -> bool:
+    """Whether this is a letter with both: only the keyboard protocol of a few terminals tells it from ctrl alone."""
+    return name.startswith("alt+ctrl+") and len(name) == len("alt+ctrl+x")
 
 
 def _owner(name: str) -> str:
@@ -116,5 +127,5 @@ def _clashing(keymap: Keymap) -> Iterator[Fault]:
     for key, one, other in clashes(keymap):
         if (key, one, other) not in usual:
             ours, theirs = (one, other) if one.id in keymap else (other, one)
-            message = f'"{key}" is also the key of {theirs.id} ({text_of(theirs)})'
+            message = f'"{key}" is also the key of {theirs.id} ({text_of(theirs, keymap)})'
             yield Fault(ours.id, message, f"choose another key, or give {theirs.id} another one, too")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain, zip_longest
 from typing import Final, NamedTuple
 
 from qtui.core.session import RunSession
-from qtui.tui.actions import ACTIONS, BY_ID, INNER, Action, Keymap, Where, keys_of
+from qtui.tui.actions import ACTIONS, ALONE, BY_ID, INNER, USUAL, Action, Keymap, Where, keys_of
 
 
 class Key(NamedTuple):
@@ -28,6 +29,7 @@ _SHOWN: Final = {
     "right_curly_bracket": "}", "full_stop": ".", "comma": ",", "colon": ":", "asterisk": "*", "number_sign": "#",
     "exclamation_mark": "!", "less_than_sign": "<", "greater_than_sign": ">",
 }  # fmt: skip
+_IN_TEXT: Final = re.compile(r"\{([a-z_.]+)\}")
 _ONLY_HERE: Final = frozenset({"app.detach", "app.suspend"})
 _LEAVING: Final = frozenset({"app.leave", "app.interrupt"})
 _LEFT: Final = {"attached": "quit; the run goes on", "replay": "quit"}
@@ -42,6 +44,7 @@ _PARTS: Final = {
     "log": frozenset({Where.LOG, Where.LINES}),
     "details": frozenset({Where.DETAILS, Where.CURSOR, Where.LINES}),
     "events": frozenset({Where.EVENTS, Where.CURSOR, Where.LINES}),
+    "timeline": frozenset({Where.TIMELINE, Where.CURSOR, Where.LINES}),
 }
 """What answers keys in the panes; in others it is lines."""
 
@@ -70,8 +73,20 @@ def shown(key: str) -> str:
 
 
 def key_for(action: str, keymap: Keymap) -> str:
-    """The first key of the action with this id as people write it; for one without a key its command instead."""
+    """The first key of the action with this id as people write it; for one without a key its command instead.
+
+    Whatever names a key to a person asks here: they may have chosen another one.
+    """
     return next(map(shown, keys_of(BY_ID[action], keymap)), f":{action}")
+
+
+def text_of(action: Action, keymap: Keymap = USUAL) -> str:
+    """What an action does, told alone."""
+    return _with_keys(ALONE.get(action.id) or action.text, keymap)
+
+
+def _with_keys(text: str, keymap: Keymap) -> str:
+    return _IN_TEXT.sub(lambda found: key_for(found[1], keymap), text)
 
 
 def actions_for(session: RunSession) -> list[Action]:
@@ -95,7 +110,7 @@ def groups_for(session: RunSession, keymap: Keymap) -> tuple[Group, ...]:
     for action in actions_for(session):
         if action.text:
             text = _LEFT[session.kind] if action.id in _LEAVING and session.kind != "live" else action.text
-            told.setdefault(action.group, []).append((text, [action]))
+            told.setdefault(action.group, []).append((_with_keys(text, keymap), [action]))
         elif action.group:
             told[action.group][-1][1].append(action)
     return tuple(
@@ -108,6 +123,10 @@ def _together(actions: Sequence[Action], keymap: Keymap) -> str:
     """``j k ↓ ↑`` for two actions with two keys each: the first of each first."""
     keys = zip_longest(*(map(shown, keys_of(action, keymap)) for action in actions))
     return " ".join(key for key in chain.from_iterable(keys) if key is not None)
+
+
+FILTER_KEYS: Final = (Key("enter", "keep the filter"), Key("esc", "drop it"), Key("up down", "previous, next match"))
+"""What the key line says while a filter is typed; these keys are fixed."""
 
 
 def hints_for(session: RunSession, keymap: Keymap, place: Place = Place()) -> tuple[Key, ...]:  # noqa: B008  - a value

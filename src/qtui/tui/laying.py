@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from qtui.core.plan import ExecutionPlan
@@ -33,10 +33,13 @@ def lay_out(
     return (_LevelsBuilder if levels else _Builder)(plan, names, times, dots).build()
 
 
-# What is to become the next node and what is inside of it: one entity, or the units of a family; then parent, depth,
-# last, member, and the bundle around. Plain tuples, as are nodes (unit, bundle, parent, depth, last, member): there are
-# ten thousands of them.
-_Entry = tuple[list[int], int, int, bool, bool, int]
+_Entity = int | list[int]
+"""What becomes one node: a unit or scope, or the units of a family."""
+
+# Siblings that are being laid out: the rest of them, the last one, parent, depth, whether they are inside of the
+# parent, and the bundle around. A node is unit, bundle, parent, depth, last, member. Plain tuples: there are ten
+# thousands of them.
+_Siblings = tuple[Iterator[_Entity], _Entity | None, int, int, bool, int]
 _Node = tuple[int, int, int, int, bool, bool]
 
 
@@ -49,7 +52,7 @@ class _Builder:
         self._times, self._dots = times, dots
         self._structure: Structure = structure_of(plan)
         self._held: list[list[int]] = [[] for _ in self._structure.scopes]
-        for number, scope in enumerate(self._structure.scope_of):
+        for number, scope in enumerate(self._structure.scope_of if self._held else ()):
             while scope != TOP:
                 self._held[scope].append(number)
                 scope = self._structure.scopes[scope].around
@@ -85,6 +88,8 @@ class _Builder:
 
     def _opened(self) -> frozenset[int]:
         """Groups and workflows that take fewer rows than a family that folds; an item's row shows all of it."""
+        if not self._held:
+            return frozenset()  # without groups and workflows, as large plans often are
         count = len(self._nodes)
         inside, below = [0] * count, [0] * count
         opened = set()
@@ -100,42 +105,40 @@ class _Builder:
 
     def _walk(self) -> None:
         roots, children, nodes = self._structure.roots, self._structure.children, self._nodes
-        stack: list[_Entry] = []
-        self._push(stack, roots[TOP], -1, 0, False, -1)
+        node_of, bundle_of = self._node_of, self._bundle_of
+        stack = [self._siblings(roots[TOP], -1, 0, False, -1)]
         while stack:
-            entities, parent, depth, last, member, around = stack.pop()
-            first, node = entities[0], len(nodes)
-            below = children.get(first)
-            if len(entities) > 1:
-                self._add_family(entities, parent, depth, last, member, around)
-                below = [child for unit in entities for child in children.get(unit, ())]
-            elif first >= 0:
-                self._node_of[first], self._bundle_of[first] = node, around
-                nodes.append((first, -1, parent, depth, last, member))
+            entities, final, parent, depth, member, around = stack[-1]
+            for entity in entities:
+                node = len(nodes)
+                if isinstance(entity, list):
+                    self._add_family(entity, parent, depth, entity is final, member, around)
+                    below = [child for unit in entity for child in children.get(unit, ())]
+                elif entity >= 0:
+                    node_of[entity], bundle_of[entity] = node, around
+                    nodes.append((entity, -1, parent, depth, entity == final, member))
+                    if entity not in children:
+                        continue  # most units of large plans
+                    below = children[entity]
+                else:
+                    self._add_bundle(self._scope(~entity, around), parent, depth, entity == final, member)
+                    below = children.get(entity, [])
+                if below:
+                    stack.append(self._siblings(below, node, depth + 1, False, around))
+                if isinstance(entity, int) and entity < 0:
+                    stack.append(self._siblings(roots[~entity], node, depth + 1, True, len(self._bundles) - 1))
+                break  # what stands inside and below comes before the next sibling
             else:
-                self._add_bundle(self._scope(~first, around), parent, depth, last, member)
-            if below:
-                self._push(stack, below, node, depth + 1, False, around)
-            if first < 0:
-                self._push(stack, roots[~first], node, depth + 1, True, len(self._bundles) - 1)
+                stack.pop()
 
-    def _push(
-        self, stack: list[_Entry], siblings: list[int], parent: int, depth: int, member: bool, around: int
-    ) -> None:
-        """Have the siblings laid out next, families together."""
-        if len(siblings) < FOLD_FROM:
-            entries = [[entity] for entity in siblings]
-        else:
-            by_family: dict[str | int, list[int]] = {}
-            for entity in siblings:
-                by_family.setdefault(self._family(entity) if entity >= 0 else entity, []).append(entity)
-            entries = []
-            for group in by_family.values():
-                entries += [group] if len(group) >= FOLD_FROM else [[entity] for entity in group]
-        last = not member
-        for entities in reversed(entries):
-            stack.append((entities, parent, depth, last, member, around))
-            last = False
+    def _siblings(self, siblings: list[int], parent: int, depth: int, member: bool, around: int) -> _Siblings:
+        """What is laid out next, families together."""
+        entities: Sequence[_Entity] = siblings
+        if len(siblings) >= FOLD_FROM:
+            families = [self._family(entity) if entity >= 0 else entity for entity in siblings]
+            if len(set(families)) < len(families):
+                entities = _together(siblings, families)
+        return iter(entities), None if member else entities[-1], parent, depth, member, around
 
     def _add_bundle(self, bundle: Bundle, parent: int, depth: int, last: bool, member: bool) -> None:
         self._bundle_nodes.append(len(self._nodes))
@@ -168,7 +171,7 @@ class _Builder:
         as in ``part_`` of ``part_17``."""
         definition = self._plan.table[unit]
         name = family_name(definition)
-        if name == definition.id and unit in self._structure.adders and (stem := _STEM.fullmatch(name)):
+        if unit in self._structure.adders and name == definition.id and (stem := _STEM.fullmatch(name)):
             return stem[1]
         return name
 
@@ -253,13 +256,27 @@ class _LevelsBuilder(_Builder):
         self._nodes.append((number, -1, parent, depth, False, around >= 0))
 
 
+def _together(siblings: list[int], families: Sequence[str | int]) -> list[_Entity]:
+    """Siblings of one family one after another, as one where there are enough of them."""
+    by_family: dict[str | int, list[int]] = {}
+    for entity, family in zip(siblings, families, strict=True):
+        by_family.setdefault(family, []).append(entity)
+    entities: list[_Entity] = []
+    for group in by_family.values():
+        entities += [group] if len(group) >= FOLD_FROM else group
+    return entities
+
+
 def _ends(parents: Sequence[int], members: Sequence[bool]) -> tuple[list[int], list[int]]:
     """By node: the node behind what is inside, and the node behind the subtree."""
     count = len(parents)
     inner_ends, ends = list(range(1, count + 1)), list(range(1, count + 1))
     for node in range(count - 1, -1, -1):
-        parent, end = parents[node], ends[node]
-        if parent >= 0 and end > ends[parent]:
+        parent = parents[node]
+        if parent < 0:
+            continue
+        end = ends[node]
+        if end > ends[parent]:
             ends[parent] = end
         if members[node] and end > inner_ends[parent]:
             inner_ends[parent] = end

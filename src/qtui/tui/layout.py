@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from qtui.core.model import QuantumUnit, UnitState
 from qtui.core.plan import ExecutionPlan
@@ -26,8 +26,7 @@ Key = int | tuple[str, str, int]
 """What a node is the same by when the plan has grown: the unit, or the kind and name of a bundle."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bundle:
+class Bundle(NamedTuple):
     """Units with a row of their own; `label` is what that is called (``extract[0..199]``), `units` are all that are
     inside, and `around` is the bundle that it is inside of, or -1."""
 
@@ -239,8 +238,9 @@ def family_name(unit: QuantumUnit) -> str:
     """What the items of one unit have in common: ``embed`` of ``embed[shard=3]``; of others the id."""
     if unit.family:
         return unit.family
-    head, bracket, _ = unit.id.partition("[")
-    return head if bracket and head and unit.id.endswith("]") else unit.id
+    if not unit.id.endswith("]"):
+        return unit.id
+    return unit.id.partition("[")[0] or unit.id
 
 
 def further_needs(layout: TreeLayout, node: int, *, times: str = "×", most: int = 2) -> str:

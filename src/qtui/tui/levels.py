@@ -68,7 +68,8 @@ class LevelPainter(RowPainter):
             sign = Span(" ", PLAIN) if look is None else Span(self._glyphs.sign(look), SIGNS[look].role)
             cells += [sign, Span(" " * (columns.width - 1), PLAIN)]
         cause = self._item_cause(bundle, looks, drawing.now)
-        body = self._body(node, cells, self._item_name(bundle, self._counts(node)), [cause], drawing)
+        causes = [*self._marks_of(node), cause]
+        body = self._body(node, cells, self._item_name(bundle, self._counts(node)), causes, drawing)
         return Row(self._bundle_gutter(node, bundle, drawing), body)
 
     def _lead(self, node: int, signs: list[Span], drawing: Drawing) -> list[Span]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qtui.tui.actions import Action, Keymap, keys_of, text_of
+from qtui.tui.actions import Action, Keymap, keys_of
 from qtui.tui.commands import Scene, Takes, Verb, verbs_for
-from qtui.tui.keys import shown
+from qtui.tui.keys import shown, text_of
 from qtui.tui.text import cut_end, pad
 
 _MOVING = ("move.", "lines.", "log.left", "log.right", "screen.back")
@@ -37,7 +37,7 @@ def entries_for(scene: Scene, keymap: Keymap) -> list[Entry]:
 
 
 def _of_action(action: Action, keymap: Keymap) -> Entry:
-    return Entry(action.id, " ".join(shown(key) for key in keys_of(action, keymap)[:1]), text_of(action))
+    return Entry(action.id, " ".join(shown(key) for key in keys_of(action, keymap)[:1]), text_of(action, keymap))
 
 
 def _goes_on(verb: Verb) -> bool:

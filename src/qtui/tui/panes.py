@@ -13,10 +13,14 @@ class Pane(StrEnum):
     LOG = "log"
     WORKERS = "workers"
     EVENTS = "events"
+    TIMELINE = "timeline"
 
 
-LOWER: Final = (Pane.LOG, Pane.WORKERS, Pane.EVENTS)
+LOWER: Final = (Pane.LOG, Pane.WORKERS, Pane.EVENTS, Pane.TIMELINE)
 """The panes that take turns in one place when there is no room for all."""
+
+LOWEST: Final = (Pane.WORKERS, Pane.EVENTS, Pane.TIMELINE)
+"""The panes in the lowest row where there is room for several: the timeline takes the place of the other two."""
 
 LOW: Final = 10
 """The height in cells below which the header is one line."""
@@ -32,13 +36,13 @@ class Arrangement(StrEnum):
     SMALL = "small"
     """Units above one other pane."""
     STACK = "stack"
-    """All four, one above the other."""
+    """Units and log above workers and events, one above the other."""
     SIDE = "side"
     """Units beside one other pane."""
     GRID = "grid"
     """Units and log above workers and events."""
     LARGE = "large"
-    """Units, log, and a column of why and workers, above the events."""
+    """Units, log, and a column of why and workers, above the timeline and the events."""
 
 
 def arrangement_for(width: int, height: int) -> Arrangement:
@@ -54,12 +58,18 @@ def arrangement_for(width: int, height: int) -> Arrangement:
     return Arrangement.STACK if height >= 40 else Arrangement.SMALL
 
 
-def panes_shown(arrangement: Arrangement, *, lower: Pane, focused: Pane, zoomed: bool) -> frozenset[Pane]:
-    """The panes on show, given which of the lower ones was looked at last and which pane has the focus."""
+def panes_shown(
+    arrangement: Arrangement, *, lower: Pane, focused: Pane, zoomed: bool, lowest: Pane = Pane.EVENTS
+) -> frozenset[Pane]:
+    """The panes on show, given which of the lower ones was looked at last, which of the lowest, and which pane has the
+    focus."""
     if arrangement is Arrangement.LINE:
         return frozenset()
     if zoomed or arrangement is Arrangement.MICRO:
         return frozenset({focused})
     if arrangement in (Arrangement.SMALL, Arrangement.SIDE):
         return frozenset({Pane.UNITS, lower})
-    return frozenset(Pane)
+    if arrangement is Arrangement.LARGE:
+        return frozenset(Pane)
+    hidden = (Pane.WORKERS, Pane.EVENTS) if lowest is Pane.TIMELINE else (Pane.TIMELINE,)
+    return frozenset(Pane) - frozenset(hidden)

@@ -18,6 +18,7 @@ from qtui.tui.keys import Group, Key
 from qtui.tui.picking import RESUME, RUN, Choice, Entry, Offer, PickerRow, name_cells, row_spans, rows_of
 from qtui.tui.roles import AUTO, Role
 from qtui.tui.screens.help import Help
+from qtui.tui.screens.secondrun import SecondRun
 from qtui.tui.text import PLAIN, Span, clean, pad
 from qtui.tui.widgets.filter import FilterInput
 from qtui.tui.widgets.lines import Line, Lines, set_row_count, theme_of
@@ -107,7 +108,8 @@ class PickerList(Lines, can_focus=True):
     def _lay_out(self) -> None:
         self._rows = rows_of(self._offer, self._filter)
         if self._at() is None:
-            self._target = next((row.entry.choice.target for row in self._rows if row.entry is not None), "")
+            targets = [row.entry.choice.target for row in self._rows if row.entry is not None]
+            self._target = self._offer.first if self._offer.first in targets else next(iter(targets), "")
         if self.is_mounted:
             set_row_count(self, len(self._rows))
             self._reveal()
@@ -226,9 +228,17 @@ class PickerScreen(Screen[None], inherit_bindings=False):
             self.choices.refresh()
 
     def action_pick(self) -> None:
-        """Do what the selected row says."""
-        if (entry := self.choices.entry) is not None:
+        """Do what the selected row says; a second run beside one that goes on is asked first."""
+        if (entry := self.choices.entry) is None:
+            return
+        if entry.live is None:
             self.app.exit(entry.choice)
+        else:
+            self.app.push_screen(SecondRun(entry, self._glyphs), self._answered)
+
+    def _answered(self, choice: Choice | None) -> None:
+        if choice is not None:
+            self.app.exit(choice)
 
     def action_other(self) -> None:
         """Resume the run, whether that is what enter does or the other thing that may be done with it."""

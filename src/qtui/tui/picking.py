@@ -29,7 +29,8 @@ class Choice(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A row: what is done on enter, and what there is to know. `other` is a second thing that may be done, or None."""
+    """A row: what is done on enter, and what there is to know. `other` is a second thing that may be done, or None;
+    `live` leads to a run of this workflow that goes on: what enter does is asked first then."""
 
     choice: Choice
     name: str
@@ -37,14 +38,17 @@ class Entry(NamedTuple):
     role: Role = Role.TEXT
     about: str = ""
     other: Choice | None = None
+    live: Choice | None = None
 
 
 class Offer(NamedTuple):
-    """All there is to pick from; `notes` tell what could not be read."""
+    """All there is to pick from; `notes` tell what could not be read, and `first` is the target of what is selected at
+    the beginning, if that is not the first row."""
 
     workflows: Sequence[Entry]
     runs: Sequence[Entry]
     notes: Sequence[str] = ()
+    first: str = ""
 
 
 class PickerRow(NamedTuple):

@@ -3,18 +3,21 @@ Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from qtui.core.model import FAILURES, UnitState
 from qtui.core.session import UNUSABLE
 from qtui.core.state import RunView
 from qtui.core.stimuli import RetryRequested
+from qtui.tui.actions import USUAL, Keymap
 from qtui.tui.format import counted
+from qtui.tui.keys import key_for
 from qtui.tui.steering import Answer, Ask, Do, Note, Option, as_seen, reached, some_of
 from qtui.tui.text import clean
 
 _RERUN: Final = FAILURES | {UnitState.CANCELED}
+_MOST_NAMED: Final = 2
 
 
 def as_ever(_number: int) -> str:
@@ -22,29 +25,58 @@ def as_ever(_number: int) -> str:
     return ""
 
 
-def retry_unit(view: RunView, number: int, edited: Callable[[int], str] = as_ever) -> Answer:
+def retry_unit(view: RunView, number: int, edited: Callable[[int], str] = as_ever, *, keymap: Keymap = USUAL) -> Answer:
     """Run a unit again; asks for the scope when units below it have results of their own, and whether it is to be what
     it was if it is not what is on the disk. `edited` tells how it differs there."""
     unit = view.unit(number)
     name = clean(unit.id)
     again = RetryRequested((number,))
     if not unit.state.ended and unit.state is not UnitState.RETRYING:
-        return Note(f"{name} has not ended; x stops it")
-    below = [fed for fed in view.plan.below(number) if view.states[fed].ended]
-    redone = [fed for fed in below if view.states[fed] is not UnitState.SKIPPED]
+        return Note(f"{name} has not ended; {key_for('unit.cancel', keymap)} cancels it")
+    along = _along(view, number)
+    redone = [fed for fed in view.plan.below(number) if view.states[fed].ended and fed not in along]
+    redone = [fed for fed in redone if view.states[fed] is not UnitState.SKIPPED]
+    too = _told_along(view, along)
     if difference := edited(number):
         return _retry_edited(view, number, counted(len(redone), "dependent") if redone else "", difference)
     if unit.state is UnitState.RETRYING:
         return Do(again)  # without the rest of the wait
     careful = _careful(view, (number,))
     if unit.state is not UnitState.COMPLETED and not redone and not careful:
-        return Do(again)
+        return Do(again, said=f"{name} runs again; {too}" if too else "")
     options = [Option("u", "this unit only", Do(again))]
     if redone:
         everything = Do(RetryRequested((number,), "dependents"))
         options.append(Option("d", f"the unit, and {counted(len(redone), 'dependent')} after it", everything))
-    text = f"{name} is {unit.state.value}. {careful}Run it again?"
-    return Ask("Run again", text, tuple(options), still=as_seen(view, (number,)))
+    text = f"{name} {unit.state.told}. {careful}Run it again?{f' Then {too}.' if too else ''}"
+    return Ask("Retry", text, tuple(options), still=as_seen(view, (number,)))
+
+
+def _along(view: RunView, number: int) -> set[int]:
+    """What waits again with this unit, whatever the scope: what was skipped for it alone, and handlers."""
+    table, states, needs = view.plan.table, view.states, view.plan.needs
+    again, below = {number}, set(view.plan.below(number))
+
+    def is_bad(need: int) -> bool:
+        bad = states[need] in _RERUN or states[need] is UnitState.SKIPPED
+        return bad and need not in again and not table[need].allow_failure
+
+    for fed in view.plan.order:  # needs first
+        if fed in below and not again.isdisjoint(needs[fed]):
+            skipped = states[fed] is UnitState.SKIPPED and not any(map(is_bad, needs[fed]))
+            if skipped or (table[fed].is_handler and states[fed].ended):
+                again.add(fed)
+    return again - {number}
+
+
+def _told_along(view: RunView, along: Collection[int]) -> str:
+    """That in words; empty for nothing."""
+    handlers = [clean(view.plan.table[number].id) for number in sorted(along) if view.plan.table[number].is_handler]
+    skipped = len(along) - len(handlers)
+    named = handlers if len(handlers) <= _MOST_NAMED else [counted(len(handlers), "handler")]
+    run = "runs" if len(handlers) == 1 else "run"
+    parts = [f"{skipped:,} skipped because of it {'waits' if skipped == 1 else 'wait'} again"] if skipped else []
+    return ", ".join([*parts, *([f"{' and '.join(named)} {run} again"] if handlers else [])])
 
 
 def _careful(view: RunView, numbers: Sequence[int]) -> str:
@@ -68,8 +100,8 @@ def _retry_edited(view: RunView, number: int, redone: str, difference: str) -> A
         options += [Option(each.key.upper(), f"{each.label}, and {redone} after it", each.action) for each in below]
     how = "" if usable else " as it was"
     careful = _careful(view, (number,))
-    text = f"{clean(unit.id)} is {unit.state.value}. {_on_disk(difference)}\n{careful}Run it again{how}?"
-    return Ask("Run again", text, tuple(options), still=as_seen(view, (number,)))
+    text = f"{clean(unit.id)} {unit.state.told}. {_on_disk(difference)}\n{careful}Run it again{how}?"
+    return Ask("Retry", text, tuple(options), still=as_seen(view, (number,)))
 
 
 def _on_disk(difference: str, of: str = "") -> str:
@@ -87,14 +119,20 @@ def _new_or_old(again: RetryRequested, new: str, old: str) -> list[Option]:
 
 
 def retry(
-    view: RunView, numbers: Sequence[int], what: str, edited: Callable[[int], str] = as_ever, *, chosen: bool = False
+    view: RunView,
+    numbers: Sequence[int],
+    what: str,
+    edited: Callable[[int], str] = as_ever,
+    *,
+    chosen: bool = False,
+    keymap: Keymap = USUAL,
 ) -> Answer:
     """Run these again. Of several, those that ended badly, unless a person has `chosen` each: then what has completed
     can run again, too."""
     if not numbers:
-        return Note("there is no unit to run again")
+        return Note("there is no unit to retry")
     if len(numbers) == 1:
-        return retry_unit(view, numbers[0], edited)
+        return retry_unit(view, numbers[0], edited, keymap=keymap)
     ended = tuple(number for number in numbers if view.states[number].ended)
     completed = [number for number in ended if view.states[number] is UnitState.COMPLETED]
     if not chosen or not completed:
@@ -102,7 +140,7 @@ def retry(
     again = Option("a", f"run {some_of(len(ended), numbers, what)} again", Do(RetryRequested(ended)))
     if not any(view.states[number] in _RERUN for number in ended):
         text = f"{some_of(len(completed), numbers, what)} completed. {_careful(view, ended)}Run again?"
-        return Ask("Run again", text, (again,), still=as_seen(view, ended))
+        return Ask("Retry", text, (again,), still=as_seen(view, ended))
     asked = retry_units(view, numbers, what, edited)
     return asked._replace(options=(*asked.options, again)) if isinstance(asked, Ask) else asked
 
@@ -125,7 +163,7 @@ def retry_units(view: RunView, numbers: Iterable[int], what: str, edited: Callab
         text += f"\n{careful.strip()}"
     still = as_seen(view, bad)
     if not others:
-        return Ask("Run again", text, (Option("y", "run again", Do(RetryRequested(bad))),), still=still)
+        return Ask("Retry", text, (Option("y", "run again", Do(RetryRequested(bad))),), still=still)
     usable = [difference for difference in others if not difference.startswith(UNUSABLE)]
     alike = set(usable or others)
     if len(alike) == 1:
@@ -134,7 +172,7 @@ def retry_units(view: RunView, numbers: Iterable[int], what: str, edited: Callab
     else:
         text += f"\nOn the disk {len(usable or others):,} of them have changed."
     new, old = ("its edited definition", "as it was") if len(bad) == 1 else ("edited definitions", "as they were")
-    return Ask("Run again", text, tuple(_new_or_old(RetryRequested(bad), new if usable else "", old)), still=still)
+    return Ask("Retry", text, tuple(_new_or_old(RetryRequested(bad), new if usable else "", old)), still=still)
 
 
 def _nothing_to_rerun(view: RunView, numbers: Iterable[int], what: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -13,6 +13,7 @@ from qtui.core.state import RunView, UnitView
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, cause_of, look_of_state, short_clock
 from qtui.tui.layout import Bundle, family_name, further_needs
+from qtui.tui.outlook import PATH_MARK
 from qtui.tui.roles import Role, loud
 from qtui.tui.scopes import Kind
 from qtui.tui.tally import Tally
@@ -28,6 +29,11 @@ MARK: Final = "*"
 PART_MARK: Final = "'"
 """In front of a row whose units are marked, all or some of them."""
 _MIN_NAME: Final = 12
+_MIN_CAUSE: Final = 16
+_LEAST_CAUSE: Final = 8
+"""What is left of a cause for what is soon."""
+_WELL: Final = frozenset({Look.OK, Look.HIT})
+_MARKED: Final = Span(PATH_MARK, Role.WARNING)
 
 
 class Row(NamedTuple):
@@ -88,38 +94,63 @@ class RowPainter:
         self._glyphs = glyphs
         self._guides = cache(self._make_guides)
         self._further = cache(lambda node: further_needs(layout, node, times=glyphs.times))
+        self._path: Sequence[int] = ()
+        self._ends: dict[int, int] = {}
 
     def row(self, node: int, drawing: Drawing) -> Row:
         """The row of `node`."""
         bundle = self._layout.bundle(node)
         if bundle is not None:
             return self._bundle_row(node, bundle, drawing)
-        gutter, name, cause = self._unit_parts(self._layout.units[node], drawing)
-        return Row(gutter, self._body(node, [], name, [cause], drawing))
+        gutter, name, causes, soon = self._unit_parts(self._layout.units[node], drawing)
+        return Row(gutter, self._body(node, [], name, causes, drawing, soon))
 
     def flat_row(self, unit: int, value: str, drawing: Drawing) -> Row:
         """The row of a unit in a list, with a `value` before its name."""
-        gutter, name, cause = self._unit_parts(unit, drawing)
-        return Row(gutter, self._fitted([Span(value, Role.MUTED)], name, [cause], "", drawing.room))
+        gutter, name, causes, soon = self._unit_parts(unit, drawing)
+        return Row(gutter, self._fitted([Span(value, Role.MUTED)], name, causes, "", drawing.room, soon))
 
-    def _unit_parts(self, number: int, drawing: Drawing) -> tuple[tuple[Span, ...], Span, Span]:
-        """The gutter, the name and the cause of a unit."""
+    def _unit_parts(self, number: int, drawing: Drawing) -> tuple[tuple[Span, ...], Span, list[Span], str]:
+        """The gutter, the name and the cause of a unit, with the mark of the critical path, and what is soon."""
         unit = self._bridge.view.unit(number)
-        waits_for, look = self._bridge.waits_for(number), self._bridge.look_of(number)
+        waits_for, look = self._bridge.waits_for(number, drawing.now), self._bridge.look_of(number)
         elapsed = unit.elapsed(drawing.now)
         gutter = self._gutter(look, "" if elapsed is None else short_clock(elapsed), 1, drawing)
         style = SIGNS[look].role if look in (Look.RUN, Look.FAIL, Look.TIME) else Role.TEXT
         if look in (Look.SKIP, Look.WAIT):
             style = Role.MUTED
         cause = Span(cause_of(unit, drawing.now, waits_for), _cause_role(look))
-        return gutter, Span(self._layout.names[number], style), cause
+        view, outlook = self._bridge.view, self._bridge.outlook
+        causes = [_MARKED, cause] if outlook.is_on_path(number, view) else [cause]
+        return gutter, Span(self._layout.names[number], style), causes, outlook.soon(number, view, drawing.now)
 
     def _bundle_row(self, node: int, bundle: Bundle, drawing: Drawing) -> Row:
         counts, gutter = self._counts(node), self._bundle_gutter(node, bundle, drawing)
         if bundle.kind is Kind.ITEM and len(bundle.units) <= MAX_SIGNS:
             signs, cause = self._signs(bundle, drawing.now)
-            return Row(gutter, self._body(node, signs, self._item_name(bundle, counts), [cause], drawing))
-        return Row(gutter, self._body(node, [], Span(bundle.label, Role.TITLE), self._badges(node, drawing), drawing))
+            causes = [*self._marks_of(node), cause]
+            return Row(gutter, self._body(node, signs, self._item_name(bundle, counts), causes, drawing))
+        badges = [*self._marks_of(node), *self._badges(node, drawing)]
+        return Row(gutter, self._body(node, [], Span(bundle.label, Role.TITLE), badges, drawing))
+
+    def _marks_of(self, node: int) -> list[Span]:
+        """The mark of the critical path, if the end waits for anything inside of a bundle."""
+        last = self._path_ends().get(self._layout.bundle_at[node])
+        return [_MARKED] if last is not None and not self._bridge.view.states[last].ended else []
+
+    def _path_ends(self) -> Mapping[int, int]:
+        """By bundle, the last unit of the critical path inside of it: it ends behind the others. Made once for each
+        forecast."""
+        path = self._bridge.outlook.path
+        if path is not self._path:
+            self._path, self._ends = path, {}
+            bundle_of, bundles = self._layout.bundle_of, self._layout.bundles
+            for number in reversed(path):
+                at = bundle_of[number] if number < len(bundle_of) else -1
+                while at >= 0 and at not in self._ends:
+                    self._ends[at] = number
+                    at = bundles[at].around
+        return self._ends
 
     def _counts(self, node: int) -> Mapping[UnitState, int]:
         return self._tally.counts[self._layout.bundle_at[node]]
@@ -127,8 +158,10 @@ class RowPainter:
     def _bundle_gutter(self, node: int, bundle: Bundle, drawing: Drawing) -> tuple[Span, ...]:
         counts = self._counts(node)
         done = sum(count for state, count in counts.items() if state.ended)
-        share = f"{100 * done // len(bundle.units)}%"
-        return self._gutter(bundle_look(counts, self._bridge.view), share, len(bundle.units), drawing)
+        look = bundle_look(counts, self._bridge.view)
+        # 100 % beside a failure would look like a success
+        share = f"{100 * done // len(bundle.units)}%" if done < len(bundle.units) or look in _WELL else ""
+        return self._gutter(look, share, len(bundle.units), drawing)
 
     def _item_name(self, bundle: Bundle, counts: Mapping[UnitState, int]) -> Span:
         look = bundle_look(counts, self._bridge.view)
@@ -157,7 +190,7 @@ class RowPainter:
         if look not in _URGENCY:
             return Span("", PLAIN)
         unit = self._bridge.view.unit(bundle.units[looks.index(look)])
-        cause = cause_of(unit, now, self._bridge.waits_for(unit.number))
+        cause = cause_of(unit, now, self._bridge.waits_for(unit.number, now))
         step = "" if look in (Look.CANC, Look.SKIP) else step_name(unit)  # that is about the rest of the item, too
         return Span(f"{step} {cause}".strip(), _cause_role(look))
 
@@ -173,10 +206,12 @@ class RowPainter:
         spans.append(Span(f"{clock:>5} ", Role.MUTED if clock else PLAIN))
         return tuple(spans)
 
-    def _body(self, node: int, signs: list[Span], name: Span, causes: list[Span], drawing: Drawing) -> tuple[Span, ...]:
+    def _body(
+        self, node: int, signs: list[Span], name: Span, causes: list[Span], drawing: Drawing, soon: str = ""
+    ) -> tuple[Span, ...]:
         if drawing.closed:
-            causes = [*causes, Span(self._folded(node), Role.ACCENT)]
-        return self._fitted(self._lead(node, signs, drawing), name, causes, self._note(node), drawing.room)
+            causes = [Span(self._folded(node), Role.ACCENT), *causes]
+        return self._fitted(self._lead(node, signs, drawing), name, causes, self._note(node), drawing.room, soon)
 
     def _note(self, node: int) -> str:
         """What the row needs besides what it stands below."""
@@ -187,24 +222,34 @@ class RowPainter:
         """What stands before the name: here the lines of the tree."""
         return [Span(self._guides(node), Role.MUTED), *signs]
 
-    def _fitted(self, lead: list[Span], name: Span, causes: list[Span], note: str, room: int) -> tuple[Span, ...]:
-        """`lead` and as much of the rest as fits in `room` cells: the name goes before the causes, but it is cut."""
+    def _fitted(
+        self, lead: list[Span], name: Span, causes: list[Span], note: str, room: int, soon: str = ""
+    ) -> tuple[Span, ...]:
+        """`lead` and as much of the rest as fits in `room` cells. Of the name and a cause, the cause is cut first, down
+        to where it still tells something; of the name and counts the name. What is `soon` stands there whole or not;
+        the cause, which the tab that tells why has in full, is cut for it."""
         room = max(0, room - sum(cell_len(span.text) for span in lead))
         causes = [cause for cause in causes if cause.text]
-        wanted = sum(cell_len(cause.text) + 1 for cause in causes) + bool(causes)
+        wanted = sum(min(cell_len(cause.text), _MIN_CAUSE) + 1 for cause in causes) + bool(causes)
         least = max(
             _MIN_NAME, cell_len(name.text) if len(lead) > 1 else 0
         )  # beside its signs an item's cause is no news
         name_room = max(min(least, room), room - wanted)
         text = cut_middle(name.text, name_room, self._glyphs.ellipsis)
         spans = [*lead, Span(text, name.style)]
-        left, gap = room - cell_len(text), "  "
+        left, gap, kept = room - cell_len(text), "  ", len(soon) + 2 if soon else 0
         for cause in causes:
             if left <= len(gap) + 1:
                 break
-            shown = cut_end(cause.text, left - len(gap), self._glyphs.ellipsis)
+            most = left - len(gap)
+            if most - kept >= min(_LEAST_CAUSE, cell_len(cause.text)):
+                most -= kept
+            shown = cut_end(cause.text, most, self._glyphs.ellipsis)
             spans += [Span(gap, PLAIN), Span(shown, cause.style)]
             left, gap = left - len(gap) - cell_len(shown), " "
+        if soon and left >= kept:
+            spans.append(Span(f"  {soon}", Role.MUTED))
+            left -= kept
         if note and left > 8:
             note = cut_end(f"  {note}", left, self._glyphs.ellipsis)
             spans.append(Span(note, Role.MUTED))

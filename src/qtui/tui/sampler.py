@@ -13,6 +13,9 @@ SECONDS: Final = 1.0
 MOST_SHARE: Final = 0.005
 """Sampling takes no more than this share of a core: where a sample is dear, there are fewer."""
 
+IDLE: Final = 3
+"""While no worker has a unit, only every so many seconds: of a machine that only others use, that is often enough."""
+
 KEPT: Final = 120
 """How many moments the history has."""
 
@@ -74,7 +77,12 @@ class Sampler:
             except Exception as error:  # noqa: BLE001  - shown in the workers pane; the run does not depend on it
                 self.latest, self.error = None, f"{type(error).__name__}: {error}"
                 return
-            self._stopped.wait(pause_after(time.thread_time() - began))
+            self._pause(pause_after(time.thread_time() - began))
+
+    def _pause(self, seconds: float) -> None:
+        for _ in range(IDLE):
+            if self._stopped.wait(seconds) or self.busy:
+                return
 
 
 def pause_after(cost: float) -> float:

@@ -6,7 +6,6 @@ An *entity* is a unit, by its number, or a scope, by the complement of its place
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -35,8 +34,7 @@ class Scope(NamedTuple):
     around: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Structure:
+class Structure(NamedTuple):
     """`scope_of` has the innermost scope of each unit, `chains` each scope with those around it and `TOP`; `roots` are
     the entities of each scope (the last is `TOP`'s) that have none above them, `children` what stands below an entity,
     all in the order of their first units. `adders` has the unit that added another."""
@@ -65,6 +63,8 @@ def _scopes(plan: ExecutionPlan, adders: dict[int, int]) -> tuple[list[Scope], l
     scopes: list[Scope] = []
     known: dict[tuple[str, ...], int] = {("", "", ""): TOP}
     scope_of: list[int] = []
+    if not any(unit.workflow or unit.group for unit in plan.table):
+        return scopes, [TOP] * len(plan)
 
     def scope(path: tuple[str, ...], kind: Kind, name: str, around: int) -> int:
         if path not in known:
@@ -134,7 +134,8 @@ class _Placer:
 
     def place(self) -> Structure:
         scopes, scope_of, chains = self._scopes, self._scope_of, self._chains
-        above = self._above_scopes()
+        needs, adders = self._plan.needs, self._adders
+        above = self._above_scopes() if scopes else []
         roots: list[list[int]] = [[] for _ in range(len(scopes) + 1)]
         children: dict[int, list[int]] = {}
         seen = [False] * len(scopes) + [True]  # TOP needs no place
@@ -144,7 +145,10 @@ class _Placer:
                     if not seen[at]:
                         seen[at] = True
                         _hang(roots[scopes[at].around], children, above[at], ~at)
-            _hang(roots[scope], children, self._above_unit(number, scope), number)
+            if needs[number] or number in adders:
+                _hang(roots[scope], children, self._above_unit(number, scope), number)
+            else:
+                roots[scope].append(number)
         return Structure(
             scopes=tuple(scopes),
             scope_of=scope_of,

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from qtui.core.brakes import HELD, PROBING
 from qtui.core.editing import HIGHEST, LOWEST
-from qtui.core.events import ConfirmRequested, UnitCanceling
+from qtui.core.events import BrakeChanged, ConfirmRequested, UnitCanceling
 from qtui.core.holding import brake_words
 from qtui.core.model import RunState, UnitState
 from qtui.core.state import RunView
@@ -25,7 +25,9 @@ from qtui.core.stimuli import (
     WorkersRequested,
     WorkersStepRequested,
 )
+from qtui.tui.actions import USUAL, Keymap
 from qtui.tui.format import counted
+from qtui.tui.keys import key_for
 from qtui.tui.text import clean
 
 
@@ -84,7 +86,7 @@ def some_of(count: int, numbers: Sequence[int], what: str) -> str:
     return f"{counted(count, 'unit')} of {what}"
 
 
-def cancel(view: RunView, numbers: Sequence[int], what: str) -> Answer:
+def cancel(view: RunView, numbers: Sequence[int], what: str, keymap: Keymap = USUAL) -> Answer:
     """Stop all of these that have not ended, and kill those that are stopping already; asks once, and names them."""
     numbers = tuple(numbers)
     hit = tuple(number for number in numbers if not view.states[number].ended)
@@ -93,7 +95,7 @@ def cancel(view: RunView, numbers: Sequence[int], what: str) -> Answer:
     if view.state.ended or not hit:
         if len(numbers) > 1:
             return Note(f"all units of {what} have ended")
-        return Note(f"{named(view, numbers, what)} has ended; r runs it again")
+        return Note(f"{named(view, numbers, what)} has ended; {key_for('unit.retry', keymap)} runs it again")
     cancels = CancelRequested(hit)
     if len(numbers) > 1:
         text = f"cancel {some_of(len(hit), numbers, what)}: {_by_need(view, hit)}{_skips(view, hit)}"
@@ -113,7 +115,9 @@ def kill(view: RunView, numbers: Sequence[int], what: str) -> Answer:
     numbers = tuple(numbers)
     hit = tuple(number for number in numbers if at_work(view, number) and not _is_killed(view, number))
     if not hit:
-        return Note(f"nothing of {named(view, numbers, what)} runs" if numbers else "there is no unit to kill")
+        if not numbers:
+            return Note("there is no unit to kill")
+        return Note(f"none of {what} runs" if len(numbers) > 1 else f"{named(view, numbers, what)} does not run")
     name = some_of(len(hit), numbers, what) if len(numbers) > 1 else named(view, numbers, what)
     text = f"kill {name} at once{_skips(view, hit)}"
     # asked for twice in one request: what has been asked to stop is killed
@@ -179,14 +183,18 @@ def as_seen(view: RunView, numbers: Sequence[int]) -> Callable[[RunView], bool]:
 
 
 def set_aside(
-    view: RunView, numbers: Sequence[int], what: str, ways: Sequence[Literal["skip", "done"]] = ("skip", "done")
+    view: RunView,
+    numbers: Sequence[int],
+    what: str,
+    ways: Sequence[Literal["skip", "done"]] = ("skip", "done"),
+    keymap: Keymap = USUAL,
 ) -> Answer:
     """Do without these units, in one of the `ways`: as skipped, or as if they had completed with the value of their
     fallback; asks which, and names what becomes of their dependents."""
     numbers = tuple(numbers)
     name = named(view, numbers, what) if numbers else "nothing"
     if view.stopping is not None and not view.state.ended:
-        return Note("the run is ending; units can be set aside when it has")
+        return Note("the run is ending; units can be skipped when it has ended")
     idle = [number for number in numbers if not at_work(view, number)]
     skipped = tuple(number for number in idle if not view.states[number].ended and not view.state.ended)
     done = tuple(number for number in idle if view.states[number] is not UnitState.COMPLETED)
@@ -198,12 +206,12 @@ def set_aside(
         label = f"mark {_counted_of(done, numbers)} as done, with {_value_of(view, done)}"
         options.append(Option("d", label, Do(SetAsideRequested(done, "done", "marked as done by you"))))
     if not options:
-        return Note(_not_aside(view, numbers, name))
+        return Note(_not_aside(view, numbers, name, keymap))
     left = len(numbers) - len(idle)
     text = f"Do without {name}?" + (
         f"\n{left:,} of them {'runs' if left == 1 else 'run'} and will be left alone." if left else ""
     )
-    return Ask("Set aside", text, tuple(options), still=as_seen(view, numbers))
+    return Ask("Skip", text, tuple(options), still=as_seen(view, numbers))
 
 
 def _counted_of(some: Sequence[int], numbers: Sequence[int]) -> str:
@@ -219,14 +227,14 @@ def _value_of(view: RunView, numbers: Sequence[int]) -> str:
     return f"the values of {with_value:,} fallbacks, and None for the others"
 
 
-def _not_aside(view: RunView, numbers: Sequence[int], name: str) -> str:
+def _not_aside(view: RunView, numbers: Sequence[int], name: str, keymap: Keymap) -> str:
     """Why nothing can be set aside."""
     if not numbers:
-        return "there is no unit to set aside"
+        return "there is no unit to skip"
     if any(at_work(view, number) for number in numbers):
-        return f"{name} runs; x cancels it first"
+        return f"{name} runs; {key_for('unit.cancel', keymap)} cancels it first"
     if view.state is RunState.INTERRUPTED:
-        return "the run was interrupted; it takes a resume (qtui resume) to go on"
+        return "the run was interrupted: qtui resume goes on with it"
     return f"{name} {view.states[numbers[0]].told}" if len(numbers) == 1 else f"all of {name} have ended"
 
 
@@ -277,9 +285,9 @@ def cancel_run(view: RunView) -> Answer:
         return Note("the run has finished")
     options = []
     if view.stopping is None:
-        options.append(Option("d", "drain: let running units finish", Do(CancelRunRequested("drain"))))
+        options.append(Option("f", "finish what runs, cancel the rest (drain)", Do(CancelRunRequested("drain"))))
     stopped = view.stopping is not None and view.stopping.how in ("stop", "timeout")
-    label = "kill what still runs" if stopped else "stop running units now"
+    label = "kill what still runs" if stopped else "stop what runs now, cancel the rest"
     options.append(Option("s", label, Do(CancelRunRequested("stop"))))
     return Ask("Cancel the run", _run_text(view), tuple(options), moot_when_ended=True, still=_stopping_as_in(view))
 
@@ -291,11 +299,12 @@ def _stopping_as_in(view: RunView) -> Callable[[RunView], bool]:
 
 def leave(view: RunView) -> Ask:
     """Leave the screen while the run goes on: what is to become of the run?"""
-    options = [Option("c", "cancel the run, leave when it has stopped", Do(CancelRunRequested("stop"), leave=True))]
+    options = [Option("c", "cancel the run, quit when it has stopped", Do(CancelRunRequested("stop"), leave=True))]
     if view.stopping is None:
+        # not d for drain: with shift that is the answer by which the run goes on
         drain = Do(CancelRunRequested("drain"), leave=True)
-        options.append(Option("d", "drain: let running units finish, then leave", drain))
-    return Ask("Leave", _run_text(view), tuple(options), moot_when_ended=True, still=_stopping_as_in(view))
+        options.append(Option("f", "finish what runs, cancel the rest (drain), then quit", drain))
+    return Ask("Quit", _run_text(view), tuple(options), moot_when_ended=True, still=_stopping_as_in(view))
 
 
 def pause(view: RunView, wanted: bool | None = None) -> Answer:
@@ -331,39 +340,41 @@ def release(view: RunView) -> Answer:
     held = {scope: brake for scope, brake in view.brakes.items() if brake.state in (HELD, PROBING)}
     if view.state.ended or not held:
         return Note("nothing holds starts")
-    option = Option("g", "let go, start again", Do(ReleaseRequested(tuple(held))))
-    words = "\n".join(clean(brake_words(brake)) for brake in held.values())
+    option = Option("y", "let go, start again", Do(ReleaseRequested(tuple(held))))
+    words = "\n".join(clean(_with_cause(brake)) for brake in held.values())
     return Ask("Starts are held", words, (option,), moot_when_ended=True)
 
 
-def held_brakes(view: RunView) -> list[str]:
-    """The brakes that hold starts now, in words."""
-    return [brake_words(brake) for brake in view.brakes.values() if brake.state in (HELD, PROBING)]
+def _with_cause(brake: BrakeChanged) -> str:
+    """What a brake stands on and why it holds, with what the failures had in common, if it asks for that."""
+    return f"{brake_words(brake)}: {brake.signature}" if brake.signature else brake_words(brake)
 
 
-def more_workers(view: RunView, step: int) -> Answer:
+def more_workers(view: RunView, step: int, keymap: Keymap = USUAL) -> Answer:
     """Let more (`step` 1) or fewer (-1) units run at a time."""
     if view.state.ended:
         return Note("the run has finished")
     if view.workers + step < 1:
-        return Note("one worker is the least; p pauses the run")
+        return Note(f"one worker is the least; {key_for('run.pause', keymap)} pauses the run")
     return Do(WorkersStepRequested(step))
 
 
-def set_workers(view: RunView, count: int) -> Answer:
-    """Let `count` units run at a time."""
+def set_workers(view: RunView, count: int, most: int) -> Answer:
+    """Let `count` units run at a time; the run has `most` at the most."""
     if view.state.ended:
         return Note("the run has finished")
-    return Do(WorkersRequested(count), said=f"workers: {count}")
+    said = f"workers: {count}" if count <= most else f"workers: {most}, which is max_workers"
+    return Do(WorkersRequested(count), said=said)
 
 
-def adapt_workers(view: RunView) -> Answer:
+def adapt_workers(view: RunView, keymap: Keymap = USUAL) -> Answer:
     """Let the number of workers follow the machine."""
     if view.state.ended:
         return Note("the run has finished")
     if view.governed:
-        return Note("the number of workers follows the machine already; + - fix it")
-    return Do(GovernorRequested(True, "given back by you"))
+        steps = f"{key_for('run.workers_up', keymap)} {key_for('run.workers_down', keymap)}"
+        return Note(f"the number of workers follows the machine already; {steps} fix it")
+    return Do(GovernorRequested(True, "chosen by you"))
 
 
 def _run_text(view: RunView) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from itertools import chain
 from typing import Final
 
@@ -27,6 +27,11 @@ class Tally:
 
     def __init__(self, layout: TreeLayout, states: Sequence[UnitState], view: RunView) -> None:
         self.layout = layout
+        self.count_anew(states, view)
+
+    def count_anew(self, states: Sequence[UnitState], view: RunView) -> None:
+        """Forget all that was counted: this is how the units stand. Whoever draws the counts keeps this tally."""
+        layout = self.layout
         self.counts: list[Counter[UnitState]] = [
             Counter([states[unit] for unit in bundle.units]) for bundle in layout.bundles
         ]
@@ -38,20 +43,27 @@ class Tally:
             if around >= 0 and states[unit] in TROUBLED:
                 self._enter(unit, view)
 
-    def step(self, unit: int, old: UnitState, new: UnitState, view: RunView) -> bool:
-        """Count a unit's step; True if rows come or go for it."""
-        bundle_of, bundles = self.layout.bundle_of, self.layout.bundles
-        around = bundle_of[unit] if unit < len(bundle_of) else -1
-        if around < 0:
+    def follow(self, units: Set[int], before: Sequence[UnitState], view: RunView) -> bool:
+        """Count the steps of `units`, whose states were those of `before`, to those of the view; True if rows come or
+        go for them. What takes the same step in the same bundle is counted at once."""
+        bundle_of, bundles, states = self.layout.bundle_of, self.layout.bundles, view.states
+        if not bundles:
             return False
-        while around >= 0 and old is not new:
-            counts = self.counts[around]
-            counts[old] -= 1
-            counts[new] += 1
-            around = bundles[around].around
-        if (new in TROUBLED) == (unit in self._causes):
-            return False
-        return self._enter(unit, view) if new in TROUBLED else self._leave(unit)
+        inside = [unit for unit in units if unit < len(bundle_of) and bundle_of[unit] >= 0]
+        steps = Counter([(bundle_of[unit], before[unit], states[unit]) for unit in inside])
+        for (around, old, new), count in steps.items():
+            while around >= 0 and old is not new:
+                counts = self.counts[around]
+                counts[old] -= count
+                counts[new] += count
+                around = bundles[around].around
+        exposure = False
+        for unit in [unit for unit in self._causes.keys() & units if states[unit] not in TROUBLED]:
+            exposure |= self._leave(unit)
+        for unit in inside:
+            if states[unit] in TROUBLED and unit not in self._causes:
+                exposure |= self._enter(unit, view)
+        return exposure
 
     def hidden(self, bundle: int) -> int:
         """How many units in trouble right inside of a folded bundle have no row of their own."""

@@ -1,7 +1,8 @@
 """The one sanitizer: text that units wrote or were named by, made fit for a terminal.
 
 `clean` is for names, errors and titles; `parse_line` is for output, whose colours it keeps. Whatever goes in, no
-ESC, no control character but the tab (which both expand), no bidi control and no lone surrogate comes out.
+ESC, no control character but the tab (which both expand), no bidi control, nothing that cannot be seen and no lone
+surrogate comes out.
 """
 
 from __future__ import annotations
@@ -22,8 +23,13 @@ _STRING: Final = r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\
 _CSI: Final = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
 _ESCAPE: Final = r"\x1b[ -/]*[0-Z\\^-~]?"
 _BIDI: Final = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
-# U+FEFF and the interlinear marks are invisible; Textual and terminals disagree on their width
-_CONTROL: Final = f"[\x00-\x08\x0a-\x1f\x7f-\x9f{_BIDI}\ufeff\ufff9-\ufffb]"
+# what cannot be seen, or joins what stands around it: terminals disagree on the width of that, so whatever comes behind
+# it in a row would stand elsewhere (Default_Ignorable_Code_Point of Unicode, and the interlinear marks)
+_UNSEEN: Final = (
+    "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_CONTROL: Final = f"[\x00-\x08\x0a-\x1f\x7f-\x9f{_BIDI}{_UNSEEN}]"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SEQUENCE: Final = re.compile(f"{_STRING}|{_CSI}|{_ESCAPE}|{_CONTROL}")
 # the same, of many lines at a time: what begins with a class of characters is found ten times faster than a choice

@@ -8,7 +8,7 @@ from typing import Any, Final
 from textual import events
 from textual.widget import Widget
 
-from qtui.tui.panes import LOW, LOWER, Arrangement, Pane, arrangement_for, panes_shown
+from qtui.tui.panes import LOW, LOWER, LOWEST, Arrangement, Pane, arrangement_for, panes_shown
 from qtui.tui.screens.base import RunScreen
 from qtui.tui.widgets.events import EventsPane
 
@@ -17,6 +17,7 @@ _FOCUS_IDS: Final = {
     Pane.LOG: "#log",
     Pane.WORKERS: "#worker-lines",
     Pane.EVENTS: "#events",
+    Pane.TIMELINE: "#timeline",
 }
 
 
@@ -27,6 +28,7 @@ class Arranging(RunScreen):
         super().__init__(*args, **options)
         self._pane = Pane.UNITS
         self._lower = Pane.LOG
+        self._lowest = Pane.EVENTS
         self._zoomed = False
         self._opened = False
         self._arranged: Arrangement | None = None
@@ -55,21 +57,29 @@ class Arranging(RunScreen):
         arrangement = self.arrangement
         if self._pane in LOWER:
             self._lower = self._pane
+        if self._pane in LOWEST:
+            self._lowest = self._pane
+        self.follow_size()
         if arrangement is not self._arranged:
-            for other in Arrangement:
-                self.set_class(other is arrangement, f"-{other}")
             self._arranged = arrangement
             self.tree_pane.brief = arrangement is Arrangement.MICRO
             self.tree_pane.write_title()
             self.query_one(EventsPane).write_title()
-        self.set_class(self._zoomed, "-zoomed")
-        self.set_class(self.app.size.height < LOW, "-low")
-        shown = panes_shown(arrangement, lower=self._lower, focused=self._pane, zoomed=self._zoomed)
+        shown = panes_shown(
+            arrangement, lower=self._lower, lowest=self._lowest, focused=self._pane, zoomed=self._zoomed
+        )
         for pane in Pane:
             for widget, stands in self.widgets_of(pane):
                 if widget.display != (stands and pane in shown):
                     widget.display = not widget.display
         self.stale = True
+
+    def follow_size(self, *, update: bool = True) -> None:
+        """Take the classes by which the stylesheet places the panes; `update` has what is there follow."""
+        arrangement = self.arrangement
+        classes = {f"-{other}": other is arrangement for other in Arrangement}
+        classes |= {"-zoomed": self._zoomed, "-low": self.app.size.height < LOW}
+        self.update_classes(classes, update=update)
 
     def focus_pane(self, pane: Pane) -> None:
         """Go to a pane, and show it if it is hidden."""

@@ -22,6 +22,7 @@ from qtui.tui.widgets.log import LogView
 from qtui.tui.widgets.tree import UnitTree
 
 NOTE_SECONDS: Final = 5.0
+TOO_NEW: Final = "that unit was added a moment ago and has no row yet"
 
 
 class RunScreen(Screen[None], inherit_bindings=False):

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from textual.containers import Container
 from textual.dom import DOMNode
 from textual.widget import Widget
 
-from qtui.core.masking import TextMasker
 from qtui.tui.actions import Action, Where
-from qtui.tui.commands import Act, Choose, Complaint, Deed, Find, Goto, Scene, parse
-from qtui.tui.editing import Bad, Typing, consequence, edited, fields_of, not_editable, request_of, told
 from qtui.tui.keys import actions_for
-from qtui.tui.palette import Entry, entries_for
 from qtui.tui.panes import Pane
-from qtui.tui.screens.commandline import CommandLine, History
-from qtui.tui.screens.edit import Edit
+from qtui.tui.screens.base import TOO_NEW
 from qtui.tui.screens.finding import Finding
-from qtui.tui.screens.palette import Palette
-from qtui.tui.screens.question import TOO_LATE
 from qtui.tui.screens.steered import Steered
-from qtui.tui.steering import Ask, Do, Note, as_seen, named
 from qtui.tui.theme import THEMES
 from qtui.tui.views.base import ViewKind
 from qtui.tui.views.flat import SortKey
@@ -29,8 +22,15 @@ from qtui.tui.widgets.details import DetailView
 from qtui.tui.widgets.events import EventsPane
 from qtui.tui.widgets.lines import Lines
 from qtui.tui.widgets.log import LogView
-from qtui.tui.widgets.replay import ReplayPanes
+from qtui.tui.widgets.timeline import TimelinePane
 from qtui.tui.widgets.tree import UnitTree
+
+if TYPE_CHECKING:
+    from qtui.tui.commands import Deed, Scene
+    from qtui.tui.editing import Typing
+    from qtui.tui.palette import Entry
+    from qtui.tui.screens.commandline import History
+    from qtui.tui.steering import Do, Note
 
 _CHOICES: Final = {
     "view": tuple(map(str, ViewKind)),
@@ -43,7 +43,8 @@ _PANES: Final[Mapping[Where, type[Widget]]] = {
     Where.LINES: Lines,
     Where.DETAILS: DetailView,
     Where.EVENTS: EventsPane,
-    Where.REPLAY: ReplayPanes,
+    Where.TIMELINE: TimelinePane,
+    Where.REPLAY: Container,  # of all panes
 }
 """What has the keys that belong to a pane."""
 
@@ -53,10 +54,13 @@ class Commanding(Finding, Steered):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._history = History()
+        self._history: History | None = None
 
     def scene(self) -> Scene:
         """What a command is about now."""
+        from qtui.core.masking import TextMasker
+        from qtui.tui.commands import Scene
+
         tree, session = self.tree_pane, self.session
         return Scene(
             view=session.view(),
@@ -68,6 +72,7 @@ class Commanding(Finding, Steered):
             choices=_CHOICES,
             edited=self.edited_on_disk,
             mask=TextMasker(session.facts.masks).text,
+            keymap=self.keymap,
         )
 
     def _here(self) -> Scene:
@@ -81,17 +86,29 @@ class Commanding(Finding, Steered):
 
     def action_command(self, text: str = "") -> None:
         """Type a command."""
+        from qtui.tui.screens.commandline import CommandLine, History
+
+        if self._history is None:
+            self._history = History()
         self.app.push_screen(CommandLine(self.glyphs, self.scene, self._history, text), self._carry)
 
     def action_palette(self) -> None:
         """Choose from all that can be done."""
+        from qtui.tui.palette import entries_for
+        from qtui.tui.screens.palette import Palette
+
         self.app.push_screen(Palette(self.glyphs, entries_for(self._here(), self.keymap)), self._chosen)
 
     def action_edit(self) -> None:
         """Edit the units in a form, and run again those that have ended."""
+        from qtui.tui.editing import Bad, consequence, edited, fields_of, not_editable, request_of, told
+        from qtui.tui.screens.edit import Edit
+        from qtui.tui.screens.question import TOO_LATE
+        from qtui.tui.steering import Note, as_seen, named
+
         scene = self.scene()
         view, units, label = scene.view, scene.targets, scene.label
-        if refused := self.refusal or not_editable(view, units, label):
+        if refused := self.refusal or not_editable(view, units, label, self.keymap):
             self.note(refused)
             return
         unchanged = as_seen(view, units)
@@ -101,13 +118,19 @@ class Commanding(Finding, Steered):
             if not unchanged(now):
                 return Note(TOO_LATE)
             try:
-                return edited(now, scene.options, request_of(now, units, typed), label, told(fields, typed))
+                request = request_of(now, units, typed)
+                return edited(now, scene.options, request, label, told(fields, typed), self.keymap)
             except Bad as bad:
                 return Note(str(bad))
 
         fields = fields_of([view.plan.table[unit] for unit in units], scene.mask)
         form = Edit(
-            self.glyphs, named(view, units, label), fields, judge, lambda: consequence(self.session.view(), units)
+            self.glyphs,
+            named(view, units, label),
+            fields,
+            judge,
+            lambda: consequence(self.session.view(), units),
+            self.foresee,
         )
         self.app.push_screen(form, self._apply)
 
@@ -117,6 +140,8 @@ class Commanding(Finding, Steered):
 
     def _chosen(self, entry: Entry | None) -> None:
         """Do what was chosen from the palette, or type the rest of it."""
+        from qtui.tui.commands import Complaint, parse
+
         if entry is None:
             return
         deed = Complaint("") if entry.more else parse(entry.name, self.scene())
@@ -127,6 +152,9 @@ class Commanding(Finding, Steered):
 
     def _carry(self, deed: Deed | None) -> None:
         """Do what a line asks for."""
+        from qtui.tui.commands import Act, Choose, Find, Goto
+        from qtui.tui.steering import Ask, Do, Note
+
         match deed:
             case Act(action):
                 self.app.call_later(self._act, action)
@@ -166,4 +194,4 @@ class Commanding(Finding, Steered):
         if self.tree_pane.select_unit(unit):
             self.focus_pane(Pane.UNITS)
         else:
-            self.note("that unit is so new that it has no row yet")
+            self.note(TOO_NEW)

@@ -57,7 +57,7 @@ class CommandLine(Dialog[Deed | None], inherit_bindings=False):
         self._places = [*history.lines(), text]
         self._place = len(self._places) - 1
         self._offered: tuple[int, tuple[str, ...], int] | None = None  # where, what, and which one stands there
-        self._complaint = ""
+        self._complaint = self._about = ""  # what is wrong, and with which line
 
     def compose(self) -> ComposeResult:
         """Textual's hook: what may follow, and the line."""
@@ -82,8 +82,9 @@ class CommandLine(Dialog[Deed | None], inherit_bindings=False):
         offers.show(lines)
 
     def on_input_changed(self) -> None:
-        """Another line may go on otherwise."""
-        self._complaint = ""
+        """Another line may go on otherwise. This may come late, when enter was typed right behind the line."""
+        if self.line.value != self._about:
+            self._complaint = ""
         self.draw()
 
     def pressed(self, key: str, character: str | None) -> bool:
@@ -114,7 +115,7 @@ class CommandLine(Dialog[Deed | None], inherit_bindings=False):
         deed = parse(line, self._scene())
         if isinstance(deed, Complaint):
             if deed.text:
-                self._complaint = deed.text
+                self._complaint, self._about = deed.text, line
                 self.draw()
             else:
                 self.close(None)

@@ -5,18 +5,33 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Any, Final
 
 from textual.app import SuspendNotSupported
 
 from qtui.core.failures import causes_of
 from qtui.core.model import FAILURES
-from qtui.tui import pager
-from qtui.tui.clipboard import MOST_BYTES, clipboard_sequence, keep_copy, last_part, new_file, short_path
+from qtui.tui.clipboard import (
+    MOST_BYTES,
+    clipboard_sequence,
+    give_to_tmux,
+    keep_copy,
+    last_part,
+    new_file,
+    short_path,
+)
 from qtui.tui.drawn import Drawn
 from qtui.tui.format import counted
 from qtui.tui.loglines import PIECE
+from qtui.tui.pager import pager_command
 from qtui.tui.screens.logged import NO_LOG, Logged
-from qtui.tui.text import clean, plain_lines
+from qtui.tui.text import clean, cut_end, plain_lines
+
+_MOST_QUOTED: Final = 40
+"""Cells of what was copied that are shown."""
+_ERROR_LINES: Final = 10
+_ERROR_BYTES: Final = 4096
+"""How much of the end of an error is copied with it: what fits into a message to somebody."""
 
 
 class Copying(Logged):
@@ -25,25 +40,43 @@ class Copying(Logged):
     # -- the clipboard -----------------------------------------------------------------------------------
 
     def action_copy(self) -> None:
-        """Copy what one would want to paste somewhere: in the log the line one is at; elsewhere what the selected unit
-        has died of, or its name."""
+        """Copy what one would want to paste somewhere: in the log the line that was found; else the unit's name with
+        what it has died of; else in the log its last line, elsewhere its name."""
         text, what = self._worth_copying()
         if text:
-            self._copy(text.encode("utf-8", "replace"), what)
+            first, *more = text.splitlines()
+            quoted = f'"{cut_end(first, _MOST_QUOTED, self.glyphs.ellipsis)}"'
+            and_more = f" and {counted(len(more), 'line')}" if more else ""
+            self._copy(text.encode("utf-8", "replace"), f"{what} {quoted}{and_more}")
         else:
             self.note("there is nothing to copy here")
 
     def _worth_copying(self) -> tuple[str, str]:
-        log, tree = self.log_pane, self.tree_pane
-        if self.focused is log:
-            return log.current_text, "1 line"
+        log, tree, view = self.log_pane, self.tree_pane, self.bridge.view
+        in_log = self.focused is log
+        if in_log and log.found_text:
+            return log.found_text, "the line"
         if tree.unit is None:
             return clean(tree.targets_label), "the name"
-        view = self.bridge.view
-        if view.states[tree.unit] in FAILURES:
+        latest = not in_log or log.shown == (tree.unit, view.attempts[tree.unit])
+        if latest and view.states[tree.unit] in FAILURES:
             for cause in causes_of(view, [tree.unit]):
-                return clean(cause.words), "its error"
-        return clean(view.plan.table[tree.unit].id), "the unit's name"
+                name = clean(view.plan.table[tree.unit].id)
+                return "\n".join([f"{name}: {clean(cause.words)}", *self._error_lines(tree.unit)]), "the error"
+        if in_log and (last := log.last_text):
+            return last, "the last line"
+        return clean(view.plan.table[tree.unit].id), "the name"
+
+    def _error_lines(self, unit: int) -> list[str]:
+        """The last lines of a traceback, or of what the unit has printed."""
+        view = self.bridge.view
+        error = view.unit(unit).error
+        text = error.traceback.rstrip().removesuffix(str(error)) if error is not None else ""  # it ends with the error
+        if not text:
+            data = self.session.read_log(unit, view.attempts[unit], -_ERROR_BYTES, _ERROR_BYTES).data
+            text = data.decode("utf-8", "replace")
+        lines = plain_lines(text).splitlines()
+        return [line.rstrip() for line in lines if line.strip()][-_ERROR_LINES:]
 
     def action_copy_log(self) -> None:
         """Copy the log, or as much of its end as a clipboard takes."""
@@ -60,18 +93,29 @@ class Copying(Logged):
         part = last_part(text)
         whole = part == text and chunk.size <= len(chunk.data)
         lines = part.count(b"\n") + (not part.endswith(b"\n"))
-        saves = f"{self.key('log.save')} saves all of it"
-        left_out = "" if whole else f" (only its end: a clipboard takes no more; {saves})"
-        self._copy(part, f"{'' if whole else 'the last '}{counted(lines, 'line')} of the log{left_out}")
+        size = counted(len(part), "byte")
+        if whole:
+            self._copy(part, f"{counted(lines, 'line')} of the log, {size}")
+        else:
+            saves = f"{self.key('log.save')} saves all of it"
+            self._copy(part, f"the last {counted(lines, 'line')}, {size}", f"; a clipboard takes no more, {saves}")
 
-    def _copy(self, data: bytes, what: str) -> None:
+    def _copy(self, data: bytes, what: str, more: str = "") -> None:
         if isinstance(self.app, Drawn):
             self.app.to_terminal(clipboard_sequence(data, os.environ))
         try:
             kept = f"; also in {short_path(keep_copy(data, os.environ))}"
         except OSError as error:
             kept = f"; no file could be written: {error.strerror}"
-        self.note(f"copied {what}, {counted(len(data), 'byte')}{kept}")
+        self.note(f"copied {what}{kept}{more}")
+        if os.environ.get("TMUX"):
+            threading.Thread(target=self._give_to_tmux, args=(data, kept), name="qtui-tmux", daemon=True).start()
+
+    def _give_to_tmux(self, data: bytes, kept: str) -> None:
+        """On a thread: tmux may be slow, or hang."""
+        trouble = give_to_tmux(data, os.environ)
+        if trouble and self.is_running:
+            self.app.call_later(self.note, f"tmux did not take the copy: {clean(trouble)}{kept}")
 
     # -- a file ------------------------------------------------------------------------------------------
 
@@ -117,14 +161,17 @@ class Copying(Logged):
         if path is None:
             self.note(NO_LOG if shown is None else "it has printed nothing")
             return
-        command = pager.pager_command(os.environ, path)
+        command = pager_command(os.environ, path)
         if isinstance(command, str):
             self.note(command)
-            return
-        try:
-            with self.app.suspend():
-                trouble = pager.show(command)
-        except SuspendNotSupported:
-            trouble = "the screen cannot be left for a while here"
-        if trouble:
+        elif isinstance(app := self.app, Drawn) and (trouble := _paged(app, command)):
             self.note(trouble)
+
+
+def _paged(app: Drawn[Any], command: list[str]) -> str:
+    """Have a pager in the place of the screen; what went wrong, if anything."""
+    try:
+        with app.suspend():
+            return app.pager.show(command)
+    except SuspendNotSupported:
+        return "the screen cannot be left for a while here"

@@ -9,9 +9,10 @@ from typing import Any, Final
 from textual import events
 from textual.widget import Widget
 
-from qtui.core.session import Record
+from qtui.core.events import Event
 from qtui.tui.panes import Arrangement, Pane
 from qtui.tui.screens.arranging import Arranging
+from qtui.tui.screens.base import TOO_NEW
 from qtui.tui.tabs.attempts import Attempts
 from qtui.tui.tabs.entry import Tab, tab_at, tab_bar
 from qtui.tui.widgets.cursor import CursorLines
@@ -34,8 +35,8 @@ class Detailed(Arranging):
     def make_details(self) -> Iterator[Widget]:
         """The views for what is not the log: in its place, and beside it on a large screen."""
         shared = (self.session, self.bridge, self.attempts, self.glyphs)
-        yield DetailView(*shared, tab=Tab.INFO, id="details")
-        yield DetailView(*shared, tab=Tab.WHY, alone=True, id="why")
+        yield DetailView(*shared, tab=Tab.INFO, keymap=self.keymap, id="details")
+        yield DetailView(*shared, tab=Tab.WHY, alone=True, keymap=self.keymap, id="why")
 
     @cached_property
     def details(self) -> DetailView:
@@ -79,11 +80,11 @@ class Detailed(Arranging):
         for view in (self.details, self.why):
             view.update_details(now, changed=changed)
 
-    def keep_attempts(self, records: Sequence[Record], *, jumped: bool) -> None:
+    def keep_attempts(self, events: Sequence[Event], *, jumped: bool) -> None:
         """Remember the attempts among new events; `jumped` says that these go on behind the session's new opening."""
         if jumped:
             self.attempts.begin_anew(self.session.plan)
-        self.attempts.take(records)
+        self.attempts.take(events)
 
     def watch_details(self) -> None:
         """Tell of what is selected."""
@@ -108,13 +109,15 @@ class Detailed(Arranging):
         self.update_details(self.session.now(), changed=True)
 
     def action_tab(self, name: str) -> None:
-        """Show a tab, or the log if it is shown; go there if it would not be on the screen otherwise."""
+        """Show a tab; go there if it would not be on the screen otherwise. The key of the one that is shown leaves it:
+        who has moved on and asks the same of another unit must not lose it."""
         wanted = Tab(name)
-        here = self.focus_of(Pane.LOG).display
         unit = self.tree_pane.unit
         if wanted is Tab.LOG and unit is not None:  # also from the log of an earlier attempt
             self.log_pane.watch_unit(self.bridge.view, unit, self.bridge.view.attempts[unit])
-        self.show_tab(Tab.LOG if wanted is self.tab and here else wanted)
+        if wanted is self.tab and wanted is not Tab.LOG and self.focus_of(Pane.LOG).display:
+            self.note(f"{self.key('tab.log')} shows the log again")
+        self.show_tab(wanted)
         if not self.focus_of(Pane.LOG).display:
             self.show_pane(Pane.LOG)
 
@@ -144,11 +147,11 @@ class Detailed(Arranging):
     def go_to_unit(self, unit: int) -> None:
         """Select a unit, or say why that cannot be."""
         if not self.tree_pane.select_unit(unit):
-            self.note("it was added a moment ago, and has no row yet")
+            self.note(TOO_NEW)
 
     def on_cursor_lines_led_nowhere(self) -> None:
         """Say so."""
-        self.note("this line leads nowhere; those with a unit or a try do")
+        self.note("there is nothing to open on this line; lines with a unit or a try have something")
 
     def on_click(self, event: events.Click) -> None:
         """A click on the name of a tab."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
 from rich.style import Style
@@ -11,7 +11,8 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from qtui.tui.editing import Bad, Field, Kind, Typing, changes_of, told
+from qtui.core.stimuli import Request
+from qtui.tui.editing import NUMBERS, Bad, Field, Kind, Typing, changes_of, told
 from qtui.tui.format import Glyphs
 from qtui.tui.roles import Role
 from qtui.tui.screens.dialog import Dialog
@@ -21,7 +22,11 @@ from qtui.tui.text import PLAIN, Span, cut_end, cut_middle, pad
 from qtui.tui.widgets.lines import Line, Lines, set_title, theme_of
 from qtui.tui.wrapping import wrapped
 
+if TYPE_CHECKING:
+    from qtui.tui.foresight import Foresight
+
 _WIDTH: Final = 76
+_LOOK_SECONDS: Final = 0.05
 _NOTES: Final = 2
 _STEPS: Final = {"down": 1, "tab": 1, "up": -1, "shift+tab": -1}
 _NEW: Final = Field(Kind.ENV, "", "", hint="NAME=value sets another variable")
@@ -31,7 +36,8 @@ class Edit(Dialog[Do | None], inherit_bindings=False):
     """Answers with what to ask of the run, or None. Enter shows what would change, and enter again applies it.
 
     `judge` makes a request of what was typed, or a word why that cannot be; `consequence` tells what becomes of the
-    units then. Both are asked at the end again, as the run goes on meanwhile.
+    units then. Both are asked at the end again, as the run goes on meanwhile. `foresee` works out what the request
+    would come to, which is told when it is known.
     """
 
     def __init__(
@@ -41,16 +47,20 @@ class Edit(Dialog[Do | None], inherit_bindings=False):
         fields: Sequence[Field],
         judge: Callable[[Sequence[Typing]], Do | Note],
         consequence: Callable[[], str],
+        foresee: Callable[[Sequence[Request]], Foresight],
     ) -> None:
         super().__init__(glyphs)
         self._title = title
         self._fields = [*fields, _NEW]
         self._texts = [field.text for field in self._fields]
         self._judge = judge
-        self._consequence = consequence
+        self._consequence, self._foresee = consequence, foresee
+        self._foresight: Foresight | None = None
         self._at = next((at for at, field in enumerate(self._fields) if not field.locked), 0)
         self._said: tuple[str, Role] | None = None
         self._sure = False
+        self._agreed = ""
+        """The consequence that was told last."""
 
     def compose(self) -> ComposeResult:
         """Textual's hook: the list, the line, and what there is to say."""
@@ -58,6 +68,27 @@ class Edit(Dialog[Do | None], inherit_bindings=False):
             yield Lines(id="edit-list")
             yield Typed(self._texts[self._at], id="edit-value", taken=self.taken)
             yield Lines(id="edit-note")
+
+    def on_mount(self) -> None:
+        """Begin with the first thing that can be edited."""
+        if self.children:
+            self._select(self._at)
+        self.set_interval(_LOOK_SECONDS, self._look)
+        super().on_mount()
+
+    def on_unmount(self) -> None:
+        """Nobody wants to know any more."""
+        if self._foresight is not None:
+            self._foresight.stop()
+
+    def _look(self) -> None:
+        """Tell what applying would come to, once that is known and if it is still asked."""
+        if self._foresight is None or not self._foresight.done:
+            return
+        (text,), self._foresight = self._foresight.texts, None
+        if text and self._sure and self._said is not None:
+            self._said = (f"{self._said[0]}; {text}", Role.WARNING)
+            self.draw()
 
     @property
     def _line(self) -> Typed:
@@ -110,7 +141,7 @@ class Edit(Dialog[Do | None], inherit_bindings=False):
     def _select(self, at: int) -> None:
         self._said = None
         self._at = min(max(at, 0), len(self._fields) - 1)
-        self._line.put(self._texts[self._at])
+        self._line.put(self._texts[self._at], anew=self._fields[self._at].kind in NUMBERS)
         self._line.disabled = bool(self._fields[self._at].locked)
         if not self._line.disabled:
             self._line.focus()
@@ -136,11 +167,12 @@ class Edit(Dialog[Do | None], inherit_bindings=False):
         answer = self._judge(typed)
         if isinstance(answer, Note):
             self._said = (answer.text, Role.ERROR)
-        elif sure:
+        elif sure and self._consequence() == self._agreed:
             self.close(answer)
-        else:
-            self._sure = True
-            self._said = (f"enter applies: {told(self._fields, typed)}; {self._consequence()}", Role.WARNING)
+        else:  # or it has become another one since it was told
+            self._sure, self._agreed = True, self._consequence()
+            self._said = (f"enter applies: {told(self._fields, typed)}; {self._agreed}", Role.WARNING)
+            self._foresight = self._foresee([answer.request])
 
     def draw(self) -> None:
         """The list around the selected thing, and what there is to say of that."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.widgets import Input
 
+from qtui.core.failures import causes_of, rounds
 from qtui.tui.format import counted
 from qtui.tui.panes import Pane
 from qtui.tui.screens.arranging import Arranging
+from qtui.tui.screens.base import TOO_NEW
 from qtui.tui.text import clean
 from qtui.tui.views.base import ViewKind
 from qtui.tui.views.flat import SortKey
-from qtui.tui.widgets.filter import FilterInput
 from qtui.tui.widgets.tree import UnitTree
+
+if TYPE_CHECKING:
+    from qtui.tui.widgets.filter import FilterInput
 
 
 class Finding(Arranging):
@@ -79,7 +85,7 @@ class Finding(Arranging):
     def action_filter(self) -> None:
         """Begin to type a filter."""
         self._go_to_units()
-        line = self.query_one(FilterInput)
+        line = self._filter_line()
         line.value = ""
         self.tree_pane.begin_filter()
         self.add_class("-filtering")
@@ -124,6 +130,17 @@ class Finding(Arranging):
         self._close_filter_line()
         self.tree_pane.set_filter("")
 
+    def _filter_line(self) -> FilterInput:
+        """The line to type into; made when it is wanted first, as it has more styles than the rest of the screen."""
+        from qtui.tui.widgets.filter import FilterInput
+
+        made = self.query(FilterInput)
+        if made:
+            return made.first()
+        line = FilterInput()
+        self.mount(line, before="#keys")
+        return line
+
     def _close_filter_line(self) -> None:
         self.remove_class("-filtering")
         self.focus_pane(Pane.UNITS)
@@ -149,7 +166,7 @@ class Finding(Arranging):
             self.note(f"{one} marks what a filter finds, or on a failed unit all that failed alike; {other} filters")
         elif tree.mark(units):
             keys = f"{self.key('unit.retry')} and {self.key('unit.cancel')}"
-            back = self.key("screen.back")
+            back = self.key("screen.back") + ("" if tree.found is None else " twice")
             self.note(f"{counted(len(units), 'unit')} marked {what}; {keys} go to what is marked, {back} unmarks")
         else:
             self.note(f"{counted(len(units), 'unit')} unmarked")
@@ -160,9 +177,10 @@ class Finding(Arranging):
 
     # -- failures ----------------------------------------------------------------------------------------
 
-    def show_failed(self, unit: int) -> bool:
-        """Select a unit that has failed, with its log at what it died of; False if it has no row yet."""
-        if not self.tree_pane.select_unit(unit):
+    def show_failed(self, unit: int, *, by_hand: bool = True) -> bool:
+        """Select a unit that has failed, with its log at what it died of; False if it has no row yet. `by_hand` says
+        that a person wants it."""
+        if not self.tree_pane.select_unit(unit, by_hand=by_hand):
             return False
         self.log_pane.watch_unit(self.bridge.view, unit)
         self.log_pane.show_failure()
@@ -170,9 +188,9 @@ class Finding(Arranging):
         return True
 
     def action_next_failed(self) -> None:
-        """Go to the next failed unit: cause by cause, what hit most units first."""
+        """Go to the next failed unit: one of each cause, what hit most units first, then the next of each."""
         causes = self.bridge.causes
-        order = [(unit, at) for at, cause in enumerate(causes) for unit in cause.units]
+        order = rounds(causes)
         if not order:
             self.note("nothing has failed")
             return
@@ -180,10 +198,11 @@ class Finding(Arranging):
         here = next((place for place, (unit, _) in enumerate(order) if unit == selected), -1)
         unit, at = order[(here + 1) % len(order)]
         if not self.show_failed(unit):
-            self.note("the unit that failed is so new that it has no row yet")
+            self.note(TOO_NEW)
             return
         cause = causes[at]
         units = cause.units
         marks = f"{self.key('units.mark_all')} marks them"
         which = f"{units.index(unit) + 1} of {len(units)} units, {marks}" if len(units) > 1 else "1 unit"
-        self.note(f"cause {at + 1}/{len(causes)} ({which}): {clean(cause.words)}")
+        (own,) = causes_of(self.bridge.view, [unit])  # with its own numbers and paths
+        self.note(f"cause {at + 1}/{len(causes)} ({which}): {clean(own.words)}")

@@ -9,15 +9,15 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
 
-from qtui.tui.actions import BY_ID
+from qtui.tui.actions import BY_ID, USUAL, Keymap, keys_of
 from qtui.tui.format import Glyphs
 from qtui.tui.helptext import COLUMN, help_lines
-from qtui.tui.keys import Group
+from qtui.tui.keys import Group, key_for
 from qtui.tui.screens.dialog import Dialog
 from qtui.tui.widgets.lines import Lines, set_title
 
 _FRAME = 4  # border and padding
-_CLOSING = frozenset({"escape", "question_mark", "q", "f1"})
+_CLOSING = frozenset({"escape", "q"})
 
 
 class HelpLines(Lines, can_focus=True):
@@ -28,12 +28,20 @@ class HelpLines(Lines, can_focus=True):
 
 class Help(Dialog[None], inherit_bindings=False):
     """Shows the keys, those of the groups `first` before the others, and what the states of units mean unless told not
-    to, until escape, ``?`` or ``q``."""
+    to, until escape, ``q`` or the key of the help in `keymap`."""
 
     def __init__(
-        self, glyphs: Glyphs, groups: Sequence[Group], *, first: Collection[str] = (), states: bool = True
+        self,
+        glyphs: Glyphs,
+        groups: Sequence[Group],
+        *,
+        keymap: Keymap = USUAL,
+        first: Collection[str] = (),
+        states: bool = True,
     ) -> None:
         super().__init__(glyphs)
+        self._closing_keys = _CLOSING.union(keys_of(BY_ID["app.help"], keymap))
+        self._scrolling = " ".join(key_for(action, keymap) for action in ("lines.down", "lines.up"))
         self._groups = groups
         self._first = first
         self._with_states = states
@@ -44,7 +52,7 @@ class Help(Dialog[None], inherit_bindings=False):
 
     def pressed(self, key: str, character: str | None) -> bool:  # noqa: ARG002
         """Close, or leave the key to the text, which scrolls."""
-        if key in _CLOSING:
+        if key in self._closing_keys:
             self.close()
             return True
         return False
@@ -60,7 +68,7 @@ class Help(Dialog[None], inherit_bindings=False):
         box = self.query_one("#help", HelpLines)
         box.styles.width = inside + _FRAME
         box.styles.height = min(height, len(lines) + 2)
-        set_title(box, "Keys  esc closes" + ("  j k scroll" if len(lines) + 2 > height else ""))
+        set_title(box, "Keys  esc closes" + (f"  {self._scrolling} scroll" if len(lines) + 2 > height else ""))
         box.show(lines)
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtui.core.model import FAILURES
 from qtui.core.state import RunView
 from qtui.tui.gutter import Gutter
-from qtui.tui.logsearch import AllLogsSearch, Hit
 from qtui.tui.panes import Pane
 from qtui.tui.patterns import Pattern
+from qtui.tui.screens.base import TOO_NEW
 from qtui.tui.screens.detailed import Detailed
-from qtui.tui.screens.found import FoundList
-from qtui.tui.screens.searchline import SearchLine
 from qtui.tui.tabs.entry import Tab
 from qtui.tui.widgets.log import LogView
+
+if TYPE_CHECKING:
+    from qtui.tui.logsearch import Hit
 
 NO_LOG = "no log is shown: select a unit that has begun"
 
@@ -68,6 +69,8 @@ class Logged(Detailed):
         if self.log_pane.shown is None:
             self.note(NO_LOG)
             return
+        from qtui.tui.screens.searchline import SearchLine
+
         what = "search this log; ~ regular expression"
         self.app.push_screen(SearchLine(self.glyphs, what, self._searched), self._search_log)
 
@@ -89,10 +92,15 @@ class Logged(Detailed):
         if not logs_of(self.bridge.view):
             self.note("nothing has begun yet, so there are no logs")
             return
+        from qtui.tui.screens.searchline import SearchLine
+
         what = "search all logs; ~ regular expression"
         self.app.push_screen(SearchLine(self.glyphs, what, self._searched), self._search_all)
 
     def _search_all(self, pattern: Pattern | None) -> None:
+        from qtui.tui.logsearch import AllLogsSearch
+        from qtui.tui.screens.found import FoundList
+
         if pattern is None:
             return
         self._searched = pattern.typed
@@ -109,7 +117,7 @@ class Logged(Detailed):
     def _show_hit(self, hit: Hit, pattern: Pattern) -> None:
         """Show the line of a log that was found."""
         if not self.tree_pane.select_unit(hit.unit):
-            self.note("that unit is not drawn yet: it has just been added")
+            self.note(TOO_NEW)
             return
         self.show_tab(Tab.LOG)
         log = self.log_pane

@@ -1,10 +1,10 @@
-"""The dashboard itself: four panes on a run, drawn anew ten times a second where something changed."""
+"""The dashboard itself: five panes on a run, drawn anew up to ten times a second where something changed."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -15,30 +15,39 @@ from qtui.core.model import FAILURES, UnitState
 from qtui.core.samples import LoadSample
 from qtui.core.session import RunSession
 from qtui.tui.actions import Keymap, Where, bindings
+from qtui.tui.beat import Pace
 from qtui.tui.bridge import Change
+from qtui.tui.drawn import Drawn
 from qtui.tui.format import Glyphs
-from qtui.tui.keys import Place, groups_for, hints_for
+from qtui.tui.keys import FILTER_KEYS, Place, groups_for, hints_for
+from qtui.tui.later import import_later
 from qtui.tui.panes import Arrangement, Pane
 from qtui.tui.player import Player
 from qtui.tui.roles import Role
 from qtui.tui.screens.commanding import Commanding
 from qtui.tui.screens.copying import Copying
-from qtui.tui.screens.help import Help, groups_with_focus
 from qtui.tui.tabs.entry import Tab
+from qtui.tui.turns import Turns
 from qtui.tui.widgets.banner import Banner, alarm
 from qtui.tui.widgets.events import EventsPane
-from qtui.tui.widgets.filter import FilterInput
 from qtui.tui.widgets.header import Header
 from qtui.tui.widgets.log import LogView
 from qtui.tui.widgets.machine import short_machine
-from qtui.tui.widgets.replay import ReplayPanes, Slider
 from qtui.tui.widgets.status import KeyLine, StatusLine, in_a_line, situation
+from qtui.tui.widgets.timeline import TimelinePane
 from qtui.tui.widgets.tree import UnitTree
-from qtui.tui.widgets.workers import WorkersPane
+from qtui.tui.widgets.workers import DECISIONS, WorkersPane
+
+if TYPE_CHECKING:
+    from qtui.tui.forecaster import Past
+    from qtui.tui.widgets.replay import Slider
 
 DONE: Final = "done"
 """The answer to a request after which there is nothing to say."""
 
+_WARNINGS: Final = frozenset({Warned})
+_STATUS_GAPS: Final = 6
+"""Cells of the status line between its two parts, and beside them."""
 _FRAME_SECONDS: Final = 0.1
 _REMOTE_FRAME_SECONDS: Final = 0.2  # a network may be slow
 
@@ -56,12 +65,16 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
         *,
         keymap: Keymap,
         player: Player | None = None,
+        ask_past: Callable[[RunSession], Past] | None = None,
         on_finished: Callable[[], None],
         on_frame: Callable[[], None],
     ) -> None:
-        super().__init__(session, title, glyphs, keymap=keymap, player=player)
+        super().__init__(session, title, glyphs, keymap=keymap, player=player, ask_past=ask_past)
         self._on_finished = on_finished
         self._on_frame = on_frame
+        self._pace = Pace()
+        self._frame_seconds = _REMOTE_FRAME_SECONDS if "SSH_CONNECTION" in os.environ else _FRAME_SECONDS
+        self._turns = Turns(self._frame_seconds)
         self._second = -1
         self._sampled: LoadSample | None = None
         self._ended = self._lost = False
@@ -69,56 +82,86 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
         self._header = Header(session, title, self.bridge, glyphs)
         self._banner = Banner()
         self._workers = WorkersPane(self.bridge, self.sampler, glyphs, id=Pane.WORKERS)
-        self._events = EventsPane(session.plan, glyphs, number=self.number_of, id=Pane.EVENTS)
+        self._events = EventsPane(session.plan, glyphs, number=self.number_of, keymap=keymap, id=Pane.EVENTS)
+        until = player.end if player is not None else 0.0
+        self._timeline = TimelinePane(self.bridge, self.attempts, glyphs, keymap=keymap, until=until, id=Pane.TIMELINE)
         self._status = StatusLine(glyphs)
         self._key_line = KeyLine(hints_for(session, keymap))
+        self._slider: Slider | None = None
 
     def compose(self) -> ComposeResult:
         """Textual's hook: the parts of the screen."""
         glyphs, bridge = self.glyphs, self.bridge
+        self.follow_size(update=False)  # before there is anything whose style would follow
         yield self._header
         yield self._banner
-        with Container(id="panes") if self.player is None else ReplayPanes(self.player, self.note):
-            yield UnitTree(bridge, glyphs, clock=self.session.now, id=Pane.UNITS)
-            yield LogView(self.session, bridge, glyphs, id=Pane.LOG)
-            yield from self.make_details()
-            yield self._workers
-            yield self._events
-        if self.player is not None:
-            yield Slider(self.player, glyphs)
+        with Container(id="panes") if self.player is None else self._replay_panes(self.player):
+            units = UnitTree(bridge, glyphs, clock=self.session.now, keymap=self.keymap, id=Pane.UNITS)
+            log = LogView(self.session, bridge, glyphs, keymap=self.keymap, id=Pane.LOG)
+            for pane in (units, log, *self.make_details(), self._workers, self._timeline, self._events):
+                yield pane.add_class("pane", update=False)
+        if self._slider is not None:
+            yield self._slider
         yield self._status
-        yield FilterInput()
         yield self._key_line
+
+    def _replay_panes(self, player: Player) -> Container:
+        from qtui.tui.widgets.replay import ReplayPanes, Slider
+
+        self._slider = Slider(player, self.glyphs)
+        return ReplayPanes(player, self.note)
 
     def on_mount(self) -> None:
         """Begin to draw frames."""
         self.place_panes()
         self.set_focus(self.tree_pane)
-        if self.player is None:  # of the machine as it was nothing is known
-            self.sampler.busy = self.bridge.busy
-            self.sampler.start()
         self._watch_selected()
-        self.call_after_refresh(self.draw_frame)  # when the parts know their sizes; not only when a frame is over
-        self.set_interval(_REMOTE_FRAME_SECONDS if "SSH_CONNECTION" in os.environ else _FRAME_SECONDS, self.draw_frame)
+        self.call_after_refresh(self._draw_first)  # when the parts know their sizes; not only when a frame is over
+        self.set_interval(self._frame_seconds, self._tick)
 
     def on_unmount(self) -> None:
         """Leave no thread at work."""
         self.sampler.stop()
+        self.end_forecasts()
         self._relayout.stop()
+        self._turns.stop()
 
     # -- frames ------------------------------------------------------------------------------------------
 
+    def _draw_first(self) -> None:
+        self.draw_frame()
+        self.call_after_refresh(self._begin_later)
+
+    def _begin_later(self) -> None:
+        import_later()
+        self.begin_forecasts()
+
+    def _tick(self) -> None:
+        self._turns.ticked()
+        self.draw_frame()
+
+    def _is_behind(self) -> bool:
+        app = self.app
+        return isinstance(app, Drawn) and app.behind
+
     def draw_frame(self) -> None:
         """Take what is new and repaint what it touches; of a frame without news only what may come without them."""
+        if not self._pace.due(behind=self._is_behind()):
+            return
         self._hear()
         change = self.bridge.advance()
+        self._pace.came(len(change.events) if not change.jumped else 0)
         self.sampler.busy = self.bridge.busy
+        if self.player is None and not self.sampler.begun:  # of the machine as it was nothing is known
+            self.sampler.start()
+        self.take_forecast(change)
         if change.replaced:
             self.tree_pane.grow(replaced=True)
         if change.replaced or change.jumped:
             self.log_pane.forget()
             self.details.forget()
             self.why.forget()
+            self._timeline.forget()
             self._watch_selected()
         ended = self.bridge.view.state.ended
         if (layouts := self._relayout.take(soon=ended)) is not None:
@@ -129,23 +172,24 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
         second, self._second = self._second, int(now)
         lost, self._lost = self._lost, self.session.lost
         stale, self.stale = self.stale or lost is not self._lost, False
-        changed = bool(change.records) or second != self._second or stale
+        changed = bool(change.events) or second != self._second or stale
         self._header.update_run(now, changed=changed)
         if changed:
             # what time has changed is seen once a second
             units = change.units if second == self._second and not stale else None
             self.tree_pane.update_rows(exposure=change.exposure, units=units)
         self._tell_events(change)
-        self.keep_attempts(change.records, jumped=change.jumped)
-        self._workers.update_workers(now, change.records, changed=changed)
+        self.keep_attempts(change.events, jumped=change.jumped)
+        self._workers.update_workers(now, change.of(DECISIONS), changed=changed)
         self.log_pane.update_log(self.bridge.view, now, changed=changed)
         self.update_details(now, changed=changed)
+        self._timeline.update_timeline(now, error=self.forecaster.error if self.forecaster else "", changed=changed)
         self._banner.tell(alarm(self.session, self.bridge.view))  # trouble comes without news
         if changed or self.sampler.latest is not self._sampled:
             self._sampled = self.sampler.latest
             self._say()
-        if self.player is not None:
-            self.query_one(Slider).update_moment()
+        if self._slider is not None:
+            self._slider.update_moment()
         ended = ended and not self.bridge.outgrown  # what is to be selected then may be new
         if ended and not self._ended:
             self._finish()
@@ -156,34 +200,38 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
         pane = self._events
         if change.jumped:
             pane.begin_anew(self.session.plan)
-        pane.add(change.records)
+        pane.add(change.events)
         # what is said of a unit that nobody looks at stands in the events
         about = (-1, self.tree_pane.unit)
-        warned = [event for _, event in change.records if type(event) is Warned and event.unit in about]
+        warned = [event for event in change.of(_WARNINGS) if isinstance(event, Warned) and event.unit in about]
         if warned and self.player is None:
             self.note(warned[-1].message)
 
     def _say(self) -> None:
         """Bring the status line and the banner up to date."""
         view = self.bridge.view
-        self._key_line.tell(hints_for(self.session, self.keymap, self._place()))
+        typing = self.has_class("-filtering")  # keys are letters then
+        self._key_line.tell(FILTER_KEYS if typing else hints_for(self.session, self.keymap, self._place()))
         text, role = self.noted, Role.ACCENT
         if not text and self.farewell:
             text, role = self.farewell, Role.SUCCESS
         if not text:
-            text = self.tree_pane.warning(self.keymap)
+            text = self.tree_pane.warning()
         if not text:
             allowed, steerable = len(self.bridge.allowed), not self.session.read_only
             lost = self._lost
             text, role = situation(view, allowed=allowed, steerable=steerable, lost=lost, keymap=self.keymap)
             if not text:
-                text, role = self.tree_pane.reminder(self.keymap), Role.ACCENT
+                text, role = self.tree_pane.reminder(), Role.ACCENT
         self.set_class(bool(self.noted or self.farewell or view.asked), "-saying")
         if self.arrangement is Arrangement.LINE:
             text, role = in_a_line(view, self.glyphs)
         machine = short_machine(view, self.sampler.latest, self.bridge.busy)
-        told = self._lost or self._workers.display
-        self._status.say(text, role, "" if told else machine)
+        right = "" if self._lost or self._workers.display else machine
+        if not text:
+            room = self.size.width - (len(right) + _STATUS_GAPS if right else 2)
+            text, role = self.bridge.outlook.why_so_long(view, room), Role.MUTED
+        self._status.say(text, role, right)
 
     def _place(self) -> Place:
         """Where the person is, for the key line."""
@@ -209,7 +257,8 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
                 self.note(answer.text)
 
     def _finish(self) -> None:
-        """The run has ended: show what failed first. Who plays it again looks where they want."""
+        """The run has ended: show what failed first, unless a person has chosen what to look at. Who plays it again
+        looks where they want."""
         if self.player is not None:
             return
         view = self.bridge.view
@@ -219,8 +268,8 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
             for end in view.last
             if isinstance(end, UnitFinished) and end.state in FAILURES and end.unit not in allowed
         ]
-        if ends:
-            self.show_failed(min(ends, key=lambda end: end.at).unit)
+        if ends and not self.tree_pane.chosen:
+            self.show_failed(min(ends, key=lambda end: end.at).unit, by_hand=False)
         self._on_finished()
 
     # -- keys --------------------------------------------------------------------------------------------
@@ -238,8 +287,10 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
 
     def action_help(self) -> None:
         """Show the keys."""
+        from qtui.tui.screens.help import Help, groups_with_focus
+
         groups = groups_for(self.session, self.keymap)
-        self.app.push_screen(Help(self.glyphs, groups, first=groups_with_focus(self)))
+        self.app.push_screen(Help(self.glyphs, groups, keymap=self.keymap, first=groups_with_focus(self)))
 
     # -- the selected unit -------------------------------------------------------------------------------
 
@@ -259,5 +310,6 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
         elif tree.unit is not None:
             self.log_pane.watch_unit(self.bridge.view, tree.unit)
         self.log_pane.update_log(self.bridge.view, self.session.now())
+        self._timeline.watch_row(tree.bundle.key if tree.bundle is not None else tree.unit)
         self.watch_details()
         self.update_details(self.session.now(), changed=True)

@@ -2,44 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
 
 from qtui.core.state import RunView
+from qtui.core.stimuli import (
+    CancelRequested,
+    CancelRunRequested,
+    EditRequested,
+    Request,
+    RetryRequested,
+    SetAsideRequested,
+)
 from qtui.tui.format import Glyphs
 from qtui.tui.roles import Role
 from qtui.tui.screens.dialog import Dialog, paragraph
-from qtui.tui.steering import Ask, Detach, Do, Note
-from qtui.tui.text import PLAIN, Span
+from qtui.tui.steering import Ask, Detach, Do, Note, Option
+from qtui.tui.text import PLAIN, Span, cut_end
 from qtui.tui.widgets.lines import Line, Lines, set_title, theme_of
 from qtui.tui.wrapping import wrapped
 
+if TYPE_CHECKING:
+    from qtui.tui.foresight import Foresight
+
 _WIDTH: Final = 64
+_LOOK_SECONDS: Final = 0.05
+_WEIGHED: Final = (CancelRequested, CancelRunRequested, EditRequested, RetryRequested, SetAsideRequested)
 _BACK: Final = frozenset({"n", "enter", "escape", "q"})
 
 
-TOO_LATE: Final = "too late: that is not what was asked any more; look, and ask again"
+TOO_LATE: Final = "too late: the run has changed since the question, nothing was done; look, and ask again"
 
 
 class Question(Dialog[Do | Detach | Note | None], inherit_bindings=False):
     """Answers with what the pressed key stands for, or None for back, which is what enter and escape mean; with a word
-    about it if the run is not as it was when it was asked. `view` says how it is."""
+    about it if the run is not as it was when it was asked. `view` says how it is, and `foresee` works out what requests
+    would come to: that is told below the answers when it is known."""
 
-    def __init__(self, ask: Ask, glyphs: Glyphs, view: Callable[[], RunView]) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        glyphs: Glyphs,
+        view: Callable[[], RunView],
+        foresee: Callable[[Sequence[Request]], Foresight] | None = None,
+    ) -> None:
         super().__init__(glyphs)
         self._ask = ask
         self._view = view
+        self._foresee = foresee
+        self._foresight: Foresight | None = None
+        self._seen: list[str | None] = []
         self.moot_when_ended = ask.moot_when_ended
 
     def compose(self) -> ComposeResult:
         """Textual's hook: one box."""
         yield Lines(id="question")
 
+    def on_mount(self) -> None:
+        """Have it worked out what the answers would come to."""
+        requests = [request for option in self._ask.options if (request := _weighed(option)) is not None]
+        if self._foresee is not None and requests:
+            self._foresight = self._foresee(requests)
+            self.set_interval(_LOOK_SECONDS, self._look)
+        super().on_mount()
+
+    def on_unmount(self) -> None:
+        """It is of no use any more."""
+        if self._foresight is not None:
+            self._foresight.stop()
+
+    def _look(self) -> None:
+        if self._foresight is not None and self._foresight.texts != self._seen and self.children:
+            self.draw()
+
     def pressed(self, key: str, character: str | None) -> bool:
-        """Take the first key that is an answer; other keys do nothing while a question is open."""
+        """Take the first key that is an answer; other keys do nothing while a question is open, and signs that might
+        have been meant as one are told so."""
         for option in self._ask.options:
             if character == option.key:
                 self.close(option.action if self._ask.still(self._view()) else Note(TOO_LATE))
@@ -47,6 +88,10 @@ class Question(Dialog[Do | Detach | Note | None], inherit_bindings=False):
         if key in _BACK:
             self.close(None)
             return True
+        if character is not None and character.isprintable():
+            keys = ", ".join(option.key for option in self._ask.options)
+            for box in self.query(Lines):  # none yet, if the key came before it
+                set_title(box, f"press {keys} or n")
         return False
 
     def draw(self) -> None:
@@ -56,11 +101,10 @@ class Question(Dialog[Do | Detach | Note | None], inherit_bindings=False):
         width = max(20, min(_WIDTH, screen_width - 4))
         inside = width - 4
         text = paragraph(self._ask.text, inside)
-        answers: list[Line] = []
-        for option in self._ask.options:
-            label = wrapped(option.label, inside - 4)
-            answers.append((Span(f" {option.key} ", Role.KEY), Span(f" {label[0]}", PLAIN)))
-            answers += [(Span(f"    {rest}", PLAIN),) for rest in label[1:]]
+        self._seen = list(self._foresight.texts) if self._foresight is not None else []
+        answers = self._answers(inside, self._seen)
+        if self._seen and len(text) + len(answers) + 3 > screen_height:
+            answers = self._answers(inside, [])
         back = " n  back (also enter, esc)"
         fill = " " * max(0, inside - cell_len(back))
         answers.append((Span(f"{back}{fill}", theme_of(box).row(focused=True)),))
@@ -73,3 +117,23 @@ class Question(Dialog[Do | Detach | Note | None], inherit_bindings=False):
         box.styles.height = min(screen_height, len(lines) + 2)
         set_title(box, self._ask.title)
         box.show(lines)
+
+    def _answers(self, width: int, foreseen: Sequence[str | None]) -> list[Line]:
+        """A line or more for each answer, and one for what is foreseen of it, which stays blank until that is known:
+        nothing moves below the eyes of who reads."""
+        lines: list[Line] = []
+        texts = iter(foreseen)
+        for option in self._ask.options:
+            label = wrapped(option.label, width - 4)
+            lines.append((Span(f" {option.key} ", Role.KEY), Span(f" {label[0]}", PLAIN)))
+            lines += [(Span(f"    {rest}", PLAIN),) for rest in label[1:]]
+            if foreseen and _weighed(option) is not None:
+                told = cut_end(next(texts) or "", max(0, width - 4), self.glyphs.ellipsis)
+                lines.append((Span(f"    {told}", Role.MUTED),))
+        return lines
+
+
+def _weighed(option: Option) -> Request | None:
+    """What an answer asks of the run, if it is worth knowing what that would come to."""
+    request = option.action.request if isinstance(option.action, Do) else None
+    return request if isinstance(request, _WEIGHED) else None

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from qtui.tui import retrying, steering
-from qtui.tui.screens.base import RunScreen
-from qtui.tui.screens.question import Question
-from qtui.tui.steering import Answer, Ask, Detach, Do, Note
+from qtui.tui.screens.foreseeing import Foreseeing
 from qtui.tui.text import clean
+
+if TYPE_CHECKING:
+    from qtui.tui.steering import Answer, Detach, Do, Note
 
 _REFUSED: Final = "this screen only reads: attach without --read-only to steer the run"
 _REPLAYED: Final = "this is a replay: nothing can be asked of the run"
 _ENDED: Final = "the run has ended here: qtui resume {run}"
 
 
-class Steered(RunScreen):
+class Steered(Foreseeing):
     """The keys that ask something of the run. They go to the marked units, or else to the selected row."""
 
     def carry_out(self, answer: Answer) -> None:
         """Do what was asked for, after a question if there is one; where nothing can be asked, say why."""
+        from qtui.tui.screens.question import Question
+        from qtui.tui.steering import Ask, Do, Note
+
         if refusal := self.refusal:
             answer = Note(refusal)
         match answer:
@@ -28,7 +31,7 @@ class Steered(RunScreen):
             case Do():
                 self._request(answer)
             case Ask():
-                self.app.push_screen(Question(answer, self.glyphs, self.session.view), self._answered)
+                self.app.push_screen(Question(answer, self.glyphs, self.session.view, self.foresee), self._answered)
 
     @property
     def refusal(self) -> str:
@@ -43,11 +46,17 @@ class Steered(RunScreen):
 
     def _request(self, do: Do) -> None:
         self.session.request(do.request)
+        units = getattr(do.request, "units", ())
+        self.tree_pane.keep_found(units)
+        if units and set(units) <= set(self.tree_pane.units):
+            self.tree_pane.chosen = True
         self.tree_pane.clear_marks()
         if do.said:
             self.note(do.said)
 
     def _answered(self, chosen: Do | Detach | Note | None) -> None:
+        from qtui.tui.steering import Do, Note
+
         if isinstance(chosen, Do):
             self._request(chosen)
         elif isinstance(chosen, Note):
@@ -59,12 +68,17 @@ class Steered(RunScreen):
 
     def action_retry(self) -> None:
         """Run the units again."""
+        from qtui.tui import retrying
+
         tree, view = self.tree_pane, self.session.view()
         chosen = bool(tree.marks)
-        self.carry_out(retrying.retry(view, tree.targets, tree.targets_label, self.edited_on_disk, chosen=chosen))
+        edited, keymap = self.edited_on_disk, self.keymap
+        self.carry_out(retrying.retry(view, tree.targets, tree.targets_label, edited, chosen=chosen, keymap=keymap))
 
     def action_retry_all(self) -> None:
         """Run all that ended badly again, or the marked units."""
+        from qtui.tui import retrying
+
         if self.tree_pane.marks:
             self.action_retry()
             return
@@ -73,35 +87,51 @@ class Steered(RunScreen):
 
     def action_cancel(self) -> None:
         """Stop the units."""
+        from qtui.tui import steering
+
         tree = self.tree_pane
-        self.carry_out(steering.cancel(self.session.view(), tree.targets, tree.targets_label))
+        self.carry_out(steering.cancel(self.session.view(), tree.targets, tree.targets_label, self.keymap))
 
     def action_set_aside(self) -> None:
         """Do without the units."""
+        from qtui.tui import steering
+
         tree = self.tree_pane
-        self.carry_out(steering.set_aside(self.session.view(), tree.targets, tree.targets_label))
+        self.carry_out(steering.set_aside(self.session.view(), tree.targets, tree.targets_label, keymap=self.keymap))
 
     def action_prioritize(self, step: int) -> None:
         """Let the units start earlier or later."""
+        from qtui.tui import steering
+
         tree = self.tree_pane
         self.carry_out(steering.prioritize(self.session.view(), tree.targets, tree.targets_label, step))
 
     def action_cancel_run(self) -> None:
         """End the run."""
+        from qtui.tui import steering
+
         self.carry_out(steering.cancel_run(self.session.view()))
 
     def action_pause(self) -> None:
         """Pause or go on."""
+        from qtui.tui import steering
+
         self.carry_out(steering.pause(self.session.view()))
 
     def action_answer(self) -> None:
         """Answer what waits for a person."""
+        from qtui.tui import steering
+
         self.carry_out(steering.answer(self.session.view(), self.tree_pane.unit))
 
     def action_workers(self, step: int) -> None:
         """More or fewer workers."""
-        self.carry_out(steering.more_workers(self.session.view(), step))
+        from qtui.tui import steering
+
+        self.carry_out(steering.more_workers(self.session.view(), step, self.keymap))
 
     def action_adapt_workers(self) -> None:
         """Let the number of workers follow the machine."""
-        self.carry_out(steering.adapt_workers(self.session.view()))
+        from qtui.tui import steering
+
+        self.carry_out(steering.adapt_workers(self.session.view(), self.keymap))

@@ -64,7 +64,9 @@ class Typed(Input):
             self.replace(character, *self.selection)
         return True
 
-    def put(self, text: str) -> None:
-        """Hold this text instead, with the cursor behind it."""
+    def put(self, text: str, *, anew: bool = False) -> None:
+        """Hold this text instead, with the cursor behind it; `anew`, what is typed next takes its place."""
         self.value = text
         self.cursor_position = len(self.value)
+        if anew:
+            self.select_all()

@@ -21,8 +21,6 @@ MOST_LINES: Final = 200
 """Lines of one text."""
 MOST_CHARACTERS: Final = 20_000
 """Of one text."""
-_HINT: Final = "  enter opens it"
-_SHORT_HINT: Final = " enter"
 
 
 class Tab(StrEnum):
@@ -111,14 +109,16 @@ def tab_at(tab: Tab, width: int, column: int) -> Tab | None:
     return None
 
 
-def with_cursor(row: Row, width: int, glyphs: Glyphs) -> tuple[Span, ...]:
-    """The row that one is at, in `width` cells: with the sign of that, and where it leads, with what enter does."""
+def with_cursor(row: Row, width: int, glyphs: Glyphs, key: str) -> tuple[Span, ...]:
+    """The row that one is at, in `width` cells: with the sign of that, and where it leads with the `key` for that."""
     cursor = Span(glyphs.cursor, Role.KEY)
     if row.goal is None:
         return (cursor, *row.spans)
     cells = 1 + sum(cell_len(text) for text, _ in row.spans)
-    hint = _HINT if cells + len(_HINT) <= width else _SHORT_HINT
-    spans, left = [cursor], max(0, width - 1 - len(hint))
+    hint = f"  {key} opens it"
+    if cells + cell_len(hint) > width:
+        hint = f" {key}"
+    spans, left = [cursor], max(0, width - 1 - cell_len(hint))
     for text, style in row.spans:
         spans.append(Span(cut_end(text, left, glyphs.ellipsis), style))
         left = max(0, left - cell_len(text))

@@ -12,7 +12,7 @@ from qtui.core.masking import TextMasker
 from qtui.core.model import Argv, CachePolicy, Call, FromUnit, QuantumUnit, RetryPolicy, Shell
 from qtui.core.state import UnitView
 from qtui.core.valuetext import value_text
-from qtui.tui.format import cause_of, counted, short_clock, size_of
+from qtui.tui.format import counted, short_clock, size_of
 from qtui.tui.layout import Bundle, family_name
 from qtui.tui.roles import Role
 from qtui.tui.scopes import Kind
@@ -68,9 +68,7 @@ def info_bundle(scene: Scene, bundle: Bundle) -> list[Entry]:
 
 
 def _state(scene: Scene, unit: UnitView) -> Iterator[Entry]:
-    yield scene.unit(unit.number, note=cause_of(unit, scene.now, scene.bridge.waits_for(unit.number)))._replace(
-        goal=None
-    )
+    yield scene.unit(unit.number)._replace(goal=None)
     if unit.unit.description:
         yield Entry(unit.unit.description, label="about")
     if unit.attempt:

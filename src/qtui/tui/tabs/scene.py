@@ -10,6 +10,7 @@ from qtui.core.model import UnitState
 from qtui.core.plan import ExecutionPlan, reached
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
+from qtui.tui.actions import Keymap
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import SIGNS, Glyphs, Look, cause_of, counted, look_of_state, short_clock
 from qtui.tui.layout import family_name
@@ -41,7 +42,7 @@ class Reach:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """A moment of a run. `read_only` says that nothing can be asked of it."""
+    """A moment of a run, and the keys of who looks at it."""
 
     session: RunSession
     bridge: Bridge
@@ -50,6 +51,7 @@ class Scene:
     glyphs: Glyphs
     now: float
     reach: Reach = field(default_factory=Reach)
+    keymap: Keymap = field(default_factory=dict)
 
     @property
     def view(self) -> RunView:
@@ -57,13 +59,17 @@ class Scene:
         return self.bridge.view
 
     def unit(self, number: int, note: str | None = None) -> Entry:
-        """The line of one unit: how it is, its name, and why."""
+        """The line of one unit: how it is, its name, why, and when it is expected to begin or to end."""
         unit, look = self.view.unit(number), self.bridge.look_of(number)
         elapsed = unit.elapsed(self.now)
         took = "" if elapsed is None else short_clock(elapsed)
-        why = cause_of(unit, self.now, self.bridge.waits_for(number)) if note is None else note
+        why, soon = note, ""
+        if why is None:
+            why = cause_of(unit, self.now, self.bridge.waits_for(number, self.now))
+            soon = self.bridge.outlook.soon(number, self.view, self.now)
         role = SIGNS[look].role if look in (Look.FAIL, Look.TIME, Look.RUN) else Role.TEXT
-        return Entry(unit.id, role, look=look, note=" ".join(filter(None, (took, why))), goal=Goal(number))
+        note = ", ".join(filter(None, (f"{took} {why}".strip(), soon)))
+        return Entry(unit.id, role, look=look, note=note, goal=Goal(number))
 
     def units(self, numbers: Iterable[int], most: int = MOST_TOLD) -> list[Entry]:
         """Up to `most` lines of units, in which those of a family that look alike are one; what ended well comes last,

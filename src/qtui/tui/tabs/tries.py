@@ -7,9 +7,9 @@ from typing import Final
 
 from qtui.core.events import UnitFinished, UnitReset, UnitRetrying, UnitStarted
 from qtui.core.model import ExecutionMode, UnitState
-from qtui.tui.format import Look, counted, look_of_state, short_clock, size_of, time_of_day
+from qtui.tui.format import counted, short_clock, size_of, time_of_day
 from qtui.tui.roles import Role
-from qtui.tui.tabs.attempts import Attempt
+from qtui.tui.tabs.attempts import Attempt, look_of_attempt
 from qtui.tui.tabs.entry import BLANK, Entry, Goal, heading
 from qtui.tui.tabs.scene import Scene
 
@@ -55,24 +55,9 @@ def _line(scene: Scene, number: int, attempt: Attempt) -> Entry:
     began = time_of_day(attempt.begun.at)
     seconds = _seconds(attempt, scene.now)
     took = "" if seconds is None else short_clock(seconds)
-    look = _look(scene, number, attempt)
+    look = look_of_attempt(scene.view, number, attempt)
     note = "  ".join(filter(None, (f"{began}  {took:>5}" if took else began, _where(attempt))))
     return Entry(f"try {attempt.number}", look=look, note=note)
-
-
-def _look(scene: Scene, number: int, attempt: Attempt) -> Look:
-    match attempt.ended:
-        case None:
-            state = scene.view.states[number] if scene.view.attempts[number] == attempt.number else UnitState.RUNNING
-            return look_of_state(state, scene.view)
-        case UnitRetrying(error=error):
-            return Look.TIME if error.type == "timeout" else Look.FAIL
-        case UnitReset():
-            return Look.CANC
-        case UnitFinished(fallback=True):
-            return Look.FAIL
-        case UnitFinished(state=state):
-            return look_of_state(state, scene.view)
 
 
 def _seconds(attempt: Attempt, now: float) -> float | None:

@@ -4,21 +4,40 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import inf
 
-from qtui.core.events import ConfirmRequested, UnitCanceling, UnitFinished
+from qtui.core.events import UnitCanceling, UnitFinished
 from qtui.core.failures import causes_of
-from qtui.core.holding import Share, held_by_brake
+from qtui.core.holding import Share
 from qtui.core.model import FAILURES, UnitState
+from qtui.core.obstacles import (
+    Abandoned,
+    BackOff,
+    Blame,
+    Busy,
+    Cause,
+    First,
+    Handed,
+    HeldBack,
+    LookUp,
+    Needs,
+    Question,
+    Reserved,
+    Short,
+    words,
+)
 from qtui.core.plan import reached
 from qtui.core.state import UnitView
-from qtui.tui.format import badges, counted, most_active, short_clock, time_of_day, tries, waits_for_itself
+from qtui.core.why import WAITING, at_work_above
+from qtui.tui.format import badges, counted, most_active, short_clock, time_of_day, tries
+from qtui.tui.keys import key_for
+from qtui.tui.outlook import rounded, span
 from qtui.tui.roles import Role
 from qtui.tui.tabs.entry import BLANK, Entry, Goal, heading
 from qtui.tui.tabs.scene import MOST_TOLD, Scene
 
 _MOST_CHAIN = 12
 _MOST_HOLDERS = 8
-_WAITING = (UnitState.PENDING, UnitState.READY, UnitState.RETRYING)
 
 
 def why_unit(scene: Scene, number: int) -> list[Entry]:
@@ -35,9 +54,9 @@ def why_units(scene: Scene, units: Sequence[int]) -> list[Entry]:
     entries: list[Entry] = []
     for cause in causes_of(view, failed)[:MOST_TOLD]:
         entries += _under("failed", [Entry(cause.words, Role.ERROR, goal=Goal(cause.units[0]))], len(cause.units))
-    waits = Counter(scene.bridge.waits_for(number) for number in units if view.states[number] is UnitState.READY)
-    for why, count in waits.most_common(MOST_TOLD):
-        entries += _under("in the queue", [Entry(why or "about to start", Role.ACCENT)], count)
+    ready = [number for number in units if view.states[number] is UnitState.READY]
+    for why, count in Counter(scene.bridge.waits_for(number, scene.now) for number in ready).most_common(MOST_TOLD):
+        entries += _under("in the queue", [Entry(why, Role.ACCENT)], count)
     retrying = [number for number in units if view.states[number] is UnitState.RETRYING]
     if retrying:
         entries += _under("between two tries", scene.units(retrying), len(retrying))
@@ -50,7 +69,7 @@ def why_units(scene: Scene, units: Sequence[int]) -> list[Entry]:
         entries += scene.units(open_needs) or [Entry("each other", Role.MUTED)]
     skipped = Counter(_because(view.last[number]) for number in units if view.states[number] is UnitState.SKIPPED)
     for because, count in skipped.most_common(MOST_TOLD):
-        told = [scene.unit(because)] if because >= 0 else [Entry("because of what they say themselves", Role.MUTED)]
+        told = [scene.unit(because)] if because >= 0 else [Entry("reasons of their own", Role.MUTED)]
         entries += _under("skipped because of", told, count)
     entries += _blocks(scene, units)
     if not entries:
@@ -69,17 +88,10 @@ def _because(last: object) -> int:
 def _told(scene: Scene, unit: UnitView) -> Iterator[Entry]:
     """Why it is in its state."""
     match unit.state:
-        case UnitState.PENDING:
-            yield from _pending(scene, unit)
-        case UnitState.READY:
-            yield from _ready(scene, unit)
+        case UnitState.PENDING | UnitState.READY | UnitState.RETRYING:
+            yield from _waiting(scene, unit)
         case UnitState.RUNNING:
             yield from _running(scene, unit)
-        case UnitState.RETRYING:
-            left = unit.retry_in(scene.now) or 0
-            most = unit.unit.retry.max + 1
-            yield Entry(f"try {unit.attempt_in_generation + 1} of {most} in {left:.0f} s", Role.WARNING, "waits")
-            yield Entry(unit.cause, Role.ERROR, "because")
         case UnitState.CANCELING:
             yield from _stopping(scene, unit)
         case UnitState.COMPLETED:
@@ -90,77 +102,130 @@ def _told(scene: Scene, unit: UnitView) -> Iterator[Entry]:
             yield from _not_done(scene, unit)
 
 
-def _pending(scene: Scene, unit: UnitView) -> Iterator[Entry]:
-    view = scene.view
-    needs = view.plan.needs[unit.number]
-    open_needs = [need for need in needs if not view.states[need].ended]
-    if itself := waits_for_itself(unit):
-        yield Entry(itself, Role.WARNING)
-    if open_needs:
-        yield heading(f"waits for {len(open_needs):,} of {counted(len(needs), 'need')}")
-        yield from scene.units(open_needs)
-    if roots := _roots(scene, open_needs):
+def _waiting(scene: Scene, unit: UnitView) -> Iterator[Entry]:
+    """What is in its way, first of all; then what is not."""
+    causes = list(scene.bridge.reasons.causes(unit.number))
+    later: list[Cause] = [cause for cause in causes if isinstance(cause, LookUp | Question) and cause.ahead]
+    now = [cause for cause in causes if cause not in later]
+    alone = (Needs, Blame, HeldBack, Abandoned, BackOff, Question)
+    own: list[Cause] = [cause for cause in now if isinstance(cause, alone)]
+    others = [cause for cause in now if cause not in own]
+    yield from _start(scene, unit.number)
+    for cause in own:
+        yield from _own(scene, unit, cause)
+    if others:
         yield BLANK
-        yield heading("which wait for")
-        yield from scene.units(roots)
-    ended = [need for need in needs if view.states[need].ended]
-    if ended:
+        yield heading("and for" if own else "waits for")
+    for cause in others:
+        yield from _other(scene, unit, cause)
+    if later:
+        yield BLANK
+        yield heading("and then")
+    for cause in later:
+        yield Entry(words(cause, scene.view.plan, scene.now).removeprefix("then "), Role.MUTED)
+    if not any(isinstance(cause, Question | BackOff | Handed) for cause in now):
+        yield from _not_for(scene, unit, causes)
+
+
+def _start(scene: Scene, number: int) -> Iterator[Entry]:
+    """When it is expected to begin."""
+    told = scene.bridge.outlook.told
+    begins = told.until_start(number, scene.now) if told is not None else inf
+    if told is None or not 0 < begins < inf:
+        return
+    text = f"in about {rounded(begins)}"
+    least, most = told.start_within(number, scene.now)
+    if most < inf and (within := span(min(least, begins), max(most, begins))) != rounded(begins):
+        text += f" ({within})" if told.forecast.samples > 1 else ""
+    if told.forecast.assumed:
+        text += f", with {' and '.join(told.forecast.assumed)}"
+    yield Entry(text, Role.PRIMARY, "starts")
+
+
+def _own(scene: Scene, unit: UnitView, cause: Cause) -> Iterator[Entry]:
+    """What only this unit waits for."""
+    view = scene.view
+    match cause:
+        case Needs(units, count):
+            yield BLANK
+            yield heading(f"waits for {len(units):,} of {counted(count, 'need')}")
+            yield from scene.units(units)
+            if roots := at_work_above(view, units):
+                yield BLANK
+                yield heading("which wait for")
+                yield from scene.units(roots)
+            yield from _last(scene, roots or units)
+        case Blame(units):
+            yield BLANK
+            yield heading("runs after a failure, and does not know yet whether there is one")
+            yield from scene.units(units)
+        case HeldBack(units):
+            yield BLANK
+            yield heading("was added by what runs again, and is held back until that has ended")
+            yield from scene.units(units)
+        case BackOff(until, attempt, tries):
+            yield Entry(f"try {attempt} of {tries} in {max(0.0, until - scene.now):.0f} s", Role.WARNING, "waits")
+            yield Entry(unit.cause, Role.ERROR, "because")
+        case Question(text):
+            yield Entry(text, Role.WARNING, "asks")
+            if not scene.session.read_only:
+                yield Entry(f"{key_for('unit.answer', scene.keymap)} answers", Role.MUTED)
+        case _:
+            yield Entry(words(cause, view.plan, scene.now), Role.WARNING)
+
+
+def _last(scene: Scene, units: Sequence[int]) -> Iterator[Entry]:
+    """Which of several units is expected to keep others waiting longest."""
+    told = scene.bridge.outlook.told
+    if told is None or len(units) < 2:
+        return
+    left, slowest = max((told.until_end(number, scene.now), number) for number in units)
+    if 0 < left < inf:
+        name = scene.view.plan.table[slowest].id
+        yield Entry(f"{name} is expected to be the last, in about {rounded(left)}", Role.MUTED, goal=Goal(slowest))
+
+
+def _other(scene: Scene, unit: UnitView, cause: Cause) -> Iterator[Entry]:
+    """What others wait for, too."""
+    match cause:
+        case Handed(worker):
+            yield Entry(f"worker {worker} ({unit.lane}) has it, and is about to begin", Role.ACCENT)
+        case Short(share):
+            yield from _share(scene, share)
+        case First(units):
+            yield Entry(f"{counted(len(units), 'unit')} that go{'es' * (len(units) == 1)} first", Role.ACCENT)
+            yield from map(scene.unit, units[:_MOST_HOLDERS])  # each by its name: they are often of one family
+            if len(units) > _MOST_HOLDERS:
+                yield Entry(f"and {len(units) - _MOST_HOLDERS} more", Role.MUTED)
+        case Reserved(units=units) | Busy(units=units):
+            yield Entry(words(cause, scene.view.plan, scene.now), Role.ACCENT)
+            yield from scene.units(units)
+        case _:
+            yield Entry(words(cause, scene.view.plan, scene.now), Role.ACCENT)
+
+
+def _not_for(scene: Scene, unit: UnitView, causes: Sequence[Cause]) -> Iterator[Entry]:
+    """What it could be thought to wait for, and does not."""
+    view, bridge = scene.view, scene.bridge
+    awaited = {number for cause in causes if isinstance(cause, Needs) for number in cause.units}
+    entries = scene.units(need for need in view.plan.needs[unit.number] if need not in awaited)
+    short = {cause.share.limit for cause in causes if isinstance(cause, Short)}
+    short.update(limit for cause in causes if isinstance(cause, Reserved) for limit in cause.limits)
+    if unit.state is UnitState.READY:
+        for share in bridge.holders.wanted(unit.number):
+            if share.limit not in short:
+                entries.append(Entry(share.words, Role.MUTED, share.name))
+        if not any(isinstance(cause, Busy) for cause in causes):
+            entries.append(Entry(f"{bridge.busy} of {most_active(view)} busy", Role.MUTED, "workers"))
+    if entries:
         yield BLANK
         yield heading("does not wait for")
-        yield from scene.units(ended)
-
-
-def _roots(scene: Scene, open_needs: Sequence[int]) -> list[int]:
-    """What is at work, or could be, above needs that wait themselves."""
-    states, needs = scene.view.states, scene.view.plan.needs
-    stack = [need for need in open_needs if states[need] is UnitState.PENDING]
-    seen, roots = set(stack), []
-    while stack:
-        for need in needs[stack.pop()]:
-            if need in seen or states[need].ended:
-                continue
-            seen.add(need)
-            if states[need] is UnitState.PENDING:
-                stack.append(need)
-            else:
-                roots.append(need)
-    return sorted(roots)
-
-
-def _ready(scene: Scene, unit: UnitView) -> Iterator[Entry]:
-    """What keeps it from starting, and what does not."""
-    view, bridge, number = scene.view, scene.bridge, unit.number
-    last = view.last[number]
-    if isinstance(last, ConfirmRequested):
-        yield Entry(last.question, Role.WARNING, "asks")
-        if not scene.session.read_only:
-            yield Entry("a answers", Role.MUTED)
-        return
-    if unit.submitted:
-        yield Entry(f"worker {unit.worker} of the {unit.lane} lane has it, and is about to begin", Role.ACCENT)
-        return
-    wants = bridge.holders.wanted(view, number)
-    short = [share for share in wants if share.short]
-    why = bridge.waits_for(number)
-    yield heading("waits for")
-    if short and not view.paused and not held_by_brake(view, scene.session.options, number):
-        for share in short:
-            yield from _share(scene, share)
-    else:
-        yield Entry(why or "nothing: it is about to start", Role.ACCENT)
-    yield BLANK
-    yield heading("does not wait for")
-    yield from scene.units(view.plan.needs[number])
-    for share in wants:
-        if not share.short:
-            yield Entry(share.words, Role.MUTED, share.name)
-    if bridge.busy + view.stuck < view.workers:
-        yield Entry(f"{bridge.busy} of {most_active(view)} busy", Role.MUTED, "workers")
+        yield from entries
 
 
 def _share(scene: Scene, share: Share) -> Iterator[Entry]:
-    words = ", ".join(filter(None, (share.wanted_words, share.words)))
-    yield Entry(words, Role.ACCENT, share.name)
+    text = ", ".join(filter(None, (share.wanted_words, share.words)))
+    yield Entry(text, Role.ACCENT, share.name)
     plan = scene.view.plan
     for holder in share.holders[:_MOST_HOLDERS]:
         number = plan.numbers.get(holder)
@@ -292,7 +357,7 @@ def _after(scene: Scene, unit: UnitView) -> Iterator[Entry]:
 def _blocks(scene: Scene, units: Sequence[int]) -> list[Entry]:
     view, own = scene.view, set(units)
     feeds = {fed for number in units if not view.states[number].ended for fed in view.plan.feeds[number]} - own
-    waiting = sorted(fed for fed in feeds if view.states[fed] in _WAITING)
+    waiting = sorted(fed for fed in feeds if view.states[fed] in WAITING)
     if not waiting:
         return []
     count = scene.reach.below(view.plan, units)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Sequence
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import Glyphs
 from qtui.tui.layout import Bundle, TreeLayout
-from qtui.tui.levels import LevelPainter
 from qtui.tui.rows import Drawing, Row, RowPainter
 from qtui.tui.tally import Tally
 from qtui.tui.views.base import Found, UnitsView, ViewKind
@@ -152,6 +151,8 @@ class LevelsView(DependencyView):
         return self._bridge.by_level()
 
     def _make_painter(self) -> RowPainter:
+        from qtui.tui.levels import LevelPainter
+
         return LevelPainter(self._tally, self._bridge, self._glyphs)
 
 

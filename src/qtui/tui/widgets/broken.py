@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
 from typing import Final
 
 from textual.geometry import Region
@@ -26,6 +25,7 @@ class BrokenLines(Lines, can_focus=False):
         self._place, self._end = Place(), Place()
         self._moving = False
         self._rows: tuple[object, list[tuple[int, Row]]] = (None, [])
+        self._painted: dict[int, Row] = {}  # what stands on the screen, which may be of several moments
         self._wrapped: dict[tuple[Line, int], list[Row]] = {}
         self._settled: object = None
         self._settled_for: object = None
@@ -107,15 +107,22 @@ class BrokenLines(Lines, can_focus=False):
 
     def _paint_rows(self) -> None:
         """Paint the rows that are others now; all of them if they may also be others for what stands beside them."""
-        before, after = self._rows[1], self._screen_rows()
+        after = self._screen_rows()
         frame = (self.size, self.text_width, self.left)
         if frame != self._framed or self.text_width != self.size.width:
             self._framed = frame
             self.refresh()
             return
-        for y, ((_, old), (_, new)) in enumerate(zip_longest(before, after, fillvalue=(-1, None))):
-            if old != new:
+        for y in range(self.size.height):
+            if self._painted.get(y) != (after[y][1] if y < len(after) else ()):
                 self.refresh(Region(0, y, self.size.width, 1))
+
+    def row_at(self, y: int) -> tuple[int, Row]:
+        """Row `y` of the screen, which is painted now: the line it begins, else -1, and the text."""
+        rows = self._screen_rows()
+        line, row = rows[y] if y < len(rows) else (-1, ())
+        self._painted[y] = row
+        return line, row
 
     def _screen_rows(self) -> list[tuple[int, Row]]:
         """The rows on the screen: the line of each if the row is its first, else -1, and the text."""

@@ -8,8 +8,9 @@ from textual import events
 from textual.binding import BindingType
 from textual.message import Message
 
-from qtui.tui.actions import Where, bindings
+from qtui.tui.actions import USUAL, Keymap, Where, bindings
 from qtui.tui.format import Glyphs
+from qtui.tui.keys import key_for
 from qtui.tui.tabs.entry import Goal, Row, with_cursor
 from qtui.tui.text import PLAIN, Span
 from qtui.tui.widgets.lines import Line, Lines
@@ -33,9 +34,16 @@ class CursorLines(Lines, can_focus=True):
     class LedNowhere(Message):
         """Enter on any other line."""
 
-    def __init__(self, glyphs: Glyphs, *, id: str | None = None) -> None:  # noqa: A002  - Textual's name
+    def __init__(
+        self,
+        glyphs: Glyphs,
+        *,
+        keymap: Keymap = USUAL,
+        id: str | None = None,  # noqa: A002  - Textual's name
+    ) -> None:
         super().__init__(id=id)
         self._glyphs = glyphs
+        self._keymap = keymap
         self.at = 0
 
     # -- what a subclass says ------------------------------------------------------------------------------
@@ -62,7 +70,7 @@ class CursorLines(Lines, can_focus=True):
             return ()
         row = self.row(at)
         if at == self.at and self.has_focus and self.leads:
-            return with_cursor(row, self.size.width, self._glyphs)
+            return with_cursor(row, self.size.width, self._glyphs, key_for("line.open", self._keymap))
         return (Span(" ", PLAIN), *row.spans)
 
     def on_focus(self) -> None:

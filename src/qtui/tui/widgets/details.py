@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import ClassVar, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import BindingType
 from textual.message import Message
@@ -12,23 +12,23 @@ from textual.message import Message
 from qtui.core.masking import TextMasker
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
-from qtui.tui.actions import Where, bindings
+from qtui.tui.actions import USUAL, Keymap, Where, bindings
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import Glyphs
 from qtui.tui.layout import Bundle
 from qtui.tui.tabs.attempts import Attempts
-from qtui.tui.tabs.deps import deps_of
 from qtui.tui.tabs.entry import Entry, Row, Tab, rows_of, shown, tab_bar
-from qtui.tui.tabs.info import info_bundle, info_unit
-from qtui.tui.tabs.scene import Reach, Scene
-from qtui.tui.tabs.tries import tries_unit, tries_units
-from qtui.tui.tabs.why import why_unit, why_units
 from qtui.tui.text import cut_middle
 from qtui.tui.widgets.cursor import CursorLines
 from qtui.tui.widgets.lines import set_title
 
+if TYPE_CHECKING:
+    from qtui.tui.tabs.scene import Reach, Scene
+
 PAINT_SECONDS: Final = 0.5
 """The least time between two paintings of the same."""
+_TITLE_GAPS: Final = 8
+"""Cells of a title between its parts, and beside them."""
 MOST_SHARE: Final = 20
 """The time between two paintings is so many times as long as one takes: a unit may need ten thousand others."""
 
@@ -57,12 +57,13 @@ class DetailView(CursorLines):
         *,
         tab: Tab,
         alone: bool = False,
+        keymap: Keymap = USUAL,
         id: str | None = None,  # noqa: A002  - Textual's name
     ) -> None:
-        super().__init__(glyphs, id=id)
+        super().__init__(glyphs, keymap=keymap, id=id)
         self._session, self._bridge, self._attempts = session, bridge, attempts
         self._texts = TextMasker(session.facts.masks)
-        self._reach = Reach()
+        self._reach: Reach | None = None
         self._result: tuple[object, str] = (None, "")
         self._rows: list[Row] = []
         self._unit: int | None = None
@@ -124,6 +125,9 @@ class DetailView(CursorLines):
         self._paint_after = began + max(PAINT_SECONDS, MOST_SHARE * took)
 
     def _entries(self, now: float) -> Sequence[Entry]:
+        from qtui.tui.tabs.scene import Reach, Scene
+
+        self._reach = self._reach or Reach()
         scene = Scene(
             session=self._session,
             bridge=self._bridge,
@@ -132,6 +136,7 @@ class DetailView(CursorLines):
             glyphs=self._glyphs,
             now=now,
             reach=self._reach,
+            keymap=self._keymap,
         )
         if self._bundle is not None:
             return self._of_bundle(scene, self._bundle)
@@ -139,15 +144,21 @@ class DetailView(CursorLines):
         return self._of_unit(scene, self._unit)
 
     def _of_unit(self, scene: Scene, unit: int) -> Sequence[Entry]:
+        from qtui.tui.tabs.info import info_unit
+        from qtui.tui.tabs.telling import OF_UNIT
+
         if self.tab is not Tab.INFO:
-            return _OF_UNIT[self.tab](scene, unit)
+            return OF_UNIT[self.tab](scene, unit)
         log = self._session.log_path(unit, scene.view.attempts[unit]) if scene.view.attempts[unit] else None
         return info_unit(scene, unit, self._result_of(scene.view, unit), log or "")
 
     def _of_bundle(self, scene: Scene, bundle: Bundle) -> Sequence[Entry]:
+        from qtui.tui.tabs.info import info_bundle
+        from qtui.tui.tabs.telling import OF_UNITS
+
         if self.tab is Tab.INFO:
             return info_bundle(scene, bundle)
-        return _OF_UNITS[self.tab](scene, bundle.units)
+        return OF_UNITS[self.tab](scene, bundle.units)
 
     def _result_of(self, view: RunView, unit: int) -> str:
         """The value of a unit, asked for once: a unit that runs again has another end."""
@@ -165,7 +176,7 @@ class DetailView(CursorLines):
         else:
             assert self._unit is not None
             name, word = self._bridge.view.unit(self._unit).id, self._bridge.look_of(self._unit).value
-        room = max(8, self.size.width - len(bar) - len(word) - 6)
+        room = max(8, self.size.width - len(bar) - len(word) - _TITLE_GAPS)
         name = cut_middle(shown(name, self._texts), room, self._glyphs.ellipsis)
         set_title(self, "  ".join(filter(None, (bar, name, word))))
 
@@ -188,15 +199,3 @@ class DetailView(CursorLines):
     def action_step_tab(self, step: int) -> None:
         """Another tab."""
         self.post_message(self.Stepped(step))
-
-
-_OF_UNIT: Final[dict[Tab, Callable[[Scene, int], Sequence[Entry]]]] = {
-    Tab.WHY: why_unit,
-    Tab.DEPS: lambda scene, unit: deps_of(scene, (unit,)),
-    Tab.TRIES: tries_unit,
-}
-_OF_UNITS: Final[dict[Tab, Callable[[Scene, Sequence[int]], Sequence[Entry]]]] = {
-    Tab.WHY: why_units,
-    Tab.DEPS: deps_of,
-    Tab.TRIES: tries_units,
-}

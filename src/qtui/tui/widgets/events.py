@@ -9,9 +9,9 @@ from typing import ClassVar
 from textual.binding import BindingType
 from textual.geometry import Region
 
+from qtui.core.events import Event
 from qtui.core.plan import ExecutionPlan
-from qtui.core.session import Record
-from qtui.tui.actions import Where, bindings
+from qtui.tui.actions import USUAL, Keymap, Where, bindings
 from qtui.tui.beat import Beat
 from qtui.tui.eventlist import EventList, Happened, Others
 from qtui.tui.format import Glyphs
@@ -37,14 +37,16 @@ class EventsPane(CursorLines):
         glyphs: Glyphs,
         *,
         number: Callable[[str], int | None] = lambda _: None,
+        keymap: Keymap = USUAL,
         id: str | None = None,  # noqa: A002
     ) -> None:
-        super().__init__(glyphs, id=id)
+        super().__init__(glyphs, keymap=keymap, id=id)
         self._list = EventList(plan)
         self._number = number
         self.ellipsis = glyphs.ellipsis
         self._only_problems = False
         self._following = True
+        self._height = 0  # that it was arranged for
         self._painted = (0, 0)  # how many lines there had been, and events counted in them
         self._beat = Beat()
 
@@ -57,9 +59,9 @@ class EventsPane(CursorLines):
         events = self._list
         return (events.problems_added, 0) if self._only_problems else (events.added, events.counted)
 
-    def add(self, records: Iterable[Record]) -> None:
-        """Append what people care about of `records`; call it in every frame, as a flood is painted less often."""
-        self._list.add(records)
+    def add(self, events: Iterable[Event]) -> None:
+        """Append what people care about of `events`; call it in every frame, as a flood is painted less often."""
+        self._list.add(events)
         if self._beat.due(changed=self._reached != self._painted):
             self._paint()
 
@@ -131,6 +133,8 @@ class EventsPane(CursorLines):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Following ends when one scrolls up and begins again at the end."""
         super().watch_scroll_y(old_value, new_value)
+        if self.size.height != self._height:
+            return  # more or fewer rows moved it, and no person: see on_resize
         self._following = new_value >= self.max_scroll_y
         top, last = int(new_value), int(new_value) + max(1, self.size.height) - 1
         self.at = min(max(self.at, top), last, max(0, len(self._events) - 1))
@@ -144,6 +148,10 @@ class EventsPane(CursorLines):
         set_title(self, "Events  problems only" if self._only_problems else "Events")
 
     def on_resize(self) -> None:
-        """Stay at the end while following."""
+        """Stay at the end while following, else at the event where one is."""
+        self._height = self.size.height
         if self._following:
             self._go_to_end()
+        elif self.leads and self._height:
+            self.keep_in_sight(self.at, self._height)
+            self.refresh()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from rich.cells import cell_len
@@ -12,12 +13,16 @@ from qtui.tui.bars import bar_of
 from qtui.tui.beat import Beat
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, clock, look_of_state, run_word
+from qtui.tui.outlook import eta_texts
 from qtui.tui.roles import Role, loud
 from qtui.tui.text import PLAIN, Span, clean, cut_middle
 from qtui.tui.widgets.lines import Line, Lines
 
 _WORD: Final = 8  # the bar begins at the same place for RUNNING, PAUSED, STOPPING
 _LEAST_BAR: Final = 10
+_LEAST_NAME: Final = 16
+_SHORT_ETA: Final = 5
+"""Cells of an end that is told beside no more than a few of the name."""
 
 
 class Header(Lines):
@@ -33,9 +38,11 @@ class Header(Lines):
         self._drawn_at: float | None = None
         self._state: object = None
         self._beat = Beat()
+        self._eta_cells = 0  # that the end has had so far, so that nothing moves when it gets shorter
 
     def on_resize(self) -> None:
         """Draw for the new width."""
+        self._eta_cells = 0
         if self._drawn_at is not None:
             self._draw(self._drawn_at)
 
@@ -57,14 +64,35 @@ class Header(Lines):
             lost, kind = self._session.lost, self._kind_word()
             # nobody knows how long a lost run went on after its last event
             at, state = (view.updated_at, ("LOST", Role.WARNING)) if lost else (now, run_word(view))
+            eta = self._eta(now, width)
             self.show(
                 [
                     progress_line(
-                        view, at, self._title, width, self._glyphs, cached=cached, kind=kind, state=state, least=lost
+                        view,
+                        at,
+                        self._title,
+                        width,
+                        self._glyphs,
+                        cached=cached,
+                        kind=kind,
+                        state=state,
+                        least=lost,
+                        eta=eta,
                     ),
                     counts_line(counts, len(self._bridge.fallbacks), width, self._glyphs, stale=len(view.stale)),
                 ]
             )
+
+    def _eta(self, now: float, width: int) -> str:
+        """When the run ends, in the words that there is room for, and in as many cells as before if not more."""
+        view, outlook = self._bridge.view, self._bridge.outlook
+        texts = () if self._session.lost else eta_texts(outlook.told, outlook.unknown, view, now)
+        taken = _WORD + cell_len(_done(view, now)) + 4
+        text = eta_that_fits(texts, width - taken)
+        if not texts:
+            self._eta_cells = 0
+        self._eta_cells = max(self._eta_cells, cell_len(text))
+        return text.ljust(self._eta_cells)
 
     def _kind_word(self) -> str:
         """How one looks at the run, if it is not in this process."""
@@ -101,26 +129,42 @@ def progress_line(
     kind: str = "",
     state: tuple[str, Role] | None = None,
     least: bool = False,
+    eta: str = "",
 ) -> Line:
-    """Name, state of the run, bar, ended units of all, elapsed time.
+    """Name, state of the run, bar, ended units of all, elapsed time, and when it ends (see `eta_that_fits`).
 
     `kind` says how one looks at the run; `state` is told instead of what the view says. With `least` the time is the
     least that it can have been.
     """
     word, role = state or run_word(view)
-    tail = f" {view.ended}/{len(view.plan)}  {'at least ' if least else ''}{clock(view.elapsed(now))} "
+    tail = _done(view, now, least=least) + (f" {eta} " if eta else "")
     filled = max(len(word), _WORD)
     room = width - filled - cell_len(tail) - 4
-    kind = f"{kind}  " if kind and room >= _LEAST_BAR + 16 + len(kind) + 2 else ""
+    kind = f"{kind}  " if kind and room >= _LEAST_BAR + _LEAST_NAME + len(kind) + 2 else ""
     room -= len(kind)
     # where there is no room for both, the name tells more than a bar that the numbers beside it repeat
-    most = max(16, room // 3) if room >= 16 + _LEAST_BAR else room
+    most = max(_LEAST_NAME, room // 3) if room >= _LEAST_NAME + _LEAST_BAR else room
     name = cut_middle(title, max(0, min(room, most)), glyphs.ellipsis)
     bar = max(0, room - cell_len(name))
     spans = [Span(f" {name}  ", Role.TITLE), Span(kind, Role.MUTED)]
     spans += [Span(word, loud(role)), Span(" " * (filled - len(word) + 1), PLAIN)]
     spans += progress_bar(view, bar, glyphs, cached=cached) if bar >= 5 else [Span(" " * bar, PLAIN)]
     return (*spans, Span(tail, Role.TEXT))
+
+
+def _done(view: RunView, now: float, *, least: bool = False) -> str:
+    """The numbers at the end of the first line."""
+    return f" {view.ended}/{len(view.plan)}  {'at least ' if least else ''}{clock(view.elapsed(now))} "
+
+
+def eta_that_fits(texts: Sequence[str], room: int) -> str:
+    """The longest of `texts` beside which the name and the bar have enough of `room` cells; in the end the shortest
+    alone, if a few are left for the name."""
+    for text in texts:
+        least = _LEAST_NAME + _LEAST_BAR if len(text) > _SHORT_ETA else _SHORT_ETA
+        if cell_len(text) + 2 + least <= room:
+            return text
+    return ""
 
 
 def progress_bar(view: RunView, width: int, glyphs: Glyphs, *, cached: int = 0) -> list[Span]:

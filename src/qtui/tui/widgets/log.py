@@ -13,13 +13,14 @@ from qtui.core.logtimes import UNTIMED
 from qtui.core.model import FAILURES
 from qtui.core.session import RunSession
 from qtui.core.state import RunView, UnitView
-from qtui.tui.actions import Where, bindings
+from qtui.tui.actions import USUAL, Keymap, Where, bindings
 from qtui.tui.bridge import Bridge
 from qtui.tui.details import Detail, about_bundle, after_output, before_output
 from qtui.tui.failing import MOST_LOOKED_AT, failing_line
 from qtui.tui.finder import Finder
 from qtui.tui.format import Glyphs, tries
 from qtui.tui.gutter import Gutter, gutter_text, gutter_width
+from qtui.tui.keys import key_for
 from qtui.tui.layout import Bundle
 from qtui.tui.loglines import LogLines
 from qtui.tui.patterns import Pattern, highlighted
@@ -56,11 +57,20 @@ class LogView(BrokenLines, can_focus=True):
             super().__init__()
             self.text = text
 
-    def __init__(self, session: RunSession, bridge: Bridge, glyphs: Glyphs, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        session: RunSession,
+        bridge: Bridge,
+        glyphs: Glyphs,
+        *,
+        keymap: Keymap = USUAL,
+        id: str | None = None,  # noqa: A002  - Textual's name
+    ) -> None:
         super().__init__(id=id)
         self._session = session
         self._bridge = bridge
         self._glyphs = glyphs
+        self._keymap = keymap
         self.ellipsis = glyphs.ellipsis
         self.prefix = "Log"
         """What the title of the pane begins with."""
@@ -71,13 +81,14 @@ class LogView(BrokenLines, can_focus=True):
         self._before: list[Detail] = []
         self._after: list[Detail] = []
         self._parsed: dict[int, Line] = {}
+        self._turned_from: tuple[Place | None, Place] = (None, Place())  # where that led, and from where
         self._wrap: bool | None = None  # until a person decides, the state of the unit does
         self._failed = False
         self._failure_wanted = False
         self.told_beside = Gutter.NONE
         self._times, self._timed_at = UNTIMED, 0
         self._began: float | None = None
-        self.finder = Finder()
+        self.finder = Finder(keymap)
         """What is searched for in this log."""
 
     # -- what is shown -----------------------------------------------------------------------------------
@@ -114,6 +125,7 @@ class LogView(BrokenLines, can_focus=True):
     def _show_anew(self) -> None:
         self._parsed.clear()
         self.changed()
+        self._turned_from = (None, Place())
         self.left = 0
         self.following = True
         self._failure_wanted = False
@@ -160,13 +172,18 @@ class LogView(BrokenLines, can_focus=True):
             return []
         if self._pinned:
             return [Detail("this attempt has printed nothing", Role.MUTED)]
-        return before_output(unit, now, self._glyphs, self._bridge.waits_for(unit.number))
+        answers = "" if self._session.read_only else f"{self._key_for('unit.answer')} answers"
+        return before_output(unit, now, self._glyphs, self._bridge.waits_for(unit.number, now), answers=answers)
+
+    def _key_for(self, action: str) -> str:
+        return key_for(action, self._keymap)
 
     def _told_after(self, unit: UnitView, now: float) -> list[Detail]:
         if not self._pinned:
-            return after_output(unit, now)
+            return after_output(unit, now, self._bridge.waits_for(unit.number, now))
         assert self._log is not None
-        return [Detail(f"this was try {self._log.attempt}; the latest is try {unit.attempt} (L)", Role.MUTED)]
+        latest = f"{self._key_for('tab.log')} shows the latest, try {unit.attempt}"
+        return [Detail(f"this was try {self._log.attempt}; {latest}", Role.MUTED)]
 
     def _left_out(self) -> str:
         path = self._log and self._session.log_path(self._log.unit, self._log.attempt)
@@ -176,7 +193,9 @@ class LogView(BrokenLines, can_focus=True):
         """Say how a bundle is; to count many units takes milliseconds, so that is done once a second."""
         if self._told_at != int(now) or len(bundle.units) < _MANY_UNITS:
             self._told_at = int(now)
-            keys = "enter unfolds" if self._session.read_only else "enter unfolds; x, r: all of them"
+            keys = f"{self._key_for('unit.open')} unfolds"
+            if not self._session.read_only:
+                keys += f"; {self._key_for('unit.cancel')} cancels, {self._key_for('unit.retry')} retries all of them"
             lines = about_bundle(bundle, self._bridge, now, self._glyphs, keys=keys)
             self._show_details(lines, [], grown=False)
         set_title(self, f"{self.prefix} {bundle.label}")
@@ -191,9 +210,9 @@ class LogView(BrokenLines, can_focus=True):
     def _write_title(self, unit: UnitView) -> None:
         log = self._log
         assert log is not None
-        place = "end resumes" if not self.following else "" if unit.state.ended else "following"
+        place = "" if unit.state.ended else "following"
         if not self.following:
-            place = f"{self._percent()}%  {place}"
+            place = f"{self._percent()}%  {self._key_for('log.follow')} follows"
         tried = f"{log.attempt}/{unit.attempt}" if self._pinned else tries(unit)
         word = self._bridge.look_of(unit.number).value
         room = self.size.width - cell_len(f"{self.prefix}{word}{self.finder.told}") - _TITLE_GAPS
@@ -270,8 +289,7 @@ class LogView(BrokenLines, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Textual's hook: row `y` of the widget."""
-        rows = self._screen_rows()
-        line, row = rows[y] if y < len(rows) else (-1, ())
+        line, row = self.row_at(y)
         width = self.text_width
         strip = self.fitted(row, width)
         if width == self.size.width:
@@ -329,11 +347,20 @@ class LogView(BrokenLines, can_focus=True):
     # -- how it is shown ---------------------------------------------------------------------------------
 
     def toggle_wrap(self) -> bool:
-        """Break long lines over rows, or do not; returns whether it is so now."""
+        """Break long lines over rows, or do not; returns whether it is so now.
+
+        The first line on the screen stays, or the end if that is what one looks at. Who turns it back without having
+        moved is where they were: near the end there may be no such first line.
+        """
+        before, at_end = self._place, Place() < self._end <= self._place
+        back = self._turned_from[1] if self._turned_from[0] == before else None
         self._wrap = not self.wrapping
         self.left = 0
-        self._place = Place(self._place.line)
+        self._place = back or Place(before.line)
         self._settle()
+        if at_end and back is None and self.has_end:
+            self._go(self._end)
+        self._turned_from = self._place, before
         return self._wrap
 
     def turn_gutter(self) -> Gutter:
@@ -366,10 +393,18 @@ class LogView(BrokenLines, can_focus=True):
             self.post_message(self.Said(note))
 
     @property
-    def current_text(self) -> str:
-        """The line that was found and is shown as such, else the first one on the screen."""
+    def found_text(self) -> str:
+        """The line that was found and is shown as such; empty if there is none."""
         line = self._current_line()
-        return self.text(self._place.line if line is None else line) if self.count else ""
+        return self.text(line) if line is not None and line < self.count else ""
+
+    @property
+    def last_text(self) -> str:
+        """The last line of the output in which there is something; empty if it has none among its last ones."""
+        count = len(self._log) if self._log else 0
+        first = len(self._before)
+        lines = (self.text(first + at).rstrip() for at in range(count - 1, max(-1, count - 1 - MOST_LOOKED_AT), -1))
+        return next(filter(None, lines), "")
 
     def _start_of(self, line: int) -> int:
         """Where a line begins in the output; what is said after the output counts as lines behind it."""
@@ -400,5 +435,17 @@ class LogView(BrokenLines, can_focus=True):
         line = self._current_line()
         self.changed()
         if line is not None:
+            self._show_found_columns(self.text(line))
             self.show_line(line)
         self.refresh()
+
+    def _show_found_columns(self, text: str) -> None:
+        """Move the text sideways if what was found in a line stands beyond an edge of the pane."""
+        found = next(self.finder.pattern.spans(text), None) if self.finder.pattern is not None else None
+        if found is None or self.wrapping:
+            return
+        start, end = cell_len(text[: found[0]]), cell_len(text[: found[1]])
+        last = self.text_width - 1  # the last cell may have the ellipsis
+        if start < self.left or end > self.left + last:
+            step = -(-max(0, end - last) // _SIDE_STEP) * _SIDE_STEP
+            self.left = min(step, start // _SIDE_STEP * _SIDE_STEP)

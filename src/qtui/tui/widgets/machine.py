@@ -107,8 +107,8 @@ def _figures(
         Span(f" {f'{busy}/{most_active(view)}':>7}", Role.TEXT),
     ]
     return (
-        _percent("cpu", sample.cpu, [moment.cpu for moment in history], cells, glyphs),
-        _percent("mem", memory, [moment.memory for moment in history], cells, glyphs),
+        _percent("cpu", sample.cpu, [moment.cpu for moment in history], cells, glyphs, Role.SUCCESS),
+        _percent("mem", memory, [moment.memory for moment in history], cells, glyphs, _pressure(memory)),
         run,
     )
 
@@ -127,8 +127,12 @@ def _disk(sample: LoadSample, history: Sequence[Moment], cells: int, glyphs: Gly
     return [bars, _muted(f"in {size_of(sample.read):>5} out {size_of(sample.written):>5}")]
 
 
-def _percent(name: str, percent: float, history: Sequence[float], cells: int, glyphs: Glyphs) -> list[Span]:
-    role = Role.ERROR if percent >= 90 else Role.WARNING if percent >= 75 else Role.SUCCESS
+def _pressure(percent: float) -> Role:
+    """How alarming it is that so much is taken: full memory ends runs, while cores are there to be busy."""
+    return Role.ERROR if percent >= 90 else Role.WARNING if percent >= 75 else Role.SUCCESS
+
+
+def _percent(name: str, percent: float, history: Sequence[float], cells: int, glyphs: Glyphs, role: Role) -> list[Span]:
     return [
         Span(f"{name} ", Role.MUTED),
         Span(sparkline(history, 100, cells, glyphs), role),

@@ -7,13 +7,13 @@ from typing import Final
 
 from rich.cells import cell_len
 
+from qtui.core.holding import held_brakes
 from qtui.core.model import RunState, UnitState
 from qtui.core.state import RunView
 from qtui.tui.actions import USUAL, Keymap
 from qtui.tui.format import Glyphs, Look, run_word
 from qtui.tui.keys import Key, key_for
 from qtui.tui.roles import Role
-from qtui.tui.steering import held_brakes
 from qtui.tui.text import PLAIN, Span, clean, cut_end
 from qtui.tui.widgets.lines import Line, Lines
 

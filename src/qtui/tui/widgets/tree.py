@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import ClassVar
 
 from textual import events
 from textual.binding import BindingType
 from textual.message import Message
 
-from qtui.tui.actions import USUAL, Keymap, Where, bindings
+from qtui.tui.actions import Where, bindings
 from qtui.tui.format import counted
 from qtui.tui.keys import key_for
 from qtui.tui.text import clean
@@ -46,15 +46,16 @@ class UnitTree(UnitRows, can_focus=True):
         """What those units are called together."""
         return self._marks.label if self._marks else self.label
 
-    def select_unit(self, unit: int) -> bool:
-        """Select a unit, opening what hides it; False if it is so new that there is no row for it yet."""
+    def select_unit(self, unit: int, *, by_hand: bool = True) -> bool:
+        """Select a unit, opening what hides it; False if it is so new that there is no row for it yet. `by_hand` says
+        that a person wants it."""
         node = self._view.node_of(unit)
         if node is None:
             return False
         self._view.reveal(node)
         if self.filter and node not in self._places:
             self._drop_found()
-        self._select(node)
+        self._select(node, by_hand=by_hand)
         return True
 
     # -- marks -------------------------------------------------------------------------------------------
@@ -104,6 +105,7 @@ class UnitTree(UnitRows, can_focus=True):
         Selects the first match from where the selection was on.
         """
         self.filter, self.complaint = clean(text).strip(), ""
+        self._kept.clear()
         if not self.filter:
             # what was found may stand under a row that is folded shut
             self._view.reveal(self.selected)
@@ -120,8 +122,14 @@ class UnitTree(UnitRows, can_focus=True):
             self.selected = self._unfiltered
         return len(self._found or ())
 
+    def keep_found(self, units: Iterable[int]) -> None:
+        """Of these units, which a person has acted on, those that the filter has found stay until it is another: who
+        runs a failure again wants to see what becomes of it."""
+        self._kept |= set(units).intersection(self._found or ())
+
     def _drop_found(self) -> None:
         self.filter, self.complaint, self._found = "", "", None
+        self._kept.clear()
 
     def next_match(self, step: int) -> bool:
         """Select the next (`step` 1) or previous (-1) row that matches the filter; False without a match."""
@@ -137,21 +145,24 @@ class UnitTree(UnitRows, can_focus=True):
 
     # -- what is worth saying ----------------------------------------------------------------------------
 
-    def warning(self, keymap: Keymap = USUAL) -> str:
+    def _key(self, action: str) -> str:
+        return key_for(action, self._keymap)
+
+    def warning(self) -> str:
         """What must be said about the filter and the marks: that it has no meaning, or that it hides some of these."""
         if self.complaint:
             return self.complaint
         hidden = 0 if self._found is None else self._marks.outside(self._found)
         if not hidden:
             return ""
-        are, back = "is" if hidden == 1 else "are", key_for("screen.back", keymap)
+        are, back = "is" if hidden == 1 else "are", self._key("screen.back")
         return f"{hidden:,} of {counted(len(self._marks), 'mark')} {are} hidden by the filter; {back} clears it"
 
-    def reminder(self, keymap: Keymap = USUAL) -> str:
+    def reminder(self) -> str:
         """What the filter and the marks are, while nothing else is to be said."""
-        back = key_for("screen.back", keymap)
+        back = self._key("screen.back")
         if self.filter:
-            steps = f"{key_for('filter.next', keymap)} {key_for('filter.previous', keymap)}"
+            steps = f"{self._key('filter.next')} {self._key('filter.previous')}"
             return f"filter: {self.filter}; {steps} next, {back} clears"
         return f"{self._marks.label}: keys go to all of them; {back} unmarks" if self._marks else ""
 
@@ -228,7 +239,7 @@ class UnitTree(UnitRows, can_focus=True):
             self._brief = None
             self._change_view(kind)
             if untouched:
-                self._select(selected)
+                self._select(selected, by_hand=False)
 
     # -- keys and mouse ----------------------------------------------------------------------------------
 
@@ -264,14 +275,15 @@ class UnitTree(UnitRows, can_focus=True):
         if above is not None:
             self._select(above)
         elif self.view_kind is ViewKind.FLAT:
-            self.post_message(self.Told("nothing folds in this list; t shows another view"))
+            self.post_message(self.Told(f"nothing folds in this list; {self._key('units.view')} shows another view"))
         else:
             self.post_message(self.Told("there is nothing to fold here, and nothing above"))
 
     def action_unfold(self) -> None:
         """Unfold the selected row, or go to the first that is inside; a row without anything to unfold is opened."""
         if self._found is not None and self.bundle is not None:
-            self.post_message(self.Told("esc drops the filter; then l unfolds"))
+            back, unfold = self._key("screen.back"), self._key("move.unfold")
+            self.post_message(self.Told(f"{back} clears the filter; then {unfold} unfolds"))
         elif self._view.unfold(self.selected):
             self._lay_out_rows()
         elif self.bundle is not None:

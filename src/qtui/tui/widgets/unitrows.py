@@ -11,11 +11,14 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from qtui.tui.actions import USUAL, Keymap
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import Glyphs
+from qtui.tui.keys import key_for
 from qtui.tui.layout import FINISHED, Bundle
 from qtui.tui.marks import Marks
 from qtui.tui.match import BadFilter, find_units, follows_states
+from qtui.tui.roles import Role
 from qtui.tui.rows import WORD_FROM, Drawing, Row, cells_until_same
 from qtui.tui.text import Span
 from qtui.tui.views.base import UnitsView, ViewKind
@@ -41,12 +44,14 @@ class UnitRows(ScrollView):
         glyphs: Glyphs,
         *,
         clock: Callable[[], float],
+        keymap: Keymap = USUAL,
         id: str | None = None,  # noqa: A002  - Textual's name
     ) -> None:
         super().__init__(id=id)
         self._bridge = bridge
         self._clock = clock
         self._glyphs = glyphs
+        self._keymap = keymap
         self._views: dict[ViewKind, UnitsView] = {}
         self._view = self._view_of(ViewKind.DEPENDENCY)
         self._marks = Marks()
@@ -56,6 +61,7 @@ class UnitRows(ScrollView):
         self._painted: dict[int, tuple[int, Row]] = {}  # by line, with the width it was painted for
         self._compared_at = 0.0
         self._found: list[int] | None = None  # what the filter finds, while there is one
+        self._kept: set[int] = set()  # what it has found and a person has acted on
         self._hits: set[int] = set()
         self._unfinished = False
         self._left_out = 0  # rows of what has ended well
@@ -64,6 +70,8 @@ class UnitRows(ScrollView):
         self.filter = ""
         self.complaint = ""
         self.selected = 0
+        self.chosen = False
+        """True once a person has moved the selection, or acted on it: then nothing else moves it."""
         self._unfiltered = 0
         self._lay_out_rows()
 
@@ -108,6 +116,7 @@ class UnitRows(ScrollView):
             self._brief = kind, moves[kind](selected)
         if replaced:
             self._marks.follow(self._plan, self._bridge.view.plan)
+            self._kept.clear()
         self._marks.forget_rows()
         self._plan = self._bridge.view.plan
         if self._found is not None:
@@ -125,15 +134,18 @@ class UnitRows(ScrollView):
         width, height = self.size
         top, now = int(self.scroll_offset.y), self._clock()
         self._compared_at = now
+        changed: list[Region] = []
         for y in range(min(height, len(self._rows) - top)):
             if units is not None and y in self._painted and self._is_of_others(self._rows[y + top], units):
                 continue
-            row = self._row(y + top, now)
+            row = self._row(y + top, now, width)
             painted_for, painted = self._painted.get(y, (-1, row))
             if painted_for != width:
-                self.refresh(Region(0, y, width, 1))
+                changed.append(Region(0, y, width, 1))
             elif painted != row:
-                self.refresh(Region(0, y, cells_until_same(painted, row, width), 1))
+                changed.append(Region(0, y, cells_until_same(painted, row, width), 1))
+        if changed:
+            self.refresh(*changed)
 
     def _is_of_others(self, node: int, units: Set[int]) -> bool:
         """Whether a row is that of one unit, and of none of these."""
@@ -159,9 +171,10 @@ class UnitRows(ScrollView):
         width, theme = self.size.width, theme_of(self)
         if at >= len(self._rows):
             self._painted.pop(y, None)
-            return strip_of((), width, theme=theme)
+            empty = (Span(self._nothing_found, Role.MUTED),) if not at and self._found is not None else ()
+            return strip_of(empty, width, theme=theme)
         # as it was compared: where only the gutter is painted, the rest must be what is there
-        row = self._row(at, self._compared_at or self._clock())
+        row = self._row(at, self._compared_at or self._clock(), width)
         self._painted[y] = width, row
         strip = strip_of((*row.gutter, *row.body), width, theme=theme)
         if self._rows[at] == self.selected:
@@ -169,13 +182,13 @@ class UnitRows(ScrollView):
             strip = strip_of([Span(strip.text, style)], width, theme=theme)
         return strip
 
-    def _row(self, at: int, now: float) -> Row:
+    def _row(self, at: int, now: float, width: int) -> Row:
         node = self._rows[at]
         return self._view.paint(
             node,
             Drawing(
                 now=now,
-                width=self.size.width,
+                width=width,  # asked for once: Textual works it out each time, in 60 us
                 words=self._words,
                 selected=node == self.selected,
                 marked=self._marks.within(node, self._view.units_under(node)),
@@ -226,8 +239,9 @@ class UnitRows(ScrollView):
         self.write_title()
         self.refresh()
 
-    def _select(self, node: int) -> None:
+    def _select(self, node: int, *, by_hand: bool = True) -> None:
         before, self.selected = self.selected, node
+        self.chosen = self.chosen or by_hand
         if node not in self._places or (before != node and self._hides_again(before)):
             self._lay_out_rows()
         at = self._places.get(self.selected)
@@ -260,6 +274,8 @@ class UnitRows(ScrollView):
             return
         at = self._places.get(self.selected, 0)
         place = f"{at + 1}/{len(self._rows)}" if self._rows else "no match" if self.filter else "all done"
+        if self._found:
+            place += f"  {len(self._found):,} found"  # the rows above these are not
         place = self.complaint or place  # while it is typed, there is no other line to tell it
         parts = [self._view.heading + (f" /{self.filter} " if self.filter else ""), place]
         if self._left_out:
@@ -268,12 +284,18 @@ class UnitRows(ScrollView):
             parts.append(f" {len(self._marks):,} marked")
         set_title(self, " ".join(parts))
 
+    @property
+    def _nothing_found(self) -> str:
+        """What stands in the place of rows."""
+        return f"  nothing matches {self.filter} now; {key_for('screen.back', self._keymap)} shows all"
+
     # -- what rows depend on -----------------------------------------------------------------------------
 
     def _find(self) -> bool:
         """Find anew; False if the filter has no meaning."""
         try:
-            self._found = find_units(self._bridge.view, self.filter)
+            found = find_units(self._bridge.view, self.filter)
+            self._found = sorted({*found, *self._kept}) if self._kept else found
         except BadFilter as bad:
             self.complaint = str(bad)
         return not self.complaint
@@ -285,7 +307,7 @@ class UnitRows(ScrollView):
     def _stay_at_top(self) -> None:
         if self._rows:
             self.scroll_to(y=0, animate=False, force=True)
-            self._select(self._rows[0])
+            self._select(self._rows[0], by_hand=False)
 
     def _view_of(self, kind: ViewKind) -> UnitsView:
         """The view; made when it is shown first."""

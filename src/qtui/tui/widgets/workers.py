@@ -19,7 +19,6 @@ from qtui.core.holding import Share
 from qtui.core.limits import MILLI
 from qtui.core.model import ExecutionMode
 from qtui.core.samples import LoadSample, UnitSample
-from qtui.core.session import Record
 from qtui.core.state import RunView, UnitView, stalled_by
 from qtui.tui.beat import Beat
 from qtui.tui.bridge import Bridge
@@ -33,8 +32,8 @@ from qtui.tui.widgets.machine import Decision, lines_for, machine_lines
 MOST_HOLDERS: Final = 8
 """Holders of a pool that are named."""
 
-
-_DECISIONS: Final = (WorkersChanged, GovernorChanged)
+DECISIONS: Final = frozenset({WorkersChanged, GovernorChanged})
+"""The events that say how many workers there are to be."""
 
 
 class WorkerLines(Lines, can_focus=True):
@@ -97,14 +96,13 @@ class WorkersPane(Vertical):
         """Paint for the new width in the next frame."""
         self._beat.hurry()
 
-    def update_workers(self, now: float, records: Sequence[Record], *, changed: bool) -> None:
+    def update_workers(self, now: float, decisions: Sequence[Event], *, changed: bool) -> None:
         """Show who works on what at `now`, what the machine does, and who decided on the number of workers.
 
-        Call it in every frame, with its new `records`: many changes are painted at once, a moment later.
+        Call it in every frame, with its new `DECISIONS`: many changes are painted at once, a moment later.
         """
-        for _, event in records:
-            if type(event) in _DECISIONS:
-                self._decision = later_decision(self._decision, event)
+        for event in decisions:
+            self._decision = later_decision(self._decision, event)
         if not self.display:
             self._beat.hurry()
             return

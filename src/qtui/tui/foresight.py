@@ -1,0 +1,91 @@
+"""What the answers to a question would come to, worked out while it is on the screen: no question waits for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from qtui.core.blast import Blast, blasts
+from qtui.core.session import RunSession
+from qtui.core.state import RunView
+from qtui.core.stimuli import CancelRunRequested, Request
+from qtui.tui.format import counted
+from qtui.tui.outlook import rounded
+from qtui.tui.text import clean
+
+_PAUSE: Final = 0.002
+"""Seconds between two steps, of one or two milliseconds each: half of a core is left to the screen."""
+_MOST_NAMED: Final = 2
+_SAME: Final = 0.02
+"""Of the time left: what is no more than that adds no time."""
+
+
+class Foresight:
+    """Works out on a thread what becomes of the run after each of `requests`. `texts` has that in words, in their
+    order: None while it is not known, and empty if there is nothing to tell. `ask_past` is asked there what units took
+    in earlier runs."""
+
+    def __init__(
+        self, session: RunSession, requests: Sequence[Request], ask_past: Callable[[], Mapping[str, Sequence[float]]]
+    ) -> None:
+        self._session, self._requests, self._ask_past = session, requests, ask_past
+        self.texts: list[str | None] = [None] * len(requests)
+        self._stopped = threading.Event()
+        # a daemon: nothing waits for it
+        self._thread = threading.Thread(target=self._run, name="qtui-foresight", daemon=True)
+
+    @property
+    def done(self) -> bool:
+        """True when no text is to come any more."""
+        return None not in self.texts
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """The question was answered."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        view, at = self._session.view(), 0
+        try:
+            past, now = self._ask_past(), self._session.now()
+            for blast in blasts(view, self._session.options, self._requests, past, now=now):
+                if blast is not None:
+                    self.texts[at] = told(blast, self._requests[at], view)
+                    at += 1
+                if self._stopped.wait(_PAUSE):
+                    return
+        finally:  # whatever went wrong, the question stands
+            self.texts[at:] = [""] * (len(self.texts) - at)
+
+
+def told(blast: Blast, request: Request, view: RunView) -> str:
+    """``adds about 3m, skips merge and 12 more, keeps 40 results``: what is cut off first comes last."""
+    ends = isinstance(request, CancelRunRequested)
+    parts = []
+    if blast.left is not None and blast.added is not None:
+        parts.append(_time(blast.left, blast.added, ends=ends or view.state.ended))
+    if blast.skipped and not ends:
+        parts.append(f"skips {_named(blast.skipped, view)}")
+    if blast.again:
+        parts.append(f"runs {_named(blast.again, view)}")
+    if blast.kept and (blast.skipped or blast.again):
+        parts.append(f"keeps {counted(blast.kept, 'result')}")
+    return ", ".join(parts)
+
+
+def _named(numbers: Sequence[int], view: RunView) -> str:
+    names = [clean(view.plan.table[number].id) for number in numbers[:_MOST_NAMED]]
+    return " and ".join(names) if len(names) == len(numbers) else f"{names[0]} and {len(numbers) - 1:,} more"
+
+
+def _time(left: float, added: float, *, ends: bool) -> str:
+    """`ends` says that the time until the end tells more than how much later that is."""
+    if ends:
+        return f"takes about {rounded(left)}" if left else "ends at once"
+    if abs(added) <= max(1.0, _SAME * left):
+        return "adds no time"
+    return f"adds about {rounded(added)}" if added > 0 else f"ends about {rounded(-added)} earlier"

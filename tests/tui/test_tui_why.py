@@ -1,0 +1,109 @@
+"""The tab that tells why a unit waits: what is in its way, who holds that and for how long, and when it will start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from scenes import unit
+from scripted import ScriptedSession
+
+from qtui.core.forecast import forecast
+from qtui.core.masking import TextMasker
+from qtui.core.model import EMPTY, CachePolicy
+from qtui.core.options import RunOptions
+from qtui.core.stimuli import PauseRequested
+from qtui.tui.bridge import Bridge
+from qtui.tui.forecaster import Told
+from qtui.tui.format import UNICODE
+from qtui.tui.laying import lay_out
+from qtui.tui.tabs.attempts import Attempts
+from qtui.tui.tabs.entry import rows_of
+from qtui.tui.tabs.scene import Scene
+from qtui.tui.tabs.why import why_unit
+
+NOTHING_HIDDEN = TextMasker(())
+
+
+def why(session: ScriptedSession, name: str, past: Mapping[str, Sequence[float]] | None = None) -> list[str]:
+    """The lines of the tab; with what is known of earlier runs there is a forecast."""
+    bridge = Bridge(session, lay_out(session.view().plan))
+    if past is not None:
+        made = forecast(session.view(), session.options, past, now=session.now())
+        bridge.outlook.told = Told(made, session.view())
+    scene = Scene(
+        session=session,
+        bridge=bridge,
+        attempts=Attempts(session.plan),
+        texts=NOTHING_HIDDEN,
+        glyphs=UNICODE,
+        now=session.now(),
+    )
+    rows = rows_of(why_unit(scene, session.number(name)), 100, UNICODE, NOTHING_HIDDEN)
+    return ["".join(span.text for span in row.spans).rstrip() for row in rows]
+
+
+def test_all_that_is_in_the_way_is_told_and_what_comes_later_last() -> None:
+    last = unit("last", "a", pools={"gpu": 1}, cache=CachePolicy(), confirm="Publish?")
+    session = ScriptedSession([unit("a"), unit("other", pools={"gpu": 1}), last], RunOptions(pools={"gpu": 1}))
+    session.post(PauseRequested())
+
+    assert why(session, "last") == [
+        "waits for 1 of 1 need",
+        "▸ run   a  0:00",
+        "",
+        "and for",
+        "paused",
+        "pool gpu    1 of 1 in use",
+        "  held by   ▸ run   other  0:00",
+        "",
+        "and then",
+        "looks for an earlier result",
+        "asks: Publish?",
+    ]
+
+
+def test_who_goes_first_is_named_and_leads_there() -> None:
+    session = ScriptedSession([unit("a"), unit("b", priority=1), unit("c")], RunOptions(workers=1))
+
+    assert why(session, "c")[:5] == [
+        "waits for",
+        "1 of 1 workers busy",
+        "▸ run   b  0:00",
+        "1 unit that goes first",
+        "⋮ queue a  1 of 1 workers busy",
+    ]
+
+
+def test_each_of_a_family_that_goes_first_is_named() -> None:
+    family = [unit(f"train[{n}]", priority=1) for n in range(12)]
+    session = ScriptedSession([*family, unit("last")], RunOptions(workers=1))
+
+    told = why(session, "last")
+    assert told[3] == "11 units that go first"
+    assert [line.split()[2] for line in told[4:12]] == [f"train[{n}]" for n in range(1, 9)]
+    assert told[12] == "and 3 more"
+
+
+def test_a_forecast_tells_when_it_starts_and_how_much_longer_holders_take() -> None:
+    gpu = {"pools": {"gpu": 1}, "estimate": 240}
+    units = [unit("a", estimate=600), unit("b", estimate=300), unit("c", "a", "b", estimate=1)]
+    session = ScriptedSession([*units, unit("d", **gpu), unit("e", **gpu)], RunOptions(workers=8, pools={"gpu": 1}))
+    session.after(60)
+    told = why(session, "c", EMPTY)
+    assert told[0] == "starts      in about 9m"
+    assert "a is expected to be the last, in about 9m" in told
+    assert "▸ run   a  1:00, ~9m left" in told
+
+    past = {"a": [500, 700, 600], "b": [300, 200, 250], "d": [240.0, 200.0, 280.0], "e": [30.0] * 3}
+    told = why(session, "e", past)
+    assert re.fullmatch(r"starts      in about [234]m \(.*m\)", told[0])
+    assert re.fullmatch(r"  held by   ▸ run   d  1:00, ~[234]m left", told[4])
+
+
+def test_what_a_forecast_takes_for_done_is_said() -> None:
+    session = ScriptedSession([unit("a", estimate=60), unit("b", "a", estimate=60)])
+    session.post(PauseRequested())
+
+    assert why(session, "b", EMPTY)[0] == "starts      in about 1m, with the pause ended"
+    assert not why(session, "b")[0].startswith("starts")
