@@ -36,19 +36,23 @@ def empty() -> None:
 
 
 def dashboard(report: Path, options: dict[str, Any]) -> None:
-    """The dashboard on a paced run; it writes what it used once `seconds` are over, and goes on."""
+    """The dashboard on a paced run; it writes what it used once `seconds` are over, and goes on. With a `past` five
+    earlier runs are known of each unit, and it looks ahead."""
     from benchmarks.paced import PacedSession
 
-    seconds = options.pop("seconds")
+    seconds, hogs, past = options.pop("seconds"), options.pop("hogs", 0), options.pop("past", False)
     session = PacedSession(**options)
+    gc.disable()  # as the command line does until all is imported
     _mark()
     from qtui.tui.app import Dashboard
 
     gc.freeze()
-    sys.setswitchinterval(0.001)  # as the command line does while a screen is up
+    gc.enable()
     session.start()
     threading.Thread(target=_watch, args=(report, session, seconds), daemon=True).start()
-    Dashboard(session, "paced").run()
+    for _ in range(hogs):
+        threading.Thread(target=_compute, daemon=True).start()
+    Dashboard(session, "paced", ask_past=_past if past else None).draw()
 
 
 def engine(report: Path, options: dict[str, Any]) -> None:
@@ -71,13 +75,17 @@ def engine(report: Path, options: dict[str, Any]) -> None:
         if options["screen"]:
             from qtui.tui.app import Dashboard
 
-            sys.setswitchinterval(0.001)
-            Dashboard(session, "noop").run()
+            Dashboard(session, "noop").draw()
         else:
             feed = session.feed()
+            gc.freeze()  # as the screen does when it is there: the two differ by nothing but what is shown
             while not feed.closed:
                 feed.take(timeout=0)
                 time.sleep(0.1)
+
+
+def _past(session: Any) -> dict[str, list[float]]:
+    return {unit.id: [30.0, 40.0, 50.0, 60.0, 70.0] for unit in session.plan.table}
 
 
 def settle() -> None:
@@ -89,21 +97,37 @@ def _mark() -> None:
     os.write(2, MARK)
 
 
+def _compute() -> None:
+    """What a unit of pure Python in a thread does to all others."""
+    while True:
+        sum(range(1_000))
+
+
 def _watch(report: Path, session: Any, seconds: float) -> None:
     time.sleep(SETTLE)
-    begun, used = time.monotonic(), _screen_seconds(session.publisher)
+    begun, used, ahead = time.monotonic(), _screen_seconds(session.publisher), _seconds_of("qtui-forecaster")
     session.longest = 0.0
     time.sleep(seconds)
-    share = (_screen_seconds(session.publisher) - used) / (time.monotonic() - begun)
-    _report(report, {"cpu": 100 * share, "publish": session.longest})
+    gone = time.monotonic() - begun
+    share, forecasts = _screen_seconds(session.publisher) - used, _seconds_of("qtui-forecaster") - ahead
+    _report(report, {"cpu": 100 * share / gone, "forecast": 100 * forecasts / gone, "publish": session.longest})
 
 
 def _screen_seconds(publisher: threading.Thread) -> float:
     """CPU time of all threads but the one that makes the events."""
-    if publisher.ident is None:
-        return time.process_time()
+    return time.process_time() - _cpu_of(publisher)
+
+
+def _seconds_of(name: str) -> float:
+    """CPU time of the thread with this name, if there is one."""
+    return sum(_cpu_of(thread) for thread in threading.enumerate() if thread.name == name)
+
+
+def _cpu_of(thread: threading.Thread) -> float:
+    if thread.ident is None:
+        return 0.0
     clock: Callable[[int], int] = time.pthread_getcpuclockid
-    return time.process_time() - time.clock_gettime(clock(publisher.ident))
+    return time.clock_gettime(clock(thread.ident))
 
 
 def _time_engine(report: Path, session: Any) -> None:

@@ -22,12 +22,18 @@ from qtui.core.state import RunView
 from qtui.core.stimuli import Request
 
 WORKERS: Final = 38
+_FIRST: Final = 100
 _BEAT: Final = 0.005
 """Seconds between two publications: an engine's recorder has about as many."""
 
 
 def nothing() -> None:
     """What the units would call."""
+
+
+def _needs(unit: int) -> tuple[str, ...]:
+    """One of the later half of the first units: what stands on the screen first needs nothing, and nothing needs it."""
+    return (name_of(_FIRST // 2 + unit % (_FIRST // 2)),) if unit >= _FIRST else ()
 
 
 def name_of(unit: int) -> str:
@@ -55,7 +61,8 @@ class PacedSession:
     """Units that do not depend on each other begin, end and are reset: `pace` events a second, for ever.
 
     No more than `WORKERS` are at work at a time. `visible` has only the first units change, which stand on the screen;
-    else any may. Without a pace as many run for ever, or none if `still`.
+    else any may. Without a pace as many run for ever, or none if `still`. With `waiting` all but the first hundred
+    need one of those, so that a forecast has a run to go through.
     """
 
     run = "paced"
@@ -64,9 +71,14 @@ class PacedSession:
     trouble = ""
     lost = False
 
-    def __init__(self, units: int, *, pace: int = 0, visible: bool = False, still: bool = False) -> None:
+    def __init__(
+        self, units: int, *, pace: int = 0, visible: bool = False, still: bool = False, waiting: bool = False
+    ) -> None:
         call = Call.of(nothing)
-        self.plan = ExecutionPlan.build([QuantumUnit(id=name_of(unit), action=call) for unit in range(units)])
+        self.plan = ExecutionPlan.build(
+            QuantumUnit(id=name_of(unit), action=call, dependencies=_needs(unit) if waiting else ())
+            for unit in range(units)
+        )
         self.options = RunOptions(workers=WORKERS)
         self.facts = RunFacts()
         self._view = self.opening = RunView.initial(self.plan, "paced")
@@ -80,7 +92,9 @@ class PacedSession:
         self.publisher = threading.Thread(target=self._run, name="publisher", daemon=True)
         running = [] if still or pace else range(min(WORKERS, units))
         now = time.time()
-        self.publish([RunStarted(now, "paced", WORKERS), *(self._began(unit, unit, now) for unit in running)])
+        ready = range(min(_FIRST, units) if waiting else 0)
+        self.publish([RunStarted(now, "paced", WORKERS), *(UnitReady(unit, now) for unit in ready)])
+        self.publish([self._began(unit, unit + 1, now) for unit in running])
 
     # -- the run -----------------------------------------------------------------------------------------
 

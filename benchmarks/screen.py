@@ -48,20 +48,34 @@ class Settings(NamedTuple):
 
 def keys(settings: Settings) -> Iterator[Figure]:
     """How long it takes from a key to what it does on the screen."""
-    for pace in (0, 1_000, 10_000):
-        taken = []
-        with settings.dashboard(pace=pace) as terminal:
-            terminal.wait_for(name_of(_REACH).encode())
-            terminal.pass_time(SETTLE)
-            chance, at, step = random.Random(pace), 0, 1
-            for _ in range(int(settings.seconds / 0.1)):
-                terminal.pause(chance)
-                step = {0: 1, _REACH: -1}.get(at, step)
-                at += step
-                taken.append(terminal.key(b"j" if step > 0 else b"k", name_of(at).encode()))
+    for pace, hogs, most in ((0, 0, 100), (1_000, 0, 100), (10_000, 0, 100), (1_000, 1, 150)):
         when = f"{pace:,} events a second" if pace else "nothing happens"
-        yield Figure(f"key to paint, {when}: half of {len(taken)}", 1000 * median(taken), 20, "ms")
-        yield Figure(f"key to paint, {when}: 99 of 100", 1000 * quantiles(taken, n=100)[98], 100, "ms")
+        when += ", beside a thread that computes" if hogs else ""
+        with settings.dashboard(pace=pace, hogs=hogs) as terminal:
+            yield from _painted(settings, terminal, when, most)
+
+
+def _painted(settings: Settings, terminal: Terminal, when: str, most: float) -> Iterator[Figure]:
+    taken = []
+    terminal.wait_for(name_of(_REACH).encode())
+    terminal.pass_time(SETTLE)
+    chance, at, step = random.Random(when), 0, 1
+    for _ in range(int(settings.seconds / 0.1)):
+        terminal.pause(chance)
+        step = {0: 1, _REACH: -1}.get(at, step)
+        at += step
+        taken.append(terminal.key(b"j" if step > 0 else b"k", name_of(at).encode()))
+    yield Figure(f"key to paint, {when}: half of {len(taken)}", 1000 * median(taken), 20, "ms")
+    yield Figure(f"key to paint, {when}: 99 of 100", 1000 * quantiles(taken, n=100)[98], most, "ms")
+
+
+def forecast(settings: Settings) -> Iterator[Figure]:
+    """What it costs to look ahead, with a past of each unit. With events there are resets, for which it looks anew."""
+    for pace in (0, 1_000):
+        when = f"{pace:,} events a second" if pace else "38 units run"
+        with settings.dashboard(pace=pace, waiting=True, past=True) as terminal:
+            yield from _painted(settings, terminal, f"{when}, looking ahead", 100)
+            yield Figure(f"CPU of forecasts, {when}", terminal.figures()["forecast"], 5, "%")
 
 
 def loads(settings: Settings) -> Iterator[Figure]:
@@ -132,7 +146,7 @@ def log(settings: Settings) -> Iterator[Figure]:
 
 
 CASES: Final[Mapping[str, Callable[[Settings], Iterator[Figure]]]] = {
-    case.__name__: case for case in (keys, loads, idle, start, engine, stall, log)
+    case.__name__: case for case in (keys, forecast, loads, idle, start, engine, stall, log)
 }
 
 

@@ -20,6 +20,8 @@ from typing import Any, Final, Self
 
 SIZE: Final = (120, 40)
 PATIENCE: Final = 60.0
+_LEFT_OUT: Final = ("NO_COLOR", "SSH_CONNECTION", "PYTHONDONTWRITEBYTECODE")
+"""Variables that would change what is measured; the last one would have each start compile all of qtui."""
 _CONTROL: Final = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[()][A-Z0-9]|\x1b[=>78]")
 
 
@@ -33,7 +35,7 @@ class Terminal:
         report.unlink(missing_ok=True)
         self._pid, self._fd = pty.fork()
         if not self._pid:
-            environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "SSH_CONNECTION")}
+            environment = {key: value for key, value in os.environ.items() if key not in _LEFT_OUT}
             environment |= {"TERM": "xterm-256color", "LANG": "C.UTF-8", "COLORTERM": ""}
             argv = [sys.executable, "-m", "benchmarks.onscreen", kind, str(report), json.dumps(options)]
             os.execve(sys.executable, argv, environment)

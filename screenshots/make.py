@@ -1,8 +1,8 @@
 """Makes the pictures in this directory from real runs: ``make screenshots``.
 
 The dashboard is driven headless over a real engine, and drawn at a moment chosen by the run's state: a run at work on a
-large screen, a failure that is selected, the view by levels, a small terminal, one without colours, a run that somebody
-attached to, and the replay of one that has ended.
+large screen, a failure that is selected, the view by levels, a timeline, a small terminal, one without colours, a run
+that somebody attached to, and the replay of one that has ended.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import chdir, closing, contextmanager
 from pathlib import Path
 
 from qtui.core.model import FAILURES, UnitState
@@ -27,6 +27,7 @@ from qtui.workflow import Overrides
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE.parent / "workflows" / "corpus.toml"
 FAILING = HERE / "failing.toml"
+SHARDS = HERE / "shards.toml"
 PATIENCE = 60.0
 SMALL, MEDIUM, LARGE = (80, 24), (120, 40), (200, 60)
 DOWN_TO_EXTRACT = ("j", "j", "j", "l", "j", "j")
@@ -48,11 +49,12 @@ def running(workflow: Path = CORPUS) -> Iterator[tuple[Services, RunSession]]:
     # units in threads may still write while the directory is being removed
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,
+        chdir(scratch),  # paths below it are told as from there, as to somebody who is in the workflow's directory
         open_services(Path(scratch, "state")) as services,
     ):
         params = {"out": str(Path(scratch, "out"))} if workflow is CORPUS else {}
         if workflow is FAILING:  # its path stands in the picture
-            workflow = Path(shutil.copy(workflow, scratch))
+            workflow = Path(shutil.copy(workflow, "readings.toml"))
         definition = services.manager.load(str(workflow), params, Overrides(workers=4))
         yield services, services.manager.start(definition)
 
@@ -67,9 +69,18 @@ async def picture(
     title: str = "corpus",
     player: Player | None = None,
     color: bool | None = None,
+    looks_ahead: bool = False,
 ) -> None:
-    """Draw `session` on a screen of `size` at `moment`: `keys` are pressed before it has come, and `then` in it."""
-    app = Dashboard(session, title, player=player, detachable=session.kind == "live", color=color)
+    """Draw `session` on a screen of `size` at `moment`: `keys` are pressed before it has come, and `then` in it. It
+    `looks_ahead` with nothing but the estimates of the workflow."""
+    app = Dashboard(
+        session,
+        title,
+        player=player,
+        detachable=session.kind == "live",
+        color=color,
+        ask_past=(lambda _: {}) if looks_ahead else None,
+    )
     async with app.run_test(size=size) as pilot:
         await pilot.press(*keys)
         deadline = time.monotonic() + PATIENCE
@@ -93,9 +104,11 @@ async def main() -> None:
     with running(FAILING) as (_, session):
         await picture("failure", MEDIUM, session, failed, then=("f",), title="readings")
     with running() as (_, session):
-        await picture("levels", MEDIUM, session, completed(22), "t")
+        await picture("levels", MEDIUM, session, completed(22), "t", *"jjjj")
     with running() as (_, session):
         await picture("mono", MEDIUM, session, completed(22), *DOWN_TO_EXTRACT, color=False)
+    with running(SHARDS) as (_, session):
+        await picture("timeline", MEDIUM, session, completed(4), "5", "z", title="shards", looks_ahead=True)
     with running() as (services, session):
         with closing(services.manager.attach(session.run)) as attached:
             await picture("attached", MEDIUM, attached, completed(26), *DOWN_TO_EXTRACT)
