@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from qtui.core.actionhash import ActionHashes
+from qtui.core.plan import ExecutionPlan
 from qtui.core.regress import Pasts
 from qtui.core.session import RunSession
 from qtui.store.history import History
@@ -18,15 +19,15 @@ AskPast = Callable[[RunSession], Pasts]
 """Tells what is known of the units of a session from the runs of its workflow, also from this one once it has ended."""
 
 
+def past_of(state_dir: Path, source: str, plan: ExecutionPlan) -> Pasts:
+    """What there is to know of the units of a plan from the runs of the workflow in that file, which are kept there. It
+    takes some 40 ms for 10,000 units, and no engine: who only looks at a run has none, and no manager."""
+    return History(state_dir).past(source, ActionHashes(plan.table)) if source else {}
+
+
 def past_in(state_dir: Path) -> AskPast:
-    """What there is to know of the units of any session whose runs are kept there, whoever runs it. It takes some 40 ms
-    for 10,000 units, and no engine: who only looks at a run has none, and no manager."""
-
-    def past(session: RunSession) -> Pasts:
-        source = session.facts.source
-        return History(state_dir).past(source, ActionHashes(session.view().plan.table)) if source else {}
-
-    return past
+    """The same of any session, whoever runs it."""
+    return lambda session: past_of(state_dir, session.facts.source, session.view().plan)
 
 
 def seconds_of(pasts: Pasts) -> Past:

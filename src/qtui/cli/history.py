@@ -14,17 +14,16 @@ from typing import Final
 
 from rich.cells import cell_len
 
+from qtui.cli.earlier import past_of
 from qtui.cli.reaching import state_dir_of
 from qtui.cli.regressed import regressed_lines
 from qtui.cli.rundata import LOST
 from qtui.cli.status import NARROWEST, UNCUT, USUAL_WIDTH
 from qtui.cli.words import duration
-from qtui.core.actionhash import ActionHashes
 from qtui.core.errors import EXIT_OK, QtuiError
 from qtui.core.model import UnitState
 from qtui.core.regress import Regressions, regressions
 from qtui.listing import KnownRun, known_runs
-from qtui.store.history import History
 from qtui.store.journal import JournalReader
 from qtui.store.rundir import RunDirectory
 from qtui.tui.format import ASCII, UNICODE, prefers_ascii, short_clock
@@ -101,5 +100,4 @@ def _worse(state_dir: Path, run: str, source: str) -> Regressions:
             view, options = reader.view(), reader.head.options
     except QtuiError:
         return Regressions()
-    pasts = History(state_dir).past(source, ActionHashes(view.plan.table)) if source else {}
-    return regressions(view, options, pasts)
+    return regressions(view, options, past_of(state_dir, source, view.plan))

@@ -51,11 +51,11 @@ def blasts(
     expected = yield from Expectations.in_steps(view, past)
     seconds = expected.middles(now)
     yield None
-    usual = yield from _going_on(view, options, seconds, now)
+    usual = yield from Simulation(view, options, now).steps(seconds)
     for request in requests:
         then = after(view, options, request, now)
         yield None
-        asked = yield from _going_on(then, options, seconds, now)
+        asked = yield from Simulation(then, options, now).steps(seconds)
         again = tuple(sorted(_runs(view, then, asked).difference(usual.order)))
         named = frozenset(getattr(request, "units", ()))
         skipped = tuple(sorted(_dropped(then, asked) - _dropped(view, usual) - named - set(asked.order)))
@@ -77,12 +77,6 @@ def after(view: RunView, options: RunOptions, request: Request, now: float) -> R
 def _does_other_work(request: Request) -> bool:
     """Whether what units took so far says nothing any more."""
     return isinstance(request, EditRequested) and bool(request.command or request.args or request.env)
-
-
-def _going_on(
-    view: RunView, options: RunOptions, seconds: Sequence[float], now: float
-) -> Generator[None, None, Simulated]:
-    return (yield from Simulation(view, options, now).steps(seconds))
 
 
 def _runs(view: RunView, then: RunView, simulated: Simulated) -> set[int]:

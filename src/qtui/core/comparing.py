@@ -40,11 +40,9 @@ def compare(planned: Planned, *, begins: int, cores: float, cpu: float = 0.0) ->
     """
     search = _Search(planned, cpu / cores)
     most = max(1, min(planned.due, planned.options.max_workers))
-    at = {each: search.fixed(each) for each in (1, most)}
     count = 1
-    while count < most and at[count] > at[most] * (1 + NOTICED):
+    while count < most and search.fixed(count) > search.fixed(most) * (1 + NOTICED):
         count = min(2 * count, most)
-        at[count] = search.fixed(count)
     tried = sorted({count, *(each for each in _doubled(2 * count) if each <= most)})
     # more workers can take longer (https://doi.org/10.1137/0117039), so the best is not where there are most of them
     goal = min(map(search.fixed, tried)) * (1 + NOTICED)

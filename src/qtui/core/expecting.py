@@ -120,7 +120,14 @@ class Expectations:
 
     def middles(self, now: float) -> list[float]:
         """Seconds that the latest or next attempt of each unit takes, in the middle of all cases."""
-        return [self._taken(number, 0.5, now) for number in range(len(self.each))]
+        return [
+            0.0
+            if expected is None
+            else self._taken(number, expected, 0.5, now)
+            if state is _RUNNING
+            else expected.middle
+            for number, (expected, state) in enumerate(zip(self.each, self._view.states, strict=True))
+        ]
 
     def draw(self, random: Random, now: float) -> list[float]:
         """Seconds that they might take; ended units count for nothing."""
@@ -129,22 +136,15 @@ class Expectations:
             if expected is None or state.ended:
                 seconds.append(0.0)
             elif state is _RUNNING:
-                seconds.append(self._taken(number, random.random(), now))
+                seconds.append(self._taken(number, expected, random.random(), now))
             else:
                 middle, spread, _ = expected
                 seconds.append(middle * exp(spread * gauss(0.0, 1.0)) if spread else middle)
         return seconds
 
-    def _taken(self, number: int, share: float, now: float) -> float:
-        """What a unit takes in the case that only this `share` of all cases is quicker than."""
-        expected, unit = self.each[number], self._view.unit(number)
-        if expected is None:
-            return 0.0
-        began = unit.started_at if unit.state is _RUNNING else None
-        if began is None:
-            if not expected.spread:
-                return expected.middle
-            return expected.middle * exp(expected.spread * _NORMAL.inv_cdf(min(max(share, 1e-9), 1 - 1e-9)))
+    def _taken(self, number: int, expected: Expected, share: float, now: float) -> float:
+        """What a unit that runs takes in the case that only this `share` of all cases is quicker than."""
+        began: float = self._view.begun[number].at
         gone = max(now - began, _LEAST)
         middle, spread = self._by_progress(number, began, now, expected)
         if not spread:
