@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from qtui.core.projector import StateProjector, frozen
     from qtui.engine.bus import Event, EventBus, EventType
     from qtui.engine.context import ExecutionContext
+    from qtui.engine.workers.clustersource import ClusterSource
     from qtui.manager import WorkflowManager
     from qtui.partitioner import QuantumPartitioner
     from qtui.quantumplan import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Canceled": "qtui.core.errors",
     "CircularDependencyError": "qtui.core.errors",
+    "ClusterSource": "qtui.engine.workers.clustersource",
     "Event": "qtui.engine.bus",
     "EventBus": "qtui.engine.bus",
     "EventType": "qtui.engine.bus",
@@ -72,6 +74,7 @@ _HOMES = {
 __all__ = [
     "Canceled",
     "CircularDependencyError",
+    "ClusterSource",
     "Event",
     "EventBus",
     "EventType",

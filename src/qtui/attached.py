@@ -19,13 +19,14 @@ from qtui.core.facts import RunFacts
 from qtui.core.folding import fold
 from qtui.core.logtimes import LogTimes
 from qtui.core.model import FAILURES, UnitState
-from qtui.core.samples import LoadSample
+from qtui.core.samples import ClusterWorker, LoadSample
 from qtui.core.session import Answer, Feed, LogChunk, Record
 from qtui.core.state import RunView
 from qtui.core.stimuli import ApproveRequested, CancelRequested, Request, RetryRequested
 from qtui.engine.probe import Place, Probe
 from qtui.engine.record import EventRecord
 from qtui.recorded import RecordedLogs, read_latest
+from qtui.store.clusterfile import read_cluster
 from qtui.store.commands import CommandQueue, DifferencesAsked
 from qtui.store.errors import JournalError
 from qtui.store.journal import JournalReader
@@ -195,7 +196,8 @@ class AttachedSession:
         return ""
 
     def sample(self) -> LoadSample:
-        """The machine here; if the run is on it, also its process, and units in processes of their own."""
+        """The machine here; if the run is on it, also its process, and units in processes of their own; and what the
+        process that runs the run has told of its cluster, up to a second ago."""
         holder, view = self._holder, self._view
         top = holder.pid if holder is not None and holder.is_here else 0
         at_work = [n for n, state in enumerate(view.states) if state in _AT_WORK] if top and view.active else []
@@ -204,7 +206,11 @@ class AttachedSession:
         with self._probe_lock:
             if self._probe is None or self._probe[0] != top:
                 self._probe = top, Probe(top)
-            return self._probe[1].sample(places)
+            return self._probe[1].sample(places)._replace(cluster=self.cluster())
+
+    def cluster(self) -> tuple[ClusterWorker, ...]:
+        """The workers of the run's cluster, as the process that runs it has told them; none if nobody runs it."""
+        return read_cluster(self._directory.cluster) if self._holder is not None else ()
 
     def wait(self, timeout: float | None = None) -> RunFinished | None:
         """Wait for the end of the run, whether or not its process lives on; None also if it is lost."""

@@ -1,4 +1,4 @@
-"""Does what other processes ask of a run, and gives signs of life, on a thread of its own."""
+"""Does what other processes ask of a run, and gives signs of life and of its cluster, on a thread of its own."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from qtui.core.model import UnitState
 from qtui.core.state import RunView
 from qtui.core.stimuli import CancelRequested, CancelRunRequested, InterruptRequested, Request, RetryRequested
 from qtui.engine.engine import Engine
+from qtui.store.clusterfile import remove_cluster, write_cluster
 from qtui.store.commands import Command, CommandQueue, DifferencesAsked, put_aside
 from qtui.store.errors import JournalDamaged
 from qtui.store.rundir import RunDirectory
@@ -29,6 +30,9 @@ POLL_SECONDS: Final = 0.05
 REOPEN_SECONDS: Final = 2.0
 """How often the file of requests is opened anew, for 0.4 ms: damage to it shows only then, as an open one is read from
 memory."""
+
+CLUSTER_SECONDS: Final = 1.0
+"""How often it is written what the workers of a cluster do; of a hundred that takes 1 ms."""
 
 DONE: Final = "done"
 SAME_MOMENT: Final = 0.5
@@ -49,17 +53,24 @@ Ask = Callable[[Request, Callable[[bool], None]], None]
 
 
 class Steward:
-    """Answers the requests in a run's `commands.db`: ``done``, or why nothing came of them (see `futile`).
+    """Answers the requests in a run's `commands.db`: ``done``, or why nothing came of them (see `futile`). Tells `look`
+    of the run's view all the time.
 
     Any process of the user may write to that file: nothing in it ends this thread. One that is damaged is put aside.
     """
 
     def __init__(
-        self, directory: RunDirectory, lock: RunLock, engine: Engine, ask: Ask, edited: Callable[[int], str]
+        self,
+        directory: RunDirectory,
+        lock: RunLock,
+        engine: Engine,
+        ask: Ask,
+        edited: Callable[[int], str],
+        look: Callable[[RunView], object],
     ) -> None:
-        self._path, self._journal = directory.commands, directory.journal
+        self._path, self._journal, self._cluster = directory.commands, directory.journal, directory.cluster
         self._lock, self._engine, self._ask = lock, engine, ask
-        self._edited = edited
+        self._edited, self._look = edited, look
         self._queue: CommandQueue | None = None
         self._answers: dict[int, str] = {}  # by number: a request is done once, even if its answer cannot be written
         self._trouble = self._unlocked = ""
@@ -69,6 +80,7 @@ class Steward:
 
     def start(self) -> None:
         """Begin to answer. What was asked of a process before this one came too late."""
+        remove_cluster(self._cluster)
         with suppress(QtuiError), closing(CommandQueue(self._path)) as queue:
             for command in queue.pending():
                 queue.answer(command.id, TOO_LATE)
@@ -81,7 +93,7 @@ class Steward:
             self._thread.join(timeout=5.0)
 
     def _work(self) -> None:
-        beaten = opened = 0.0
+        beaten = opened = clustered = 0.0
         while True:
             over = self._over.wait(POLL_SECONDS)
             if not over:
@@ -93,7 +105,11 @@ class Steward:
                 opened = time.monotonic()
                 if self._path.exists():  # or all of it is being removed, and a new file would be in the way
                     self._let_go()
+            if time.monotonic() - clustered > CLUSTER_SECONDS:
+                clustered = time.monotonic()
+                self._tell_cluster()
             try:
+                self._look(self._engine.view())
                 self._answer_all(over)
                 self._trouble = ""
             except Exception as error:  # noqa: BLE001  - the run still lives, and must be able to show it
@@ -102,6 +118,7 @@ class Steward:
                 self._over.wait(1.0)
             if over:
                 self._let_go()
+                remove_cluster(self._cluster)
                 return
 
     def _keep_lock(self) -> None:
@@ -124,6 +141,12 @@ class Steward:
             if self._unlocked != str(error):
                 self._unlocked = str(error)
                 self._engine.warn(-1, f"others cannot see that somebody runs this run: {error}")
+
+    def _tell_cluster(self) -> None:
+        """Others only look at it: what cannot be written is not told."""
+        if (workers := self._engine.cluster()) and self._journal.exists():
+            with suppress(OSError):
+                write_cluster(self._cluster, workers)
 
     def _answer_all(self, over: bool) -> None:
         self._queue = self._queue or CommandQueue(self._path)

@@ -22,6 +22,7 @@ from qtui.engine.bus import EventBus, Notice
 from qtui.engine.cache import Cache
 from qtui.engine.engine import Engine
 from qtui.engine.files import RunFiles, new_run_id
+from qtui.engine.workers.clustersource import ClusterSource
 from qtui.engine.workers.executor import ExecutorSource
 
 _logger = logging.getLogger("qtui")
@@ -59,7 +60,7 @@ class Execution:
         callbacks: Callbacks,
         cache: Cache | None = None,
         state_dir: Path | None = None,
-        executor: ExecutorSource | None = None,
+        executor: ExecutorSource | ClusterSource | None = None,
     ) -> None:
         self.metrics: dict[str, Any] = {}
         """What came of the run, complete once it has ended; see `QuantumPartitioner.last_execution_metrics`."""
@@ -71,7 +72,8 @@ class Execution:
         run = new_run_id()
         files = RunFiles.of_run(state_dir, run)
         if executor is not None:  # units that are added may run there, also if no other does
-            options = replace(options, executor=type(executor).__name__)
+            name = executor.name if isinstance(executor, ClusterSource) else type(executor).__name__
+            options = replace(options, executor=name)
         self._engine: Engine | None = Engine(
             plan,
             options,
@@ -167,7 +169,7 @@ class Execution:
             errors[unit.id] = unit.cause or str(unit.state)
             if unit.state in FAILURES and first is None:
                 first = unit.error
-        reason = self._view.timed_out or _first_failure(self._view) or next(iter(self._broken.values()), "")
+        reason = self._view.ended_by or _first_failure(self._view) or next(iter(self._broken.values()), "")
         counts = [(end.counts.get(state, 0), state) for state in UnitState]
         told = ", ".join(f"{count} {state}" for count, state in counts if count)
         count = f"{len(self.plan)} unit{'' if len(self.plan) == 1 else 's'}"

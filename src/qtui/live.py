@@ -19,6 +19,7 @@ from qtui.core.session import Answer, Feed, LogChunk
 from qtui.core.state import RunView
 from qtui.core.stimuli import LateReturned, Request, RetryRequested
 from qtui.core.valuetext import value_text
+from qtui.engine.elsewhere import Elsewhere
 from qtui.engine.engine import Engine
 from qtui.engine.notify import Notifier
 from qtui.engine.outliving import OUTLIVING
@@ -138,6 +139,8 @@ class LiveSession:
         if self._engine.state_of(unit) is not UnitState.COMPLETED:
             return ""
         value = self._engine.results[unit]
+        if isinstance(value, Elsewhere):
+            return f"a value of {value.size:,} bytes, which is {value.place}"
         if not isinstance(value, Packed):
             return value_text(value, self._texts)
         size = sum(value.sizes) or len(value.data)
@@ -154,7 +157,7 @@ class LiveSession:
         places = {number: place_of(each, pids.get(number, 0)) for number, each in attempts.items()}
         with self._probe_lock:
             self._probe = self._probe or Probe()
-            return self._probe.sample(places)
+            return self._probe.sample(places)._replace(cluster=self._engine.cluster())
 
     def result(self, unit: str) -> object:
         """The value of a completed unit.

@@ -14,7 +14,8 @@ from qtui.core.actionhash import ActionHashes
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import UsageError
 from qtui.core.growth import replaced
-from qtui.core.model import EMPTY, RunState, UnitState
+from qtui.core.model import EMPTY, ExecutionMode, QuantumUnit, RunState, UnitState
+from qtui.core.options import CLUSTERS
 from qtui.core.plan import ExecutionPlan
 from qtui.core.projector import StateProjector
 from qtui.core.resuming import Resumption, Wishes, resume
@@ -29,6 +30,9 @@ from qtui.engine.notify import Notifier
 from qtui.engine.outliving import OUTLIVING
 from qtui.engine.output import routed_output
 from qtui.engine.variables import RECORD, record_tag
+from qtui.engine.workers.clustersource import ClusterSource
+from qtui.engine.workers.executor import ExecutorSource
+from qtui.engine.workers.registry import cluster_lane
 from qtui.live import LiveSession
 from qtui.loaders.executors import executor_of
 from qtui.loaders.load import Ask, load_definition
@@ -149,19 +153,23 @@ class WorkflowManager(TaskWorkflows):
         """The definition's plan; units without an estimate count for what they took before. Raises InvalidWorkflow."""
         durations = EMPTY
         if definition.source is not None and self._state_dir is not None:
-            units = ActionHashes(definition.units, mask_of(sorted(_secrets(definition))) or str)
+            units = _hashes(definition, definition.units)
             durations = History(self._state_dir).durations(definition.source, units)
         return ExecutionPlan.build(definition.units, default_mode=definition.options.mode, durations=durations)
 
-    def past(self, source: str | None, plan: ExecutionPlan) -> Mapping[str, UnitPast]:
-        """What units of the workflow in the file `source` took in earlier runs, by id, those of which that is known.
-        Empty without a file, and without a state directory.
-
-        A unit that was renamed since is not recognized if there is a secret in its command or its arguments.
-        """
-        if not source or self._state_dir is None:
+    def past(self, definition: WorkflowDefinition, plan: ExecutionPlan) -> Mapping[str, UnitPast]:
+        """What units of the workflow, whose plan that is, took in earlier runs, by id, those of which that is known.
+        Empty where the workflow came from no file, and without a state directory."""
+        if not definition.source or self._state_dir is None:
             return EMPTY
-        return History(self._state_dir).past(source, ActionHashes(plan.table))
+        return History(self._state_dir).past(definition.source, _hashes(definition, plan.table))
+
+    def check_executor(self, definition: WorkflowDefinition) -> None:
+        """See whether a run could use the workflow's executor, if it has one; it is neither made nor connected to.
+
+        Raises InvalidWorkflow, or UsageError for a cluster whose package is not installed or whose address is refused.
+        """
+        executor_for(definition)
 
     def foresee(
         self, definition: WorkflowDefinition, plan: ExecutionPlan, skipped: Mapping[int, str]
@@ -195,8 +203,9 @@ class WorkflowManager(TaskWorkflows):
         when the session is closed. Raises InvalidWorkflow, or UsageError if its record cannot be begun or its turn is
         refused.
         """
-        turn = turn or self.take_turn(definition)
         try:
+            executor_for(definition)  # what could never run waits for no turn, and leaves no record
+            turn = turn or self.take_turn(definition)
             session = self._open(definition, turn.run if turn is not None else new_run_id(), origin=origin, turn=turn)
             session.begin()
         except BaseException:
@@ -344,7 +353,9 @@ class WorkflowManager(TaskWorkflows):
     ) -> LiveSession:
         """The session of a run that is still to begin, or to go on."""
         plan = self.plan(definition) if going_on is None else going_on.resumption.view.plan
-        secrets = _secrets(definition)
+        secrets, executor = _secrets(definition), executor_for(definition)
+        if isinstance(executor, ClusterSource) and ExecutionMode.CUSTOM in plan.lanes:
+            cluster_lane(executor)  # one that cannot be used leaves no run behind
         if record is None and self._state_dir is not None:
             record = RunRecord.begin(self._state_dir, run, definition, plan, origin, sorted(secrets))
             if turn is not None:
@@ -362,7 +373,7 @@ class WorkflowManager(TaskWorkflows):
                 library=bool(workflow),
                 cache=self._cache(definition),
                 secrets=secrets,
-                executor=executor_of(definition),
+                executor=executor,
                 journal=record.parts if record is not None else None,
                 resumed=going_on.resumption if going_on is not None else None,
                 opening=going_on.view if going_on is not None else None,
@@ -467,10 +478,24 @@ def _let_go_of_nothing() -> None:
     """Nothing was taken."""
 
 
+def executor_for(definition: WorkflowDefinition) -> ExecutorSource | ClusterSource | None:
+    """Where the workflow's units of mode custom run; raises InvalidWorkflow or UsageError if that cannot be used."""
+    options = definition.options
+    if options.executor is None or options.executor not in CLUSTERS:
+        return executor_of(definition)
+    source = ClusterSource(options.executor, options.address or "", options.insecure)
+    source.check()
+    return source
+
+
 def _warn(message: str) -> None:
     import logging  # here, because hardly any start of qtui needs it
 
     logging.getLogger("qtui").warning("%s", message)
+
+
+def _hashes(definition: WorkflowDefinition, units: Sequence[QuantumUnit]) -> ActionHashes:
+    return ActionHashes(units, mask_of(sorted(_secrets(definition))) or str, definition.params)
 
 
 def _secrets(definition: WorkflowDefinition) -> set[str]:

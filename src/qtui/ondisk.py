@@ -244,6 +244,7 @@ class OnDisk:
     def _chosen(self, request: RetryRequested) -> list[int]:
         """The units that may run again: those of the request, and what comes with them from below."""
         plan, state_of = self._engine.plan, self._engine.state_of
+        named = frozenset(request.units)
         numbers = dict.fromkeys(number for number in request.units if number < len(plan))
         stack = list(numbers)
         while stack:
@@ -252,7 +253,7 @@ class OnDisk:
                     numbers[fed] = None
                     stack.append(fed)
         comes = (UnitState.SKIPPED,) if request.scope == "unit" else tuple(UnitState)
-        return [n for n in numbers if n in request.units or plan.table[n].is_handler or state_of(n) in comes]
+        return [n for n in numbers if n in named or plan.table[n].is_handler or state_of(n) in comes]
 
     def _post(self, wish: RetryRequested | RedefineRequested, answer: Callable[[bool], None] | None) -> None:
         if answer is None:

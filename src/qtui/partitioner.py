@@ -27,6 +27,7 @@ from qtui.definition.workflow_keys import STRATEGIES, WORKFLOW_KEYS, pool
 from qtui.engine.bus import EventBus
 from qtui.engine.cache import ResultCache
 from qtui.engine.memorycache import KeptResult, MemoryCache
+from qtui.engine.workers.clustersource import ClusterSource
 from qtui.engine.workers.executor import ExecutorSource
 from qtui.execution import Callbacks, Execution, OnComplete, OnError, OnStart
 from qtui.taskunits import at, balanced, caller, make_unit, problem, tidied, with_metadata
@@ -202,7 +203,7 @@ class QuantumPartitioner:
         self, params: Mapping[str, Any] | None = None, overrides: Overrides | None = None
     ) -> WorkflowDefinition:
         """The units as a workflow, with `params` for what `execute` would be given; so ``qtui FILE.py`` runs them."""
-        if self.default_execution_mode is ExecutionMode.CUSTOM:
+        if self.default_execution_mode is ExecutionMode.CUSTOM and not (overrides and overrides.executor):
             raise UsageError('mode "custom" needs the executor that execute() is given')
         plan, inputs = self.build_execution_plan(), dict(params or {})
         self._check_names(plan, inputs)
@@ -224,15 +225,15 @@ class QuantumPartitioner:
         context: Mapping[str, Any] | None = None,
         execution_mode: ExecutionMode | str | None = None,
         max_workers: int | None = None,
-        custom_executor: ExecutorSource | None = None,
+        custom_executor: ExecutorSource | ClusterSource | None = None,
     ) -> dict[str, Any]:
         """Run all units, and return their results by id; waits for the end.
 
         `context` is what all units see, beside the results of what they depend on. `execution_mode` is for units that
         have no mode of their own; coroutine functions always run on an event loop, and with ``async`` all others in
         threads, or in processes if they have a timeout or are of kind cpu. ``custom`` runs units in `custom_executor`,
-        which stays open, or in what it makes if it is a function. What units print in other processes is printed here
-        when they end.
+        which stays open, in what it makes if it is a function, or in a cluster, ``ClusterSource("dask", address)``.
+        What units print in other processes is printed here when they end.
 
         Raises WorkflowFailed if not everything is done; it has the results of what is, and says why of the rest.
         Raises InvalidWorkflow for a plan that cannot run, UsageError for arguments that make no sense, and goes on
@@ -277,7 +278,7 @@ class QuantumPartitioner:
         mode: ExecutionMode,
         max_workers: int | None,
         strategy: str,
-        executor: ExecutorSource | None,
+        executor: ExecutorSource | ClusterSource | None,
     ) -> dict[str, Any]:
         inputs = _inputs(context)
         self._check_names(plan, inputs)
@@ -328,7 +329,7 @@ class QuantumPartitioner:
         except Rejected as rejected:
             raise UsageError("; ".join(fault.message for fault in rejected.faults)) from None
         mutexes = {name: 1 for unit in plan.table for name in unit.pools if name not in self._pools}
-        options = replace(options, mode=mode, pools={**self._pools, **mutexes})
+        options = replace(options, mode=options.mode if options.executor else mode, pools={**self._pools, **mutexes})
         # of units that were made by hand nobody has looked at it yet
         over = [each for unit in plan.table for each in limit_problems(plan, unit, options)]
         if over:

@@ -45,6 +45,7 @@ class Settings(TypedDict, total=False):
     description: str
     mode: str
     executor: str | None
+    address: str | None
     strategy: str
     workers: int | str
     min_workers: int | None
@@ -330,6 +331,7 @@ class Workflow:
             pools=shared.slots,
             cpus=options.cpus,
             memory=options.memory,
+            elsewhere=options.elsewhere,
             rows=partial(_rows, self._directory),
             over=over,
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from engine_cluster import DaskProcesses
 from engine_waiting import Start, until
 
 from qtui.core.model import QuantumUnit
@@ -68,6 +69,18 @@ def start(tmp_path: Path) -> Iterator[Start]:
         engine.close()
 
 
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskProcesses]:
+    """Two workers that no test harms; started when the first test needs them: that takes some seconds."""
+    processes = DaskProcesses(tmp_path_factory.mktemp("cluster"))
+    try:
+        processes.add_worker("north")
+        processes.add_worker("south", "--resources", "GPU=1")
+        yield processes
+    finally:
+        processes.close()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(own_temporary_directory: None) -> Iterator[None]:
     """What a test made is gone soon after it: threads, processes (also those that hid), descriptors, directories.
@@ -79,11 +92,15 @@ def nothing_left_behind(own_temporary_directory: None) -> Iterator[None]:
     if resource_tracker._resource_tracker._fd is not None:
         gc.collect()  # it would remove what still knows its name
         resource_tracker._resource_tracker._stop()  # of multiprocessing, which leaves it to the end of the program
-    until(lambda: not [t for t in set(threading.enumerate()) - threads if t.is_alive()], "all threads ended")
+    until(lambda: not [t for t in set(threading.enumerate()) - threads if is_ours(t)], "all threads ended")
     until(lambda: not psutil.Process().children(recursive=True), "all child processes ended")
     until(lambda: not processes_of_runs(), "all processes that carry a run's variables ended")
     until(lambda: open_descriptors() <= descriptors, "all descriptors closed")
     until(lambda: temporary_directories() <= directories, "all temporary directories removed")
+
+
+def is_ours(thread: threading.Thread) -> bool:
+    return thread.is_alive() and not thread.name.startswith("Dask-Offload")  # a pool of its own that Dask never ends
 
 
 def open_descriptors() -> int:

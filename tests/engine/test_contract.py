@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import multiprocessing
 import os
-import signal
+import socket
 import sys
 import textwrap
 import threading
@@ -24,6 +24,34 @@ from typing import Any
 
 import psutil
 import pytest
+from contract_units import (
+    LARGE,
+    MB,
+    SOAK,
+    RaisesOnLoad,
+    exit_with_three,
+    facts,
+    fail_the_first_time,
+    hold_the_gil,
+    interrupt,
+    is_locked,
+    kill_itself,
+    leave_with_three,
+    length,
+    listen,
+    listen_async,
+    make_much,
+    nest,
+    nothing,
+    raise_with_a_lock,
+    raise_with_two_arguments,
+    recurse,
+    refuse_to_stop,
+    segfault,
+    sleep_long,
+    swallow_once,
+    tell,
+)
 from engine_waiting import GENEROUS, Start, until
 
 from qtui.core.errors import BrokenResult
@@ -31,11 +59,8 @@ from qtui.core.events import UnitFinished, UnitProgress
 from qtui.core.model import Argv, Call, ExecutionMode, QuantumUnit, RetryPolicy, UnitState
 from qtui.core.stimuli import CancelRequested
 from qtui.engine.engine import Engine
+from qtui.engine.workers.clustersource import ClusterSource
 
-MB = 1 << 20
-SOAK = bool(os.environ.get("QTUI_SOAK"))
-LARGE = (300 if SOAK else 128) * MB
-"""More than what qtui may need for a result that does not pass through it, by far."""
 CANCELS = 400 if SOAK else 100
 """Out of three times as many units."""
 
@@ -49,6 +74,7 @@ class Capabilities:
     contained: bool = False  # a unit may end its process, and only its own
     can_ask: bool = True  # a running unit hears that it is to stop
     can_kill: bool = False  # stops a unit that does not listen
+    remote: bool = False  # may be another machine, which is named where the fault may be its own
 
 
 class Lane(StrEnum):
@@ -61,6 +87,8 @@ class Lane(StrEnum):
     COMMAND = "command"
     CUSTOM_THREADS = "custom threads"
     CUSTOM_PROCESSES = "custom processes"
+    CLUSTER = "custom cluster"
+    CLUSTER_COMMAND = "custom cluster, commands"
 
     @property
     def mode(self) -> ExecutionMode:
@@ -75,12 +103,15 @@ LANES = {
     Lane.COMMAND: Capabilities(calls=False, isolated=True, contained=True, can_kill=True),
     Lane.CUSTOM_THREADS: Capabilities(),
     Lane.CUSTOM_PROCESSES: Capabilities(isolated=True, can_ask=False),
+    Lane.CLUSTER: Capabilities(isolated=True, contained=True, can_kill=True, remote=True),
+    Lane.CLUSTER_COMMAND: Capabilities(calls=False, isolated=True, contained=True, can_kill=True, remote=True),
 }
 EXECUTORS = {
     Lane.CUSTOM_THREADS: lambda: ThreadPoolExecutor(4),
     Lane.CUSTOM_PROCESSES: lambda: ProcessPoolExecutor(2, multiprocessing.get_context("spawn")),
 }
 CALLING = [mode for mode, can in LANES.items() if can.calls]
+CONTAINED_CALLING = [mode for mode, can in LANES.items() if can.calls and can.contained]
 CONTAINED = [mode for mode, can in LANES.items() if can.contained]
 ASKING = [mode for mode, can in LANES.items() if can.can_ask]
 KILLING = [mode for mode, can in LANES.items() if can.can_kill]
@@ -91,7 +122,8 @@ def unit(mode: Lane, id: str, function: Callable[..., Any], needs: tuple[str, ..
     if not LANES[mode].calls:
         body = textwrap.dedent(inspect.getsource(function))
         program = f"import os, signal, sys, threading, time\n{body}\n{function.__name__}()"
-        return QuantumUnit(id=id, action=Argv((sys.executable, "-c", program)), dependencies=needs, **keys)
+        action = Argv((sys.executable, "-c", program))
+        return QuantumUnit(id=id, action=action, dependencies=needs, mode=mode.mode, **keys)
     if mode is Lane.ASYNC:
         called = function
 
@@ -112,11 +144,16 @@ def unit(mode: Lane, id: str, function: Callable[..., Any], needs: tuple[str, ..
 def start(start: Start, request: pytest.FixtureRequest) -> Start:
     """As in all tests of this directory, and with the executor that the lane of the test has."""
     lane = request.node.callspec.params.get("mode") if hasattr(request.node, "callspec") else None
-    return lambda *units, **options: start(*units, executor=EXECUTORS.get(lane), **options)
+    executor: Any = EXECUTORS.get(lane)
+    if lane in (Lane.CLUSTER, Lane.CLUSTER_COMMAND):
+        # only now, as no other row needs a cluster
+        executor = ClusterSource(address=request.getfixturevalue("shared_cluster").address)
+    return lambda *units, **options: start(*units, executor=executor, **options)
 
 
-def nothing() -> None:
-    pass
+def machine(mode: Lane) -> str:
+    """How messages name the machine of a lane."""
+    return f" (on {socket.gethostname()})" if LANES[mode].remote else ""
 
 
 def end_of(engine: Engine, id: str) -> UnitFinished:
@@ -150,10 +187,6 @@ def test_lambdas_and_closures_run_and_their_values_arrive(start: Start, mode: La
     assert engine.value_of(engine.plan.numbers["dependent"]) == 42
 
 
-def is_locked(lock: Any) -> bool:
-    return bool(lock.locked())
-
-
 @pytest.mark.parametrize("mode", CALLING)
 def test_an_argument_that_cannot_be_sent_is_an_error_of_its_unit_where_it_must_be_sent(
     start: Start, mode: Lane
@@ -183,20 +216,6 @@ def test_a_result_that_cannot_be_sent_is_an_error_of_its_unit_where_it_must_be_s
         assert end.state is UnitState.COMPLETED
 
 
-class RaisesOnLoad:
-    """Pickles, and does not come back."""
-
-    def __init__(self, size: int = 0) -> None:
-        self.ballast = bytes(size)
-
-    def __reduce__(self) -> Any:
-        return _refuse, (self.ballast,)
-
-
-def _refuse(ballast: bytes) -> None:
-    raise ValueError(f"not again with {len(ballast)} bytes")
-
-
 @pytest.mark.parametrize("mode", CALLING)
 def test_a_result_that_raises_on_load_is_found_out_at_once(start: Start, mode: Lane) -> None:
     engine = run_beside_innocents(start, mode, unit(mode, "victim", RaisesOnLoad))
@@ -209,32 +228,24 @@ def test_a_result_that_raises_on_load_is_found_out_at_once(start: Start, mode: L
         assert end.state is UnitState.COMPLETED
 
 
-def test_a_large_result_that_raises_on_load_fails_the_dependent_and_names_its_maker(start: Start) -> None:
-    process = Lane.PROCESS
-    maker = unit(process, "maker", lambda: RaisesOnLoad(2 * MB))
-    there = unit(process, "there", lambda context: context["maker"], ("maker",))
+@pytest.mark.parametrize("mode", CONTAINED_CALLING)
+def test_a_large_result_that_raises_on_load_fails_the_dependent_and_names_its_maker(start: Start, mode: Lane) -> None:
+    maker = unit(mode, "maker", lambda: RaisesOnLoad(2 * MB))
+    there = unit(mode, "there", lambda context: context["maker"], ("maker",))
     here = unit(Lane.THREAD, "here", lambda context: context["maker"], ("maker",))
 
-    engine = run_beside_innocents(start, process, maker, there, here)
+    engine = run_beside_innocents(start, mode, maker, there, here)
 
     assert end_of(engine, "maker").state is UnitState.COMPLETED
-    for dependent in ("there", "here"):
+    for dependent, where in (("there", machine(mode)), ("here", "")):
         error = end_of(engine, dependent).error
         assert error is not None
         assert (error.type, error.message) == (
             "BrokenResult",
-            f"the result of maker cannot be loaded: ValueError: not again with {2 * MB} bytes",
+            f"the result of maker cannot be loaded: ValueError: not again with {2 * MB} bytes{where}",
         )
     with pytest.raises(BrokenResult, match="maker"):
         engine.value_of(engine.plan.numbers["maker"])
-
-
-def make_much() -> bytes:
-    return b"q" * LARGE
-
-
-def length(context: Any) -> int:
-    return len(context["victim"])
 
 
 @pytest.mark.parametrize("mode", CALLING)
@@ -250,37 +261,6 @@ def test_a_result_of_hundreds_of_megabytes_reaches_its_dependent(start: Start, m
 
 
 # -- exceptions --------------------------------------------------------------------------------------------
-
-
-class TwoArguments(Exception):
-    def __init__(self, first: str, second: str) -> None:
-        super().__init__(f"{first} and {second}")
-
-
-def raise_with_two_arguments() -> None:
-    raise TwoArguments("this", "that")
-
-
-def raise_with_a_lock() -> None:
-    error = OSError("holds a lock")
-    error.lock = threading.Lock()  # type: ignore[attr-defined]
-    raise error
-
-
-def exit_with_three() -> None:
-    sys.exit(3)
-
-
-def interrupt() -> None:
-    raise KeyboardInterrupt
-
-
-def recurse() -> None:
-    def down(depth: int) -> int:
-        return down(depth + 1)
-
-    down(0)
-
 
 RAISED = {
     "two-arguments": (raise_with_two_arguments, "TwoArguments", "this and that"),
@@ -304,17 +284,9 @@ def test_whatever_is_raised_is_the_end_of_that_attempt_alone(start: Start, mode:
         assert "qtui/engine" not in end.error.traceback
 
 
-def nest() -> list[Any]:
-    nested: list[Any] = []
-    for _ in range(100_000):
-        nested = [nested]
-    return nested
-
-
-def test_a_result_nested_too_deep_to_pickle_is_an_error_of_its_unit(start: Start) -> None:
-    process = Lane.PROCESS
-
-    error = end_of(run_beside_innocents(start, process, unit(process, "victim", nest)), "victim").error
+@pytest.mark.parametrize("mode", CONTAINED_CALLING)
+def test_a_result_nested_too_deep_to_pickle_is_an_error_of_its_unit(start: Start, mode: Lane) -> None:
+    error = end_of(run_beside_innocents(start, mode, unit(mode, "victim", nest)), "victim").error
 
     assert error is not None
     assert "its result cannot be sent to other units: " in error.message
@@ -322,20 +294,6 @@ def test_a_result_nested_too_deep_to_pickle_is_an_error_of_its_unit(start: Start
 
 
 # -- sudden ends -------------------------------------------------------------------------------------------
-
-
-def leave_with_three() -> None:
-    os._exit(3)
-
-
-def segfault() -> None:
-    signal.signal(signal.SIGSEGV, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGSEGV)
-
-
-def kill_itself() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
 
 SUDDEN = {
     "exit": (leave_with_three, 3, "exit 3"),
@@ -351,45 +309,25 @@ def test_a_process_that_is_gone_says_how_and_harms_nobody(start: Start, mode: La
 
     engine = run_beside_innocents(start, mode, *victims, *dependents)
 
+    where = machine(mode) if LANES[mode].calls else ""  # how a command ends is its own doing
     for what, (_, code, text) in SUDDEN.items():
         end = end_of(engine, what)
         assert end.error is not None
         assert end.error.exit_code == code
-        assert end.error.message.endswith(text)
+        assert end.error.message.endswith(text + where)
         assert end_of(engine, f"after-{what}").state is UnitState.SKIPPED
 
 
-def fail_the_first_time(context: Any) -> int:
-    if context.attempt == 1:
-        os._exit(1)
-    return int(context.attempt)
+@pytest.mark.parametrize("mode", CONTAINED_CALLING)
+def test_a_unit_that_lost_its_worker_is_tried_again_in_another(start: Start, mode: Lane) -> None:
+    again = unit(mode, "again", fail_the_first_time, retry=RetryPolicy(max=1, delay=0.0))
 
-
-def test_a_unit_that_lost_its_worker_is_tried_again_in_another(start: Start) -> None:
-    process = Lane.PROCESS
-    again = unit(process, "again", fail_the_first_time, retry=RetryPolicy(max=1, delay=0.0))
-
-    engine = run_beside_innocents(start, process, again)
+    engine = run_beside_innocents(start, mode, again)
 
     assert engine.value_of(engine.plan.numbers["again"]) == 2
 
 
 # -- stopping ----------------------------------------------------------------------------------------------
-
-
-def listen(context: Any) -> None:
-    context.progress(1, 2)
-    while True:
-        context.sleep(0.01)
-
-
-async def listen_async(context: Any) -> None:
-    context.progress(1, 2)
-    await asyncio.sleep(300)
-
-
-def sleep_long() -> None:
-    time.sleep(300)
 
 
 def listening(mode: Lane, **keys: Any) -> QuantumUnit:
@@ -422,19 +360,6 @@ def test_a_unit_that_listens_stops_at_its_timeout(start: Start, mode: Lane) -> N
     assert end.error is not None and end.error.message == "timed out after 0.3 s"
 
 
-def refuse_to_stop() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    while True:
-        time.sleep(0.1)
-
-
-def hold_the_gil() -> None:
-    import re
-
-    print("holding", flush=True)
-    re.match(r"(a|aa)+$", "a" * 60 + "b")
-
-
 @pytest.mark.parametrize("how", [refuse_to_stop, hold_the_gil])
 @pytest.mark.parametrize("mode", KILLING)
 def test_a_unit_that_does_not_listen_is_killed_after_its_grace(start: Start, mode: Lane, how: Any) -> None:
@@ -447,29 +372,22 @@ def test_a_unit_that_does_not_listen_is_killed_after_its_grace(start: Start, mod
     assert (end.state, end.abandoned) == (UnitState.CANCELED, False)
 
 
-def swallow_once(context: Any) -> str:
-    try:
-        context.progress(1, 2)
-        while True:
-            time.sleep(0.01)
-    except BaseException:
-        return "went on"
-
-
-def test_a_process_that_swallows_its_cancellation_is_not_used_again(start: Start) -> None:
-    process = Lane.PROCESS
-    pid = unit(process, "pid", lambda: os.getpid(), ("victim",), timeout=GENEROUS)
-    engine = start(unit(process, "victim", swallow_once, timeout=0.3), pid, workers=1)
+@pytest.mark.parametrize("mode", CONTAINED_CALLING)
+def test_a_process_that_swallows_its_cancellation_is_not_used_again(start: Start, mode: Lane) -> None:
+    pid = unit(mode, "pid", lambda: os.getpid(), ("victim",), timeout=GENEROUS)
+    engine = start(unit(mode, "victim", swallow_once, timeout=0.3), pid, workers=1)
 
     assert engine.wait(GENEROUS) is not None
     assert end_of(engine, "victim").state is UnitState.TIMEOUT
     assert end_of(engine, "pid").state is UnitState.SKIPPED
 
 
-def test_cancels_against_units_of_3_milliseconds_hit_no_innocent(start: Start) -> None:
+@pytest.mark.parametrize("mode", CONTAINED_CALLING)
+def test_cancels_against_units_of_3_milliseconds_hit_no_innocent(start: Start, mode: Lane) -> None:
     """The race that a pool loses that looks up its worker, and kills it when it already runs the next unit."""
-    count = 3 * CANCELS
-    units = [unit(Lane.PROCESS, f"u{number}", lambda: time.sleep(0.003)) for number in range(count)]
+    cancels = CANCELS // 4 if LANES[mode].remote else CANCELS  # a stop is several messages there
+    count = 3 * cancels
+    units = [unit(mode, f"u{number}", lambda: time.sleep(0.003)) for number in range(count)]
     engine = start(*units, workers=2, grace=0.0)
     canceled: set[int] = set()
     for number in range(0, count, 3):
@@ -479,21 +397,13 @@ def test_cancels_against_units_of_3_milliseconds_hit_no_innocent(start: Start) -
         canceled.add(number)
 
     assert engine.wait(GENEROUS * 5) is not None
-    assert len(canceled) == CANCELS
+    assert len(canceled) == cancels
     innocents = {engine.state_of(number) for number in range(count) if number not in canceled}
     assert innocents == {UnitState.COMPLETED}
     assert {engine.state_of(number) for number in canceled} <= {UnitState.COMPLETED, UnitState.CANCELED}
 
 
 # -- telling -----------------------------------------------------------------------------------------------
-
-
-def tell(context: Any) -> None:
-    print("printed")
-    print("to stderr", file=sys.stderr)
-    context.log("logged")
-    context.record_metric("rows", 3)
-    context.progress(1, 4, "a quarter")
 
 
 @pytest.mark.parametrize("mode", CALLING)
@@ -509,22 +419,6 @@ def test_what_a_unit_tells_arrives(start: Start, mode: Lane) -> None:
     assert end_of(engine, "talks").metrics == {"rows": 3}
     progress = [record.event for record in engine.feed().take(0) if isinstance(record.event, UnitProgress)]
     assert [(event.done, event.total, event.message) for event in progress] == [(1, 4, "a quarter")]
-
-
-def facts(context: Any) -> dict[str, Any]:
-    return {
-        "id": context.unit.id,
-        "tags": context.unit.tags,
-        "matrix": dict(context.matrix),
-        "params": dict(context.params),
-        "attempt": context.attempt,
-        "need": context["need"],
-        "states": {name: str(state) for name, state in context.states.items()},
-        "keys": sorted(context),
-        "unit": context.environment["QTUI_UNIT"],
-        "own": context.environment["OWN"],
-        "metadata": context.unit.metadata,
-    }
 
 
 @pytest.mark.parametrize("mode", CALLING)

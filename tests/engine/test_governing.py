@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,23 @@ def test_a_paused_run_is_left_alone(start: Start, quick: None) -> None:
     looks = Looks(engine)
     looks.governing.look(engine.view(), engine.now())
     assert looks.taken == 0
+    gate.set()
+
+
+def test_nobody_looks_at_this_machine_for_units_of_a_cluster(start: Start, quick: None) -> None:
+    gate = threading.Event()
+    engine = start(QuantumUnit(id="u", action=waiting_until(gate), mode=THREAD), workers=4, adaptive=True)
+    until(lambda: engine.view().lane_workers == {"thread": 4}, "the beginning")
+    looks = Looks(engine)
+    looks.governing.look(replace(engine.view(), lane_workers={"custom": 6}), engine.now())
+    assert looks.taken == 0
+    both = replace(engine.view(), lane_workers={"custom": 6, "thread": 4})
+    looks.governing.look(both, engine.now())
+    assert looks.taken == 1
+    seeing = governing.Governing(engine)
+    until(lambda: seeing._load(both, {}) is not None, "two looks")
+    load = seeing._load(both, {})
+    assert load is not None and load.lanes.keys() == {THREAD}
     gate.set()
 
 

@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 from engine_waiting import GENEROUS, Start, until
 
-from qtui.core.events import Warned
+from qtui.core.events import UnitReady, UnitStarted, Warned
+from qtui.core.folding import fold
 from qtui.core.model import Call, ExecutionMode, QuantumUnit, Shell
-from qtui.core.stimuli import CancelRequested
+from qtui.core.plan import ExecutionPlan
+from qtui.core.session import LogChunk
+from qtui.core.state import RunView
+from qtui.core.stimuli import CancelRequested, ProgressReported
 from qtui.engine import watch
 from qtui.engine.engine import Engine
-from qtui.engine.watch import progress_in
+from qtui.engine.watch import Watcher, progress_in
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +71,45 @@ def test_a_pattern_works_for_functions_in_processes(start: Start) -> None:
     engine = start(unit)
     until(lambda: progress(engine) == (12.0, 0.0, ""), "its progress is known")
     cancel(engine)
+
+
+def test_the_output_of_a_command_on_another_machine_is_watched_as_it_comes() -> None:
+    run = Far(shell("make", mode=ExecutionMode.CUSTOM), b"::progress 2/5\n")
+    Watcher(run).look(fold(run.view(), [UnitStarted(0, 1, ExecutionMode.CUSTOM, 1, 7, 1.0, "node-3")]), 2.0)
+    assert Watcher.wanted(run.plan.table, ExecutionMode.AUTO)
+    assert run.told == [ProgressReported(0, 1, 2.0, 5.0)]
+
+
+class Far:
+    """A run of one unit on another machine, and what has come of its output."""
+
+    def __init__(self, unit: QuantumUnit, output: bytes) -> None:
+        self.plan = ExecutionPlan.build([unit])
+        self.output = output
+        self.told: list[Any] = []
+
+    @property
+    def logs(self) -> Any:
+        return self
+
+    def read(self, _unit: int, _attempt: int, offset: int, limit: int) -> LogChunk:
+        data = self.output[offset : offset + limit]
+        return LogChunk(data, len(self.output), offset + len(data))
+
+    def view(self) -> RunView:
+        return fold(RunView.initial(self.plan), [UnitReady(0, 0.0)])
+
+    def now(self) -> float:
+        return 2.0
+
+    def top_of(self, number: int) -> int:
+        raise AssertionError(f"{number} has no process here")
+
+    def post(self, stimulus: Any) -> None:
+        self.told.append(stimulus)
+
+    def warn(self, unit: int, message: str) -> None:
+        self.told.append(message)
 
 
 @pytest.mark.parametrize(

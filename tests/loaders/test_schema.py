@@ -25,6 +25,8 @@ GOOD = {
     "a matrix of a param": '[params]\nl = ["x"]\n[units.a]\nmatrix = { a = "params.l", b = "${{ params.l }}" }',
     "a list called file": "[units.a]\nmatrix = { file = [1, 2] }",
     "times and sizes": '[workflow]\nmemory_limit = "75.5%"\ngrace = "0s"\n[units.a]\nresources = { memory = "0.5G" }',
+    "a cluster": "[workflow]\nmode = 'custom'\nexecutor = 'dask'\naddress = 'tls://[fd00::5]:8786'\n[units.a]",
+    "what a cluster has": "[units.a]\nresources = { dask = { GPU = 0.5 } }",
     "errors that are re-tried": '[units.a]\nretries = { max = 1, on = ["timeout", "OSError", -9, 3] }',
     "a sequence of commands": '[units.a]\nrun = ["true", "true"]',
 }
@@ -54,6 +56,8 @@ BAD = {
     "a list of lists as the default of a param": "[params]\na = [[1]]\n[units.a]",
     "no resources": "[units.a]\nresources = {}",
     "no memory": "[units.a]\nresources = { memory = 0 }",
+    "nothing of what a cluster has": "[units.a]\nresources = { dask = { GPU = 0 } }",
+    "an address without a port": "[workflow]\nmode = 'custom'\nexecutor = 'dask'\naddress = 'tls://a'\n[units.a]",
     "no time": "[units.a]\ntimeout = 0",
     "no time in words": '[units.a]\ntimeout = "0s"',
     "a time beyond all": "[units.a]\ntimeout = 2e9",

@@ -24,7 +24,8 @@ version = 1
 name = "forecast"
 description = "Weather for ${{ params.day }}"
 mode = "auto"
-executor = "steps:threads"
+executor = "dask"
+address = "tls://10.0.0.5:8786"
 strategy = "adaptive"
 workers = "auto"
 min_workers = 1
@@ -94,7 +95,7 @@ needs = ["tidy"]
 matrix = { station = "${{ params.stations }}", seed = [0, 1], exclude = [{ seed = 1 }] }
 run = ["echo ${{ matrix.station }}", "true"]
 pools = ["gpu"]
-resources = { cpus = 4, memory = "6M" }
+resources = { cpus = 4, memory = "6M", dask = { GPU = 1 } }
 progress = '(?P<done>\d+)/(?P<total>\d+) steps'
 stall = "5m"
 log = { max = "64M" }
@@ -148,7 +149,7 @@ on = ["failure", "end", "confirm", "pause", "stall"]
 def definition(tmp_path: Path) -> WorkflowDefinition:
     (tmp_path / "flow.toml").write_text(TEXT)
     (tmp_path / "maps.toml").write_text("[units.draw]\nrun = 'true'")
-    (tmp_path / "steps.py").write_text("def tidy(rows, raw): pass\ndef scores(context): pass\ndef threads(): pass")
+    (tmp_path / "steps.py").write_text("def tidy(rows, raw): pass\ndef scores(context): pass")
     (tmp_path / ".env").write_text("API_TOKEN=s3cret")
     return load_definition("flow.toml", {"day": "2026-05-01"})
 
@@ -166,7 +167,7 @@ def test_every_key_of_the_format_is_read(definition: WorkflowDefinition) -> None
 
 
 def test_a_unit_may_run_in_the_executor_of_the_workflow(definition: WorkflowDefinition) -> None:
-    assert definition.options.executor == "steps:threads"
+    assert (definition.options.executor, definition.options.address) == ("dask", "tls://10.0.0.5:8786")
     assert [unit.id for unit in definition.units if unit.lane() is ExecutionMode.CUSTOM] == ["scores"]
 
 

@@ -50,7 +50,7 @@ def test_a_setting_lands_in_the_options(load: Load, text: str, field: str, value
 
 def test_a_mutex_is_a_pool_of_one(load: Load) -> None:
     options = load("[pools]\ngpu = 2\n[units.a]\nmutex = ['gpu', 'site']\n[units.b]\nmutex = 'site'").options
-    assert options.pools == {"gpu": 2, "mutex gpu": 1, "site": 1}
+    assert options.pools == {"gpu": 2, "mutex gpu": 1, "mutex site": 1}
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,9 @@ def test_the_executor_is_imported_from_beside_the_file(load: Load, tmp_path: Pat
     [
         ("", "mode = 'custom'", '3: units.a.mode: mode = "custom" needs an executor (add executor = '),
         ("executor = 'x'", "", '2: workflow.executor: only mode = "custom" has an executor'),
-        ("executor = 'x'", "mode = 'custom'", '2: workflow.executor: there is no executor "x": no package has'),
+        ("executor = 'x'", "mode = 'custom'", '2: workflow.executor: there is no executor "x": there are dask ('),
+        ("executor = 'dsak'", "mode = 'custom'", '2: workflow.executor: there is no executor "dsak": there are dask'),
+        ("address = 'tcp://a:1'", "", "2: workflow.address: is that of a cluster, and there is none (add executor ="),
         ("executor = 'x:y:z'", "mode = 'custom'", '2: workflow.executor: "x:y:z" does not name a function'),
         ("executor = 'nothere:y'", "mode = 'custom'", "2: workflow.executor: there is no module nothere in"),
         ("executor = 'pools:thread'", "mode = 'custom'", '2: workflow.executor: pools has no "thread" (did you mean'),

@@ -7,7 +7,7 @@ from typing import Final
 
 from qtui.core.events import Event, UnitFinished, UnitReset, UnitStarted
 from qtui.core.model import UnitState
-from qtui.core.settling import CUT
+from qtui.core.settling import CUT, CUT_FOR
 from qtui.core.state import RunView, UnitView
 
 INTERRUPTED: Final = "interrupted"
@@ -19,12 +19,17 @@ ASKING: Final = "asking"
 WHEN_LOST: Final = "ran when its process was lost"
 
 
+def says_cut(reset: UnitReset) -> bool:
+    """True for the reset of a unit that ran when the run was interrupted."""
+    return reset.cause == CUT or reset.cause.startswith(CUT_FOR)
+
+
 def may_have_run(view: RunView, number: int) -> bool:
     """True for a unit that began, or had been handed to a lane, and has no end."""
     if view.states[number].ended:
         return False
     last = view.last[number]
-    was_cut = isinstance(last, UnitReset) and last.cause == CUT
+    was_cut = isinstance(last, UnitReset) and says_cut(last)
     return was_cut or (view.begun[number] is not None and not isinstance(last, UnitReset))
 
 

@@ -78,7 +78,8 @@ class JournalChanged(NamedTuple):
 
 class RunStopping(NamedTuple):
     """The run was told to end. `how`: ``drain`` lets running units finish, ``stop`` stops them, so does ``timeout``,
-    of the whole run; ``interrupt`` leaves what it cut without an end, for resume. `signal` asked for that, or is 0."""
+    of the whole run; ``interrupt`` leaves what it cut without an end, for resume. `signal` asked for that; where it is
+    0, none did, and `cause` has the reason."""
 
     at: float
     how: str
@@ -130,7 +131,8 @@ class UnitSubmitted(NamedTuple):
 
 
 class UnitStarted(NamedTuple):
-    """An attempt runs in worker slot `worker` (1-based), in process `pid` (0: in qtui's own)."""
+    """An attempt runs in worker slot `worker` (1-based), in process `pid` (0: in qtui's own), or in that process of
+    the machine on which `place` is, a worker of a cluster."""
 
     unit: int
     attempt: int
@@ -138,6 +140,7 @@ class UnitStarted(NamedTuple):
     worker: int
     pid: int
     at: float
+    place: str = ""
 
 
 class UnitRetrying(NamedTuple):
@@ -183,7 +186,8 @@ class LateResult(NamedTuple):
 class UnitReset(NamedTuple):
     """A new generation of the unit begins: pending again, attempt numbers count on, retry budget anew. With `forced` a
     person asked for this very unit, so an earlier result will not do. `attempts` are those that it had made before it
-    was out of the plan for a while, 0 for any other unit."""
+    was out of the plan for a while, 0 for any other unit. `losses` is how often in a row that was because its result
+    was lost, or an attempt free for such a reason."""
 
     unit: int
     generation: int
@@ -191,6 +195,7 @@ class UnitReset(NamedTuple):
     at: float
     forced: bool = False
     attempts: int = 0
+    losses: int = 0
 
 
 class UnitStale(NamedTuple):

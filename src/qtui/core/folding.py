@@ -42,8 +42,9 @@ from qtui.core.events import (
     WorkersChanged,
 )
 from qtui.core.growth import grow
+from qtui.core.innocence import LOSSES, innocent
 from qtui.core.limits import learned_peak
-from qtui.core.model import LOST_LOOP, RunState, UnitState
+from qtui.core.model import RunState, UnitState
 from qtui.core.redefining import redefine
 from qtui.core.state import RunView
 
@@ -104,7 +105,7 @@ class _Folding:
                 self._progress[event.unit] = event
             case UnitRetrying():
                 self._step(event.unit, UnitState.RETRYING, event)
-                self._bases[event.unit] += event.error.type == LOST_LOOP
+                self._forgive(event)
             case UnitCanceling():
                 self._step(event.unit, UnitState.CANCELING, event)
             case UnitAbandoned():
@@ -127,9 +128,11 @@ class _Folding:
                     self._attempts[event.unit] = event.attempts
                 self._bases[event.unit] = self._attempts[event.unit]
                 self._begun[event.unit] = None
-                for name in ("stale", "missed"):
+                for name in ("stale", "missed", "losses"):
                     if event.unit in (known := self._known(name)):
-                        self._changes[name] = {n: why for n, why in known.items() if n != event.unit}
+                        self._changes[name] = {n: what for n, what in known.items() if n != event.unit}
+                if event.losses:
+                    self._changes["losses"] = {**self._known("losses"), event.unit: event.losses}
             case _:
                 self._apply_to_run(event)
         self._changes["updated_at"] = event.at
@@ -139,6 +142,14 @@ class _Folding:
     def _known(self, name: str) -> Any:
         """What the view says by now in the field `name`, one of those that `_changes` has."""
         return self._changes[name] if name in self._changes else getattr(self._view, name)
+
+    def _forgive(self, event: UnitRetrying) -> None:
+        """An attempt that is made again for free does not count, but how often that was done does."""
+        losses = self._known("losses")
+        before = losses.get(event.unit, 0)
+        self._bases[event.unit] += innocent(self._plan.table[event.unit], event.error, before)
+        if event.error.type in LOSSES:
+            self._changes["losses"] = {**losses, event.unit: before + 1}
 
     def _learn_peak(self, event: UnitFinished) -> None:
         unit, peaks = self._plan.table[event.unit], self._known("peaks")

@@ -71,7 +71,9 @@ class GrowingMachine(SettlingMachine):
             if self._state[number] is not PENDING:
                 self._reset(number, f"added again by {self._plan.table[by].id}", now)
         for number in growth.numbers:
-            self._left[number] = sum(not self._met(number, need) for need in self._needs[number])
+            # the end of what was dropped just now is told later in this decision, and counts then
+            left = (need in self._ended or not self._met(number, need) for need in self._needs[number])
+            self._left[number] = sum(left)
         if growth.dropped or again:
             for star in growth.stars:
                 self._left[star] = sum(not self._met(star, need) for need in self._needs[star])

@@ -262,6 +262,8 @@ def limit_problems(plan: ExecutionPlan, unit: QuantumUnit, options: RunOptions) 
             yield problem_of(unit, f'there is no pool "{pool}"', did_you_mean(pool, options.pools))
         elif slots > there:
             yield problem_of(unit, f'asks for {slots} slots of "{pool}", which has {there}')
+    if unit.lane(plan.mode) in options.elsewhere:
+        return
     if options.cpus is not None and unit.cpus > options.cpus:
         yield problem_of(unit, f"asks for {unit.cpus:g} of the {options.cpus:g} cpus of the run")
     if options.memory is not None and unit.memory > options.memory:

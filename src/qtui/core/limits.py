@@ -25,8 +25,11 @@ _PEAK_STEP: Final = 16 << 20
 WORKER: Final = lcm(*range(1, MOST_BATCHED + 1))
 """What a unit takes of workers unless it shares one: divisible by all sizes of batches, so that sums are exact."""
 
+POOL: Final = "pool "
+"""How the limit of a pool begins, if the pool was declared."""
+
 MUTEX: Final = "mutex "
-"""How the names of pools begin that need not be declared: there is one of each."""
+"""How the names of pools begin that need not be declared: there is one of each, and the limit has the same name."""
 
 EMPTY_LANES: Final[Mapping[ExecutionMode, int]] = {}
 EMPTY_PEAKS: Final[Mapping[str, int]] = {}
@@ -39,13 +42,18 @@ def is_mutex(pool: str) -> bool:
     return pool.startswith(MUTEX)
 
 
+def pool_limit(pool: str) -> str:
+    """The name of the limit that a pool is: ``pool NAME``, or ``mutex NAME``."""
+    return pool if is_mutex(pool) else f"{POOL}{pool}"
+
+
 def lane_limit(lane: ExecutionMode) -> str:
     """The name of the limit on the units of a lane."""
     return f"lane {lane}"
 
 
 def capacities(options: RunOptions, lanes: Mapping[ExecutionMode, int] = EMPTY_LANES) -> dict[str, int]:
-    """How much there is of each limit of a run: lanes, the budgets, and its pools as ``pool NAME``."""
+    """How much there is of each limit of a run: lanes, the budgets, and its pools."""
     limits = {lane_limit(ExecutionMode.SEQUENTIAL): 1, lane_limit(ExecutionMode.ASYNC): options.max_async}
     if options.cpus is not None:
         limits[CPUS] = round(options.cpus * MILLI)
@@ -53,7 +61,7 @@ def capacities(options: RunOptions, lanes: Mapping[ExecutionMode, int] = EMPTY_L
     if budget is not None:
         limits[MEMORY] = budget
     limits |= {lane_limit(lane): target * WORKER for lane, target in lanes.items()}
-    return limits | {f"pool {name}": slots for name, slots in options.pools.items()}
+    return limits | {pool_limit(name): slots for name, slots in options.pools.items()}
 
 
 def memory_budget(options: RunOptions) -> int | None:
@@ -102,6 +110,7 @@ class Limits:
         self._plan, self._options, self._peaks = plan, options, dict(peaks)
         self._durations = durations
         self._budget = memory_budget(options)
+        self._elsewhere = options.elsewhere
         self._limited = _OWN_LIMITS.union(lanes)
         none: tuple[str, ...] = ()
         self.scopes = [scopes_of(unit, options) if options.brakes else none for unit in plan.table]
@@ -185,8 +194,10 @@ class Limits:
         return self._keys[number], Terms(_sum(own.holds, self._item_terms[item].holds), own.gates)
 
     def _terms(self, unit: QuantumUnit, lane: ExecutionMode, scopes: tuple[str, ...]) -> Terms:
-        memory = unit.memory or (self._peaks.get(unit.name, 0) if self._peaks else 0)
-        if not (unit.pools or unit.cpus or memory or scopes or lane in self._limited):
+        here = lane not in self._elsewhere  # what it takes of another machine is nothing of the budgets
+        memory = (unit.memory or (self._peaks.get(unit.name, 0) if self._peaks else 0)) if here else 0
+        cpus = unit.cpus if here else 0.0
+        if not (unit.pools or cpus or memory or scopes or lane in self._limited):
             return FREE
         options = self._options
         holds = []
@@ -195,8 +206,8 @@ class Limits:
         # what the whole chain of an item holds, its units do not hold once more
         held = options.group_pools.get(unit.group, {}) if unit.group else {}
         holds += _pools({name: count for name, count in unit.pools.items() if name not in held})
-        if unit.cpus and options.cpus is not None:
-            holds.append((CPUS, round(unit.cpus * MILLI)))
+        if cpus and options.cpus is not None:
+            holds.append((CPUS, round(cpus * MILLI)))
         if memory and self._budget is not None:
             holds.append((MEMORY, min(memory, self._budget)))  # one that wants more than there is runs alone
         return Terms(tuple(holds), scopes)
@@ -217,7 +228,7 @@ class Limits:
 
 
 def _pools(pools: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    return tuple((f"pool {name}", count) for name, count in sorted(pools.items()))
+    return tuple((pool_limit(name), count) for name, count in sorted(pools.items()))
 
 
 def _sum(*holds: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:

@@ -65,6 +65,7 @@ class RunMachine(Standing):
         self._left = [len(needs) for needs in plan.needs]  # needs that have not ended as the unit wants it
         self._begun_at = [0.0] * n
         self._slot = [0] * n  # the worker slot held, 0 for none
+        self._unbegun: set[int] = set()  # a lane has them, and has not said that they begin
         self._terms: dict[int, Terms] = {}  # what units that hold a slot hold besides
         self._reason = [""] * n  # why a canceling unit is being stopped: cancel, timeout or interrupt
         self._cause: list[str] = [""] * n  # and by what; later, why it ended
@@ -76,6 +77,7 @@ class RunMachine(Standing):
         self._checking: set[int] = set()  # ready, while the cache is asked
         self._asked: set[int] = set()  # ready, while a person is asked
         self._former: Mapping[str, tuple[int, int]] = {}  # attempts and generation of units that have left the plan
+        self._losses: dict[int, int] = {}  # how often workers were lost with attempts of these generations
         self._peaks: dict[str, int] = {}  # bytes to expect of units, by family
         self._targets = WorkerTargets(plan.lanes, options)
         self._limits = Limits(plan, options, self._targets.of_lane)
@@ -179,6 +181,7 @@ class RunMachine(Standing):
             lane = self._lanes[number]
             if lane in QUEUEING_LANES:
                 self._begun_at[number] = now
+                self._unbegun.add(number)
                 self._events.append(UnitSubmitted(number, attempt, lane, slot, now))
             else:
                 self._start(number, 0, now)
@@ -203,11 +206,12 @@ class RunMachine(Standing):
                     self._ready.push(other, *self._limits.of(other, item_begun=True))
         return self._limits.own(number)
 
-    def _start(self, number: int, pid: int, now: float) -> None:
+    def _start(self, number: int, pid: int, now: float, place: str = "") -> None:
         self._step(number, RUNNING)
+        self._unbegun.discard(number)
         attempt = self._attempt[number]
         self._begun_at[number] = now
-        self._events.append(UnitStarted(number, attempt, self._lanes[number], self._slot[number], pid, now))
+        self._events.append(UnitStarted(number, attempt, self._lanes[number], self._slot[number], pid, now, place))
         for scope in self._limits.scopes[number]:
             if self._brakes.state(scope) == PROBING:
                 self._ready.limit_passes(scope, 0)  # one that was handed over earlier tries as well as any

@@ -175,13 +175,24 @@ class FromUnit(NamedTuple):
 LOST_LOOP: Final = "lost_loop"
 """The type of the error of a coroutine whose event loop another unit blocked for good: it is tried again for free."""
 
+LOST_WORKER: Final = "lost_worker"
+"""The type of the error of an attempt whose machine, or worker of a cluster, was lost with it: see `innocent`."""
+
+LOST_NEED: Final = "lost_need"
+"""The type of the error of an attempt that could not begin, as the result of a need is lost, which runs again."""
+
+
+SAYS_ALL: Final = ("timeout", "lost", LOST_WORKER, LOST_NEED)
+"""The types of errors whose message needs no type before it."""
+
 
 class UnitError(NamedTuple):
     """Why an attempt ended badly, as plain data that can travel and be stored.
 
-    `type` is an exception's class name, ``"exit"`` for a command, ``"timeout"``, ``"lost"`` for a worker that
-    died; `bases` are the names of the exception's base classes; `traceback` shows the user's frames only; `last_line`
-    is the last one that a command wrote to its standard error or, if nothing came there, to its standard output.
+    `type` is an exception's class name, ``"exit"`` for a command, ``"timeout"``, ``"lost"`` for a worker process that
+    died, or one of `LOST_LOOP`, `LOST_WORKER` and `LOST_NEED`; `bases` are the names of the exception's base classes;
+    `traceback` shows the user's frames only; `last_line` is the last one that a command wrote to its standard error or,
+    if nothing came there, to its standard output.
     """
 
     type: str
@@ -192,7 +203,7 @@ class UnitError(NamedTuple):
     last_line: str = ""
 
     def __str__(self) -> str:
-        if self.exit_code is not None or self.type in ("timeout", "lost"):
+        if self.exit_code is not None or self.type in SAYS_ALL:
             return self.message
         return f"{self.type}: {self.message}" if self.message else self.type
 
@@ -317,11 +328,12 @@ class QuantumUnit:
 
     `when` says which ends of its needs let it run, `condition` is asked once they do. An end that `allow_failure`
     covers is good enough for dependents and for the run; `success_exit_codes` are no failure at all. `pools` are the
-    named slots it holds while it runs, `cpus` and `memory` (bytes) its part of the run's budgets. `outputs` are the
-    files it promises to make, from its directory. `confirm` is the question to a person before it starts. `progress` is
-    a regular expression with groups ``done`` and ``total`` for its output; after `stall` seconds of silence and
-    idleness a warning is given. `estimate` is its expected duration in seconds. A unit that is not `idempotent` is not
-    run again after a crash without asking. Up to `batch` units like it share a worker process, one after another.
+    named slots it holds while it runs, `cpus` and `memory` (bytes) its part of the run's budgets, `cluster_resources`
+    what it takes of a cluster's workers, by their names for it. `outputs` are the files it promises to make, from its
+    directory. `confirm` is the question to a person before it starts. `progress` is a regular expression with groups
+    ``done`` and ``total`` for its output; after `stall` seconds of silence and idleness a warning is given. `estimate`
+    is its expected duration in seconds. A unit that is not `idempotent` is not run again after a crash without asking.
+    Up to `batch` units like it share a worker process, one after another.
     """
 
     id: str
@@ -349,6 +361,7 @@ class QuantumUnit:
     pools: Mapping[str, int] = field(default_factory=dict)
     cpus: float = 0.0
     memory: int = 0
+    cluster_resources: Mapping[str, float] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     cache: CachePolicy | None = None
     confirm: str = ""
@@ -385,12 +398,12 @@ class QuantumUnit:
     def lane(self, default: ExecutionMode = ExecutionMode.AUTO) -> ExecutionMode:
         """The lane this unit runs in when the workflow's mode is `default`.
 
-        Commands always use the command lane and coroutine functions the async lane, whatever was asked. Everything
-        else follows the unit, then the workflow; `auto` is a process for ``kind = "cpu"``, a timeout or a batch, else a
-        thread.
+        Commands use the command lane but for those of a cluster (see `in_its_place`), coroutine functions the async
+        lane, whatever was asked. Everything else follows the unit, then the workflow; `auto` is a process for
+        ``kind = "cpu"``, a timeout or a batch, else a thread.
         """
         if isinstance(self.action, Shell | Argv):
-            return ExecutionMode.COMMAND
+            return ExecutionMode.CUSTOM if self.mode is ExecutionMode.CUSTOM else ExecutionMode.COMMAND
         mode = self.mode if self.mode is not ExecutionMode.AUTO else default
         if isinstance(self.action, Call) and self.action.is_async:
             return ExecutionMode.ASYNC

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
 
-from qtui.core.model import ExecutionMode
+from qtui.core.model import Argv, ExecutionMode, QuantumUnit, Shell
+
+CLUSTERS: Final[Mapping[str, str]] = {"dask": "distributed"}
+"""The executors that are clusters, each with the package that it needs: they run commands, too, and say themselves how
+many units they have room for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +44,9 @@ class RunOptions:
     ``tag:NAME`` or ``pool:NAME``; `group_pools` are the pools that an item of a group holds from its first start to its
     last end. Once the run is being stopped, handlers have `handler_timeout` seconds. Units whose ids match one of
     `approved` (globs) need no confirmation. `again` says up to which attempt units that are not idempotent may be done
-    again, by id: when one is added anew, and has begun more often than that, it asks first.
+    again, by id: when one is added anew, and has begun more often than that, it asks first. Of a cluster `address` is
+    that of its scheduler, None for one that is made for the run; `insecure` allows one on another machine without
+    encryption.
     """
 
     workers: int = 4
@@ -64,3 +70,24 @@ class RunOptions:
     again: Mapping[str, int] = field(default_factory=dict)
     mode: ExecutionMode = ExecutionMode.AUTO
     executor: str | None = None
+    address: str | None = None
+    insecure: bool = False
+
+    @property
+    def elsewhere(self) -> frozenset[ExecutionMode]:
+        """The modes of units that run in a cluster, so that the budgets of this machine are not theirs; `auto` among
+        them means units that have no mode of their own."""
+        if self.executor not in CLUSTERS:
+            return frozenset()
+        modes = {ExecutionMode.CUSTOM}
+        return frozenset(modes | {ExecutionMode.AUTO} if self.mode is ExecutionMode.CUSTOM else modes)
+
+
+def in_its_place(unit: QuantumUnit, options: RunOptions) -> QuantumUnit:
+    """The unit with a mode that says, if it is a command, where it runs: ``custom`` is the run's cluster, and any other
+    executor takes functions only. What is no command is left alone."""
+    if not isinstance(unit.action, Shell | Argv):
+        return unit
+    if unit.mode in options.elsewhere:
+        return replace(unit, mode=ExecutionMode.CUSTOM)
+    return replace(unit, mode=ExecutionMode.AUTO) if unit.mode is ExecutionMode.CUSTOM else unit

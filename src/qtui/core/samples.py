@@ -27,12 +27,30 @@ class UnitSample(NamedTuple):
     shared: bool = False
 
 
+class ClusterWorker(NamedTuple):
+    """One worker of a cluster that units of the run are sent to.
+
+    `cpu` is in percent of one core, `memory` in bytes; `memory_limit` is what it may use, 0 if there is no limit.
+    `units` are the numbers of those that run there. It is not `seen` any more once the cluster has lost it.
+    """
+
+    name: str
+    address: str
+    threads: int
+    cpu: float
+    memory: int
+    memory_limit: int
+    units: tuple[int, ...]
+    seen: bool = True
+
+
 class LoadSample(NamedTuple):
     """The machine, qtui, and running units by number.
 
     `cpu` is in percent of all cores, memory in bytes. `own` is qtui's process itself, in which thread, sequential and
     async units run. `load` is the mean number of tasks that ran or could have run in the last minute, `read` and
-    `written` the bytes a second that went to and from all disks; None where the system does not tell.
+    `written` the bytes a second that went to and from all disks; None where the system does not tell. `cluster` has the
+    workers of the cluster that the run uses, in a lasting order.
     """
 
     cpu: float
@@ -44,3 +62,9 @@ class LoadSample(NamedTuple):
     load: float | None = None
     read: float | None = None
     written: float | None = None
+    cluster: tuple[ClusterWorker, ...] = ()
+
+    @property
+    def threads(self) -> int:
+        """How many threads the cluster has; 0 if nobody knows."""
+        return sum(worker.threads for worker in self.cluster if worker.seen)

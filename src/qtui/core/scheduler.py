@@ -62,6 +62,7 @@ from qtui.core.stimuli import (
     ProgressReported,
     RedefineRequested,
     ReleaseRequested,
+    ResultLost,
     ResumeRequested,
     RetryRequested,
     RunRequested,
@@ -93,6 +94,7 @@ class Scheduler(WishingMachine):
             UnitReturned: self._on_returned,
             UnitBegan: self._on_began,
             LateReturned: self._on_late,
+            ResultLost: self._on_result_lost,
             TimerFired: self._on_timer,
             CacheChecked: self._on_cache,
             ProgressReported: self._on_progress,
@@ -135,6 +137,7 @@ class Scheduler(WishingMachine):
             self._add_run_timer()
         if view.workers or view.governed is not None:
             self._targets.restore(view.workers, view.lane_workers, view.governed)
+        self._losses = dict(view.losses)
         self._peaks, self._durations, self._former = dict(view.peaks), view.durations, view.former
         self._limits = Limits(plan, options, self._targets.of_lane, self._peaks, self._durations)
         self._resize_lanes()
@@ -210,6 +213,8 @@ class Scheduler(WishingMachine):
             self._terms[number] = terms
         if isinstance(begun, UnitStarted):
             self._add_timeout(number, begun.at)
+        else:
+            self._unbegun.add(number)
         if isinstance(last, UnitCanceling):
             self._reason[number], self._cause[number] = last.reason, last.cause
             self._killing[number] = last.killing
@@ -332,10 +337,10 @@ class Scheduler(WishingMachine):
             self._brake(number, CANCELED, now)
 
     def _on_began(self, stimulus: UnitBegan, now: float) -> None:
-        number, attempt, pid = stimulus
+        number, attempt, pid, place = stimulus
         if attempt != self._attempt[number] or not self._slot[number] or self._state[number] is not READY:
             return
-        self._start(number, pid, now)
+        self._start(number, pid, now, place)
 
     def _on_late(self, stimulus: LateReturned, now: float) -> None:
         number, attempt = stimulus

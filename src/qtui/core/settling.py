@@ -19,6 +19,7 @@ from qtui.core.events import (
     UnitReset,
     UnitRetrying,
 )
+from qtui.core.innocence import DOUBTFUL, LOSSES, innocent, is_doubtful
 from qtui.core.limits import learned_peak
 from qtui.core.machine import (
     CANCELED,
@@ -34,7 +35,7 @@ from qtui.core.machine import (
     TIMEOUT,
     RunMachine,
 )
-from qtui.core.model import FAILURES, LOST_LOOP, Outcome, RunState, UnitError, UnitState
+from qtui.core.model import FAILURES, Outcome, RunState, UnitError, UnitState
 from qtui.core.standing import BECAUSE, asks
 from qtui.core.stimuli import CheckCache
 
@@ -49,6 +50,12 @@ NEVER: Final = "can never start: "
 
 CUT: Final = "cut by a signal"
 """The cause of the reset of a unit that ran when a signal ended the run."""
+
+CUT_FOR: Final = "cut: "
+"""How the cause of the reset begins where something else did."""
+
+UNBEGUN: Final = "had not begun when the run was interrupted"
+"""The cause of the reset of a unit that a lane had been given."""
 
 _NOTHING: Final = Outcome()
 
@@ -194,12 +201,17 @@ class SettlingMachine(RunMachine):
         """An attempt ended badly: try again, use the fallback, or end."""
         unit = self._plan.table[number]
         tries = self._attempt[number] - self._base[number]
-        innocent = error.type == LOST_LOOP and not outcome.abandoned
+        losses = self._losses.get(number, 0)
+        free = innocent(unit, error, losses) and not outcome.abandoned
         # an abandoned attempt goes on, for how long nobody knows: waiting for it could keep the run for ever
-        again = innocent or (tries <= unit.retry.max and unit.retry.covers(error) and not outcome.abandoned)
+        again = free or (tries <= unit.retry.max and unit.retry.covers(error) and not outcome.abandoned)
+        if is_doubtful(unit, error):
+            again, error = False, error._replace(message=f"{error.message}; {DOUBTFUL}")
         if again and self._starts_more(number) and self._bad_need(number) is None:
-            delay = 0.0 if innocent else unit.retry.wait(tries, salt=number)
-            self._base[number] += innocent
+            delay = 0.0 if free else unit.retry.wait(tries, salt=number)
+            self._base[number] += free
+            if error.type in LOSSES:
+                self._losses[number] = losses + 1
             self._step(number, RETRYING)
             self._events.append(UnitRetrying(number, self._attempt[number], delay, error, now))
             if self._left[number]:
@@ -302,7 +314,13 @@ class SettlingMachine(RunMachine):
 
     def _cut(self, number: int, now: float) -> None:
         """An interrupted unit returned: it gets no end, so that a later resume runs it again."""
-        self._reset(number, CUT, now)
+        stopping = self._stopping
+        # the word of a begin may have been lost on its way, which matters where a unit must not run twice
+        if number in self._unbegun and self._plan.table[number].idempotent:
+            cause = UNBEGUN
+        else:
+            cause = CUT if stopping is None or stopping.signal else f"{CUT_FOR}{stopping.cause}"
+        self._reset(number, cause, now)
         if self._options.brakes:
             self._brake(number, CANCELED, now)
         bad = self._bad_need(number)
@@ -310,7 +328,7 @@ class SettlingMachine(RunMachine):
             # a need that a person had run again has failed meanwhile: no resume could run this unit
             self._skip_for(number, bad, now)
 
-    def _reset(self, number: int, cause: str, now: float, *, forced: bool = False) -> None:
+    def _reset(self, number: int, cause: str, now: float, *, forced: bool = False, losses: int = 0) -> None:
         """Open the unit's next generation; dependents that count on its end wait for it once more."""
         state = self._state[number]
         told = state.ended
@@ -333,9 +351,12 @@ class SettlingMachine(RunMachine):
         self._fell_back.discard(number)
         self._cached.discard(number)
         self._forced.discard(number)
+        self._losses.pop(number, None)
+        if losses:
+            self._losses[number] = losses
         if forced:
             self._forced.add(number)
-        self._events.append(UnitReset(number, self._generation[number], cause, now, forced))
+        self._events.append(UnitReset(number, self._generation[number], cause, now, forced, losses=losses))
         if told:
             for fed in self._feeds[number]:
                 if self._left[fed] and self._state[fed] in (READY, RETRYING) and not self._slot[fed]:
@@ -423,7 +444,7 @@ class SettlingMachine(RunMachine):
         states = self._state
         stopping = self._stopping
         if stopping is not None and stopping.how == "interrupt" and self._open:
-            self._run, code = RunState.INTERRUPTED, 128 + stopping.signal
+            self._run, code = RunState.INTERRUPTED, 128 + stopping.signal if stopping.signal else EXIT_FAILED
         elif stopping is not None and stopping.how == "timeout" and CANCELED in states:
             self._run, code = RunState.FAILED, EXIT_RUN_TIMEOUT
         elif stopping is not None and CANCELED in states:

@@ -40,7 +40,8 @@ class RunView:
     `left_behind` has the abandoned attempts that still go on, by unit and attempt. `open_items` are the items of groups
     (see `ExecutionPlan.items`) that have begun and not ended. `stale` has the completed units whose results could be
     others now, and why. `missed` has the units that could not use an earlier result although nothing is known to have
-    changed, and why.
+    changed, and why. `losses` says of units how often they were run again for free because something was lost (see
+    `qtui.core.innocence`), since a person had them run or their needs did.
 
     Times are Unix seconds. `started_at` is later than the run's beginning by the time in which the run did not go on;
     `opened_at` is when it began, or was reopened or resumed last. `waited` is how many seconds since then it did
@@ -88,6 +89,7 @@ class RunView:
     missed: Mapping[int, str] = field(default_factory=dict)
     unsaved: str = ""
     former: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    losses: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
     def initial(cls, plan: ExecutionPlan, name: str = "") -> RunView:
@@ -129,9 +131,13 @@ class RunView:
         return sum(left.worker > 0 for left in self.left_behind.values())
 
     @property
-    def timed_out(self) -> str:
-        """The cause of the end of a run that took longer than it may; empty for any other."""
-        return self.stopping.cause if self.stopping is not None and self.stopping.how == "timeout" else ""
+    def ended_by(self) -> str:
+        """Why a run ends that neither its units nor a person have ended: it took longer than it may, or cannot go on;
+        empty for any other."""
+        stopping = self.stopping
+        if stopping is None or stopping.how not in ("timeout", "interrupt") or stopping.signal:
+            return ""
+        return stopping.cause
 
     @property
     def stalled(self) -> bool:
@@ -148,6 +154,11 @@ class RunView:
     def active(self) -> int:
         """How many units hold a worker: running, stopping, or handed to a lane that has not begun them yet."""
         return self.counts[UnitState.RUNNING] + self.counts[UnitState.CANCELING] + self.submitted
+
+    def moment(self, now: float) -> float:
+        """`now` for the run, whose clock never goes back: not before its last event, whatever time it is where somebody
+        looks at it."""
+        return max(now, self.updated_at)
 
     def elapsed(self, now: float) -> float:
         """Seconds the run has taken; until `now` while it goes on."""
@@ -224,6 +235,12 @@ class UnitView:
         """The process of the latest attempt; 0 if it is qtui's own or not known."""
         begun = self.view.begun[self.number]
         return begun.pid if isinstance(begun, UnitStarted) else 0
+
+    @property
+    def place(self) -> str:
+        """The worker of a cluster that the latest attempt ran on; empty if that was this machine, or is not known."""
+        begun = self.view.begun[self.number]
+        return begun.place if isinstance(begun, UnitStarted) else ""
 
     @property
     def started_at(self) -> float | None:

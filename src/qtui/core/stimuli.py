@@ -18,11 +18,13 @@ class RunRequested(NamedTuple):
 
 
 class UnitBegan(NamedTuple):
-    """A lane that queues says that the attempt has really begun, in process `pid`."""
+    """A lane that queues says that the attempt has really begun, in process `pid`, of worker `place` of a cluster if
+    it has one."""
 
     unit: int
     attempt: int
     pid: int = 0
+    place: str = ""
 
 
 class UnitReturned(NamedTuple):
@@ -38,6 +40,13 @@ class LateReturned(NamedTuple):
 
     unit: int
     attempt: int
+
+
+class ResultLost(NamedTuple):
+    """The result of a completed unit can be had no more, and `cause` says why."""
+
+    unit: int
+    cause: str
 
 
 class ProgressReported(NamedTuple):
@@ -97,9 +106,11 @@ class CancelRunRequested(NamedTuple):
 
 
 class InterruptRequested(NamedTuple):
-    """A signal ends the run: what runs is stopped and stays without an end; asked twice, it is killed."""
+    """A signal ends the run: what runs is stopped and stays without an end; asked twice, it is killed. With `signal` 0
+    none did, and `cause` says what has happened."""
 
     signal: int = 2
+    cause: str = ""
 
 
 class RetryRequested(NamedTuple):
@@ -198,7 +209,7 @@ class GovernorRequested(NamedTuple):
 
 
 class LaneWorkersRequested(NamedTuple):
-    """The governor's wish for one lane; without effect while a person decides."""
+    """The governor's wish for one lane, or what a cluster can run; without effect while a person decides."""
 
     lane: ExecutionMode
     target: int
@@ -225,6 +236,7 @@ Stimulus = (
     | UnitBegan
     | UnitReturned
     | LateReturned
+    | ResultLost
     | ProgressReported
     | CacheChecked
     | TimerFired

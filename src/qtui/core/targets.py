@@ -10,14 +10,18 @@ from qtui.core.model import ExecutionMode
 from qtui.core.options import RunOptions
 
 GOVERNED: Final = frozenset({ExecutionMode.THREAD, ExecutionMode.PROCESS, ExecutionMode.COMMAND})
-"""The lanes whose number of workers matters to the machine; coroutines wait, and other executors see to themselves."""
+"""The lanes whose number of workers matters to the machine; coroutines wait, and other executors see to themselves.
+
+A cluster has a target as these do, but reports it itself, and the governor lets that alone."""
 
 
 class WorkerTargets:
-    """`together` is how many units may run at a time; `of_lane` how many of each lane, while the governor decides.
+    """`together` is how many units may run at a time; `of_lane` how many of each lane, while no person decides.
 
-    The governor's targets add up to `together`, with room for the coroutines, within `RunOptions.max_workers`. They
-    begin with `RunOptions.workers` for each lane, `first` within its bounds, but for processes: one a core.
+    The targets add up to `together`, with room for the coroutines, within `RunOptions.max_workers`. They
+    begin with `RunOptions.workers` for each lane, `first` within its bounds, but for processes, and for a cluster that
+    is made on this machine: one a core. From there the governor goes on; that of a cluster becomes what its lane
+    reports.
     """
 
     def __init__(self, lanes: Iterable[ExecutionMode], options: RunOptions) -> None:
@@ -25,6 +29,7 @@ class WorkerTargets:
         sequential = options.mode is ExecutionMode.SEQUENTIAL
         self._most = 1 if sequential else options.max_workers
         self._lanes = set(lanes)
+        self._aimed = GOVERNED | options.elsewhere
         self.governed = options.adaptive and not sequential
         self.of_lane: dict[ExecutionMode, int] = {}
         self.first = self.together = self._within(options.workers)
@@ -50,7 +55,7 @@ class WorkerTargets:
         return self._within(sum(self.of_lane.values())) if self.of_lane else self.together
 
     def set_lane(self, lane: ExecutionMode, target: int) -> bool:
-        """Let so many of a lane run, as the governor wishes; False if nothing changes."""
+        """Let so many of a lane run, as the governor wishes or a cluster reports; False if nothing changes."""
         if lane not in self.of_lane:
             return False
         least = min(self._options.min_workers, self._most) if len(self.of_lane) == 1 else 1
@@ -66,7 +71,7 @@ class WorkerTargets:
     def give_back(self) -> None:
         """The governor decides, from the beginning."""
         self.governed = True
-        self.of_lane = {lane: self._first(lane) for lane in sorted(self._lanes & GOVERNED)}
+        self.of_lane = {lane: self._first(lane) for lane in sorted(self._lanes & self._aimed)}
         self._add_up()
 
     def join(self, lanes: Iterable[ExecutionMode]) -> list[ExecutionMode]:
@@ -74,7 +79,7 @@ class WorkerTargets:
         self._lanes.update(lanes)
         if not self.governed:
             return []
-        new = sorted((self._lanes & GOVERNED) - self.of_lane.keys())
+        new = sorted((self._lanes & self._aimed) - self.of_lane.keys())
         self.of_lane |= {lane: self._first(lane) for lane in new}
         self._add_up()
         return new
@@ -85,7 +90,8 @@ class WorkerTargets:
 
     def _first(self, lane: ExecutionMode) -> int:
         workers = self._options.workers
-        if lane is ExecutionMode.PROCESS and self._options.cpus is not None:
+        by_core = lane is ExecutionMode.PROCESS or (lane is ExecutionMode.CUSTOM and self._options.address is None)
+        if by_core and self._options.cpus is not None:
             workers = min(workers, max(self._options.min_workers, math.ceil(self._options.cpus)))
         return self._within(workers)
 
@@ -95,7 +101,8 @@ class WorkerTargets:
             ExecutionMode.CUSTOM: self._options.workers,
             ExecutionMode.SEQUENTIAL: 1,
         }
-        together = sum(self.of_lane.values()) + sum(others[lane] for lane in self._lanes if lane in others)
+        untold = (self._lanes & others.keys()) - self.of_lane.keys()
+        together = sum(self.of_lane.values()) + sum(others[lane] for lane in untold)
         self.together = self._within(together)
 
     def _within(self, workers: int) -> int:

@@ -19,6 +19,7 @@ from qtui.core.events import (
     Warned,
 )
 from qtui.core.growing import GrowingMachine
+from qtui.core.innocence import MOST_LOSSES
 from qtui.core.machine import (
     CANCELED,
     CANCELING,
@@ -44,6 +45,7 @@ from qtui.core.stimuli import (
     PauseRequested,
     RedefineRequested,
     ReleaseRequested,
+    ResultLost,
     ResumeRequested,
     RetryRequested,
     RunRequested,
@@ -117,8 +119,9 @@ class WishingMachine(GrowingMachine):
     def _on_interrupt(self, stimulus: InterruptRequested, now: float) -> None:
         if self._run is not RunState.RUNNING:
             return
-        again = self._note_stopping(RunStopping(now, "interrupt", "interrupted", stimulus.signal))
-        self._stop_all("interrupt", "interrupted by a signal", now, kill=again, handlers=True)
+        signal, cause = stimulus
+        again = self._note_stopping(RunStopping(now, "interrupt", cause or "interrupted", signal))
+        self._stop_all("interrupt", cause or "interrupted by a signal", now, kill=again, handlers=True)
 
     def _on_redefine(self, stimulus: RedefineRequested, now: float) -> None:
         for unit in stimulus.units:
@@ -136,14 +139,32 @@ class WishingMachine(GrowingMachine):
         if self._stopping is not None and self._run is RunState.RUNNING:
             self._events.append(Warned(-1, "the run is ending; units can be retried when it has", now))
             return
-        chosen = set(stimulus.units)
+        named = frozenset(stimulus.units)
+        chosen = set(named)
         if stimulus.scope == "dependents":
             for number in stimulus.units:
                 chosen.update(below for below in self._plan.below(number) if self._state[below].ended)
         ordered = [number for number in self._plan.order if number in chosen]
         with self._reopening(ordered, stimulus.cause, now):
             for number in ordered:
-                self._retry(number, stimulus.cause, now, forced=number in stimulus.units)
+                self._retry(number, stimulus.cause, now, forced=number in named)
+
+    def _on_result_lost(self, stimulus: ResultLost, now: float) -> None:
+        """Make a lost result anew; what waits for it waits again."""
+        number, cause = stimulus
+        if self._run is not RunState.RUNNING or self._state[number] is not COMPLETED:
+            return  # it is made anew already, or nobody can ask for it any more
+        losses, why = self._losses.get(number, 0), ""
+        if not self._plan.table[number].idempotent:
+            why = "it is not idempotent"
+        elif losses >= MOST_LOSSES:
+            why = f"something was lost {losses} times before"
+        elif self._stopping is not None or not self._starts_more(number):
+            why = "nothing new starts"
+        if why:
+            self._events.append(Warned(number, f"{cause}; it is not run again: {why}", now))
+        else:
+            self._retry(number, cause, now, forced=False, losses=losses + 1)
 
     @contextmanager
     def _reopening(self, wanted: Collection[int], cause: str, now: float) -> Iterator[None]:
@@ -169,7 +190,7 @@ class WishingMachine(GrowingMachine):
             left += [event.unit for event in self._events if isinstance(event, UnitReset)]
             self._release_stopped(left, cause, now)
 
-    def _retry(self, number: int, cause: str, now: float, *, forced: bool) -> None:
+    def _retry(self, number: int, cause: str, now: float, *, forced: bool, losses: int = 0) -> None:
         """Open the unit's next generation, if it has ended and its needs allow it."""
         state = self._state[number]
         anew = number in self._redefined
@@ -193,7 +214,7 @@ class WishingMachine(GrowingMachine):
             message = f"not run again: it needs {self._plan.table[bad].id}, which is {self._state[bad]}"
             self._events.append(Warned(number, message, now))
             return
-        self._reset(number, cause, now, forced=forced)
+        self._reset(number, cause, now, forced=forced, losses=losses)
         self._redefine(number, cause, now)
         self._revive(number, now)
         if self._haunted(number):

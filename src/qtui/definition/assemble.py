@@ -231,11 +231,13 @@ class Assembler:
                 name = next(key.name for key in draft.table.values() if key.field == "condition")
                 self._place(draft, faults, *(fault.under(name) for fault in rejected.faults))
         if "pools" in fields or "mutex" in fields:
-            derived["pools"], mutexes = slots_of(fields, self._around.pools)
+            derived["pools"], mutexes = slots_of(fields)
             self._mutexes |= mutexes
         if "resources" in fields:
-            derived["cpus"], derived["memory"] = fields["resources"]
-        self._place(draft, faults, *over_limits(fields, self._around, in_python=draft.in_python))
+            derived["cpus"], derived["memory"], derived["cluster_resources"] = fields["resources"]
+        is_async = isinstance(action, Call) and action.is_async
+        over = over_limits(fields, self._around, in_python=draft.in_python, is_async=is_async)
+        self._place(draft, faults, *over)
         cache = fields.get("cache", CachePolicy())
         if cache is not None and ("cache" in fields or "cache_keys" in fields):
             env = tuple(dict.fromkeys((*cache.env, *_own_variables(draft))))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from qtui.core.model import EMPTY, Source
+from qtui.core.model import EMPTY, ExecutionMode, Source
 from qtui.definition.keys import Table
 from qtui.definition.matrix import Item, ReadRows
 from qtui.definition.report import Locate
@@ -60,8 +60,8 @@ class Surroundings:
     Resolved params, the workflow's variables, the directory where relative paths start, and how to find the
     function that a `call` names (raising `Rejected`); needed only where drafts have calls. How to read the file of rows
     that a matrix names. Then the sizes of the pools that are declared, None if that is not known, and the run's budgets
-    of cores and bytes, None where there is none. Last, variables from outside that go over all that the workflow and
-    its units set.
+    of cores and bytes, None where there is none, which are not for units with modes in `elsewhere` (see RunOptions).
+    Last, variables from outside that go over all that the workflow and its units set.
     """
 
     params: Mapping[str, Any]
@@ -72,6 +72,7 @@ class Surroundings:
     pools: Mapping[str, int] | None = field(default_factory=dict)
     cpus: float | None = None
     memory: int | None = None
+    elsewhere: frozenset[ExecutionMode] = frozenset()
     over: Mapping[str, str] = field(default_factory=dict)
 
 

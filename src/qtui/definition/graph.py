@@ -10,15 +10,15 @@ from typing import Any
 from qtui.core.definition import Notify, WorkflowDefinition
 from qtui.core.errors import CircularDependencyError, InvalidWorkflow, Problem, did_you_mean
 from qtui.core.model import ExecutionMode, QuantumUnit
-from qtui.core.options import Brake, RunOptions
+from qtui.core.options import Brake, RunOptions, in_its_place
 from qtui.core.plan import ExecutionPlan
 from qtui.core.questions import wrong_questions
 from qtui.definition.assemble import Assembly
 from qtui.definition.deadlocks import deadlocks
-from qtui.definition.options import Overrides, build_options
+from qtui.definition.options import GIVEN, Overrides, build_options
 from qtui.definition.report import Locate, Report, shown_file
 from qtui.definition.unit_keys import reference
-from qtui.definition.values import Fault, Rejected, quoted
+from qtui.definition.values import Fault, Path, Rejected, quoted
 from qtui.definition.workflow_keys import RECORD_KEYS, Pool
 
 
@@ -113,7 +113,9 @@ def finish(
     check_graph(assembly, options.mode, params, slots, report, source=source)
     if assembly.known:
         _check_tags(shared, assembly.units, report)
-        _check_executor(options, assembly, locate, find_executor, report)
+        given = options.executor != settings.get("executor")
+        at = (lambda _path, _needle: GIVEN, ()) if given else (locate, ("workflow", "executor"))
+        _check_executor(options, assembly, at, find_executor, report)
     report.hide(unit.env.get(name, "") for unit in assembly.units for name in shared.secrets)
     report.raise_if_any()
     brakes = {f"group:{name}": group.brake for name, group in assembly.groups.items() if group.brake is not None}
@@ -127,7 +129,7 @@ def finish(
     return WorkflowDefinition(
         name=name,
         description=mask(description) if mask is not None else description,
-        units=tuple(_without_secrets(assembly.units, mask)),
+        units=tuple(in_its_place(unit, options) for unit in _without_secrets(assembly.units, mask)),
         options=options,
         params=dict(params),
         secrets=tuple(shared.secrets),
@@ -229,11 +231,14 @@ def _check_tags(shared: Shared, units: Sequence[QuantumUnit], report: Report) ->
 def _check_executor(
     options: RunOptions,
     assembly: Assembly,
-    locate: Locate,
+    at: tuple[Locate, Path],
     find_executor: Callable[[str], object],
     report: Report,
 ) -> None:
-    """Report units that want an executor if there is none, and one that nothing wants or that cannot be found."""
+    """Report units that want an executor if there is none, and one that nothing wants or that cannot be found.
+
+    `at` is where it is named.
+    """
     wanting = [unit for unit in assembly.units if unit.mode is ExecutionMode.CUSTOM]
     if options.executor is None:
         for unit in wanting:
@@ -249,7 +254,7 @@ def _check_executor(
             reference(options.executor)
         find_executor(options.executor)
     except Rejected as rejected:
-        report.add(locate, ("workflow", "executor"), *rejected.faults)
+        report.add(*at, *rejected.faults)
 
 
 def _check_conditions(plan: ExecutionPlan, assembly: Assembly, report: Report) -> None:

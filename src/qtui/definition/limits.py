@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qtui.core.errors import did_you_mean
 from qtui.core.limits import MUTEX
+from qtui.core.model import ExecutionMode
 from qtui.definition.drafts import Surroundings
 from qtui.definition.values import Fault, quoted, shown_size
 
 
-def slots_of(fields: Mapping[str, Any], declared: Container[str] | None) -> tuple[dict[str, int], set[str]]:
-    """The slots that a unit takes, those of its mutexes among them, and the pools that these mutexes are.
-
-    A mutex is the pool of its name, unless a declared pool has that name, or may have it: if `declared` is None.
-    """
-    mutexes = [f"{MUTEX}{name}" if declared is None or name in declared else name for name in fields.get("mutex", ())]
+def slots_of(fields: Mapping[str, Any]) -> tuple[dict[str, int], set[str]]:
+    """The slots that a unit takes, those of its mutexes among them, and the pools that these mutexes are."""
+    mutexes = [f"{MUTEX}{name}" for name in fields.get("mutex", ())]
     return {**fields.get("pools", {}), **dict.fromkeys(mutexes, 1)}, set(mutexes)
 
 
-def over_limits(fields: Mapping[str, Any], around: Surroundings, *, in_python: bool = False) -> Iterator[Fault]:
+def over_limits(
+    fields: Mapping[str, Any], around: Surroundings, *, in_python: bool = False, is_async: bool = False
+) -> Iterator[Fault]:
     """A fault for each pool that does not exist, and for each thing of which a unit asks for more than there is.
 
-    `in_python` says whether who reads it has written arguments, or tables of a file.
+    `in_python` says whether who reads it has written arguments, or tables of a file, `is_async` whether the unit is a
+    coroutine function, which runs on this machine in any case.
     """
     if around.pools is not None:
         yield from _over_pools(fields.get("pools", {}), around.pools, in_python)
-    if "resources" not in fields:
+    runs_elsewhere = not is_async and fields.get("mode", ExecutionMode.AUTO) in around.elsewhere
+    if "resources" not in fields or runs_elsewhere:
         return
-    cpus, memory = fields["resources"]
+    cpus, memory, _ = fields["resources"]
     if around.cpus is not None and cpus > around.cpus:
         message = f"asks for {cpus:g} cpus of {around.cpus:g}"
         where = f"cpus={cpus:g}" if in_python else "cpus in [workflow]"

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from qtui.core.model import ExecutionMode
-from qtui.core.options import RunOptions
+from qtui.core.options import CLUSTERS, RunOptions
 from qtui.definition import machine
 from qtui.definition.values import MOST_WORKERS, Fault, Rejected
 from qtui.definition.workflow_keys import Percent
 
 MEMORY_SHARE: Final = 0.75
 """The part of the memory that an adaptive run leaves to nobody else, unless the workflow has a `memory_limit`."""
+
+GIVEN: Final = "--executor"
+"""Where an executor is written that the workflow does not name itself."""
 
 _OWN_NAMES: Final = frozenset({"workers", "min_workers", "max_workers", "memory"})
 
@@ -25,7 +28,9 @@ class Overrides:
 
     `workers` is a fixed number, or ``"auto"`` for one that adapts, whatever the workflow's strategy. A number lies
     within `min_workers` and `max_workers`; what the workflow says of the three gives way to what is said here.
-    `env` are variables that go over every one that the workflow sets.
+    `env` are variables that go over every one that the workflow sets. An `executor` is for all units without a mode of
+    their own; the workflow's address of a cluster is not meant for another one. `address` and `insecure` are as in
+    RunOptions.
     """
 
     workers: int | Literal["auto"] | None = None
@@ -33,6 +38,9 @@ class Overrides:
     max_workers: int | None = None
     keep_going: bool | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    executor: str | None = None
+    address: str | None = None
+    insecure: bool = False
 
 
 def default_workers(max_workers: int | None = None, min_workers: int | None = None) -> int:
@@ -50,7 +58,9 @@ def build_options(
 
     `memory` tells how many bytes percentages are of.
     """
-    faults = list(_contradictions(settings))
+    given = overrides or Overrides()
+    settings = _with_executor(settings, given)
+    faults = [*_contradictions(settings), *_without_cluster(settings, given)]
     fields = {
         name: value
         for name, value in settings.items()
@@ -65,12 +75,34 @@ def build_options(
         raise Rejected(*faults)
     if "brake" in settings:
         fields["brakes"] = {"": settings["brake"]}
-    given = overrides or Overrides()
     fields |= _workers(settings, given)
     fields["memory_target"] = fields.get("memory") or _share_of_memory(memory)
     if given.keep_going is not None:
         fields["keep_going"] = given.keep_going
-    return RunOptions(**fields)
+    return RunOptions(**fields, insecure=given.insecure)
+
+
+def _with_executor(settings: Mapping[str, Any], given: Overrides) -> dict[str, Any]:
+    """The settings, with the executor that is `given` in place of their own, and the address."""
+    said: dict[str, Any] = dict(settings)
+    if given.executor is not None:
+        if given.executor != said.get("executor"):
+            said.pop("address", None)
+        said |= {"executor": given.executor, "mode": ExecutionMode.CUSTOM}
+    if given.address is not None:
+        said["address"] = given.address
+    return said
+
+
+def _without_cluster(settings: Mapping[str, Any], given: Overrides) -> Iterator[Fault]:
+    """What is said of a cluster where there is none."""
+    if settings.get("executor") in CLUSTERS:
+        return
+    if given.address is not None or given.insecure:
+        flag = "--address" if given.address is not None else "--insecure"
+        yield Fault(f"{flag} is about a cluster, and there is none", "add --executor dask")
+    elif "address" in settings:
+        yield Fault("is that of a cluster, and there is none", 'add executor = "dask"', ("address",))
 
 
 def _workers(settings: Mapping[str, Any], given: Overrides) -> dict[str, Any]:

@@ -190,7 +190,7 @@ UNIT_KEYS: Final = table(
         values.one_of(MODES, ExecutionMode),
         _MODE_WORDS,
         "How a Python function runs; commands always run as processes, coroutine functions on the event loop. "
-        "`custom` is the workflow's `executor`",
+        "`custom` is the workflow's `executor`, for commands only if that is a cluster",
         words(MODES),
     ),
     row("timeout", values.positive_duration, "duration", "How long one attempt may take", POSITIVE_DURATION),
@@ -249,7 +249,8 @@ UNIT_KEYS: Final = table(
         "resources",
         resources,
         "table",
-        '`{ cpus = 4, memory = "6G" }`: its part of the run\'s budgets while it runs',
+        '`{ cpus = 4, memory = "6G" }`: its part of the run\'s budgets while it runs; `{ dask = { GPU = 1 } }`: what '
+        "it takes of a cluster's workers",
         {**table_schema(RESOURCE_KEYS), "minProperties": 1},
     ),
     row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from qtui.core.model import CachePolicy, RetryPolicy
+from qtui.core.model import EMPTY, CachePolicy, RetryPolicy
 from qtui.definition import fragments, values
 from qtui.definition.fragments import (
     DURATION,
@@ -17,6 +17,7 @@ from qtui.definition.fragments import (
     either,
     integer,
     number,
+    table_of,
 )
 from qtui.definition.keys import read_closed, row, table
 from qtui.definition.values import Fault, Rejected, expected, quoted
@@ -86,10 +87,11 @@ def log(value: Any) -> int:
 
 
 class Resources(NamedTuple):
-    """A unit's part of the run's budgets: cores, and bytes."""
+    """A unit's part of the run's budgets: cores, and bytes; and what it takes of a cluster's workers, by name."""
 
     cpus: float = 0.0
     memory: int = 0
+    dask: Mapping[str, float] = EMPTY
 
 
 def _memory(value: Any) -> int:
@@ -98,6 +100,23 @@ def _memory(value: Any) -> int:
         raise Rejected(Fault("must be more than 0", "leave it out if it does not matter"))
     return size
 
+
+def _cluster_resources(value: Any) -> dict[str, float]:
+    if not isinstance(value, Mapping):
+        raise expected("a table such as { GPU = 1 }", value)
+    taken, faults = {}, []
+    for name, amount in value.items():
+        try:
+            taken[values.label(name)] = _AMOUNT(amount)
+        except Rejected as rejected:
+            faults += [fault.under(str(name)) for fault in rejected.faults]
+    if faults:
+        raise Rejected(*faults)
+    return taken
+
+
+_LEAST, _MOST = 0.001, 1e15
+_AMOUNT: Final = values.number(_LEAST, _MOST)
 
 RESOURCE_KEYS: Final = table(
     row(
@@ -108,6 +127,14 @@ RESOURCE_KEYS: Final = table(
         number(0.01, 100_000),
     ),
     row("memory", _memory, "size", "Memory it fills, from the workflow's `memory_limit`", POSITIVE_SIZE),
+    row(
+        "dask",
+        _cluster_resources,
+        "table of numbers",
+        "In a cluster, what it takes of the resources that Dask workers were started with, such as `{ GPU = 1 }`; "
+        "elsewhere they do not count",
+        table_of(number(_LEAST, _MOST)),
+    ),
 )
 
 

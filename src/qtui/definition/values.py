@@ -27,6 +27,9 @@ STOP_SIGNALS: Final = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL")
 TOO_LARGE: Final = "is too large: whole numbers have 64 bits"
 """What is wrong with a whole number that does not fit: few programs could read it, and Python may not even write it."""
 
+ADDRESS: Final = r"^([a-z][a-z0-9+.-]*://)?([^\s/:@\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"
+"""Where something listens."""
+
 SHOWN: Final = 60
 """How much of a value an error message quotes, in characters."""
 
@@ -117,6 +120,13 @@ def label(value: Any) -> str:
     """A short text for the screen: not empty, and only printable characters."""
     if not filled_text(value).isprintable():
         raise Rejected(Fault(f"{quoted(value)} has characters that cannot be shown"))
+    return str(value)
+
+
+def address(value: Any) -> str:
+    """Where something listens: ``scheme://host:port``, without a scheme what Dask's configuration has for it."""
+    if not re.fullmatch(ADDRESS, label(value), re.ASCII):
+        raise Rejected(Fault(f"{quoted(value)} is not an address", 'write "tls://HOST:PORT" or "tcp://HOST:PORT"'))
     return str(value)
 
 

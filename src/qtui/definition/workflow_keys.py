@@ -151,9 +151,17 @@ WORKFLOW_KEYS: Final = table(
         "executor",
         values.label,
         "string",
-        'Where units with `mode = "custom"` run: `module:function` makes a `concurrent.futures.Executor`; any other '
-        "name is that of one which a package has registered",
+        'Where units with `mode = "custom"` run: `dask` is a cluster of workers, `module:function` makes a '
+        "`concurrent.futures.Executor`; any other name is that of one which a package has registered",
         FILLED_TEXT,
+    ),
+    row(
+        "address",
+        values.address,
+        "string",
+        'Where the scheduler of the cluster listens, such as `"tls://10.0.0.5:8786"`; by default a cluster is made on '
+        "this machine for the run",
+        {"type": "string", "pattern": values.ADDRESS},
     ),
     row(
         "strategy",

@@ -8,9 +8,8 @@ from itertools import chain, islice
 
 from qtui.core.errors import Problem
 from qtui.core.growth import MOST_TOLD
-from qtui.core.limits import MUTEX
 from qtui.core.model import Outcome, QuantumUnit, UnitError
-from qtui.core.options import RunOptions
+from qtui.core.options import RunOptions, in_its_place
 from qtui.core.plan import problem_of
 from qtui.engine.maskedtexts import TextMasks
 
@@ -19,11 +18,11 @@ class Adoption:
     """Lets units that are added into a run, as those that it began with are let in.
 
     Names must not tell secrets, and other texts are masked. In the run of a `library` user nobody is there to answer
-    questions. A mutex that the run has is that one.
+    questions. A command goes to the run's cluster, if it has one.
     """
 
     def __init__(self, options: RunOptions, masks: TextMasks | None, *, library: bool) -> None:
-        self._pools, self._masks, self._library = options.pools, masks, library
+        self._options, self._masks, self._library = options, masks, library
 
     def adopted(self, outcome: Outcome) -> Outcome:
         """The outcome with the units that the attempt adds as they are to be; a failure if one of them cannot be."""
@@ -43,14 +42,8 @@ class Adoption:
                 yield problem_of(unit, message, "take it from the environment where it is used")
 
     def _tidied(self, unit: QuantumUnit) -> QuantumUnit:
-        if any(pool.startswith(MUTEX) for pool in unit.pools):
-            unit = replace(unit, pools={self._known(pool): slots for pool, slots in unit.pools.items()})
+        unit = in_its_place(unit, self._options)
         if self._masks is not None and (unit.description or unit.confirm):
             texts = self._masks.text(unit.description), self._masks.text(unit.confirm)
             unit = replace(unit, description=texts[0], confirm=texts[1])
         return unit
-
-    def _known(self, pool: str) -> str:
-        """What the run calls a mutex that it has: by its name alone, unless a pool with more slots has that."""
-        name = pool.removeprefix(MUTEX)
-        return name if pool not in self._pools and self._pools.get(name) == 1 else pool

@@ -19,6 +19,7 @@ from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, RunState, UnitS
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.resuming import Resumption
+from qtui.core.samples import ClusterWorker
 from qtui.core.scheduler import Scheduler
 from qtui.core.session import Feed
 from qtui.core.state import RunView
@@ -28,10 +29,12 @@ from qtui.core.stimuli import (
     GovernorRequested,
     InterruptRequested,
     JournalReported,
+    LaneWorkersRequested,
     LateReturned,
     ProgressReported,
     RedefineRequested,
     Request,
+    ResultLost,
     ResumeRequested,
     RetryRequested,
     RunRequested,
@@ -59,11 +62,11 @@ from qtui.engine.packing import Packed
 from qtui.engine.recorder import Recorder
 from qtui.engine.values import Values
 from qtui.engine.watch import Watcher
-from qtui.engine.workers.base import Attempt, Lane
+from qtui.engine.workers.base import Attempt, Doubting, Lane
+from qtui.engine.workers.clustersource import ClusterSource
 from qtui.engine.workers.executor import ExecutorSource
 from qtui.engine.workers.keepers import Keeper as KeeperProcess
 from qtui.engine.workers.keepers import Keepers
-from qtui.engine.workers.process import ProcessLane
 from qtui.engine.workers.registry import make_lane
 
 CLOSE_SECONDS = 5.0
@@ -111,7 +114,7 @@ class Engine:
         workflow: str = "",
         cache: Cache | None = None,
         secrets: Iterable[str] = (),
-        executor: ExecutorSource | None = None,
+        executor: ExecutorSource | ClusterSource | None = None,
         journal: tuple[Sink, Keeper] | None = None,
         resumed: Resumption | None = None,
         opening: RunView | None = None,
@@ -209,9 +212,9 @@ class Engine:
         if type(wish) is GovernorRequested:
             self._governing.start()
         elif type(wish) in (RetryRequested, RedefineRequested):
-            processes = self._lanes.get(ExecutionMode.PROCESS)
-            if isinstance(processes, ProcessLane):
-                processes.doubt()
+            for lane in self._lanes.values():
+                if isinstance(lane, Doubting):
+                    lane.doubt()
         self._inbox.append(stimulus)
         self._wakes.put(None)
 
@@ -380,9 +383,9 @@ class Engine:
         timeout = attempt.unit.timeout
         return self._attempts.open(attempt, None if timeout is None else self.now() + timeout)
 
-    def began(self, start: StartUnit, pid: int) -> None:
+    def began(self, start: StartUnit, pid: int, place: str = "") -> None:
         """A lane that queues has begun an attempt."""
-        self._inbox.append(UnitBegan(start.unit, start.attempt, pid))
+        self._inbox.append(UnitBegan(start.unit, start.attempt, pid, place))
         self._turn()
 
     def returned(self, attempt: Attempt, outcome: Outcome, value: Any, lane: Lane | None) -> StartUnit | None:
@@ -426,6 +429,18 @@ class Engine:
         """Record a warning about a unit."""
         self.post(WarningRaised(message, unit))
 
+    def lost(self, unit: int, cause: str) -> None:
+        """The result of a completed unit is gone."""
+        self.post(ResultLost(unit, cause))
+
+    def resize(self, lane: ExecutionMode, workers: int, cause: str) -> None:
+        """A lane can run so many units at a time now."""
+        self.post(LaneWorkersRequested(lane, workers, cause))
+
+    def interrupt(self, cause: str) -> None:
+        """End the run without a signal, so that it can be resumed."""
+        self.post(InterruptRequested(0, cause))
+
     def value_of(self, number: int) -> Any:
         """The value of a completed unit; one that a process made is loaded when it is first asked for here.
 
@@ -448,6 +463,11 @@ class Engine:
     def attempts(self) -> list[Attempt]:
         """The attempts that go on right now."""
         return self._attempts.going_on()
+
+    def cluster(self) -> tuple[ClusterWorker, ...]:
+        """The workers of the cluster that units are sent to, as they were a moment ago; none without one."""
+        asked = (getattr(lane, "cluster", None) for lane in list(self._lanes.values()))
+        return tuple(worker for cluster in asked if cluster is not None for worker in cluster())
 
     def state_of(self, number: int) -> UnitState:
         """The unit's state right now, ahead of the record by some milliseconds."""

@@ -13,6 +13,7 @@ from qtui.core.errors import BrokenResult
 from qtui.core.model import Argv, CachePolicy, Call, FromUnit, QuantumUnit, Shell, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.engine.codefiles import CodeChanged, code_of
+from qtui.engine.elsewhere import Elsewhere
 from qtui.engine.failure import describe_exception
 from qtui.engine.filedigest import LOOSE, FileDigests, MissingFile
 from qtui.engine.packing import Packed, names_no_class
@@ -257,8 +258,8 @@ class Fingerprints:
 
     def _as_json(self, number: int, value: Any) -> str | None:
         try:
-            if isinstance(value, Packed):
-                if not names_no_class(value):
+            if isinstance(value, Packed | Elsewhere):
+                if not names_no_class(value if isinstance(value, Packed) else value.fetch()):
                     return None
                 value = self._run.value_of(number)
             return json.dumps(value, allow_nan=False)

@@ -19,6 +19,7 @@ from qtui.core.model import ExecutionMode, RunState, UnitState
 from qtui.core.options import RunOptions
 from qtui.core.state import RunView
 from qtui.core.stimuli import LaneWorkersRequested, Stimulus
+from qtui.core.targets import GOVERNED
 from qtui.engine.machine_load import MachineReader
 from qtui.engine.workers.base import Attempt
 
@@ -102,7 +103,7 @@ class Governing:
         """Look once. A governor that was away knows nothing of what was before."""
         ended = self._take_ended()
         going = view.state is RunState.RUNNING and not view.paused and view.stopping is None
-        if not (view.governed and going and view.lane_workers):
+        if not (view.governed and going and any(map(GOVERNED.__contains__, map(ExecutionMode, view.lane_workers)))):
             self._governor = None
             return
         load = self._load(view, ended)
@@ -135,6 +136,8 @@ class Governing:
         lanes = {}
         for name, target in view.lane_workers.items():
             lane = ExecutionMode(name)
+            if lane not in GOVERNED:
+                continue
             count, seconds, squares = ended.get(lane, (0, 0.0, 0.0))
             lanes[lane] = LaneLoad(
                 target=target,

@@ -83,6 +83,21 @@ def unpack(packed: Packed) -> Any:
     return pickle.loads(pieces[0], buffers=pieces[1:])
 
 
+def pieces_of(packed: Packed) -> list[Any]:
+    """Its pieces, those of a file mapped and read only. Raises OSError."""
+    if not packed.path:
+        return [packed.data]
+    with open(packed.path, "rb") as file:  # noqa: PTH123
+        memory = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    return [memory[start : start + size] for start, size in _places(packed.sizes)]
+
+
+def pack_pieces(pieces: Sequence[Any], kind: str, path: str) -> Packed:
+    """The value that has these pieces, in a new file. Raises OSError."""
+    _write(path, list(pieces))
+    return Packed(b"", path, tuple(memoryview(piece).nbytes for piece in pieces), kind)
+
+
 def load_value(packed: Packed, maker: str) -> Any:
     """The value that the unit `maker` made. Raises BrokenResult, naming it, whatever goes wrong."""
     try:

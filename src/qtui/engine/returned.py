@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import AsyncGeneratorType, CoroutineType
 from typing import Any
+
+
+class Awaited:
+    """A coroutine function as a function, for a process of its own, which has no event loop."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """Run the coroutine to its end; `Canceled` in between cancels it."""
+        import asyncio  # most worker processes never need it, and it takes 20 ms
+
+        return asyncio.run(self._function(*args, **keywords))
 
 
 def settled(value: Any) -> Any:

@@ -11,6 +11,7 @@ from qtui.core.events import UnitFinished
 from qtui.core.model import UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
+from qtui.engine.elsewhere import Elsewhere
 from qtui.engine.files import RunFiles
 from qtui.engine.packing import Packed, load_value, pack
 
@@ -18,7 +19,8 @@ from qtui.engine.packing import Packed, load_value, pack
 class Values:
     """Values of the units of `plan`, which may grow, with their large ones in `files`. Any thread may call it.
 
-    Each is kept as it was made: by a process of another, it is Packed. Its other form is made when it is first asked
+    Each is kept as it was made: by another process, it is Packed; what has stayed on another machine is Elsewhere, and
+    fetched when it is wanted. Its other form is made when it is first asked
     for, and dropped with it, as a unit may run again meanwhile.
     """
 
@@ -26,7 +28,7 @@ class Values:
         self._plan, self._files = plan, files
         self.made: list[Any] = [None] * len(plan)
         """The values by number, each as it was made."""
-        self._opened: dict[int, tuple[Packed, Any]] = {}  # with the value that it is a form of
+        self._opened: dict[int, tuple[Packed | Elsewhere, Any]] = {}  # with the value that it is a form of
         self._packed: dict[int, tuple[Any, Packed]] = {}
         self._opening = threading.RLock()
         self._file_numbers = count(1)
@@ -72,19 +74,22 @@ class Values:
     def opened(self, number: int) -> Any:
         """The value itself. Raises BrokenResult, naming the unit, if it was made elsewhere and cannot be loaded."""
         value = self.made[number]
-        if not isinstance(value, Packed):
+        if not isinstance(value, Packed | Elsewhere):
             return value
         with self._opening:
             opened = self._opened.get(number)
             if opened is None or opened[0] is not value:
-                opened = self._opened[number] = (value, load_value(value, self._plan.table[number].id))
+                packed = value if isinstance(value, Packed) else value.fetch()
+                opened = self._opened[number] = (value, load_value(packed, self._plan.table[number].id))
             return opened[1]
 
     def packed(self, number: int) -> Packed:
-        """The value as bytes for another process. Raises what pickling raises."""
+        """The value as bytes for another process. Raises what pickling raises, and BrokenResult."""
         value = self.made[number]
         if isinstance(value, Packed):
             return value
+        if isinstance(value, Elsewhere):
+            return value.fetch()
         packed = self._packed.get(number)
         if packed is None or packed[0] is not value:
             name = f"{number}-{next(self._file_numbers)}"

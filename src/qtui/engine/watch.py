@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, Protocol
 
-from qtui.core.model import ExecutionMode, QuantumUnit, UnitState
+from qtui.core.model import Argv, ExecutionMode, QuantumUnit, Shell, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
 from qtui.core.stimuli import ProgressReported, Stimulus
@@ -81,10 +81,8 @@ class Watcher:
     @staticmethod
     def wanted(units: Iterable[QuantumUnit], mode: ExecutionMode) -> bool:
         """Whether there is anything to watch: a command may always announce its progress."""
-        lanes = ((unit, unit.lane(mode)) for unit in units)
         return any(
-            lane is ExecutionMode.COMMAND or ((unit.stall or unit.progress) and lane in _BY_PROCESS)
-            for unit, lane in lanes
+            _is_command(unit) or ((unit.stall or unit.progress) and unit.lane(mode) in _BY_PROCESS) for unit in units
         )
 
     def start(self) -> None:
@@ -112,7 +110,8 @@ class Watcher:
             del self._lives[number]
         self._read = {key: seen for key, seen in self._read.items() if key[0] in running}
         by_process = [number for number in running if view.plan.lanes[number] in _BY_PROCESS]
-        for number in by_process:
+        elsewhere = [number for number in running if view.plan.lanes[number] is ExecutionMode.CUSTOM]
+        for number in (*by_process, *elsewhere):
             self._look_for_progress(number, view.attempts[number])
         tops = {number: self._run.top_of(number) for number in by_process if view.plan.table[number].stall is not None}
         if tops:
@@ -124,7 +123,7 @@ class Watcher:
     def _look_for_progress(self, number: int, attempt: int) -> None:
         written = self._run.plan.table[number].progress
         pattern = re.compile(written) if written else None  # `re` keeps what it has compiled
-        if pattern is None and self._run.plan.lanes[number] is not ExecutionMode.COMMAND:
+        if pattern is None and not _is_command(self._run.plan.table[number]):
             return
         searched, before = self._read.get((number, attempt), (0, 0))
         size = self._run.logs.read(number, attempt, 0, 0).size
@@ -148,6 +147,10 @@ class Watcher:
         elif not last.warned and now - last.at >= unit.stall:
             self._lives[number] = last._replace(warned=True)
             self._run.warn(number, f"{STALLED} for {now - last.at:.0f} s (stall = {unit.stall:g} s)")
+
+
+def _is_command(unit: QuantumUnit) -> bool:
+    return isinstance(unit.action, Shell | Argv)
 
 
 def _busy(cpu: float, seconds: float) -> bool:

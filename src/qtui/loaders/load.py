@@ -38,20 +38,20 @@ def load_definition(
     too. Raises InvalidWorkflow with every fault, and where each of them is.
     """
     if (found := _IN_FILE.fullmatch(target)) and not _exists(target):
-        return _checked(load_python(_existing(found[1]), found[2], params, overrides, ask))
+        return _checked(load_python(_existing(found[1]), found[2], params, overrides, ask), overrides)
     if (found := _IN_MODULE.fullmatch(target)) and not _exists(target):
-        return _checked(load_module(found[1], found[2], str(Path.cwd()), params, overrides, ask))
+        return _checked(load_module(found[1], found[2], str(Path.cwd()), params, overrides, ask), overrides)
     path = _existing(target)
     if path.suffix == ".toml":
         return load_toml(path, params, overrides, ask)
     if path.suffix == ".py":
-        return _checked(load_python(path, None, params, overrides, ask))
+        return _checked(load_python(path, None, params, overrides, ask), overrides)
     raise _unusable(target, "is neither a .toml nor a .py file", _candidate(path))
 
 
-def _checked(definition: WorkflowDefinition) -> WorkflowDefinition:
+def _checked(definition: WorkflowDefinition, overrides: Overrides | None) -> WorkflowDefinition:
     """What only the loaders can tell of a workflow that was made in Python: whether its executor is to be found."""
-    executor_of(definition)
+    executor_of(definition, overrides.executor if overrides is not None else None)
     return definition
 
 

@@ -322,6 +322,7 @@ class _Loader:
             pools=self._shared.slots,
             cpus=options.cpus,
             memory=options.memory,
+            elsewhere=options.elsewhere,
             over=self._over,
         )
         drafts, tables = self._drafts(file), document.table("groups", self._report)

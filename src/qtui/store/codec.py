@@ -13,7 +13,7 @@ from typing import Any, Final, get_type_hints
 
 from pyrsistent import pvector
 
-from qtui.core.events import CLASSES, NAMES, Event, UnitFinished
+from qtui.core.events import CLASSES, NAMES, Event, UnitFinished, UnitReset, UnitStarted
 from qtui.core.model import ExecutionMode, QuantumUnit, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.portable import MOST_BITS, MOST_DEEP, plain_unit, plain_value, unit_from_plain
@@ -22,9 +22,13 @@ from qtui.store.errors import JournalDamaged
 
 PlainUnit = Callable[[QuantumUnit], Mapping[str, Any]]
 
-_SHORT: Final = UnitFinished._fields.index("error")
-_USUAL: Final = tuple(UnitFinished._field_defaults[name] for name in UnitFinished._fields[_SHORT:])
-"""What most ends of units end with, so that it is not worth writing."""
+_SHORT: Final[Mapping[type[Event], int]] = {
+    UnitFinished: UnitFinished._fields.index("error"),
+    UnitStarted: UnitStarted._fields.index("place"),
+    UnitReset: UnitReset._fields.index("losses"),
+}
+_USUAL: Final = {cls: tuple(cls._field_defaults[name] for name in cls._fields[at:]) for cls, at in _SHORT.items()}
+"""What most events of a kind end with, so that it is not worth writing."""
 
 _MARK: Final = '{"float":'
 _ODD: Final = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
@@ -54,11 +58,13 @@ def load(text: str) -> Any:
 
 def encode_events(events: Sequence[Event], plain_unit: PlainUnit = plain_unit) -> str:
     """The events as one JSON array; each is an array of its name and its fields. Units are told by `plain_unit`."""
-    plain = [
-        (NAMES[type(event)], *(event[:_SHORT] if type(event) is UnitFinished and event[_SHORT:] == _USUAL else event))
-        for event in events
-    ]
-    return dump(plain, plain_unit)
+    return dump(list(map(_short, events)), plain_unit)
+
+
+def _short(event: Event) -> tuple[Any, ...]:
+    kind = type(event)
+    at = _SHORT.get(kind)
+    return (NAMES[kind], *(event[:at] if at is not None and event[at:] == _USUAL[kind] else event))
 
 
 def decode_events(text: str) -> list[Event]:
@@ -93,6 +99,7 @@ def encode_view(view: RunView) -> str:
         "open_items": sorted(view.open_items),
         "stale": list(view.stale.items()),
         "missed": list(view.missed.items()),
+        "losses": list(view.losses.items()),
     }
     return dump(plain)
 
@@ -101,7 +108,7 @@ def decode_view(text: str, plan: ExecutionPlan) -> RunView:
     """The view that `encode_view` wrote, whose plan was `plan`. Raises JournalDamaged for anything else."""
     try:
         values = load(text)
-        for name in ("former", "missed"):
+        for name in ("former", "missed", "losses"):
             values.setdefault(name, {})  # records of older versions have none
         for name, read in _VIEW_READERS.items():
             values[name] = read(values[name])
@@ -199,6 +206,7 @@ _VIEW_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "former": lambda plain: {name: tuple(known) for name, known in plain.items()},
     "stale": dict,
     "missed": dict,
+    "losses": dict,
 }
 _SPECIAL: Final = {"plan", "last", *_VIEW_READERS} - {"state", "durations", "former"}
 """The fields of a view that JSON does not have as they are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, UnitState
 from qtui.core.options import RunOptions
@@ -104,8 +104,8 @@ class Host(Protocol):
     def open_context(self, attempt: Attempt) -> ExecutionContext:
         """Make the attempt's context; called on the lane's own thread."""
 
-    def began(self, start: StartUnit, pid: int) -> None:
-        """A queueing lane says that the attempt really runs now."""
+    def began(self, start: StartUnit, pid: int, place: str = "") -> None:
+        """A queueing lane says that the attempt really runs now, on worker `place` of a cluster if it has one."""
 
     def returned(self, attempt: Attempt, outcome: Outcome, value: Any, lane: Lane | None) -> StartUnit | None:
         """The attempt is over. The caller may be handed the best start of `lane` to go on with."""
@@ -115,6 +115,24 @@ class Host(Protocol):
 
     def warn(self, unit: int, message: str) -> None:
         """Tell people something about a unit that does not end it."""
+
+    def lost(self, unit: int, cause: str) -> None:
+        """The result of a completed unit is gone, and `cause` says why: it runs again if it may, and what waits for it
+        waits once more."""
+
+    def resize(self, lane: ExecutionMode, workers: int, cause: str) -> None:
+        """The lane can run so many units at a time now, as `cause` tells; without effect where a person decides."""
+
+    def interrupt(self, cause: str) -> None:
+        """The run cannot go on here: end it as a signal would, with what runs cut, so that it can be resumed."""
+
+
+@runtime_checkable
+class Doubting(Protocol):
+    """A lane whose processes may have imported code that has changed since."""
+
+    def doubt(self) -> None:
+        """Look for that before the next unit begins. Any thread may call it."""
 
 
 class Lane(Protocol):

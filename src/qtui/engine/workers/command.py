@@ -28,14 +28,15 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\
 class CommandLane(SlotLane):
     """Each command leads a process group; signals reach every descendant, and its end is that of the last one."""
 
-    def __init__(self) -> None:
-        super().__init__(ExecutionMode.COMMAND)
+    def __init__(self, idle_seconds: float | None = None, idle_files: int | None = None) -> None:
+        super().__init__(ExecutionMode.COMMAND, idle_seconds)
         self._idle: list[_Slot] = []
+        self._idle_files = idle_files
         self.cwd = os.getcwd()  # noqa: PTH109
 
     def open(self, host: Host) -> None:
         """Start the lane's thread."""
-        self.needs = NeedsFiles(host)
+        self.needs = NeedsFiles(host, self._idle_files)
         super().open(host)
 
     def begin(self, attempt: Attempt) -> None:

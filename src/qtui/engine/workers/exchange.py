@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn, Protocol
 from qtui.core.errors import BrokenResult
 from qtui.core.model import UnitState
 from qtui.core.plan import ExecutionPlan, Need
+from qtui.engine.elsewhere import Elsewhere
 from qtui.engine.packing import Packed, names_no_class
 from qtui.engine.workers.base import Attempt
 
@@ -20,7 +21,7 @@ MOST_BYTES = 64 << 20
 """The largest result that a command may write, and the most that it is given of its needs'."""
 
 IDLE_FILES = 64
-"""How many files with results of needs are kept for the next unit with these needs while no unit uses them."""
+"""How many files with results of needs a run keeps while no unit uses them."""
 
 _STDOUT: Final = frozenset({"exit_code", "stdout"})
 
@@ -112,10 +113,14 @@ def _finite(text: str) -> float:
 
 
 class NeedsFiles:
-    """Files with results of needs, each one shared by the units that need the same. For one thread."""
+    """Files with results of needs, each one shared by the units that need the same. For one thread.
 
-    def __init__(self, host: Results) -> None:
+    `most_idle` (`IDLE_FILES`) are kept for the next unit with these needs while no unit uses them.
+    """
+
+    def __init__(self, host: Results, most_idle: int | None = None) -> None:
         self._host = host
+        self._most_idle = IDLE_FILES if most_idle is None else most_idle
         self._files: dict[tuple[Need, ...], _NeedsFile] = {}
         self._made = 0
 
@@ -143,9 +148,10 @@ class NeedsFiles:
         return made
 
     def _drop_idle(self) -> None:
-        if len(self._files) <= IDLE_FILES:
+        too_many = len(self._files) - self._most_idle
+        if too_many <= 0:
             return
-        for declared, file in list(self._files.items())[:-IDLE_FILES]:
+        for declared, file in list(self._files.items())[:too_many]:
             if not file.users:
                 del self._files[declared]
                 with suppress(OSError):
@@ -169,11 +175,11 @@ class NeedsFiles:
         if self._host.state_of(need) is not UnitState.COMPLETED:
             return None
         value = self._host.results[need]
-        if isinstance(value, Packed):
-            # what names classes is not plain, and loading it would import their modules into qtui
-            if not names_no_class(value):
-                return None
+        if isinstance(value, Packed | Elsewhere):
             try:
+                # what names classes is not plain, and loading it would import their modules into qtui
+                if not names_no_class(value if isinstance(value, Packed) else value.fetch()):
+                    return None
                 value = self._host.value_of(need)
             except BrokenResult as broken:
                 self._host.warn(number, f"does not get all results of its needs: {broken}")

@@ -22,7 +22,7 @@ from qtui.engine.logpage import LogPage
 from qtui.engine.probe import total_memory, usable_cores
 from qtui.engine.wire import FrameReader, frame
 from qtui.engine.workers.base import Attempt, Host
-from qtui.engine.workers.sending import Sender
+from qtui.engine.workers.sending import Sender, Sending
 from qtui.engine.workers.slots import SlotLane, describe_exit, keeper_lost
 
 _SOURCES = str(Path(__file__).resolve().parents[3])
@@ -39,8 +39,8 @@ _BUFFER = 1 << 18
 class ProcessLane(SlotLane):
     """Each unit runs in a process that can be killed, and that never runs another unit after a stop was sent to it."""
 
-    def __init__(self) -> None:
-        super().__init__(ExecutionMode.PROCESS)
+    def __init__(self, idle_seconds: float | None = None) -> None:
+        super().__init__(ExecutionMode.PROCESS, idle_seconds)
         self.idle: list[_Slot] = []
         """Slots without an attempt; their workers may still be starting."""
         self.shared: set[_Slot] = set()
@@ -53,8 +53,22 @@ class ProcessLane(SlotLane):
 
     def open(self, host: Host) -> None:
         """Start the thread; workers are started when there is work."""
-        self.sender = Sender(host, "sent")
+        self.sender = self.make_sender(host)
         super().open(host)
+
+    def make_sender(self, host: Host) -> Sending:
+        """What packs the units of this lane."""
+        return Sender(host, "sent")
+
+    def with_added(self, attempt: Attempt, outcome: Outcome, added: tuple[Any, ...] | None) -> Outcome:  # noqa: ARG002
+        """The outcome of an attempt with the units that it adds, which were packed where it ran."""
+        return with_additions(outcome, added)
+
+    def code_changed_at(self) -> float:
+        """When the code of the lane's units was last changed (Unix seconds)."""
+        plan = self.host.plan
+        actions = [unit.action for unit, lane in zip(plan.table, plan.lanes, strict=False) if lane is self.mode]
+        return latest_change({id(call.function): call.function for call in actions if isinstance(call, Call)}.values())
 
     def begin(self, attempt: Attempt) -> None:
         """Send the unit to a worker that is idle, to one that others of its batch queue for, or to a new one."""
@@ -81,11 +95,7 @@ class ProcessLane(SlotLane):
         self._doubted = True
 
     def _recycle(self) -> None:
-        plan = self.host.plan
-        actions = [unit.action for unit, lane in zip(plan.table, plan.lanes, strict=False) if lane is self.mode]
-        changed = latest_change(
-            {id(call.function): call.function for call in actions if isinstance(call, Call)}.values()
-        )
+        changed = self.code_changed_at()
         busy = [attempt.kept for attempt in self.attempts.values() if attempt.kept is not None]
         for slot in {*self.idle, *busy}:
             if slot.made_at < changed:
@@ -116,7 +126,7 @@ class ProcessLane(SlotLane):
         if not self._init:
             limit = total_memory() // (2 * usable_cores())
             params = tuple(self.sender.params())
-            self._init = frame(("init", list(sys.path), params, limit, self.host.value_path("")))
+            self._init = frame(("init", self.sender.path(), params, limit, self.host.value_path("")))
         return self._init
 
 
@@ -320,10 +330,10 @@ class _Slot:
                     self._begin_first()
             case ("progress", *progress):
                 self._lane.host.report_progress(*progress)
-            case ("value", fields, stays, added, usage, metrics, worn):
+            case ("value", fields, stays, added, usage, metrics, worn) if self._jobs:
                 packed = packing.Packed(*fields)
                 self._stays = packed if stays and len(self._jobs) == 1 else None
-                outcome = with_additions(_outcome(usage, metrics), added)
+                outcome = self._lane.with_added(self._jobs[0].attempt, _outcome(usage, metrics), added)
                 self._on_answer(outcome, packed, worn)
             case ("error", error, usage, metrics, worn):
                 self._on_answer(_outcome(usage, metrics)._replace(error=UnitError(*error)), None, worn)

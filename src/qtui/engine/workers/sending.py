@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import fields
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from qtui.core.model import Call, FromUnit, QuantumUnit, UnitError, UnitState
 from qtui.engine import packing
 from qtui.engine.failure import describe_exception
+from qtui.engine.returned import Awaited
 from qtui.engine.workers.base import Attempt, Host
 from qtui.engine.workers.slots import Unstartable
 
@@ -20,6 +22,35 @@ _DEFAULTS: Final = {
     if field.name not in ("action", "args", "fallback")
 }
 """What of a unit's definition travels, if it is not the default."""
+
+_PlaceOf = Callable[[int], int | None] | None
+
+
+class Sending(Protocol):
+    """What a lane asks of who packs its attempts; see `Sender`."""
+
+    def path(self) -> list[str]:
+        """Where other processes look for modules."""
+
+    def params(self) -> packing.Packed:
+        """The params of the run."""
+
+    def function(self, unit: QuantumUnit) -> tuple[int, packing.Packed]:
+        """A number for the unit's function, and the function."""
+
+    def forget_functions(self) -> None:
+        """Pack functions anew."""
+
+    def job(
+        self,
+        attempt: Attempt,
+        key: int,
+        function: packing.Packed | None,
+        *,
+        made: packing.Packed | None = None,
+        log: str = "",
+    ) -> tuple[Any, ...]:
+        """The fields of the `Job` that the attempt is over there."""
 
 
 class Sender:
@@ -37,6 +68,10 @@ class Sender:
         self._functions: dict[int, tuple[Any, int, packing.Packed]] = {}
         self._function_numbers = count(1)
 
+    def path(self) -> list[str]:
+        """Where other processes look for modules."""
+        return list(sys.path)
+
     def params(self) -> packing.Packed:
         """The params of the run, packed once."""
         with self._lock:
@@ -49,6 +84,7 @@ class Sender:
         """A number for the unit's function, and the function, packed once."""
         assert isinstance(unit.action, Call)
         function = unit.action.function
+        sent = Awaited(function) if unit.action.is_async else function
         with self._lock:
             known = self._functions.get(id(function))
             if known is None:
@@ -56,7 +92,7 @@ class Sender:
                     packing.note_modules()
                 packing.note_module(getattr(function, "__module__", None) or "__main__")
                 # kept alive, so its id, too
-                packed = self._pack(function, lambda: "the function")
+                packed = self._pack(sent, lambda: "the function")
                 known = self._functions[id(function)] = (function, next(self._function_numbers), packed)
             return known[1:]
 
@@ -72,15 +108,17 @@ class Sender:
         function: packing.Packed | None,
         *,
         made: packing.Packed | None = None,
+        place_of: _PlaceOf = None,
         log: str = "",
     ) -> tuple[Any, ...]:
         """The fields of the `Job` that the attempt is over there.
 
         `key` and `function` are what `function` gives for the unit, but None for one that has been sent before. `made`
-        is a result that is at hand there.
+        is a result that is at hand there; for one that goes there another way, `place_of` tells what stands for it.
         """
         host, unit, number = self._host, attempt.unit, attempt.start.unit
         wants_context, sees = _wants_context(unit), sees_run(unit)
+        pack_need = self._need if isinstance(unit.action, Call) else self._addition  # a command can do without
         head: packing.Packed | None = None
         if wants_context or unit.args:
             head = self._pack((_definition_of(unit), dict(unit.args)), lambda: _culprit(unit))
@@ -92,8 +130,8 @@ class Sender:
             wants_context,
             None if head is None else tuple(head),
             [tuple(need) for need in host.plan.declared[number]] if sees else (),
-            [self._need(need, made) for need in host.plan.needs[number]] if sees else (),
-            [self._addition(added, made) for added in host.added_to(number)] if wants_context else (),
+            [pack_need(need, made, place_of) for need in host.plan.needs[number]] if sees else (),
+            [self._addition(added, made, place_of) for added in host.added_to(number)] if wants_context else (),
             {**host.variables_of(number), "QTUI_ATTEMPT": str(attempt.start.attempt)},
             unit.cwd,
             log,
@@ -101,21 +139,24 @@ class Sender:
             unit.timeout,
         )
 
-    def _need(self, number: int, made: packing.Packed | None) -> tuple[Any, ...]:
+    def _need(self, number: int, made: packing.Packed | None, place_of: _PlaceOf) -> tuple[Any, ...]:
         host = self._host
         name, state = host.plan.table[number].id, host.state_of(number)
         if state is not UnitState.COMPLETED:
             return number, name, str(state), host.cause_of(number), None
+        place = None if place_of is None else place_of(number)
+        if place is not None:
+            return number, name, str(state), "", place
         try:
             packed = host.packed_of(number)
         except Exception as error:
             raise _cannot_send(f"the result of {name}", error) from error
         return number, name, str(state), "", True if packed is made else tuple(packed)
 
-    def _addition(self, number: int, made: packing.Packed | None) -> tuple[Any, ...]:
+    def _addition(self, number: int, made: packing.Packed | None, place_of: _PlaceOf) -> tuple[Any, ...]:
         """The same of a unit that a need has added. That it cannot be sent concerns only those who ask for it."""
         try:
-            return self._need(number, made)
+            return self._need(number, made, place_of)
         except Unstartable as error:
             name, reason = self._host.plan.table[number].id, error.unit_error.message
             return number, name, str(UnitState.COMPLETED), reason, None
@@ -128,8 +169,9 @@ class Sender:
 
 
 def sees_run(unit: QuantumUnit) -> bool:
-    """Whether the unit's function is given anything of its run."""
-    return _wants_context(unit) or any(type(value) is FromUnit for value in unit.args.values())
+    """Whether the unit is given anything of its run: commands are, functions that ask for it are."""
+    asks = _wants_context(unit) or any(type(value) is FromUnit for value in unit.args.values())
+    return asks or not isinstance(unit.action, Call)
 
 
 def _wants_context(unit: QuantumUnit) -> bool:

@@ -40,12 +40,15 @@ class SlotLane:
 
     So nothing here is locked, and a stop can never meet a unit that has just taken the place of the one it was meant
     for: starts, ends and stops are handled one after another, and each stop names its attempt.
+
+    Without units for `idle_seconds`, if that is given, it lets its processes go.
     """
 
     mode: ExecutionMode
 
-    def __init__(self, mode: ExecutionMode) -> None:
+    def __init__(self, mode: ExecutionMode, idle_seconds: float | None = None) -> None:
         self.mode = mode
+        self._idle_seconds = idle_seconds
         self.selector = selectors.DefaultSelector()
         self._posted: deque[LaneEffect | None] = deque()
         self._awake = False
@@ -72,7 +75,7 @@ class SlotLane:
         raise NotImplementedError
 
     def release(self) -> None:
-        """The lane closes: let go of every slot that is idle now, and of the others when they are done."""
+        """Let go of every slot that is idle now; once the lane closes, also of the others when they are done."""
         raise NotImplementedError
 
     # -- the lane ----------------------------------------------------------------------------------------
@@ -159,8 +162,10 @@ class SlotLane:
 
     def _serve(self) -> None:
         while self._closing is None or (self.attempts and time.monotonic() < self._closing):
-            timeout = (WAKE_SECONDS if self.attempts else None) if self._closing is None else 0.1
+            timeout = (WAKE_SECONDS if self.attempts else self._idle_seconds) if self._closing is None else 0.1
             ready = self.selector.select(timeout)
+            if not (ready or self.attempts):
+                self._guarded(self.release)
             for key, _ in ready:
                 self._guarded(key.data)
             if not ready or time.monotonic() > self._wake_at:

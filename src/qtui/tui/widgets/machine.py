@@ -9,6 +9,7 @@ from rich.cells import cell_len
 
 from qtui.core.events import GovernorChanged, WorkersChanged
 from qtui.core.holding import workers_words
+from qtui.core.model import ExecutionMode
 from qtui.core.samples import LoadSample
 from qtui.core.state import RunView
 from qtui.tui.format import Glyphs, most_active, size_of, sparkline
@@ -48,7 +49,7 @@ def machine_lines(
     glyphs: Glyphs,
 ) -> list[Line]:
     """The machine in `count` lines, as `lines_for` allows, of up to `width` cells; what there is no room for is left
-    out. `busy` is how many workers have units."""
+    out. `busy` is how many workers have units. With a cluster it is said which machine is meant."""
     words = cut_end(f" {decision_words(view, decision, glyphs)}", width, glyphs.ellipsis)
     said = Span(words, Role.MUTED)
     if sample is None:
@@ -59,11 +60,14 @@ def machine_lines(
     if count < 5:
         # how many there are is in the title of the pane
         first = _line([run[:2], [Span(words.lstrip(), Role.MUTED)]], width, glyphs)
-        second = _line([cpu, memory, _muted(_memory_words(sample)), _muted(_disk_words(sample)), _own(sample)], width)
+        where = _muted("here" if sample.cluster else "")
+        figures = [cpu, memory, _muted(_memory_words(sample)), _muted(_disk_words(sample)), _own(sample)]
+        second = _line([where, *figures], width)
         return [second] if count == 1 else [first, second]
     load = f"load {sample.load:.1f}" if sample.load is not None else ""
+    cores = f"{_count(sample.cores, 'core')}{' here' if sample.cluster else ''}"
     return [
-        _line([cpu, _muted(_count(sample.cores, "core")), _muted(load)], width),
+        _line([cpu, _muted(cores), _muted(load)], width),
         _line([memory, _muted(_memory_words(sample))], width),
         _line([run, _own(sample)], width),
         _line(_disk(sample, history, cells, glyphs), width),
@@ -72,16 +76,20 @@ def machine_lines(
 
 
 def short_machine(view: RunView, sample: LoadSample | None, busy: int) -> str:
-    """The machine in a few words, for the status line: ``cpu 88%  mem 71%  workers 6/8 auto``."""
-    workers = f"workers {busy}/{most_active(view)}{' auto' if view.governed else ''}"
+    """The machine in a few words, for the status line: ``cpu 88%  mem 71%  workers 6/8 auto``; ``here cpu 88%`` beside
+    a cluster."""
+    workers = f"workers {busy}/{most_active(view, sample)}{' auto' if view.governed else ''}"
     if sample is None:
         return workers
-    return f"cpu {sample.cpu:.0f}%  mem {_memory_percent(sample):.0f}%  {workers}"
+    here = "here " if sample.cluster else ""
+    return f"{here}cpu {sample.cpu:.0f}%  mem {_memory_percent(sample):.0f}%  {workers}"
 
 
 def decision_words(view: RunView, decision: Decision, glyphs: Glyphs) -> str:
     """Who decides on the number of workers, and why it is what it is."""
     match decision:
+        case WorkersChanged(lane=ExecutionMode.CUSTOM) if view.governed:
+            words = f"auto: {workers_words(decision)}"
         case WorkersChanged(lane=lane) if lane and view.governed:
             words = f"auto: {decision.lane} {decision.cause}"
         case GovernorChanged() if view.governed:
@@ -100,15 +108,15 @@ def _figures(
 ) -> tuple[list[Span], list[Span], list[Span]]:
     """CPU, memory and busy workers, each with its history in `cells` cells."""
     memory = _memory_percent(sample)
-    most = max([most_active(view), *(moment.busy for moment in history[-cells:])])
+    most = max([most_active(view, sample), *(moment.busy for moment in history[-cells:])])
     run = [
         Span("run ", Role.MUTED),
         Span(sparkline([moment.busy for moment in history], most, cells, glyphs), Role.PRIMARY),
-        Span(f" {f'{busy}/{most_active(view)}':>7}", Role.TEXT),
+        Span(f" {f'{busy}/{most_active(view, sample)}':>7}", Role.TEXT),
     ]
     return (
         _percent("cpu", sample.cpu, [moment.cpu for moment in history], cells, glyphs, Role.SUCCESS),
-        _percent("mem", memory, [moment.memory for moment in history], cells, glyphs, _pressure(memory)),
+        _percent("mem", memory, [moment.memory for moment in history], cells, glyphs, pressure(memory)),
         run,
     )
 
@@ -127,7 +135,7 @@ def _disk(sample: LoadSample, history: Sequence[Moment], cells: int, glyphs: Gly
     return [bars, _muted(f"in {size_of(sample.read):>5} out {size_of(sample.written):>5}")]
 
 
-def _pressure(percent: float) -> Role:
+def pressure(percent: float) -> Role:
     """How alarming it is that so much is taken: full memory ends runs, while cores are there to be busy."""
     return Role.ERROR if percent >= 90 else Role.WARNING if percent >= 75 else Role.SUCCESS
 

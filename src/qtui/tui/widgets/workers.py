@@ -1,4 +1,5 @@
-"""The workers pane: one row per worker slot in use, who holds pools and budgets, and what machine and qtui use."""
+"""The workers pane: one row per worker slot in use, the workers of a cluster, who holds pools and budgets, and what
+machine and qtui use."""
 
 from __future__ import annotations
 
@@ -26,6 +27,7 @@ from qtui.tui.format import SIGNS, Glyphs, look_of, most_active, short_clock, si
 from qtui.tui.roles import Role
 from qtui.tui.sampler import Sampler
 from qtui.tui.text import Span, clean, cut_end, cut_middle
+from qtui.tui.widgets.cluster import Cluster, Columns, cluster_line, summary_line
 from qtui.tui.widgets.lines import Line, Lines, set_row_count, set_title, strip_of, theme_of
 from qtui.tui.widgets.machine import Decision, lines_for, machine_lines
 
@@ -85,6 +87,7 @@ class WorkersPane(Vertical):
         self._glyphs = glyphs
         self._shown: LoadSample | None = None
         self._decision: Decision = None
+        self._cluster = Cluster()
         self._beat = Beat()
 
     def compose(self) -> ComposeResult:
@@ -105,20 +108,38 @@ class WorkersPane(Vertical):
             self._decision = later_decision(self._decision, event)
         if not self.display:
             self._beat.hurry()
+            if self._sampler.latest is not self._shown:  # so that it is known later who was lost meanwhile
+                self._look(now)
             return
         if not self._beat.due(changed=changed or self._sampler.latest is not self._shown):
             return
-        self._shown = self._sampler.latest
-        view = self._bridge.view
-        held = sorted((view.unit(number) for number in self._bridge.holding), key=lambda unit: unit.worker or 0)
+        view, held = self._bridge.view, self._look(now)
         self._show_workers(view, held, now)
         self._show_machine(view)
-        set_title(self, pane_title(view, busy_lanes(held, self._bridge.busy), self.size.width))
+        far = self._bridge.holders.cluster or bool(self._cluster.rows)
+        begun = [unit for unit in held if not (unit.submitted and unit.lane is ExecutionMode.CUSTOM)] if far else held
+        lanes = busy_lanes(begun, self._bridge.busy)
+        threads = self._shown.threads if self._shown is not None else 0
+        set_title(self, pane_title(view, lanes, self.size.width, cluster=far, threads=threads))
+
+    def _look(self, now: float) -> Sequence[UnitView]:
+        """Take the latest sample; the units that hold a worker, by its number."""
+        self._shown, view = self._sampler.latest, self._bridge.view
+        held = sorted((view.unit(number) for number in self._bridge.holding), key=lambda unit: unit.worker or 0)
+        self._cluster.update(self._shown.cluster if self._shown is not None else (), view, held, now)
+        return held
 
     def _show_workers(self, view: RunView, held: Sequence[UnitView], now: float) -> None:
         lines = self.query_one(WorkerLines)
         width, glyphs = lines.size.width, self._glyphs
-        rows: list[Callable[[], Line]] = [partial(worker_line, unit, now, self._shown, width, glyphs) for unit in held]
+        cluster = self._cluster
+        far = cluster.rows or self._bridge.holders.cluster
+        here = [unit for unit in held if unit.lane is not ExecutionMode.CUSTOM] if far else held
+        rows: list[Callable[[], Line]] = [partial(worker_line, unit, now, self._shown, width, glyphs) for unit in here]
+        if cluster.rows or (far and cluster.waiting):
+            columns = Columns.of(cluster.rows, width)
+            rows.append(partial(summary_line, cluster, width, glyphs))
+            rows += [partial(cluster_line, row, columns, now, width, glyphs) for row in cluster.rows]
         if not rows:
             idle = " no unit runs" if view.state.ended else " no worker is busy"
             text = f" {stalled_by(view.stuck)}" if view.stalled else idle
@@ -165,18 +186,24 @@ def busy_lanes(held: Sequence[UnitView], busy: int) -> Counter[ExecutionMode]:
     return lanes
 
 
-def pane_title(view: RunView, lanes: Counter[ExecutionMode], width: int) -> str:
+def pane_title(
+    view: RunView, lanes: Counter[ExecutionMode], width: int, *, cluster: bool = False, threads: int = 0
+) -> str:
     """``Workers 6/8``; while lanes have targets of their own, ``Workers 6 auto  command 2/4  thread 4/8``, with the
-    limit of all of them where it is below their sum."""
+    limit of all of them where it is below their sum. With a `cluster`, that is what the custom lane is called, and it
+    has so many `threads`, 0 if nobody knows: ``cluster 4/16 threads``."""
     busy = lanes.total()
+    there = f"  cluster {lanes[ExecutionMode.CUSTOM]}{f'/{threads} threads' if threads else ''}"
     if not view.governed:
-        return f"Workers {busy}/{view.workers}"
-    if len(view.lane_workers) == 1 and lanes.keys() <= set(map(ExecutionMode, view.lane_workers)):
+        return f"Workers {busy}/{view.workers}{there if cluster else ''}"
+    if not cluster and len(view.lane_workers) == 1 and lanes.keys() <= set(map(ExecutionMode, view.lane_workers)):
         return f"Workers {busy}/{most_active(view)} auto"
     limit = f"/{view.workers}" if view.workers < sum(view.lane_workers.values()) else ""
     title = f"Workers {busy}{limit} auto"
     limits = sorted(view.lane_workers.items())
     governed = {lane: f"  {lane} {lanes[ExecutionMode(lane)]}/{most}" for lane, most in limits}
+    if cluster:
+        governed[ExecutionMode.CUSTOM] = there
     others = [f"  {lane} {count}" for lane, count in sorted(lanes.items()) if lane not in governed]
     at_work = [part for lane, part in governed.items() if lanes[ExecutionMode(lane)]]
     every = list(governed.values())
@@ -216,7 +243,7 @@ def share_line(share: Share, width: int, glyphs: Glyphs) -> Line:
     if len(share.holders) > MOST_HOLDERS:
         names += f" and {len(share.holders) - MOST_HOLDERS:,} more"
     start = f" {use:<11} "
-    name = cut_end(clean(share.name), max(0, width - len(start)), glyphs.ellipsis)
+    name = cut_end(clean(share.limit), max(0, width - len(start)), glyphs.ellipsis)
     room = width - len(start) - cell_len(name) - 2
     full = Role.ACCENT if share.used >= share.capacity else Role.TEXT
     return (

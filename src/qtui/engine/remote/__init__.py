@@ -1,0 +1,1 @@
+"""Units on other machines: what travels there, and who runs it there."""
