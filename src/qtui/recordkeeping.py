@@ -18,10 +18,11 @@ from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import Canceled, QtuiError
 from qtui.core.events import RunFinished, UnitFinished
 from qtui.core.masking import TextMasker, masks_of
-from qtui.core.model import Call, UnitState
+from qtui.core.model import EMPTY, Call, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.portable import Digest, Mask
 from qtui.core.state import RunView
+from qtui.engine.elsewhere import Elsewhere
 from qtui.engine.engine import Engine
 from qtui.engine.journaling import Keeper, Sink
 from qtui.engine.packing import Packed, pack
@@ -29,7 +30,7 @@ from qtui.engine.plaindata import FunctionDigests, NotPlain
 from qtui.store.boot import boot_id, host_name
 from qtui.store.history import Completions, History
 from qtui.store.journal import Durability, Head, Journal, Runner, StoredResult
-from qtui.store.pasts import Completion
+from qtui.store.pasts import Completion, Cut
 from qtui.store.resultkey import load_key
 from qtui.store.results import ResultStore, Verified
 from qtui.store.rundir import RunDirectory
@@ -76,11 +77,13 @@ class RunRecord:
         results: ResultStore,
         mask: Mask | None,
         about: tuple[str, str, str],
+        params: Mapping[str, Any],
     ) -> None:
         self.directory, self._lock, self._journal, self._results = directory, lock, journal, results
         self.results = RunResults(mask or str, partial(_loaded, results))
-        self._history, self._about = History(state_dir), about
+        self._history, self._about, self._params = History(state_dir), about, params
         self._steward: Steward | None = None
+        self._noted: RunFinished | None = None
         self._afterwards: list[Callable[[], object]] = []
 
     @classmethod
@@ -158,7 +161,7 @@ class RunRecord:
             journal.close()
             raise
         about = definition.name, definition.source or "", definition.directory or ""
-        return cls(state_dir, directory, lock, journal, results, mask, about)
+        return cls(state_dir, directory, lock, journal, results, mask, about, definition.params)
 
     @property
     def source(self) -> str:
@@ -180,7 +183,8 @@ class RunRecord:
     def serve(self, engine: Engine, ask: Ask, edited: Callable[[int], str]) -> None:
         """The engine has begun: answer those who ask for something, with what comes of it, and who ask how a unit
         differs on the disk, with what `edited` says."""
-        self._steward = Steward(self.directory, self._lock, engine, ask, edited)
+        self._noted = engine.opening.finished
+        self._steward = Steward(self.directory, self._lock, engine, ask, edited, self._note)
         self._steward.start()
         if self.directory.network:
             engine.warn(-1, ON_NETWORK.format(self.directory.network))
@@ -204,10 +208,20 @@ class RunRecord:
             self._close_journal()
         except QtuiError as error:
             trouble = str(error)
-        if view.finished is not None and not self._journal.taken:
-            self._note_end(view, view.finished)
+        self._note(view)
         self._let_go()
         return trouble
+
+    def _note(self, view: RunView) -> None:
+        """Let the history know of an end at once, also while somebody still looks at the run, and that it goes on if
+        units run again."""
+        if view.finished is self._noted or self._journal.taken:
+            return
+        self._noted = view.finished
+        if view.finished is not None:
+            self._note_end(view, view.finished)
+        else:
+            self._history.begin(self.directory.run, *self._about, time.time())
 
     def _close_journal(self) -> None:
         """Results of earlier attempts go once it is safe that nothing refers to them. Raises QtuiError."""
@@ -225,9 +239,9 @@ class RunRecord:
 
     def _note_end(self, view: RunView, end: RunFinished) -> None:
         _, source, _ = self._about
-        completions = completions_of(view, self.results.mask) if source else Completions({})  # nobody would ask
+        known = completions_of(view, self.results.mask, self._params) if source else Completions({})  # nobody would ask
         run, state = self.directory.run, str(end.state)
-        self._history.end(run, state, end.exit_code, counts_of(view), end.at, end.duration, completions)
+        self._history.end(run, state, end.exit_code, counts_of(view), end.at, end.duration, known)
 
 
 class _Keeper:
@@ -238,6 +252,8 @@ class _Keeper:
 
     def encode(self, number: int, unit_id: str, attempt: int, value: Any) -> StoredResult:
         """What is to be kept of the unit's value. Never raises."""
+        if isinstance(value, Elsewhere):
+            return StoredResult(number, unit_id, attempt, "none", why=f"it was {value.place}")
         encode = self._results.encode_packed if isinstance(value, Packed) else self._results.encode
         try:
             return encode(number, unit_id, attempt, value)
@@ -245,21 +261,25 @@ class _Keeper:
             return StoredResult(number, unit_id, attempt, "none", why="the unit was asked to stop while it was kept")
 
 
-def completions_of(view: RunView, mask: Mask = str) -> Completions:
-    """The units that ran and completed, however the run ended; not those whose value came from elsewhere."""
+def completions_of(view: RunView, mask: Mask = str, params: Mapping[str, Any] = EMPTY) -> Completions:
+    """The units that ran and completed, or were cut, however the run ended; not those whose value came from elsewhere.
+    `params` are those of the run."""
     completed: dict[str, Completion] = {}
+    cut: dict[str, Cut] = {}
     others: list[str] = []
     for unit, last, base in zip(view.plan.table, view.last, view.bases, strict=True):
-        hash_ = action_hash(unit, mask)
+        hash_ = action_hash(unit, mask, params)
         ran = isinstance(last, UnitFinished) and last.attempt and not (last.cached or last.fallback)
-        if ran and last.state is UnitState.COMPLETED:
+        if ran and (last.state is UnitState.TIMEOUT or (last.state is UnitState.CANCELED and last.error is None)):
+            cut[unit.id] = Cut(hash_, last.duration)
+        elif ran and last.state is UnitState.COMPLETED:
             tries = last.attempt - base
             completed[unit.id] = Completion(
                 hash_, last.at, last.duration, last.peak_memory, last.cpu_seconds, attempts=tries
             )
         else:
             others.append(hash_)
-    return Completions(completed, others)
+    return Completions(completed, others, cut)
 
 
 def code_digests() -> Digest:

@@ -73,6 +73,7 @@ def test_status_tells_when_a_run_that_goes_on_ends(qtui, called, workflow, tmp_p
 
     assert re.match(r"running for 0:\d\d:\d\d, about \d+m left", head), head
     assert 0 < left["p10"] <= left["p50"] <= left["p90"]
+    assert (left["incomplete"], left["times_out"]) == (0, False)
     assert re.match(r"about \d+m left", left["text"])
     assert json.loads(called("status", run, "--json").stdout)["left"] is None
 

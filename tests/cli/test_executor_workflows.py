@@ -124,8 +124,8 @@ def test_a_package_may_register_an_executor_under_a_name(
 @pytest.mark.parametrize(
     ("executor", "message"),
     [
-        ("clutser", 'there is no executor "clutser": there are broken, cluster (did you mean "cluster"?)'),
-        ("kubernetes", 'there is no executor "kubernetes": there are broken, cluster (write "module:factory"'),
+        ("clutser", 'there is no executor "clutser": there are broken, cluster, dask (did you mean "cluster"?)'),
+        ("kubernetes", 'there is no executor "kubernetes": there are broken, cluster, dask (write "module:factory"'),
         ("broken", "loading the executor broken failed"),
         ("pools:thread", 'pools has no "thread" (did you mean "threads"?)'),
         ("nothere:make", "there is no module nothere"),

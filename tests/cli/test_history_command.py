@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from told import Told, command
 
 from qtui.core.events import ConfirmRequested, RunFinished, RunResumed, UnitReady, UnitReset
-from qtui.core.model import RunState
+from qtui.core.model import Argv, RunState
 from qtui.core.settling import CUT
 from qtui.listing import known_runs
 from qtui.store.history import Completions, History
@@ -18,13 +19,14 @@ from qtui.store.history import Completions, History
 Qtui = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def run_of(state_home: Path, day: int, seconds: float = 2.0, name: str = "nightly") -> str:
+def run_of(state_home: Path, day: int, seconds: float = 2.0, name: str = "nightly", **params: object) -> str:
     """A run on that day, in which `fetch` took so long."""
-    told = Told(command("fetch"), command("check"), name=name)
+    fetch = replace(command("fetch"), action=Argv(("sh", "-c", "fetch $QTUI_PARAM_SIZE")))
+    told = Told(fetch, command("check"), name=name)
     begun = 101.0 + 10 * day  # no two runs are at the same time
     told.starts("fetch", begun).ends("fetch", at=begun + seconds).starts("check").ends("check")
-    record = told.over(RunState.COMPLETED, 0).recorded(state_home, f"202601{day:02}-030405-abcd", f"/flows/{name}.toml")
-    return record.run
+    told.over(RunState.COMPLETED, 0)
+    return told.recorded(state_home, f"202601{day:02}-030405-abcd", f"/flows/{name}.toml", **params).run
 
 
 def test_runs_are_listed_from_the_newest_on_with_state_and_counts(called: Qtui, state_home: Path) -> None:
@@ -118,6 +120,15 @@ def test_what_is_worse_in_the_latest_run_of_each_workflow_is_told(called: Qtui, 
         "in the latest run of nightly:",
         "  slower: fetch 5.00s, usually 2.00s (p90 2.00s of 3 runs)",
     ]
+
+
+def test_what_did_something_else_is_not_told_as_slower(called: Qtui, state_home: Path) -> None:
+    for day in (1, 2, 3):
+        run_of(state_home, day, 2.0, size=1)
+    run_of(state_home, 4, 5.0, size=2)
+    assert "slower" not in called("history").stdout
+    run_of(state_home, 5, 5.0, size=1)
+    assert called("history").stdout.endswith("slower: fetch 5.00s, usually 2.00s (p90 2.00s of 3 runs)\n")
 
 
 def test_a_run_that_cannot_be_read_does_not_hide_the_others(called: Qtui, state_home: Path) -> None:

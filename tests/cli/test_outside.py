@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -290,11 +291,30 @@ def test_without_a_name_the_only_run_that_goes_on_is_asked(called: Qtui, over: R
     with answered(Told(command("cut")).starts("cut").recorded(state_home, "20260102-040405-cafe")) as asked:
         assert called("pause").returncode == 0
         assert [type(each.request) for each in asked] == [PauseRequested]
-        assert "required: RUN" in called("cancel").stderr, "what cannot be taken back is not guessed"
+        canceled = called("cancel")
+        assert (canceled.returncode, len(asked)) == (2, 1), "what cannot be taken back is not guessed"
+        assert canceled.stderr.endswith("one goes on: qtui cancel 20260102-040405-cafe\n")
         with Told(command("b")).starts("b").recorded(state_home, "20260102-050405-beef").lock():
             several = called("unpause")
     assert several.returncode == 2
     assert "2 runs go on: flow 20260102-050405-beef, flow 20260102-040405-cafe; name one" in several.stderr
+
+
+@pytest.mark.parametrize("words", [["approve", "publish"], ["cancel", "publish", "s*"], ["status", "publish"]])
+def test_a_unit_where_the_run_belongs_is_a_usage_error_that_says_how_to_name_the_run(
+    called: Qtui, state_home: Path, words: list[str]
+) -> None:
+    with Told(command("publish"), command("sweep[n=1]")).starts("publish").recorded(state_home).lock():
+        result = called(*words)
+
+    assert result.returncode == 2
+    command_line = shlex.join(["qtui", words[0], RUN, *words[1:]])
+    assert result.stderr.endswith(f"(these go on: flow {RUN}); for the unit: {command_line}\n")
+
+
+def test_what_is_neither_a_run_nor_a_unit_is_said_to_be_no_run(called: Qtui, lost: RunDirectory) -> None:
+    assert "for the unit" not in called("status", "nonsense").stderr
+    assert "for the unit" not in called("approve", "cut").stderr, "no run goes on"
 
 
 def test_logs_without_a_run_are_those_of_the_latest(called: Qtui, over: RunDirectory) -> None:

@@ -12,8 +12,19 @@ from qtui.cli.folds import harmless, server_of
 from qtui.cli.manner import checked_prefix
 from qtui.cli.plain import HEARTBEAT
 from qtui.core.errors import UsageError
-from qtui.core.events import ConfirmRequested, RunResumed, Warned
-from qtui.core.model import RunState
+from qtui.core.events import (
+    ConfirmRequested,
+    RunResumed,
+    RunStopping,
+    UnitReady,
+    UnitReset,
+    UnitStarted,
+    UnitSubmitted,
+    Warned,
+    WorkersChanged,
+)
+from qtui.core.model import ExecutionMode, RunState
+from qtui.core.settling import UNBEGUN
 from qtui.tui.format import time_of_day
 
 
@@ -53,6 +64,42 @@ def test_a_block_follows_the_end_of_each_attempt_that_has_printed(story: Script)
         "FAIL  bad  5.00s  exit 3",
         "    b1",
         "    last",
+    ]
+
+
+def test_on_a_cluster_the_worker_is_told_and_why_the_run_cannot_go_on() -> None:
+    why = "the connection to the cluster was lost"
+    script = Script(command("far"), command("tidy", "far", when="always"))
+    script.add(UnitReady(0, 101.0), UnitStarted(0, 1, ExecutionMode.CUSTOM, 1, 7, 101.0, "node-3"))
+    script.add(RunStopping(104.0, "interrupt", why), UnitReset(0, 2, f"cut: {why}", 105.0))
+
+    assert words_of(Story(script.over(RunState.INTERRUPTED, 1)).in_lines()) == [
+        "start far  on node-3",
+        f'run   stopping: {why}; 1 unit asked to stop; not run now: 1 unit with when = "always" or "failure"',
+        f"cut   far  was cut: {why}; run it again to finish it",
+    ]
+
+
+def test_why_a_cluster_cannot_be_had_is_told_once_and_nothing_that_had_not_begun_was_asked_to_stop() -> None:
+    script = Script(command("a"), command("b"))
+    for number in range(2):
+        script.add(UnitReady(number, 101.0), UnitSubmitted(number, 1, ExecutionMode.CUSTOM, number + 1, 101.0))
+    script.add(RunStopping(104.0, "interrupt", "cannot connect"))
+    script.add(UnitReset(0, 2, UNBEGUN, 105.0), UnitReset(1, 2, UNBEGUN, 105.0))
+
+    assert words_of(Story(script.over(RunState.INTERRUPTED, 1)).in_lines()) == ["run   stopping: cannot connect"]
+
+
+def test_a_cluster_is_told_of_when_its_workers_change_and_not_when_it_takes_more_units() -> None:
+    script = Script(command("a"))
+    for target, threads in ((8, 4), (68, 4), (8, 4), (12, 6)):
+        script.add(
+            WorkersChanged(target, f"follow the cluster: {threads} threads of 2 workers", 101.0, "custom", target)
+        )
+
+    assert words_of(Story(script.over(RunState.COMPLETED, 0)).in_lines()) == [
+        "run   units follow the cluster: 4 threads of 2 workers",
+        "run   units follow the cluster: 6 threads of 2 workers",
     ]
 
 

@@ -59,12 +59,12 @@ def test_a_plan_tells_what_each_unit_would_do_in_order(called, workflow) -> None
 
     assert result.returncode == 0
     assert result.stdout.startswith("flow: 6 units would run, ")
-    assert "expected: unknown; of 5 units nothing is known: no estimate, no earlier run\n" in result.stdout
+    assert "expected: unknown; nothing is known of 5 units: give them an estimate (estimate = " in result.stdout
     assert rows(result.stdout) == [
         ["memory", "mode", "unit", "what it does"],
         ["command", "fetch", "curl --user 'a b' https://example.org/monday"],
         ["512M", "command", "train", "first && second", "[if params.day == 'monday'; pool gpu x2; cpus 1.5]"],
-        ["thread", "call", "steps:work(rows=3, raw=fetch)", "[pool db]"],
+        ["thread", "call", "steps:work(rows=3, raw=fetch)", "[mutex db]"],
         ["thread", "done", "(milestone)"],
         ["command", "publish", "rsync", "[asks: Publish monday?]"],
         ["command", "cleanup", "rm -rf tmp", "[when always]"],
@@ -172,6 +172,16 @@ estimate = "30s"
 """
 
 
+SHORT = """
+[workflow]
+timeout = "40s"
+[units.a]
+matrix = { i = [1, 2, 3] }
+run = "true"
+estimate = "30s"
+"""
+
+
 def test_with_estimates_it_tells_when_it_ends_and_what_that_is_made_of(called, workflow) -> None:
     result = called("plan", workflow(TIMED))
 
@@ -185,7 +195,7 @@ def test_with_estimates_it_tells_when_it_ends_and_what_that_is_made_of(called, w
         ["0.00s", "30.0s", "estimate", "command", "side", "true"],
         ["10.0s", "1m00s", "estimate", "command", "train[i=1]", "true", "[pool gpu]"],
         ["!", "1m10s", "1m00s", "estimate", "command", "train[i=2]", "true", "[pool gpu]"],
-        ["!", "critical path"],
+        ["!", "critical"],
     ]
 
 
@@ -232,12 +242,63 @@ def test_earlier_runs_tell_times_and_memory(called, workflow) -> None:
     assert re.search(r"^! +0.00s +\S+  1 run +~\S+  command +a +sleep 0.05$", lines, re.MULTILINE)
 
 
+def test_an_index_that_was_lost_is_made_anew_from_the_records(called, workflow, state_home: Path) -> None:
+    path = workflow("[units.a]\nrun = 'true'")
+    assert called("run", path).returncode == 0
+    (state_home / "qtui" / "history.db").unlink()
+
+    assert json.loads(called("plan", "--json", path).stdout)["units"][0]["runs"] == 1
+
+
 def test_a_unit_that_takes_longer_than_it_may_is_told(called, workflow) -> None:
     toml = "[units.a]\nrun = 'true'\nestimate = '20s'\ntimeout = '10s'\n[units.b]\nneeds = ['a']\nrun = 'true'"
     result = called("plan", workflow(toml))
 
+    assert "\n2 of 2 units will not complete in time\n" in result.stdout
     assert "[timed out after 10 s]" in result.stdout
     assert "skip: because a" in result.stdout
+
+
+def test_a_run_that_does_not_end_before_its_timeout_is_told(called, workflow) -> None:
+    path = workflow(SHORT)
+    result, told = called("plan", path, "-j", "1"), json.loads(called("plan", "--json", path, "-j", "1").stdout)
+
+    assert result.stdout.splitlines()[1] == (
+        "expected: stops at its timeout after 40.0s; 2 of 3 units will not complete in time"
+    )
+    assert (told["makespan"], told["incomplete"], told["risk"], told["times_out"]) == (40.0, 2, 1.0, True)
+    assert "expected: 30.0s, all critical path\n" in called("plan", path, "-j", "3").stdout
+
+
+def test_rows_that_do_not_add_up_to_the_end_say_why(called, workflow) -> None:
+    chain = "\n".join(f"[units.{name}]\nneeds = ['{need}']\nrun = 'true'" for need, name in ("ab", "bc", "cd"))
+    path = workflow(f"[units.a]\nrun = 'true'\nestimate = '10s'\n{chain}")
+    output = called("plan", path).stdout
+
+    assert "assumed: 3 units without estimate and earlier run taken for typical ones" in output
+    assert output.endswith("the rows end after 40.0s: in them no unit takes longer than is expected of it\n")
+    assert json.loads(called("plan", "--json", path).stdout)["makespan"] > 42
+    assert "the rows" not in called("plan", workflow(TIMED)).stdout
+
+
+def test_rows_in_which_more_units_complete_than_the_head_says_tell_that(called, workflow) -> None:
+    guessed = "\n".join(f"[units.b{n}]\nrun = 'true'\ntimeout = '11s'" for n in range(6))
+    output = called("plan", workflow(f"[units.a]\nrun = 'true'\nestimate = '10s'\n{guessed}")).stdout
+
+    assert re.search(r"^[2-5] of 7 units will not complete in time", output, re.MULTILINE)
+    assert output.endswith(", and all units complete in time: in them each takes as long as is expected of it\n")
+
+
+def test_a_run_that_is_stopped_at_its_timeout_ends_after_its_handlers(called, workflow) -> None:
+    units = (
+        "[units.a]\nrun = 'true'\nestimate = '10s'\n"
+        "[units.b]\nneeds = ['a']\nwhen = 'always'\nrun = 'true'\nestimate = '3s'\n"
+    )
+    told = called("plan", workflow(f"[workflow]\ntimeout = '5s'\n{units}")).stdout.splitlines()[1]
+
+    assert told == (
+        "expected: stops at its timeout after 5.00s, and ends after 8.00s; 1 of 2 units will not complete in time"
+    )
 
 
 # -- earlier results -------------------------------------------------------------------------------------
@@ -315,11 +376,32 @@ def test_strategies_and_numbers_of_workers_are_compared(called, workflow) -> Non
     assert told["makespans"]["priority"] == {"1": 360.0, "2": 180.0, "4": 120.0, "6": 60.0}
 
 
-def test_times_of_which_nothing_is_known_are_not_compared(called, workflow) -> None:
+def test_numbers_of_workers_with_which_the_run_times_out_are_told_as_that(called, workflow) -> None:
+    path = workflow(SHORT)
+    table = called("plan", "--compare", "-j", "1", path).stdout.split("\n\n", 1)[1]
+
+    assert [re.split(r"\s{2,}", line.strip()) for line in table.splitlines()] == [
+        ["workers", "priority, resource_balanced, adaptive"],
+        ["1", "2 units incomplete", "40.0s", "(as it is now)"],
+        ["2", "1 unit incomplete", "40.0s"],
+        ["3", "30.0s"],
+        [""],
+        ["beyond 3 workers nothing gains: critical path"],
+    ]
+    told = json.loads(called("plan", "--compare", "--json", "-j", "1", path).stdout)["comparison"]
+    assert (told["knee"], told["incomplete"]["priority"]) == (3, {"1": 2, "2": 1, "3": 0})
+    assert "units would not complete in time with any number of workers" in (
+        called("plan", "--compare", "--timeout", "20s", path).stdout
+    )
+
+
+def test_times_of_which_nothing_is_known_are_not_compared_but_there_is_the_plan(called, workflow) -> None:
     result = called("plan", "--compare", workflow("[units.a]\nrun = 'true'"))
 
-    assert result.returncode == 2
-    assert "give them an estimate, or run the workflow once" in result.stderr
+    assert result.returncode == 0
+    assert result.stdout.startswith("flow: 1 unit would run, ")
+    assert "workers  priority" not in result.stdout
+    assert 'give them an estimate (estimate = "30s"), or run the workflow once' in result.stderr
 
 
 # -- how it looks ----------------------------------------------------------------------------------------

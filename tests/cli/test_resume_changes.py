@@ -111,7 +111,7 @@ def test_a_name_that_no_unit_has_is_refused_and_nothing_happens(flow: Flow, capf
     assert 'cannot select "bb": there is no such unit' in capfd.readouterr().err
     assert main(["resume", flow.record.run, "--again", "bb"]) == 2
     assert main(["resume", "b+"]) == 2
-    assert "name its run first: qtui resume RUN b+" in capfd.readouterr().err
+    assert f"name its run first: qtui resume {flow.record.run} b+" in capfd.readouterr().err
     assert flow.trace == Counter("abcd")
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 from told import Told, command
 
+from qtui.attached import AttachedSession
 from qtui.cli.rundata import Starts
-from qtui.cli.status import MOST_ROWS, status_lines, unit_lines
+from qtui.cli.status import MOST_ROWS, cluster_words, status_lines, unit_lines
+from qtui.cli.why import scene_of
 from qtui.core.events import (
     ConfirmRequested,
     JournalChanged,
@@ -23,10 +28,13 @@ from qtui.core.events import (
     UnitStarted,
     UnitSubmitted,
 )
+from qtui.core.forecast import forecast
 from qtui.core.model import ExecutionMode, RunState, UnitError
 from qtui.core.options import RunOptions
+from qtui.core.samples import ClusterWorker
 from qtui.core.settling import CUT as BY_SIGNAL
 from qtui.core.why import Reasons
+from qtui.tui.forecaster import Told as Expected
 from qtui.tui.format import ASCII, UNICODE
 
 
@@ -181,15 +189,98 @@ def test_a_terminal_of_ascii_gets_ascii() -> None:
     assert all(line.isascii() for line in status_lines("r", told.view, reasons_of(told), 200.0, ASCII))
 
 
-def test_of_units_that_are_named_all_that_is_in_their_way_is_told() -> None:
-    told = Told(command("a"), command("b", "a", pools={"gpu": 1}), command("c", pools={"gpu": 1}))
-    told.starts("a").starts("c").add(RunPaused(104.0, "by you"))
-    reasons = reasons_of(told, workers=4, pools={"gpu": 1})
+# -- units that are named ----------------------------------------------------------------------------------
 
-    assert list(unit_lines(told.view, reasons, [1, 0], 163.0, UNICODE)) == [
-        "∙ wait  b         needs a",
-        "  needs a",
-        "  paused",
-        "  pool gpu 1/1, held by c",
-        "▸ run   a   1:02",
+
+def why(told: Told, state_home: Path, *names: str, now: float = 163.0, lost: bool = False) -> list[str]:
+    """What is told of these units of a run that goes on, or is `lost`, with a forecast where that knows anything."""
+    directory = told.recorded(state_home)
+    with nullcontext() if lost else directory.lock(), closing(AttachedSession(directory, read_only=True)) as session:
+        view = session.view()
+        made = forecast(view, session.options, now=now)
+        scene = scene_of(session, view, Expected(made, view) if not made.unknown else None, now, UNICODE)
+        return list(unit_lines(scene, view, [view.plan.numbers[name] for name in names], lost=lost))
+
+
+def test_a_unit_that_waits_says_once_what_is_in_its_way_and_what_that_waits_for(state_home: Path) -> None:
+    units = [command("a"), command("b", "a"), command("c", "b", pools={"gpu": 1}), command("d", pools={"gpu": 1})]
+    told = Told(*units).starts("a").starts("d").add(RunPaused(104.0, "by you"))
+
+    assert why(told, state_home, "c") == [
+        "∙ wait  c",
+        "  waits for 1 of 1 need",
+        "    ∙ wait  b  needs a",
+        "  which wait for",
+        "    ▸ run   a  1:02",
+        "  and for",
+        "    paused",
+        "    pool gpu    1 of 1 in use",
+        "      held by   ▸ run   d  1:02",
     ]
+
+
+def test_what_a_forecast_expects_is_told_of_units_that_wait_and_of_those_that_run(state_home: Path) -> None:
+    told = Told(command("a", estimate=600), command("b", "a", estimate=60)).starts("a")
+    lines = why(told, state_home, "a", "b")
+
+    assert [line for line in lines if "about" in line] == [
+        "  ends        in about 9m",
+        "  starts      in about 9m",
+    ]
+
+
+def test_of_a_unit_that_failed_those_that_failed_alike_are_named(state_home: Path) -> None:
+    told = Told(*(command(f"sweep[n={n}]", family="sweep") for n in range(12)))
+    for n in range(11):
+        told.fails(f"sweep[n={n}]", code=3 if n else 4)
+
+    lines = why(told, state_home, "sweep[n=2]")
+    assert lines[:4] == [
+        "✗ FAIL  sweep[n=2]   0:02",
+        "  failed      exit 3",
+        "  9 other units failed alike: exit 3",
+        "    ✗ FAIL  sweep[n=1]  0:02 exit 3",
+    ]
+    assert lines[4].split()[2] == "sweep[n=3]"
+    assert lines[-1] == "    and 1 more"
+    assert not any("alike" in line for line in why(told, state_home / "other", "sweep[n=0]")), "it has another cause"
+
+
+def test_what_was_cut_stands_as_such_with_what_it_did(state_home: Path) -> None:
+    told = Told(command("a"), command("b", "a")).starts("a")
+
+    assert why(told, state_home, "a", "b", lost=True) == [
+        "⊘ cut   a",
+        "  canceled    interrupted: ran when its process was lost",
+        "∙ wait  b",
+        "  waits for 1 of 1 need",
+        "    ⊘ CANC  a  0:00 interrupted: ran when its process was lost",
+        "  and for",
+        "    nobody runs the run",
+    ]
+
+
+def test_as_json_units_that_are_named_have_what_is_in_their_way_and_when_they_start_and_end(
+    called: Any, state_home: Path
+) -> None:
+    told = Told(command("a", estimate=1e12), command("b", "a", estimate=60)).starts("a")
+    with told.recorded(state_home).lock():
+        unit_a, unit_b = json.loads(called("status", "abcd", "a", "b", "--json").stdout)["units"]
+
+    assert (unit_a["why"], unit_b["why"]) == ([], ["needs a"])
+    assert unit_a["starts"] is None
+    assert unit_a["place"] == ""
+    assert unit_a["ends"]["p50"] == pytest.approx(unit_b["starts"]["p50"]) == pytest.approx(unit_b["ends"]["p50"] - 60)
+
+
+def test_of_a_cluster_its_workers_and_threads_are_told_below_the_counts() -> None:
+    told = Told(command("prepare"))
+    told.starts("prepare")
+    workers = [ClusterWorker(f"w{n}", f"tcp://10.0.0.{n}:1", 4, 0.0, 0, 0, (n,), seen=n < 3) for n in range(4)]
+    words = cluster_words(workers, "tcp://10.0.0.1:8786\x1b[2J")
+
+    assert words == "cluster tcp://10.0.0.1:8786: 3 workers, 12 threads, 3 units there"
+    assert cluster_words(workers[:1], None) == "cluster: 1 worker, 4 threads, 1 unit there"
+    assert cluster_words((), "tcp://10.0.0.1:8786") == ""
+    lines = list(status_lines("r", told.view, reasons_of(told), 163.0, UNICODE, cluster=words))
+    assert lines[2:4] == ["1 unit: 1 running", words]

@@ -8,8 +8,9 @@ from told import command
 
 from qtui.cli.markdown import markdown
 from qtui.cli.summary import LOWEST, PAGES, SCREEN, summary_lines
-from qtui.core.events import Event, UnitFinished, UnitReady, UnitStarted
+from qtui.core.events import Event, RunStopping, UnitFinished, UnitReady, UnitReset, UnitStarted
 from qtui.core.model import ExecutionMode, Fallback, RetryPolicy, RunState, UnitError, UnitState
+from qtui.core.options import RunOptions
 from qtui.store.pasts import Completion, UnitPast
 
 
@@ -116,6 +117,18 @@ def test_what_took_longest_is_told_if_it_was_long() -> None:
     assert not any("slowest" in line for line in summary_lines(story, brief=True))
     short = Script(command("a"), command("b")).starts("a").ends("a", at=101.5).starts("b").ends("b", at=101.4)
     assert summary_lines(Story(short.over(RunState.COMPLETED, 0))) == ["", "flow: completed in 10.0s (2 completed)"]
+
+
+def test_a_run_that_could_not_go_on_says_why() -> None:
+    why = "the connection to the cluster was lost"
+    script = Script(command("a")).starts("a")
+    script.add(RunStopping(104.0, "interrupt", why), UnitReset(0, 2, f"cut: {why}", 105.0))
+    story = Story(script.over(RunState.INTERRUPTED, 1)).to_its_end()
+
+    assert summary_lines(story)[-1] == f"flow: interrupted in 10.0s: {why} (1 interrupted)"
+    assert not any("--address" in line for line in summary_lines(story)), "it was made for the run"
+    story.options = RunOptions(executor="dask", address="tcp://head:8786")
+    assert f"qtui resume {story.run} --address ADDRESS does so on another cluster" in summary_lines(story)
 
 
 def test_what_is_worse_than_before_stands_before_the_counts_and_leaves_room_for_failures() -> None:

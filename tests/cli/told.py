@@ -56,14 +56,16 @@ class Told:
     def over(self, state: RunState, code: int) -> Told:
         return self.add(RunFinished(state, {}, 10.0, code, 110.0))
 
-    def recorded(self, state_home: Path, run: str = "20260102-030405-abcd", source: str = "") -> RunDirectory:
+    def recorded(
+        self, state_home: Path, run: str = "20260102-030405-abcd", source: str = "", **params: object
+    ) -> RunDirectory:
         """The directory of this run, as the process that ran it would leave it when it is killed."""
         directory = RunDirectory.create(state_home / "qtui", run)
         head = Head(
             run=run,
             name=self.name,
             origin={"words": ["flow.toml"], "cwd": "/", "source": source},
-            params={},
+            params=params,
             plan=self.plan,
             options=RunOptions(),
             directory=None,

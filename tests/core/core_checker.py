@@ -6,7 +6,7 @@ from typing import Any
 
 from core_resting import require
 from core_rules import Rules
-from core_steps import CANCELED, CANCELING, HARDER, SKIPPED, StepWatch, word
+from core_steps import CANCELED, CANCELING, COMPLETED, HARDER, SKIPPED, StepWatch, word
 
 from qtui.core.events import (
     CacheMissed,
@@ -22,7 +22,7 @@ from qtui.core.events import (
     Warned,
 )
 from qtui.core.folding import fold
-from qtui.core.model import FAILURES, LOST_LOOP, Outcome, RunState, UnitError
+from qtui.core.model import FAILURES, LOST_LOOP, LOST_NEED, LOST_WORKER, Outcome, RunState, UnitError
 from qtui.core.scheduler import Scheduler
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
@@ -38,6 +38,7 @@ from qtui.core.stimuli import (
     LateReturned,
     RedefineRequested,
     ReleaseRequested,
+    ResultLost,
     RetryRequested,
     SetAsideRequested,
     StartUnit,
@@ -163,7 +164,10 @@ class Checker(StepWatch):
         error = UnitError("timeout", "") if reason else outcome.error or UnitError("lost", "")
         tries = self.view.attempts[number] - self.view.bases[number]
         again = tries <= unit.retry.max and unit.retry.covers(error) and not outcome.abandoned
-        again = again or (error.type == LOST_LOOP and not outcome.abandoned)
+        losses = self.losses.get(number, 0)
+        free = error.type == LOST_LOOP or (error.type in (LOST_WORKER, LOST_NEED) and losses < 3)
+        again = again or (free and not outcome.abandoned)
+        again = again and (unit.idempotent or error.type != LOST_WORKER)
         if again and self._starts_more(number) and not self.rules.bad_need(self.view, number):
             return "retrying", False
         if unit.fallback is not None:
@@ -189,6 +193,10 @@ class Checker(StepWatch):
                         self._stops(number, kill=before.states[number] is CANCELING)
             case CancelRunRequested(how=how) if before.state is RunState.RUNNING:
                 self._stops_run(how, before)
+            case ResultLost(unit=number):
+                again = self.view.generations[number] > before.generations[number]
+                due = before.states[number] is COMPLETED and before.stopping is None and not before.state.ended
+                require(not again or (due and self.plan.table[number].idempotent), f"{number} was run again")
             case _:
                 pass
 

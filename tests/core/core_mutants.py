@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from qtui.core.events import UnitFinished
-from qtui.core.model import LOST_LOOP, Outcome, RunState, UnitError, UnitState
+from qtui.core.model import LOST_LOOP, LOST_NEED, LOST_WORKER, Outcome, RunState, UnitError, UnitState
 from qtui.core.scheduler import Scheduler
 from qtui.core.stimuli import (
     Decision,
     LateReturned,
+    ResultLost,
     Stimulus,
     TimerFired,
     UnitReturned,
@@ -274,6 +275,32 @@ class CountsLostLoopsAsTries(Scheduler):
         if error.type == LOST_LOOP:
             error = error._replace(type="lost")
         super()._failed(number, state, error, outcome, now)
+
+
+class CountsLostWorkersAsTries(Scheduler):
+    def _failed(self, number: int, state: UnitState, error: UnitError, outcome: Outcome, now: float) -> None:
+        if error.type == LOST_WORKER:
+            error = error._replace(type="lost")
+        super()._failed(number, state, error, outcome, now)
+
+
+class TriesLostWorkersForEver(Scheduler):
+    def _failed(self, number: int, state: UnitState, error: UnitError, outcome: Outcome, now: float) -> None:
+        self._losses.clear()
+        super()._failed(number, state, error, outcome, now)
+
+
+class RunsWhatIsNotIdempotentTwice(Scheduler):
+    def _failed(self, number: int, state: UnitState, error: UnitError, outcome: Outcome, now: float) -> None:
+        if error.type == LOST_WORKER:
+            error = error._replace(type=LOST_NEED)
+        super()._failed(number, state, error, outcome, now)
+
+
+class MakesAnyLostResultAnew(Scheduler):
+    def _on_result_lost(self, stimulus: ResultLost, now: float) -> None:
+        if self._state[stimulus.unit] is UnitState.COMPLETED:
+            self._retry(stimulus.unit, stimulus.cause, now, forced=False)
 
 
 class StallsInSilence(Scheduler):

@@ -60,6 +60,14 @@ class RestoresAFreshBudget(Scheduler):
         return scheduler
 
 
+class RestoresNoLosses(Scheduler):
+    @classmethod
+    def restore(cls, *args: Any) -> Scheduler:
+        scheduler = super().restore(*args)
+        scheduler._losses = {}
+        return scheduler
+
+
 class RestoresNoPause(Scheduler):
     @classmethod
     def restore(cls, *args: Any) -> Scheduler:

@@ -50,10 +50,19 @@ from qtui.core.targets import WorkerTargets
 STARTED, DECIDED, WAITS = "started", "decided", "waits"
 
 
-def after(options: RunOptions, view: RunView, number: int, removed: Collection[Cause], now: float) -> str:
-    """What becomes of a unit once these causes have gone, all else being as it is in `view`."""
+def after(
+    options: RunOptions,
+    view: RunView,
+    number: int,
+    removed: Collection[Cause],
+    now: float,
+    kept: Cause | None = None,
+) -> str:
+    """What becomes of a unit once these causes have gone, all else being as it is in `view`; `kept` is still there,
+    also where what is removed could not have gone before it."""
+    left = kept.units if isinstance(kept, Needs | Blame | HeldBack) else ()
     for cause in removed:
-        view = fold(view, list(_ended(options, view, number, cause, now)))
+        view = fold(view, list(_ended(options, view, number, cause, left, now)))
     scheduler = Scheduler.restore(options, view)
     for cause in removed:
         if isinstance(cause, Short):
@@ -80,14 +89,16 @@ def after(options: RunOptions, view: RunView, number: int, removed: Collection[C
     return DECIDED if state.ended else WAITS
 
 
-def _ended(options: RunOptions, view: RunView, number: int, cause: Cause, now: float) -> Iterator[Event]:
-    """What happens when a cause goes, where that is an event."""
+def _ended(
+    options: RunOptions, view: RunView, number: int, cause: Cause, left: Collection[int], now: float
+) -> Iterator[Event]:
+    """What happens when a cause goes, where that is an event; the units in `left` do not end."""
     match cause:
         case Needs(units) | Blame(units) | HeldBack(units):
             # a handler may want a failure; a hit of the cache teaches nothing about how long units take
             fails = view.plan.table[number].when == "failure"
-            for unit in units:
-                how = UnitState.FAILED if fails else UnitState.COMPLETED
+            for unit in _all_that_ends_before(view, units, left):
+                how = UnitState.FAILED if fails and unit in units else UnitState.COMPLETED
                 yield UnitFinished(unit, view.attempts[unit], view.generations[unit], how, now, cached=True)
         case Abandoned(attempts):
             slots = {key: left.worker for key, left in view.left_behind.items()}
@@ -113,3 +124,13 @@ def _ended(options: RunOptions, view: RunView, number: int, cause: Cause, now: f
             yield WorkersChanged(view.workers + more, "", now, "", view.workers + more)
         case _:
             pass
+
+
+def _all_that_ends_before(view: RunView, units: Collection[int], left: Collection[int]) -> list[int]:
+    """These units, and what those of them that wait need before them, but for those in `left`."""
+    found = list(units)
+    for unit in found:
+        above = view.plan.needs[unit] if view.states[unit] is UnitState.PENDING else ()
+        still = [other for other in above if not view.states[other].ended and other not in left]
+        found += [other for other in still if other not in found]
+    return found

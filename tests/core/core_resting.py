@@ -47,6 +47,7 @@ class Watch:
         self._passed: dict[int, set[int]] = {}  # of units that need everything, what came when they had begun
         self._items: set[int] = set()  # items of groups that have begun and not ended
         self._said: dict[int, set[str]] = {n: set() for n in range(len(plan))}  # of each unit in this generation
+        self.losses: dict[int, int] = {}  # how often a generation was tried again because a worker or a need was lost
         self._waited, self._only_waits, self._waited_before = 0.0, False, False
         sequential = options.mode is ExecutionMode.SEQUENTIAL
         workers = 1 if sequential else min(options.workers, options.max_workers)
@@ -68,6 +69,7 @@ class Watch:
         if view.plan is not self.first:
             require(view.plan.thawed() == scheduler.plan, "plans differ")
         require(list(view.attempts) == scheduler._attempt, "attempts differ")
+        require(view.losses == scheduler._losses == self.losses, f"losses: {view.losses} and {scheduler._losses}")
         require(list(view.bases) == scheduler._base, "attempts before this generation differ")
         require(list(view.generations) == scheduler._generation, "generations differ")
         require(view.counts == {state: list(view.states).count(state) for state in UnitState}, "counts differ")

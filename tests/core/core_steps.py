@@ -33,9 +33,16 @@ from qtui.core.events import (
 )
 from qtui.core.folding import fold
 from qtui.core.machine import QUEUEING_LANES
-from qtui.core.model import STEPS, ExecutionMode, RunState, UnitState
+from qtui.core.model import LOST_NEED, LOST_WORKER, STEPS, ExecutionMode, RunState, UnitState
 from qtui.core.state import RunView
-from qtui.core.stimuli import ApproveRequested, RedefineRequested, RetryRequested, SetAsideRequested, StartUnit
+from qtui.core.stimuli import (
+    ApproveRequested,
+    RedefineRequested,
+    ResultLost,
+    RetryRequested,
+    SetAsideRequested,
+    StartUnit,
+)
 
 COMPLETED, CANCELED, SKIPPED = UnitState.COMPLETED, UnitState.CANCELED, UnitState.SKIPPED
 PENDING, READY, RETRYING = UnitState.PENDING, UnitState.READY, UnitState.RETRYING
@@ -199,11 +206,19 @@ class StepWatch(Watch):
             case UnitReset():
                 require(event.generation == self.view.generations[number] + 1, f"generation of {event}")
                 said.clear()
+                lost = self._stimulus == ResultLost(number, event.cause) and self.view.states[number] is COMPLETED
+                require(event.losses == (self.losses.get(number, 0) + 1 if lost else 0), f"losses of {event}")
+                require(event.losses <= 3, f"{event} for ever")
+                self.losses.pop(number, None)
+                if event.losses:
+                    self.losses[number] = event.losses
                 return
             case UnitFinished():
                 self._check_end(event)
             case _:
                 require(event.attempt == self.view.attempts[number], f"attempt of {event}")
+                if isinstance(event, UnitRetrying) and event.error.type in (LOST_WORKER, LOST_NEED):
+                    self.losses[number] = self.losses.get(number, 0) + 1
         said.add(word(event))
 
     def _set_aside(self, event: Any) -> bool:
@@ -311,7 +326,8 @@ class StepWatch(Watch):
         unended = [state for state in view.states if not state.ended]
         failed = bool(self.rules.failures(view))
         if view.stopping is not None and view.stopping.how == "interrupt" and unended:
-            expected, code = RunState.INTERRUPTED, 128 + view.stopping.signal
+            signal = view.stopping.signal
+            expected, code = RunState.INTERRUPTED, 128 + signal if signal else 1
         elif view.stopping is not None and view.stopping.how == "timeout" and CANCELED in states:
             expected, code = RunState.FAILED, 124
         elif CANCELED in states and (view.stopping is not None or not failed):

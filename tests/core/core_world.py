@@ -14,6 +14,8 @@ from qtui.core.condition import Condition
 from qtui.core.machine import QUEUEING_LANES
 from qtui.core.model import (
     LOST_LOOP,
+    LOST_NEED,
+    LOST_WORKER,
     CachePolicy,
     ExecutionMode,
     Fallback,
@@ -44,6 +46,7 @@ from qtui.core.stimuli import (
     ProgressReported,
     RedefineRequested,
     ReleaseRequested,
+    ResultLost,
     RetryRequested,
     RunRequested,
     SetAsideRequested,
@@ -72,7 +75,10 @@ ERROR = Outcome(error=UnitError("ValueError", "wrong", bases=("Exception",)), se
 STOPPED = Outcome(canceled=True)
 LOOP_LOST = Outcome(error=UnitError(LOST_LOOP, "another unit blocked its loop"))
 LEFT_LOOP = LOOP_LOST._replace(abandoned=True)
-OUTCOMES = (SUCCESS, SUCCESS, SUCCESS, SUCCESS, ERROR, ERROR, EXIT_3, LOST, ABANDONED, STOPPED, LOOP_LOST, LEFT_LOOP)
+WORKER_LOST = Outcome(error=UnitError(LOST_WORKER, "its worker was lost"))
+NEED_LOST = Outcome(error=UnitError(LOST_NEED, "what it needs was lost"))
+LOSSES = (LOST, LOOP_LOST, LEFT_LOOP, WORKER_LOST, WORKER_LOST, NEED_LOST)
+OUTCOMES = (*(SUCCESS,) * 5, ERROR, ERROR, EXIT_3, ABANDONED, STOPPED, *LOSSES)
 
 SCOPES = ("", "", "tag:t", "group:g", "pool:b", "pool:rolling")
 
@@ -102,6 +108,7 @@ def random_unit(rng: Random, name: str, needs: tuple[str, ...]) -> QuantumUnit:
         confirm="Really?" if rng.randrange(6) == 0 else "",
         batch=rng.choice((None, None, None, 2, 3, "auto")),
         estimate=rng.choice((None, None, 0.3, 1.0, 7.0)),
+        idempotent=rng.randrange(6) > 0,
     )
 
 
@@ -378,6 +385,7 @@ class World:
             WarningRaised("strange", number),
             ProgressReported(number, attempt, 1.0, 2.0),
             ProgressReported(number, attempt - 1, 1.0, 2.0),
+            ResultLost(number, "its worker was lost"),
             LateReturned(number, attempt),
             CacheChecked(number, self.view.generations[number] - 1, True, "stale"),
             UnitBegan(number, attempt if self.view.plan.lanes[number] in QUEUEING_LANES else attempt - 1),
@@ -395,7 +403,8 @@ class World:
         if self.view.state.ended and self._rng.randrange(2) == 0:
             return RetryRequested(some) if self._rng.randrange(3) else self._redefinition(some)
         if self._rng.randrange(5) == 0:
-            return self._rng.choice((CancelRunRequested("drain"), CancelRunRequested("stop"), InterruptRequested(15)))
+            interrupt = self._rng.choice((InterruptRequested(15), InterruptRequested(0, "cut off")))
+            return self._rng.choice((CancelRunRequested("drain"), CancelRunRequested("stop"), interrupt))
         if self._options.adaptive and self._rng.randrange(2) == 0:
             wish = LaneWorkersRequested(
                 self._rng.choice(GOVERNED_LANES), self._rng.randint(0, 4), "the governor's wish"

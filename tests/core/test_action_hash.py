@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qtui.core.actionhash import action_hash
 from qtui.core.masking import TextMasker, masks_of
 from qtui.core.model import Argv, Call, FromUnit, QuantumUnit, RetryPolicy, Shell
-from qtui.core.portable import plain_unit, unit_from_plain
+from qtui.core.portable import plain_unit, plain_value, unit_from_plain
 
 
 def work(shard: int = 0) -> int:
@@ -22,6 +22,8 @@ def work(shard: int = 0) -> int:
 
 COMMAND = QuantumUnit(id="train[shard=1]", family="train", action=Shell(("train --shard 1",)), matrix={"shard": 1})
 CALL = QuantumUnit(id="fit", action=Call.of(work, {"shard": 1}, "jobs:work"), args={"shard": 1}, cwd="/data")
+
+COMMANDS = "train $LEVEL $QTUI_PARAM_DAY"
 
 SAME: list[dict[str, Any]] = [
     {"id": "other", "family": ""},
@@ -72,12 +74,30 @@ ACTIONS = (
 )
 
 
-@given(action=ACTIONS, args=st.dictionaries(st.text(), VALUES, max_size=3), cwd=st.none() | st.text())
-def test_a_unit_from_the_record_has_the_hash_that_it_had_when_it_ran(action: Any, args: Any, cwd: Any) -> None:
+@given(
+    action=ACTIONS | st.just(Shell(("echo $A0 $B $QTUI_PARAM_P0 $QTUI_PARAM_Q s3cret",))),
+    args=st.dictionaries(st.text(), VALUES, max_size=3),
+    cwd=st.none() | st.text(),
+    env=st.dictionaries(st.sampled_from(["A0", "B", "C"]), st.text(), max_size=3),
+    params=st.dictionaries(st.sampled_from(["p0", "q", "r"]), VALUES, max_size=3),
+)
+def test_a_unit_from_the_record_has_the_hash_that_it_had_when_it_ran(
+    action: Any, args: Any, cwd: Any, env: Any, params: Any
+) -> None:
     mask = TextMasker(masks_of(["s3cret", "0"])).text
-    unit = QuantumUnit(id="a", action=action, args=args, cwd=cwd)
+    unit = QuantumUnit(id="a", action=action, args=args, cwd=cwd, env=env)
     read = unit_from_plain(json.loads(json.dumps(plain_unit(unit, mask=mask))))
-    assert action_hash(read) == action_hash(unit, mask)
+    assert action_hash(read, str, json.loads(json.dumps(plain_value(params, mask)))) == action_hash(unit, mask, params)
+
+
+@pytest.mark.parametrize("action", [Shell(("train $LEVEL ${QTUI_PARAM_DAY}",)), Argv(("sh", "-c", COMMANDS))])
+def test_variables_and_params_count_that_the_command_names(action: Any) -> None:
+    unit = replace(COMMAND, action=action, env={"LEVEL": "1", "BUILD": "17"})
+    usual = action_hash(unit, params={"day": "mon", "who": "me"})
+    assert action_hash(unit, params={"day": "mon", "who": "you"}) == usual
+    assert action_hash(replace(unit, env={"LEVEL": "1", "BUILD": "18"}), params={"day": "mon"}) == usual
+    assert action_hash(unit, params={"day": "tue", "who": "me"}) != usual
+    assert action_hash(replace(unit, env={"LEVEL": "2", "BUILD": "17"}), params={"day": "mon"}) != usual
 
 
 def test_a_secret_is_not_in_it() -> None:

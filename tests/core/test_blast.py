@@ -69,7 +69,7 @@ def test_to_run_again_what_completed_adds_its_time_and_that_of_what_comes_after_
     run.succeed("clean")
     fetch = run.number("fetch")
     alone = blast_of(run, RetryRequested((fetch,)))
-    assert alone == Blast(again=(fetch,), skipped=(), kept=1, left=45.0, added=10.0)
+    assert alone == Blast(again=(fetch,), skipped=(), kept=1, late=0, left=45.0, added=10.0)
     below = blast_of(run, RetryRequested((fetch,), "dependents"))
     assert names(run, below.again) == ["fetch", "clean"]
     assert (below.kept, below.added) == (0, pytest.approx(30.0))
@@ -112,6 +112,21 @@ def test_the_end_of_a_run_comes_when_what_runs_has_ended() -> None:
     drained = blast_of(run, CancelRunRequested("drain"))
     assert (drained.left, names(run, drained.skipped)) == (pytest.approx(10.0), ["clean", "report"])
     assert blast_of(run, CancelRunRequested("stop")).left == 0
+
+
+def test_what_there_is_no_time_for_any_more_is_told_instead_of_a_time_that_is_not_added() -> None:
+    run = Run(unit("a", estimate=10), unit("b", estimate=10), workers=1, timeout=25)
+    run.now = 10
+    run.succeed("a")
+    blast = blast_of(run, RetryRequested((run.number("a"),)))
+    assert (blast.late, blast.left, blast.added, blast.skipped) == (1, 15.0, None, ())
+
+
+def test_to_do_without_one_unit_gives_the_others_the_time_they_need() -> None:
+    run = Run(*(unit(name, estimate=10) for name in "abc"), workers=1, timeout=25)
+    assert blast_of(run, SetAsideRequested((run.number("b"),), "skip")).late == -1
+    stopped = blast_of(run, CancelRunRequested("drain"))
+    assert (stopped.late, stopped.left) == (0, 10.0)
 
 
 def test_what_runs_in_any_case_is_neither_skipped_nor_run_because_of_it() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from heapq import heappop, heappush
+from math import inf
 from random import Random
 
 import pytest
@@ -14,9 +16,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from qtui.core.expecting import Expectations
-from qtui.core.forecast import Forecast, Gain, forecast, forecasts, gains
-from qtui.core.model import ExecutionMode, Outcome, QuantumUnit
-from qtui.core.options import RunOptions
+from qtui.core.forecast import Forecast, forecast, forecasts, summed
+from qtui.core.gains import Gain, gains
+from qtui.core.model import ExecutionMode, Fallback, Outcome, QuantumUnit
+from qtui.core.options import Brake, RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.simulation import Simulation
 from qtui.core.state import RunView
@@ -117,10 +120,62 @@ def test_a_unit_is_told_in_the_middle_of_all_cases_not_in_one_of_them() -> None:
     assert told.end_of(0) == sorted(each[0] for each in told.finishes)[20] != told.typical.ends[0]
 
 
+def test_what_becomes_of_a_unit_is_told_of_the_cases_in_which_it_begins() -> None:
+    plan = plan_of(unit("a", timeout=10), unit("s"), unit("b", "a", "s"))
+    past = {"a": [6.0, 7.0, 11.5, 8.0, 9.0, 6.0], "s": [14.0, 15.0, 14.5], "b": [1.0, 1.1]}
+    told = forecast(RunView.initial(plan), RunOptions(), past, now=0.0)
+    assert 0 < told.risk < 0.5
+    assert told.end_of(0) <= told.end_of(1) <= told.begin_of(2) < told.end_of(2) < 17.0
+
+    past["a"] = [11.0, 12.0, 13.0, 9.0, 12.0]
+    told = forecast(RunView.initial(plan), RunOptions(), past, now=0.0)
+    assert 0.5 < told.risk < 1
+    assert (told.begin_of(2), told.end_of(2)) == (inf, 10.0), "it is skipped when a has no time left"
+
+
+@given(seed=st.integers(0, 10_000))
+@examples(10, soak=300)
+def test_no_unit_begins_before_its_needs_end_or_ends_before_it_begins(seed: int) -> None:
+    case = random_case(seed)
+    units = [replace(each, timeout=1.5 * max(case.past[each.id])) for each in case.plan.table]
+    plan = plan_of(*units)
+    told = forecast(RunView.initial(plan), case.options, case.past, now=0.0, samples=6)
+    for number, needs in enumerate(plan.needs):
+        begin, end = told.begin_of(number), told.end_of(number)
+        if begin != inf:
+            assert max((told.end_of(need) for need in needs), default=0.0) <= begin + 1e-9
+            assert begin <= end
+        least, most = told.ends_within(number)
+        assert least <= end <= most
+
+
 def test_waiting_for_a_pool_is_told_apart_from_waiting_for_workers() -> None:
     gpu = [unit(f"g{n}", estimate=10, pools={"gpu": 1}) for n in range(3)]
     assert parts(told_of(*gpu, workers=8, pools={"gpu": 1})[0]) == {"pool gpu": 20.0, "critical path": 10.0}
     assert parts(told_of(*gpu, workers=1, pools={"gpu": 3})[0]) == {"workers": 20.0, "critical path": 10.0}
+
+
+def test_of_a_path_only_that_is_critical_which_has_no_time_to_spare() -> None:
+    units = [
+        unit("a", estimate=1),
+        unit("b", "a", estimate=50, pools={"gpu": 1}),
+        unit("g", estimate=90, pools={"gpu": 1}),
+    ]
+    told, plan, _ = told_of(*units, workers=8, pools={"gpu": 1})
+    assert [plan.table[number].id for number in told.path] == ["a", "b"]
+    assert [plan.table[number].id for number in told.critical] == ["b"]
+    chain, _, _ = told_of(unit("a", estimate=1), unit("b", "a", estimate=50))
+    assert chain.critical == chain.path == (0, 1)
+
+
+def test_the_time_goes_to_one_thing_after_another() -> None:
+    gpu = [unit(f"g{n}", estimate=10, pools={"gpu": 1}) for n in range(2)]
+    told = told_of(*gpu, unit("end", "*", estimate=5), workers=8, pools={"gpu": 1})[0]
+    assert told.stretches == (("pool gpu", 10.0), ("critical path", 10.0), ("critical path", 5.0))
+    assert summed(told.stretches) == told.parts == (("critical path", 15.0), ("pool gpu", 10.0))
+    assert summed(told.stretches, gone=4.0) == (("critical path", 15.0), ("pool gpu", 6.0))
+    assert summed(told.stretches, gone=12.0) == (("critical path", 13.0),)
+    assert summed(told.stretches, gone=30.0) == ()
 
 
 def test_waiting_for_a_budget_and_for_a_lane() -> None:
@@ -130,11 +185,53 @@ def test_waiting_for_a_budget_and_for_a_lane() -> None:
     assert parts(told_of(*alone)[0]) == {"critical path": 5.0, "workers": 5.0}
 
 
+def test_a_run_that_its_timeout_ends_is_made_of_what_units_wait_for_until_then() -> None:
+    train = [unit(f"train{n}", "fetch", estimate=4, pools={"gpu": 1}, priority=n) for n in range(5)]
+    units = [unit("fetch", estimate=1), *train, unit("eval", "train*", estimate=2)]
+    told, plan, _ = told_of(*units, unit("note", "eval", when="always", estimate=1), timeout=16, pools={"gpu": 1})
+    assert parts(told) == {"pool gpu": 12.0, "critical path": 5.0}
+    assert told.p50 == 17.0
+    assert plan.table[told.path[0]].id == "fetch"
+
+
+def test_of_units_that_are_waited_for_when_time_is_up_no_second_counts_twice() -> None:
+    clean = unit("clean", "a", when="always", estimate=3)
+    units = [unit("a", estimate=10), clean, unit("publish", "clean", estimate=1)]
+    told, plan, _ = told_of(*units, unit("notify", "publish", when="always", estimate=3), workers=1, timeout=5)
+    assert parts(told) == {"critical path": 8.0, "workers": 3.0}
+    assert told.p50 == 11.0
+    assert [plan.table[number].id for number in told.path] == ["a", "clean", "publish", "notify"]
+
+
+def test_what_a_failure_ends_followed_from_that_and_waited_for_nothing() -> None:
+    told, _, _ = told_of(unit("a", estimate=5, timeout=2), unit("b", estimate=1), workers=1, keep_going=False)
+    assert parts(told) == {"critical path": 2.0}
+    assert told.critical[0] == 0
+
+
+def test_nobody_waits_for_a_need_that_ends_later_than_the_skip() -> None:
+    units = [unit("slow", estimate=9), unit("cut", estimate=8, timeout=5), unit("fin", "slow", "cut")]
+    told, plan, _ = told_of(*units, unit("clean", "fin", when="always", estimate=6))
+    assert [plan.table[number].id for number in told.path] == ["cut", "fin", "clean"]
+    assert parts(told) == {"critical path": 11.0}
+    assert told.slack[0] == 2.0
+
+
+def test_a_mutex_is_told_as_one_and_has_no_slots_to_be_added() -> None:
+    units = [unit(f"d{n}", estimate=3, pools={"mutex site": 1}) for n in range(3)]
+    told, plan, options = told_of(*units, workers=4, pools={"mutex site": 1})
+    assert parts(told) == {"mutex site": 6.0, "critical path": 3.0}
+    assert [gain.what for gain in gain_of(told, plan, options)] == ["+2 workers"]
+
+
 @given(seed=st.integers(0, 10_000))
 @examples(30, soak=500)
 def test_the_parts_are_the_whole(seed: int) -> None:
     case = random_case(seed)
     told = forecast(RunView.initial(case.plan), case.options, case.past, now=0.0, samples=1)
+    assert sum(part.seconds for part in told.parts) == pytest.approx(told.p50)
+    hurried = replace(case.options, timeout=told.p50 / 2, handler_timeout=told.p50 / 4)
+    told = forecast(RunView.initial(case.plan), hurried, case.past, now=0.0, samples=1)
     assert sum(part.seconds for part in told.parts) == pytest.approx(told.p50)
 
 
@@ -163,7 +260,76 @@ def test_more_slots_help_where_they_are_waited_for() -> None:
 def test_what_people_would_have_to_do_is_said() -> None:
     run = Run(unit("a", estimate=2))
     run.send(PauseRequested())
-    assert forecast(run.view, run.options, now=0.0).assumed == ("the pause ended",)
+    told = forecast(run.view, run.options, now=0.0)
+    assert (told.assumed, told.questions) == (("the pause ended",), 0)
+
+
+def test_a_question_that_comes_later_is_told_before_it_comes() -> None:
+    run = Run(unit("a", estimate=2), unit("b", "a", estimate=3, confirm="Really?"), unit("c", confirm="Sure?"))
+    told = forecast(run.view, run.options, now=0.0)
+    assert (told.assumed, told.questions) == (("1 question answered with yes",), 1)
+
+
+def test_a_brake_that_timeouts_are_going_to_pull_asks_too() -> None:
+    units = [unit("a", estimate=9, timeout=5), unit("b", estimate=9), unit("c", "b", estimate=9)]
+    assert told_of(*units, brakes={"": Brake(count=1)})[0].questions == 1
+
+
+# -- time that runs out ----------------------------------------------------------------------------------
+
+
+def gain_of(told: Forecast, plan: ExecutionPlan, options: RunOptions) -> list[Gain]:
+    return [each for each in gains(RunView.initial(plan), options, told) if each]
+
+
+def test_a_run_that_ends_in_its_timeout_is_told_and_that_more_workers_would_complete_it() -> None:
+    units = [unit(f"u{n}", estimate=10) for n in range(6)]
+    told, plan, options = told_of(*units, workers=1, timeout=25)
+    assert (told.p50, told.incomplete, told.risk, told.times_out) == (25.0, 4, 1.0, True)
+    assert told.shortfall() == "4 of 6 units will not complete in time"
+    (gain,) = gain_of(told, plan, options)
+    assert (gain.completes, gain.incomplete, gain.would) == (4, 0, "+2 workers: all would complete")
+
+
+def test_what_would_help_is_worth_less_the_later_it_comes() -> None:
+    later = Gain("+2 gpu slots", 40.0).after(15.0)
+    assert later is not None
+    assert later.seconds == 25.0
+    assert Gain("+2 gpu slots", 40.0).after(40.0) is None
+    units = [unit(f"u{n}", estimate=10) for n in range(6)]
+    (gain,) = gain_of(*told_of(*units, workers=1, timeout=25))
+    assert gain.spare == 5.0, "three at a time, twice"
+    assert gain.after(5.0) is gain
+    assert gain.after(5.1) is None
+
+
+def test_slots_of_a_pool_that_units_waited_for_until_the_timeout_would_help() -> None:
+    units = [unit(f"g{n}", estimate=10, pools={"gpu": 1}) for n in range(6)]
+    told, plan, options = told_of(*units, workers=8, timeout=15, pools={"gpu": 1})
+    slots, workers = gain_of(told, plan, options)
+    assert slots.would == "+2 gpu slots: 2 more would complete"  # three at a time, ten seconds each
+    assert (workers.would, workers.seconds) == ("", 0.0)
+
+
+def test_a_unit_that_takes_longer_than_it_may_takes_along_what_needs_it() -> None:
+    units = [unit("a", estimate=9, timeout=5), unit("b", "a"), unit("c", "b"), unit("d", estimate=2)]
+    told, _, _ = told_of(*units, unit("alarm", "a", when="failure", estimate=1))
+    assert (told.p50, told.incomplete, told.times_out) == (6.0, 3, False)
+
+
+def test_what_is_skipped_or_falls_back_in_time_is_not_missed() -> None:
+    units = [unit("a", estimate=9, timeout=5, fallback=Fallback(0)), unit("alarm", "a", when="failure")]
+    told, _, _ = told_of(*units, unit("b", "a", estimate=1))
+    assert (told.p50, told.incomplete, told.shortfall()) == (6.0, 0, "")
+
+
+def test_where_time_may_run_out_it_is_told_in_how_many_cases() -> None:
+    plan, past = plan_of(unit("a")), {"a": [10.0, 14.0, 7.0, 12.0, 8.0]}
+    seldom, often = (forecast(RunView.initial(plan), RunOptions(timeout=timeout), past, now=0.0) for timeout in (13, 9))
+    assert 0 < seldom.risk < 0.5 < often.risk < 1
+    assert (seldom.incomplete, seldom.times_out, often.incomplete, often.times_out) == (0, False, 1, True)
+    assert seldom.shortfall() == f"in {round(10 * seldom.risk)} of 10 cases not all units complete in time"
+    assert often.shortfall() == (f"1 of 1 units will not complete in time (in {round(10 * often.risk)} of 10 cases)")
 
 
 def test_a_run_in_which_units_can_never_start_has_no_end() -> None:
@@ -173,7 +339,8 @@ def test_a_run_in_which_units_can_never_start_has_no_end() -> None:
     run.returns("a", Outcome(abandoned=True))
     told = forecast(run.view, run.options, now=run.now)
     assert told.endless == 2
-    assert list(gains(run.view, run.options, told)) == []
+    (gain,) = [each for each in gains(run.view, run.options, told) if each]
+    assert gain.would == "+2 workers: all would complete"
 
 
 # -- what is expected of a unit --------------------------------------------------------------------------

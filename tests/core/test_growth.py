@@ -308,7 +308,7 @@ def test_a_unit_that_waits_for_a_mutex_that_came_with_it_says_who_has_it() -> No
     add(run, "split", unit("a", pools={"mutex one": 1}), unit("b", pools={"mutex one": 1}))
     reasons = Reasons(run.view.plan, run.options)
     reasons.update(run.view)
-    assert reasons.words(run.number("b"), run.now) == "pool mutex one 1/1, held by a"
+    assert reasons.words(run.number("b"), run.now) == "held by a (mutex one 1/1)"
 
 
 # -- conditions --------------------------------------------------------------------------------------------------

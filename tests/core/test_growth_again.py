@@ -90,6 +90,17 @@ def test_a_handler_far_below_waits_for_all_that_may_drop_it() -> None:
     assert run.state("cleanup") == "skipped"
 
 
+def test_a_handler_of_what_its_own_addition_drops_counts_that_once() -> None:
+    run = adder_of_an_adder()
+    run.succeed("u")
+    run.retry("a")
+    add(run, "a", unit("handler", "u", when="always"))
+    run.succeed("handler")
+    run.retry("a")
+    run.fail("a")
+    assert run.states() == {"a": "failed", "v": "skipped", "u": "skipped", "handler": "running"}
+
+
 def test_a_person_runs_nothing_again_beside_a_unit_that_may_drop_it() -> None:
     run = adder_of_an_adder()
     run.succeed("u")

@@ -81,7 +81,7 @@ def test_a_share_tells_what_is_in_use_of_what_there_is_and_by_whom() -> None:
     plan = ExecutionPlan.build(units)
     holders, view = Holders(plan, options), RunView.initial(plan)
     holders.update(view, [0, 2])
-    assert [(share.name, share.words, share.holders) for share in holders.shares] == [
+    assert [(share.limit, share.words, share.holders) for share in holders.shares] == [
         ("pool gpu", "2 of 2 in use", ("a",)),
         ("mutex site", "1 of 1 in use", ("c",)),
         ("cpus", "1.5 of 4 in use", ("a",)),

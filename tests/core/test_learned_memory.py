@@ -78,4 +78,4 @@ def test_why_a_unit_waits_is_told() -> None:
     ends(run, "embed[0]", 900)
     reasons = Reasons(run.plan, run.options)
     reasons.update(run.view)
-    assert reasons.words(2, run.now) == "memory: wants 912M, 88M of 1000M free, held by embed[1]"
+    assert reasons.words(2, run.now) == "held by embed[1] (memory: wants 912M, 88M of 1000M free)"

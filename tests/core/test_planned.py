@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from math import inf
 from random import Random
 
@@ -13,12 +12,11 @@ from core_examples import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from qtui.core.comparing import NOTICED, compare
+from qtui.core.comparing import NOTICED, Cell, Comparison, compare
 from qtui.core.condition import Condition
-from qtui.core.forecast import Part
 from qtui.core.model import CachePolicy, QuantumUnit
 from qtui.core.options import RunOptions
-from qtui.core.planned import Fate, Planned, attribution, plan_run, samples_of, skipped
+from qtui.core.planned import Fate, Planned, plan_run, samples_of, skipped
 
 
 def planned(*units: QuantumUnit, hits: tuple[str, ...] = (), **options: object) -> Planned:
@@ -89,6 +87,7 @@ def test_the_run_s_timeout_cuts_what_would_take_longer() -> None:
 
     ends = {found.plan.table[each.number].id: (each.fate, each.end) for each in found.units}
     assert ends == {"a": (Fate.RUN, 8.0), "b": (Fate.RUN, 10.0)}
+    assert found.late == {found.plan.numbers["b"]}
     assert found.units[1].cause
 
 
@@ -103,7 +102,7 @@ def test_questions_and_guesses_are_told_as_assumed() -> None:
 
     assert found.assumed == (
         "1 question answered with yes",
-        "nothing is known of 2 units, taken for typical ones",
+        "2 units without estimate and earlier run taken for typical ones",
         "4 workers all along, as an adaptive run begins",
     )
 
@@ -117,54 +116,27 @@ def test_the_same_past_gives_the_same_plan_and_many_units_get_fewer_samples() ->
     assert list(map(samples_of, (1, 2_500, 5_000, 10_000, 100_000))) == [40, 40, 20, 10, 10]
 
 
-# -- attribution -----------------------------------------------------------------------------------------
-
-
-def test_the_attribution_is_a_sum() -> None:
-    parts = [Part("critical path", 310.0), Part("pool gpu", 72.0), Part("workers", 40.0)]
-
-    assert attribution(422.0, parts) == "7m02s = 5m10s critical path + 1m12s pool gpu + 40s workers"
-    assert attribution(5.25, [Part("critical path", 5.25)]) == "5.25s = 5.25s critical path"
-    assert attribution(7500.0, [Part("workers", 7200.0), Part("back-off", 300.0)]) == (
-        "2h05m = 2h00m workers + 5m back-off"
-    )
-    assert attribution(0.0, []) == "0.00s"
-
-
-@given(seed=st.integers(0, 1 << 32))
-@examples(100, soak=5000)
-def test_its_figures_add_up_as_they_are_written(seed: int) -> None:
-    rng = Random(seed)
-    parts = [Part("x", rng.uniform(0.0, 10 ** rng.uniform(-3, 5))) for _ in range(rng.randint(1, 6))]
-
-    total, _, figures = attribution(sum(part.seconds for part in parts), parts).partition(" = ")
-
-    assert sum(map(seconds, figures.split(" + "))) == pytest.approx(seconds(total), abs=1e-6)
-
-
-def seconds(text: str) -> float:
-    """How many seconds ``2h05m``, ``7m02s x`` or ``0.25s`` are."""
-    return sum(
-        float(number) * {"h": 3600, "m": 60, "s": 1}[sign] for number, sign in re.findall(r"([\d.]+)([hms])", text)
-    )
-
-
 # -- comparing -------------------------------------------------------------------------------------------
+
+
+def seconds(found: Comparison, strategy: str = "priority") -> dict[int, float]:
+    """How long the run takes, by the number of workers."""
+    return {workers: cell.seconds for workers, cell in found.cells[strategy].items()}
 
 
 def test_a_chain_gains_nothing_from_a_second_worker() -> None:
     found = compare(planned(unit("a", estimate=2), unit("b", "a", estimate=3)), begins=4, cores=2)
 
-    assert (found.knee, found.because, found.current) == (1, "critical path", 4)
-    assert found.seconds["priority"] == {1: 5.0, 2: 5.0}
+    assert (found.knee, found.because, found.current) == (1, "critical path", 2)
+    assert seconds(found) == {1: 5.0, 2: 5.0}
 
 
 def test_the_knee_is_the_least_number_that_does_not_wait() -> None:
     found = compare(planned(*(unit(f"u{n}", estimate=10) for n in range(6)), workers=3), begins=4, cores=2)
 
     assert (found.knee, found.because) == (6, "critical path")
-    assert found.seconds["priority"] == {1: 60.0, 2: 30.0, 3: 20.0, 4: 20.0, 6: 10.0}
-    assert found.seconds["adaptive"] == {1: 60.0, 2: 30.0, 3: 20.0, 4: 20.0, 6: 20.0}, "it begins with four"
+    assert seconds(found) == {1: 60.0, 2: 30.0, 3: 20.0, 4: 20.0, 6: 10.0}
+    assert seconds(found, "adaptive") == {1: 60.0, 2: 30.0, 3: 20.0, 4: 20.0, 6: 20.0}, "it begins with four"
 
 
 def test_a_pool_and_the_cores_are_named_where_they_are_what_counts() -> None:
@@ -175,7 +147,7 @@ def test_a_pool_and_the_cores_are_named_where_they_are_what_counts() -> None:
     computing = planned(*(unit(f"u{n}", estimate=10) for n in range(6)))
     found = compare(computing, begins=4, cores=2, cpu=60.0)
     assert (found.knee, found.because) == (2, "2 cores for the CPU time that is needed")
-    assert found.seconds["priority"][4] == 30.0
+    assert seconds(found)[4] == 30.0
 
 
 @example(seed=352)  # of which sixteen workers take longer than eight
@@ -188,12 +160,63 @@ def test_more_workers_than_the_knee_gain_nothing_and_as_it_is_now_is_what_was_to
 
     told = compare(found, begins=case.options.workers, cores=4)
 
-    times = told.seconds["priority"]
+    times = seconds(told)
     assert times[case.options.workers] == pytest.approx(found.told.p50)
     assert times[told.knee] <= min(times.values()) * (1 + 2 * NOTICED)
+
+
+@example(seed=1927)  # of which three workers, as it is now, complete more than two and four
+@given(seed=st.integers(0, 10_000))
+@examples(10, soak=500)
+def test_no_row_completes_more_than_the_knee(seed: int) -> None:
+    rng = Random(seed)
+    units = [
+        unit(
+            f"u{n}",
+            *{f"u{rng.randrange(n)}" for _ in range(rng.randint(0, min(n, 2)))},
+            estimate=rng.choice((1.0, 2.0, 3.0, 5.0)),
+            timeout=rng.choice((None, None, None, 2.0)),
+        )
+        for n in range(rng.randint(3, 10))
+    ]
+    workers, keep_going, timeout = rng.randint(1, 7), rng.random() < 0.5, rng.choice((None, 4.0, 7.0))
+    found = compare(planned(*units, workers=workers, keep_going=keep_going, timeout=timeout), begins=3, cores=4)
+    cells = found.cells["priority"]
+    assert found.current in cells
+    assert cells[found.knee].incomplete == min(cell.incomplete for cell in cells.values())
+
+
+def test_as_it_is_now_is_a_row_though_there_are_more_workers_than_units() -> None:
+    found = compare(planned(unit("a", estimate=2), unit("b", estimate=3), workers=8), begins=4, cores=2)
+    assert found.current == 2
+    assert found.current in found.cells["priority"]
 
 
 def test_commands_count_as_any_other_unit() -> None:
     found = compare(planned(*(unit(f"c{n}", action=COMMAND, estimate=4) for n in range(2))), begins=8, cores=2)
 
-    assert found.seconds["resource_balanced"] == {1: 8.0, 2: 4.0}
+    assert seconds(found, "resource_balanced") == {1: 8.0, 2: 4.0}
+
+
+def test_to_complete_more_counts_before_the_time() -> None:
+    units = [unit(f"u{n}", estimate=30) for n in range(3)]
+    found = compare(planned(*units, workers=1, timeout=40), begins=4, cores=2)
+
+    assert found.cells["priority"] == {1: Cell(2, 40.0), 2: Cell(1, 40.0), 3: Cell(0, 30.0)}
+    assert (found.knee, found.because) == (3, "critical path")
+
+
+def test_a_unit_that_is_late_with_any_number_of_workers_moves_no_knee() -> None:
+    units = [unit("late", estimate=20, timeout=10), unit("below", "late"), *(unit(f"u{n}", estimate=9) for n in "ab")]
+    found = compare(planned(*units), begins=4, cores=2)
+
+    assert {each.incomplete for each in found.cells["priority"].values()} == {2}
+    assert found.knee == 3
+
+
+def test_cores_that_are_too_few_for_the_time_there_is_complete_nothing() -> None:
+    computing = planned(*(unit(f"u{n}", estimate=10) for n in range(6)), timeout=25)
+    found = compare(computing, begins=4, cores=2, cpu=60.0)
+
+    assert all(each.incomplete and each.seconds == 25.0 for each in found.cells["priority"].values())
+    assert found.because == "2 cores for the CPU time that is needed"

@@ -24,12 +24,13 @@ class Before:
     seconds: Sequence[float] = ()
     attempts: Sequence[int] = ()
     peaks: Sequence[int] = ()
+    alike: Sequence[bool] = ()
 
     def __post_init__(self) -> None:
         runs = max(len(self.seconds), len(self.attempts), len(self.peaks))
         self.ended: Sequence[float] = [float(n - runs) for n in range(runs)]
         self.seconds, self.attempts = self.seconds or [1.0] * runs, self.attempts or [1] * runs
-        self.peaks = self.peaks or [0] * runs
+        self.peaks, self.alike = self.peaks or [0] * runs, self.alike or [True] * runs
 
 
 def worse(run: Run, **pasts: Before) -> Regressions:
@@ -78,6 +79,14 @@ def test_the_run_itself_and_later_ones_are_not_its_past() -> None:
     before.ended = [-3.0, -2.0, -1.0, 20.0, 30.0, 40.0, 50.0, 60.0]
 
     assert worse(run, a=before).slower == (("a", 20.0, 10.0, 10.0, 3),)
+
+
+def test_runs_in_which_the_unit_did_something_else_are_no_measure_of_its_time() -> None:
+    edited = Before([3.0] * 9, alike=[False] * 9)
+    assert not any(worse(took(9.0), a=edited))
+
+    again = Before([3.0, 9.0, 3.0, 9.0, 3.0], alike=[True, False] * 2 + [True])
+    assert worse(took(9.0), a=again).slower == (("a", 9.0, 3.0, 3.0, 3),)
 
 
 def test_what_costs_most_stands_first() -> None:

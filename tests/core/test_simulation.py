@@ -179,9 +179,79 @@ def test_a_unit_that_takes_longer_than_its_timeout_is_tried_again_and_fails() ->
     assert list(run.order) == [0, 0]
 
 
+@given(seed=st.integers(0, 1 << 32))
+@examples(40, soak=1000)
+def test_late_are_those_that_would_complete_if_there_were_no_timeouts(seed: int) -> None:
+    rng, n = Random(seed), 12
+    seconds = [rng.uniform(1.0, 9.0) for _ in range(n)]
+    limits = [*(rng.choice((None, None, rng.uniform(2.0, 9.0))) for _ in range(n - 1)), None]
+    retry = RetryPolicy(max=rng.randrange(2), delay=1.0)
+
+    def run(*, timed: bool) -> Simulated:
+        plan = plan_of(
+            *(
+                unit(
+                    f"u{number}",
+                    *({f"u{(number * seed + 7) % number}"} if number % 3 else ()),
+                    timeout=limits[number] if timed else None,
+                    retry=retry,
+                    allow_failure=number % 5 == 0,
+                    when="failure" if number == n - 1 else "success",
+                )
+                for number in range(n)
+            )
+        )
+        options = RunOptions(workers=3, keep_going=seed % 4 > 0, timeout=18.0 if timed and seed % 2 else None)
+        return Simulation(RunView.initial(plan), options, 0.0).run(seconds)
+
+    free, cut = run(timed=False), run(timed=True)
+    assert not free.late
+    assert cut.late == cut.otherwise.keys() - free.otherwise.keys()
+    assert cut.timed_out <= bool(cut.late)
+
+
 def test_units_that_share_a_worker_take_as_long_together_as_one_after_another() -> None:
     units = [unit(f"u{n}", mode=ExecutionMode.PROCESS, batch=2) for n in range(4)]
-    assert simulated(*units, workers=1).seconds == 4.0
+    run = simulated(*units, workers=1)
+    assert (run.seconds, list(run.starts), list(run.ends)) == (4.0, [0.0, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0])
+    assert simulated(*units, workers=2).seconds == 2.0
+
+
+@pytest.mark.parametrize("timeout", [3.0, 1.5])
+def test_in_a_batch_the_timeout_of_a_unit_counts_from_its_own_begin(timeout: float) -> None:
+    units = [unit(f"u{n}", mode=ExecutionMode.PROCESS, batch=6, timeout=timeout) for n in range(6)]
+    run = simulated(*units, workers=1, seconds={f"u{n}": 2.0 for n in range(6)})
+    assert (run.seconds, len(run.late)) == ((12.0, 0) if timeout == 3.0 else (9.0, 6))
+
+
+def test_a_batch_that_was_handed_over_takes_as_long_as_before() -> None:
+    units = [unit(f"u{n}", mode=ExecutionMode.PROCESS, batch=6) for n in range(6)]
+    run = Run(*units, workers=1)
+    assert Simulation(run.view, run.options, 0.0).run([4.0] * 6).seconds == 24.0
+    run.begins("u0")
+    run.now = 4.0
+    run.succeed("u0")
+    run.begins("u1")
+    left = Simulation(run.view, run.options, 5.0).run([4.0] * 6)
+    assert (left.seconds, list(left.starts)[1:]) == (19.0, [-1.0, 3.0, 7.0, 11.0, 15.0])
+
+
+def test_what_leaves_a_queue_before_its_turn_never_begins() -> None:
+    units = [unit(f"u{n}", mode=ExecutionMode.PROCESS, batch=3) for n in range(3)]
+    run = simulated(*units, workers=1, timeout=1.5)
+    assert (list(run.starts), list(run.ends)) == ([0.0, 1.0, inf], [1.0, 1.5, 1.5])
+
+
+def test_units_take_so_many_along_as_their_seconds_let_them() -> None:
+    units = [unit(f"u[{n}]", mode=ExecutionMode.PROCESS, batch="auto", family="u") for n in range(8)]
+    assert simulated(*units, workers=4).seconds == 2.0
+
+
+def test_the_timeout_of_what_waits_in_a_lane_counts_from_its_begin() -> None:
+    run = Run(unit("a", mode=ExecutionMode.PROCESS, timeout=10.0))
+    later = Simulation(run.view, run.options, 30.0)
+    assert later.run([8.0]).seconds == 8.0
+    assert later.run([12.0]).late == {0}
 
 
 def test_people_answer_at_once() -> None:

@@ -64,7 +64,7 @@ class AskingWorld(World):
             require(became in (STARTED, DECIDED), f"{number} ({state}) {became}, although nothing of {causes} is left")
             for kept in causes if became is STARTED or state is UnitState.READY else ():
                 others = [cause for cause in causes if cause is not kept]
-                became = after(options, view, number, others, self._now)
+                became = after(options, view, number, others, self._now, kept)
                 require(became is WAITS, f"{number} ({state}) {became}, although {kept} of {causes} is left")
 
 
@@ -91,13 +91,22 @@ def test_what_a_need_holds_is_not_in_the_way_as_it_gives_that_back() -> None:
     assert told(run, "b") == ["needs a"]
 
 
+def test_what_is_held_above_its_needs_is_not_in_the_way_however_far_above() -> None:
+    chain = [unit("clean", pools={"gpu": 1}), unit("train", "clean"), unit("merge", "train"), unit("last", "merge")]
+    wide = unit("wide", "merge", pools={"gpu": 2})
+    run = Run(*chain, wide, unit("other", pools={"gpu": 1}), workers=2, pools={"gpu": 2})
+
+    assert told(run, "last") == ["needs merge"]
+    assert told(run, "wide") == ["needs merge", "held by other (pool gpu 2/2)"]
+
+
 def test_a_unit_that_waits_for_needs_says_what_else_would_keep_it() -> None:
     units = [unit("a"), unit("b"), unit("other", pools={"gpu": 1}), unit("last", "a", "b", "c", pools={"gpu": 1})]
     run = Run(*units, unit("c"), workers=8, pools={"gpu": 1})
     run.succeed("a")
     run.send(PauseRequested())
 
-    assert told(run, "last") == ["has 1/3 needs", "paused", "pool gpu 1/1, held by other"]
+    assert told(run, "last") == ["has 1/3 needs", "paused", "held by other (pool gpu 1/1)"]
 
 
 def test_what_will_be_asked_comes_last() -> None:
@@ -125,7 +134,7 @@ def test_what_is_left_of_a_limit_is_kept_for_one_that_wants_more() -> None:
     units = [unit(name, pools={"gpu": count}) for name, count in (("a", 1), ("b", 2), ("c", 1))]
     run = Run(*units, workers=8, pools={"gpu": 2})
 
-    assert told(run, "b") == ["pool gpu 1/2, held by a"]
+    assert told(run, "b") == ["held by a (pool gpu 1/2)"]
     assert told(run, "c") == ["pool gpu kept for b, which wants more"]
 
 
@@ -161,12 +170,32 @@ def test_what_a_unit_has_added_is_held_back_while_that_runs_again() -> None:
     assert told(run, "leaf")[0] == "added by split, which runs again"
 
 
+def test_what_a_need_is_held_back_for_is_told_of_the_need() -> None:
+    run = Run(unit("split"), workers=1)
+    for adder, added in (("split", unit("inner")), ("inner", unit("leaf"))):
+        run.returns(adder, SUCCESS._replace(added=(added,)))
+        run.plan = run.view.plan
+    run.succeed("leaf")
+    run.retry("split", scope="dependents")
+
+    assert told(run, "inner") == ["needs split"]
+    assert told(run, "leaf") == ["needs inner"]
+
+
 def test_an_attempt_that_goes_on_is_in_the_way_and_the_worker_it_keeps_is_not() -> None:
     run = Run(unit("a", retry=RetryPolicy(max=0)), workers=1, max_abandoned=0)
     run.returns("a", ABANDONED)
     run.send(RetryRequested((0,)))
 
     assert told(run, "a") == ["waits for attempt 1, which could not be stopped"]
+
+
+def test_a_unit_that_was_handed_over_with_its_batch_waits_for_that() -> None:
+    process = ExecutionMode.PROCESS
+    run = Run(unit("alone", mode=process), *(unit(f"u{n}", mode=process, batch=4) for n in range(4)), workers=2)
+
+    assert told(run, "alone") == ["starting"]
+    assert told(run, "u3") == ["queued in a batch"]
 
 
 def test_an_innocent_unit_that_is_tried_again_looks_for_no_earlier_result() -> None:

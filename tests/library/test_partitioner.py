@@ -288,7 +288,7 @@ def test_units_share_pools_and_mutexes():
     partitioner.execute()
     assert most == [2]
     partitioner.add_unit(work, mutex="one")
-    assert partitioner.definition().options.pools == {"gpu": 2, "one": 1}
+    assert partitioner.definition().options.pools == {"gpu": 2, "mutex one": 1}
     with pytest.raises(InvalidWorkflow, match="tpu"):
         partitioner.add_unit(work, pools=["tpu"])
 

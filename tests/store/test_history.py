@@ -126,33 +126,46 @@ def test_making_it_anew_forgets_what_is_gone_and_keeps_what_begins_meanwhile(tmp
     assert [each.run for each in history.runs()] == ["run-2", "b", "a"]
 
 
-# the layout of the versions that knew how long families took
-VERSION_2 = """
+# the layouts of the versions that knew how long families took, and units whatever they did
+RUNS = """
 CREATE TABLE run (
     run TEXT PRIMARY KEY, name TEXT NOT NULL, source TEXT NOT NULL, directory TEXT NOT NULL, began REAL NOT NULL,
     ended REAL, seconds REAL NOT NULL, state TEXT NOT NULL, exit_code INTEGER, counts TEXT NOT NULL
 );
 CREATE INDEX run_began ON run (began);
+CREATE TABLE size (run TEXT PRIMARY KEY, changed INTEGER NOT NULL, bytes INTEGER NOT NULL);
+CREATE TABLE complete (at REAL NOT NULL);
+INSERT INTO run VALUES ('old', 'flow', '/work/flow.toml', '/', 10.0, 11.0, 1.0, 'completed', 0, '{"completed": 1}');
+INSERT INTO size VALUES ('old', 7, 4096);
+INSERT INTO complete VALUES (11.0);
+PRAGMA application_id = 0x71747568;
+"""
+VERSION_2 = """
 CREATE TABLE duration (
     source TEXT NOT NULL, family TEXT NOT NULL, at REAL NOT NULL, run TEXT NOT NULL, seconds TEXT NOT NULL,
     PRIMARY KEY (run, family)
 ) WITHOUT ROWID;
 CREATE INDEX duration_at ON duration (source, at);
-CREATE TABLE size (run TEXT PRIMARY KEY, changed INTEGER NOT NULL, bytes INTEGER NOT NULL);
-CREATE TABLE complete (at REAL NOT NULL);
-INSERT INTO run VALUES ('old', 'flow', '/work/flow.toml', '/', 10.0, 11.0, 1.0, 'completed', 0, '{"completed": 1}');
 INSERT INTO duration VALUES ('/work/flow.toml', 'u', 11.0, 'old', '[1.0]');
-INSERT INTO size VALUES ('old', 7, 4096);
-INSERT INTO complete VALUES (11.0);
-PRAGMA application_id = 0x71747568;
 PRAGMA user_version = 2;
+"""
+VERSION_3 = """
+CREATE TABLE workflow (number INTEGER PRIMARY KEY, source TEXT NOT NULL UNIQUE);
+CREATE TABLE past (
+    workflow INTEGER NOT NULL, unit TEXT NOT NULL, hash TEXT NOT NULL, told REAL NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (workflow, unit)
+) WITHOUT ROWID;
+INSERT INTO workflow VALUES (1, '/work/flow.toml');
+INSERT INTO past VALUES (1, 'u', '', 11.0, zeroblob(34));
+PRAGMA user_version = 3;
 """
 
 
-def test_one_of_the_version_before_is_brought_up_to_date_without_a_word(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [VERSION_2, VERSION_3])
+def test_one_of_a_version_before_is_brought_up_to_date_without_a_word(tmp_path: Path, version: str) -> None:
     history, told = index(tmp_path)
     with closing(sqlite3.connect(history.path)) as database:
-        database.executescript(VERSION_2)
+        database.executescript(RUNS + version)
     assert [each.run for each in history.runs()] == ["old"]
     assert history.sizes() == {"old": (7, 4096)}
     assert not history.complete, "the journals know more than it did"
@@ -179,6 +192,74 @@ def damage_foreign(path: Path) -> None:
         database.execute("CREATE TABLE mine (x)")
 
 
+def changed_by_hand(statement: str):
+    def damage(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript(statement)
+
+    return damage
+
+
+BY_HAND = [
+    "UPDATE run SET counts = '{'",
+    "UPDATE run SET counts = x'ff'",
+    "UPDATE run SET counts = CAST(x'ff' AS TEXT)",
+    "UPDATE run SET counts = '[]'",
+    'UPDATE run SET counts = \'{"completed": "x"}\'',
+    "UPDATE run SET state = 'asleep'",
+    "UPDATE run SET began = 'yesterday'",
+    "UPDATE run SET seconds = 9e999",
+    "UPDATE run SET name = x'ff'",
+    "ALTER TABLE run ADD COLUMN more",
+    "ALTER TABLE run DROP COLUMN counts",
+    "ALTER TABLE past DROP COLUMN cut",
+    "DROP TABLE past",
+    "DROP TABLE workflow; PRAGMA user_version = 3",
+]
+
+
+@pytest.mark.parametrize("statement", BY_HAND)
+def test_one_that_was_changed_by_hand_is_made_anew_at_the_latest_when_that_is_asked_for(
+    tmp_path: Path, statement: str
+) -> None:
+    first, _ = index(tmp_path)
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    run(first, 1, a=1.0)
+    changed_by_hand(statement)(first.path)
+    history, told = index(tmp_path)
+    history.runs()
+    assert seconds_of(history) in ((), (1.0,))
+    assert len(told) == 1
+    assert "made anew" in told[0]
+    assert not history.complete
+    history.rebuild(TOLD)
+    assert [each.run for each in history.runs()] == ["b", "a"]
+    assert history.complete
+
+
+def test_names_and_sizes_that_are_none_are_not_known(tmp_path: Path) -> None:
+    history, told = index(tmp_path)
+    run(history, 1, a=1.0, b=2.0)
+    history.note_sizes({"run-1": (7, 4096), "run-2": (7, 4096)})
+    changed_by_hand("UPDATE past SET unit = x'ff' WHERE unit = 'b'; UPDATE size SET bytes = 'x' WHERE run = 'run-2'")(
+        history.path
+    )
+    assert history.durations(W, {"a": "", "c[1]": ""}) == {"a": 1.0}
+    assert history.sizes() == {"run-1": (7, 4096)}
+    assert told == []
+
+
+def test_it_is_complete_if_it_knows_the_first_of_all_runs(tmp_path: Path) -> None:
+    history, _ = index(tmp_path)
+    (tmp_path / "runs" / "run-1").mkdir(parents=True)
+    run(history, 1)
+    assert history.complete
+    (tmp_path / "runs" / "run-2").mkdir()
+    history.path.unlink()
+    run(history, 1)
+    assert not history.complete
+
+
 def damage_pages(path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:4096] + b"\x55" * (len(whole) - 4096))
@@ -190,6 +271,8 @@ def test_what_cannot_be_used_is_put_aside_and_made_anew(tmp_path: Path, damage) 
     first.rebuild(TOLD)
     damage(first.path)
     damaged = first.path.read_bytes()
+    for name in ("a", "b"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
     history, told = index(tmp_path)
     history.begin("new", "flow", W, "/work", 30.0)
     assert [each.run for each in history.runs()] == ["new"]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtui.store.history import Completions, History, RunSummary
-from qtui.store.pasts import LAST, Completion, Row, UnitPast, after, pasts_of
+from qtui.store.pasts import LAST, MOST, Completion, Cut, Row, UnitPast, after, pasts_of
 
 W = "/work/flow.toml"
 
@@ -129,16 +129,103 @@ def test_units_that_do_the_same_are_not_taken_for_each_other(runs: Runs) -> None
     assert runs.seconds({"one": "make"}) == {"one": (2.0,)}, "not even when one of them fails"
 
 
-def test_a_name_that_has_a_past_keeps_that(runs: Runs) -> None:
+def test_what_a_unit_does_counts_before_its_name(runs: Runs) -> None:
     runs.run({"a": "make", "b": "test"}, "b")
     runs.run({"b": "test"})
-    assert runs.seconds({"b": "make"}) == {"b": (2.0,)}
+    assert runs.seconds({"b": "make"}) == {"b": (1.0,)}
 
 
-def test_two_units_that_swap_their_names_look_like_two_that_were_edited(runs: Runs) -> None:
+def test_two_units_that_swap_their_names_swap_their_pasts(runs: Runs) -> None:
     runs.run({"a": "make", "b": "test"}, "b")
     runs.run({"a": "make", "b": "test"}, "a")
-    assert runs.seconds({"a": "test", "b": "make"}) == {"a": (1.0,), "b": (2.0,)}
+    assert runs.seconds({"a": "test", "b": "make"}) == {"a": (2.0,), "b": (1.0,)}
+
+
+def test_units_that_are_named_by_their_place_keep_their_pasts_when_one_is_put_before_them(runs: Runs) -> None:
+    runs.run({"step 1": "fetch", "step 2": "sort"}, "step 2", seconds=3.0)
+    runs.run({"step 1": "fetch", "step 2": "sort"}, "step 1", seconds=7.0)
+    assert runs.seconds({"step 1": "new", "step 2": "fetch", "step 3": "sort"}) == {
+        "step 1": (3.0,),
+        "step 2": (3.0,),
+        "step 3": (7.0,),
+    }
+
+
+def test_after_an_edit_for_one_run_the_times_of_the_old_action_are_still_known(runs: Runs) -> None:
+    for seconds in (3.0, 3.1):
+        runs.run({"a": "sleep 3"}, seconds=seconds)
+    runs.run({"a": "sleep 9"}, seconds=9.0)
+    (old,) = runs.history.past(W, {"a": "sleep 3"}).values()
+    assert (old.took, old.took.other, old.alike) == ((3.0, 3.1), False, (True, True, False))
+    (new,) = runs.history.past(W, {"a": "sleep 9"}).values()
+    assert (new.took, new.took.other) == ((9.0,), False)
+    assert durations_of_action(runs, "sleep 3") == 3.05
+
+
+def test_of_an_action_that_is_new_the_others_are_known_one_time_each(runs: Runs) -> None:
+    for seconds in (3.0, 3.1, 3.2):
+        runs.run({"a": "sleep 3"}, seconds=seconds)
+    runs.run({"a": "sleep 9"}, seconds=9.0)
+    (past,) = runs.history.past(W, {"a": "sleep 5"}).values()
+    assert (past.took, past.took.other) == ((3.1, 9.0), True)
+
+
+def test_edits_do_not_push_out_what_the_unit_usually_does(runs: Runs) -> None:
+    for number in range(LAST):
+        runs.run({"a": "make"}, seconds=float(number))
+    for number in range(LAST // 2):
+        runs.run({"a": f"make {number}"}, seconds=100.0)
+        runs.run({"a": "make dev"}, seconds=50.0)
+        runs.run({"a": "make dev"}, seconds=50.0)
+    (past,) = runs.history.past(W, {"a": "make"}).values()
+    assert len(past.seconds) == MOST
+    assert past.took == tuple(float(number) for number in range(LAST // 2, LAST)), "the oldest of them are gone"
+
+
+def test_what_a_unit_did_often_since_leaves_what_it_did_before(runs: Runs) -> None:
+    for number in range(LAST):
+        runs.run({"a": "make"}, seconds=float(number))
+    for _ in range(LAST + 5):
+        runs.run({"a": "make dev"}, seconds=50.0)
+    (past,) = runs.history.past(W, {"a": "make"}).values()
+    assert past.took == tuple(float(number) for number in range(LAST))
+
+
+def test_what_a_unit_once_did_itself_counts_before_what_others_do(runs: Runs) -> None:
+    runs.run({"a": "make", "b": "test"}, "b")
+    runs.run({"a": "make -j", "b": "make"})
+    (past,) = runs.history.past(W, {"a": "make"}).values()
+    assert past.took == (1.0,)
+
+
+def cut(runs: Runs, unit: str, hash_: str, seconds: float) -> None:
+    at = 1000.0 + len(runs.told)
+    summary = RunSummary(run=f"cut at {at}", name="", source=W, directory="", began=at, ended=at)
+    runs.told.append((summary, Completions({}, cut={unit: Cut(hash_, seconds)})))
+    runs.tell(*runs.told[-1])
+
+
+def cut_of(runs: Runs, unit: str, hash_: str) -> float:
+    past = runs.history.past(W, {unit: hash_}).get(unit)
+    return past.took.cut if past is not None else 0.0
+
+
+def test_how_long_an_attempt_ran_that_was_cut_is_known_until_one_completes(runs: Runs) -> None:
+    cut(runs, "a", "make", 60.0)
+    assert runs.seconds({"a": "make"}) == {"a": ()}
+    cut(runs, "a", "make", 20.0)
+    assert cut_of(runs, "a", "make") == 60.0, "the longest"
+    assert cut_of(runs, "build", "make") == 60.0, "it may have another name"
+    assert cut_of(runs, "a", "make -j") == 0.0, "that has not been tried"
+    anew = History(runs.history.path.parent / "anew", pytest.fail)
+    anew.rebuild(runs.told)
+    assert anew.past(W, {"a": "make"})["a"].cut == 60.0
+    assert durations(runs, "a") == {}
+    runs.run({"a": "make"}, seconds=70.0)
+    assert cut_of(runs, "a", "make") == 0.0
+    cut(runs, "a", "make -j", 90.0)
+    assert cut_of(runs, "a", "make -j") == 90.0
+    assert runs.seconds({"a": "make"}) == {"a": (70.0,)}
 
 
 def test_a_copy_of_a_unit_learns_from_it_only_when_that_does_something_else(runs: Runs) -> None:
@@ -199,7 +286,11 @@ def test_a_row_that_is_no_past_is_none(runs: Runs) -> None:
 
 
 def durations(runs: Runs, *units: str) -> Mapping[str, float]:
-    return runs.history.durations(W, dict.fromkeys(units, ""))
+    return runs.history.durations(W, {unit: f"of {unit}" for unit in units})
+
+
+def durations_of_action(runs: Runs, hash_: str) -> float:
+    return runs.history.durations(W, {"a": hash_})["a"]
 
 
 def test_a_unit_takes_the_median_of_its_own_past(runs: Runs) -> None:
@@ -207,6 +298,12 @@ def test_a_unit_takes_the_median_of_its_own_past(runs: Runs) -> None:
         runs.run({"fit[n=1]": "1", "fit[n=2]": "2"}, "fit[n=2]", seconds=seconds)
     runs.run({"fit[n=2]": "2"}, seconds=50.0)
     assert durations(runs, "fit[n=1]", "fit[n=2]", "new") == {"fit[n=1]": 2.0, "fit[n=2]": 50.0}
+
+
+def test_a_unit_takes_what_one_of_another_name_took_if_no_other_does_the_same(runs: Runs) -> None:
+    runs.run({"a": "make", "b": "test"})
+    assert runs.history.durations(W, {"build": "make", "b": "test"}) == {"build": 1.0, "b": 1.0}
+    assert runs.history.durations(W, {"build": "make", "a": "make", "b": "test"}) == {"a": 1.0, "b": 1.0}
 
 
 def test_a_new_item_takes_what_others_of_its_family_took(runs: Runs) -> None:
@@ -253,28 +350,35 @@ def changed(workflow: Workflow, what: str, one: str, two: str) -> Workflow:
 
 
 class Expected:
-    """What is to be known, told unit by unit: by its name, or by what it does if it is the only one that does it."""
+    """What is to be known, told unit by unit: by what it does if it has done that, or is the only one that does it and
+    another has done it last; else by its name."""
 
     def __init__(self) -> None:
-        self.known: dict[str, tuple[int, str, tuple[float, ...]]] = {}
+        self.known: dict[str, tuple[int, str, tuple[tuple[float, str], ...]]] = {}
 
     def of(self, workflow: Workflow) -> dict[str, tuple[float, ...]]:
-        return {unit: found for unit in workflow if (found := self._of(unit, workflow))}
+        return {unit: tuple(each for each, _ in found) for unit in workflow if (found := self._of(unit, workflow))}
 
-    def _of(self, unit: str, workflow: Workflow) -> tuple[float, ...]:
-        if unit in self.known:
-            return self.known[unit][2]
+    def took(self, workflow: Workflow) -> dict[str, tuple[float, ...]]:
+        """The times of the same action, of those that have done it."""
+        return {
+            unit: same
+            for unit, does in workflow.items()
+            if (same := tuple(each for each, hash_ in self._of(unit, workflow) if hash_ == does))
+        }
+
+    def _of(self, unit: str, workflow: Workflow) -> tuple[tuple[float, str], ...]:
         does = workflow[unit]
-        if list(workflow.values()).count(does) > 1:
-            return ()
+        own = self.known[unit][2] if unit in self.known else ()
+        if list(workflow.values()).count(does) > 1 or any(hash_ == does for _, hash_ in own):
+            return own
         did = [(run, name, seconds) for name, (run, hash_, seconds) in self.known.items() if hash_ == does]
-        return max(did)[2] if did else ()
+        return max(did)[2] if did else own
 
     def run(self, number: float, workflow: Workflow, failed: tuple[str, ...]) -> None:
-        before = self.of(workflow)
+        before = {unit: self._of(unit, workflow) for unit in workflow}
         for unit in workflow.keys() - {*failed}:
-            seconds = (*before.get(unit, ()), number)[-LAST:]
-            self.known[unit] = int(number), workflow[unit], seconds
+            self.known[unit] = int(number), workflow[unit], (*before[unit], (number, workflow[unit]))
 
 
 CHANGED = st.lists(CHANGES, min_size=5, max_size=25)
@@ -291,8 +395,10 @@ def test_every_unit_has_the_past_of_its_name_or_of_what_it_does(changes: list[tu
             rows |= after(rows, 100.0 * number, *completions_of(workflow, (one, two), 100.0 * number, number))
         else:
             workflow = changed(workflow, what, one, two)
-        found = {unit: past.seconds for unit, past in pasts_of(rows, workflow).items()}
-        assert found == expected.of(workflow)
+        pasts = pasts_of(rows, workflow)
+        assert {unit: past.seconds for unit, past in pasts.items()} == expected.of(workflow)
+        same = {unit: past.took for unit, past in pasts.items() if not past.took.other}
+        assert same == expected.took(workflow)
 
 
 @settings(max_examples=8, deadline=None)
@@ -320,9 +426,11 @@ def test_what_is_no_time_is_none(seconds: float) -> None:
     assert past.cpu == (1.0, 0.0)
 
 
-@pytest.mark.parametrize("data", ["x" * 34, "", b"x", 34])
-def test_a_row_that_only_a_damaged_file_has_is_no_past(runs: Runs, data: object) -> None:
+@pytest.mark.parametrize(
+    ("column", "value"), [("data", "x" * 42), ("data", ""), ("data", b"x"), ("data", 42), ("cut", "x"), ("cut", -1.0)]
+)
+def test_a_row_that_only_a_damaged_file_has_is_no_past(runs: Runs, column: str, value: object) -> None:
     runs.run({"a": "h", "b": "i"})
     with sqlite3.connect(runs.history.path) as database:
-        database.execute("UPDATE past SET data = ? WHERE unit = 'a'", (data,))
+        database.execute(f"UPDATE past SET {column} = ? WHERE unit = 'a'", (value,))
     assert runs.seconds({"a": "h", "b": "i"}) == {"b": (1.0,)}

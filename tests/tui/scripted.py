@@ -14,7 +14,7 @@ from qtui.core.folding import fold
 from qtui.core.logtimes import UNTIMED, LogTimes
 from qtui.core.machine import QUEUEING_LANES
 from qtui.core.masking import TextMasker, masks_of
-from qtui.core.model import Outcome, QuantumUnit, UnitError
+from qtui.core.model import ExecutionMode, Outcome, QuantumUnit, UnitError
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.samples import LoadSample, ProcessSample, UnitSample
@@ -79,6 +79,7 @@ class ScriptedSession:
         self.params: dict[str, object] = {}
         self.secrets: tuple[str, ...] = ()
         self.results: dict[str, object] = {}
+        self.clustered = False  # a custom lane begins nothing by itself then: `begins` says where
         self.interrupted: list[int] = []
         self.killed: list[int] = []
         self.load: LoadSample | None = LoadSample(41.0, 6 << 30, 16 << 30, 8, ProcessSample(3.0, 61 << 20), {})
@@ -147,6 +148,8 @@ class ScriptedSession:
         self._record(decision.events)
         for effect in decision.effects:
             match effect:
+                case StartUnit(lane=ExecutionMode.CUSTOM) if self.clustered:
+                    pass
                 case StartUnit(unit, attempt, lane, _) if lane in QUEUEING_LANES:
                     self.post(UnitBegan(unit, attempt, 1000 + unit))
                 case InterruptUnit(unit, _, _):
@@ -168,6 +171,11 @@ class ScriptedSession:
         """Let time pass, in one step."""
         self._now += seconds
         self.post(TimerFired())
+
+    def begins(self, name: str, place: str) -> None:
+        """A worker of the cluster begins a unit."""
+        number = self.number(name)
+        self.post(UnitBegan(number, self._view.attempts[number], 0, place))
 
     def returns(self, name: str, outcome: Outcome | None = None) -> None:
         """The running attempt of a unit comes back."""

@@ -130,7 +130,7 @@ async def test_a_unit_is_edited_in_a_form_and_runs_again() -> None:
         await stage.press("backspace", "m", "tab", "tab", "tab", "tab", "tab")
         await typed(stage, "DEBUG=1")
         await stage.press("enter")
-        await stage.shows("enter applies: command make")
+        await stage.shows("enter applies: runs again")
         await stage.press("escape", "enter")
         burst(stage, "enter", "enter", "x")
         await stage.until(lambda: session.requests, "the edit")
@@ -148,11 +148,11 @@ async def test_a_consequence_that_has_become_another_one_is_told_before_the_edit
     async with staged(session, SMALL) as stage:
         await stage.select("build")
         await stage.press("e", *"5m", "enter")
-        await stage.shows("enter applies: timeout none -> 5m; starts with that")
+        await stage.shows("enter applies: starts with that; timeout none -> 5m")
         session.completes("first")
         session.completes("build")
         await stage.press("enter")
-        await stage.shows("enter applies: timeout none -> 5m; runs again")
+        await stage.shows("enter applies: runs again; takes about 1s, runs build, keeps 1 result")
         assert not session.requests
         await stage.press("enter")
         await stage.until(lambda: session.requests, "the edit")
@@ -166,7 +166,7 @@ async def test_what_is_typed_takes_the_place_of_a_number_or_of_none() -> None:
         await stage.shows("Edit build", "timeout  none")
         await stage.press(*"5m", "tab")
         await stage.press(*"2G", "tab", *"4", "tab", *"7", "enter")
-        await stage.shows("timeout none -> 5m, memory none -> 2G, cpus 0 -> 4", "priority 0 -> 7; runs again")
+        await stage.shows("enter applies: runs again; runs build; timeout none -> 5m", "cpus 0 -> 4, priority 0 -> 7")
 
 
 async def test_a_secret_is_neither_shown_nor_edited() -> None:

@@ -32,6 +32,13 @@ def interrupted() -> ScriptedSession:
     return session
 
 
+def cut_off() -> ScriptedSession:
+    session = diamond()
+    session.post(InterruptRequested(0, "the connection to the cluster was lost"))
+    session.stops("fetch")
+    return session
+
+
 @pytest.mark.parametrize(
     ("make", "state", "after"),
     [
@@ -40,6 +47,7 @@ def interrupted() -> ScriptedSession:
         (failed, RunState.FAILED, {AUTO: None, STAY: None, EXIT: 0.0}),
         (canceled, RunState.CANCELED, {AUTO: None, STAY: None, EXIT: 0.0}),
         (interrupted, RunState.INTERRUPTED, {AUTO: 0.0, STAY: 0.0, EXIT: 0.0}),
+        (cut_off, RunState.INTERRUPTED, {AUTO: None, STAY: None, EXIT: 0.0}),
     ],
 )
 def test_a_live_screen_leaves_by_itself_where_nothing_is_to_be_seen(
@@ -49,6 +57,11 @@ def test_a_live_screen_leaves_by_itself_where_nothing_is_to_be_seen(
 
     assert view.state is state
     assert {wanted: leaves_after(wanted, view, "live") for wanted in OnFinish} == after
+
+
+async def test_why_the_run_could_not_go_on_stays_readable() -> None:
+    async with staged(cut_off(), (120, 40)) as stage:
+        await stage.shows("INTERRUPTED", "interrupted: the connection to the cluster was lost")
 
 
 def test_who_looks_on_leaves_when_they_like() -> None:

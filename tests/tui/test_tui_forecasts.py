@@ -16,14 +16,24 @@ from scenes import unit
 from scripted import ScriptedSession
 from stage import SMALL, Stage, staged
 
-from qtui.core.forecast import CRITICAL_PATH, WORKERS, Part, forecast
+from qtui.core.blast import Blast
+from qtui.core.forecast import CRITICAL_PATH, WAITING, WORKERS, Part
+from qtui.core.gains import Gain, gains
 from qtui.core.model import QuantumUnit
 from qtui.core.options import RunOptions
-from qtui.core.stimuli import CancelRequested, CancelRunRequested, PauseRequested, RetryRequested, WorkersRequested
+from qtui.core.stimuli import (
+    CancelRequested,
+    CancelRunRequested,
+    EditRequested,
+    PauseRequested,
+    RetryRequested,
+    WorkersRequested,
+)
 from qtui.tui.forecaster import SHARE, Forecaster, Pace, Past, Told, told_at_once
-from qtui.tui.foresight import Foresight
+from qtui.tui.foresight import Foresight, told
 from qtui.tui.format import UNICODE
-from qtui.tui.outlook import about, attribution, eta_texts, left_words, span
+from qtui.tui.outlook import Outlook, about, eta_texts, left_words, span
+from qtui.tui.text import longest_that_fits
 from qtui.tui.widgets.header import progress_line
 
 GENEROUS = 20.0
@@ -99,6 +109,30 @@ def test_a_forecaster_tells_the_end_and_what_would_help() -> None:
         assert [gain.what for gain in told.gains] == ["+2 workers"]
 
 
+class Recording(Forecaster):
+    """Keeps all that it has ever told."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "latest" and value is not None:
+            self.__dict__.setdefault("said", []).append(value)
+        super().__setattr__(name, value)
+
+
+def test_what_would_help_is_of_the_same_moment_as_the_forecast_beside_it() -> None:
+    units = [unit(f"train[{n}]", estimate=60.0, pools={"gpu": 1}) for n in range(5)]
+    session = ScriptedSession(units, RunOptions(workers=4, pools={"gpu": 1}))
+    looking = Looking(session, dict)
+    looking.forecaster = Recording(session, dict)
+    with looking as forecaster:
+        until(lambda: forecaster.latest is not None and forecaster.latest.gains)
+        session.after(60)
+        session.completes("train[0]")
+        until(lambda: forecaster.latest is not None and forecaster.latest.view is session.view())
+    for said in looking.forecaster.__dict__["said"]:
+        worth = tuple(gain for gain in gains(said.view, session.options, said.forecast) if gain is not None)
+        assert said.gains in ((), worth)
+
+
 def test_who_is_made_to_look_anew_tells_of_the_run_as_it_is_now() -> None:
     session = chain()
     with Looking(session) as forecaster:
@@ -108,6 +142,22 @@ def test_who_is_made_to_look_anew_tells_of_the_run_as_it_is_now() -> None:
         until(lambda: forecaster.latest is not None and forecaster.latest.view is session.view())
         assert forecaster.latest is not None
         assert forecaster.latest.forecast.p50 < 300
+
+
+def test_a_unit_that_is_edited_has_another_past() -> None:
+    session = chain()
+    report = session.number("report")
+
+    def past() -> Past:
+        return {**PAST, "report": [30.0] * 9} if session.view().plan.table[report].priority else PAST
+
+    with Looking(session, past) as forecaster:
+        until(lambda: forecaster.latest is not None)
+        session.post(EditRequested((report,), priority=1))
+        forecaster.hurry()
+        until(lambda: forecaster.latest is not None and forecaster.latest.view is session.view())
+        assert forecaster.latest is not None
+        assert forecaster.latest.forecast.p50 == pytest.approx(210, rel=0.2)
 
 
 def test_what_is_taken_at_its_word_replaces_what_was_sampled() -> None:
@@ -157,7 +207,77 @@ def test_what_goes_wrong_is_told_and_ends_the_looking() -> None:
     with Looking(chain(), past) as forecaster:
         until(lambda: forecaster.error)
         assert forecaster.error == "OSError: no disk"
+        assert forecaster.past() == {}, "nobody waits for what does not come"
         assert forecaster.latest is None
+
+
+class Latest:
+    """A forecaster that has said its last word."""
+
+    def __init__(self, latest: Told | None) -> None:
+        self.latest, self.unknown = latest, 0
+
+
+def test_the_screen_tells_of_the_plan_that_it_shows() -> None:
+    session, other = chain(), ScriptedSession([unit("lint"), unit("publish", "lint")])
+    told, outlook = told_of(session), Outlook()
+    assert outlook.take(Latest(told), session.view())  # type: ignore[arg-type]
+    assert outlook.told is told
+    assert outlook.is_on_path(0, session.view())
+    assert outlook.take(Latest(told), other.view())  # type: ignore[arg-type]
+    assert outlook.told is None
+    assert not outlook.is_on_path(0, other.view())
+    assert not outlook.soon(1, other.view(), other.now())
+    assert not outlook.why_so_long(other.view(), other.now(), 99)
+
+
+def test_the_time_left_gets_less_with_its_parts_until_there_is_another_forecast() -> None:
+    session, outlook = chain(), Outlook()
+    told = replace(told_of(session), gains=(Gain("+2 gpu slots", 65.0), Gain("+2 workers", 4.0)))
+    stretches = (Part(WAITING, 30.0), Part(CRITICAL_PATH, 60.0), Part(WORKERS, 40.0), Part(CRITICAL_PATH, 80.0))
+    outlook.told = replace(told, forecast=replace(told.forecast, stretches=stretches))
+
+    def left(after: float, room: int = 99) -> str:
+        return outlook.why_so_long(session.view(), session.now() + after, room)
+
+    saved = "; +2 gpu slots would save"
+    assert left(0) == f"3m30s left = 2m20s critical path + 40s workers + 30s back-off{saved} 1m05s"
+    assert left(20, room=70) == "3m10s left = 2m20s critical path + 40s workers + 10s back-off"
+    assert left(50) == f"2m40s left = 2m00s critical path + 40s workers{saved} 15s"
+    assert left(150) == "1m00s left, all critical path"
+    outlook.told = replace(outlook.told, gains=(Gain("+2 gpu slots", 300.0),))
+    assert left(0).endswith("would save 1m10s"), "what runs on the critical path no slots make shorter"
+    assert left(211) == ""
+
+
+def test_until_there_is_one_of_the_plan_that_is_shown_the_forecast_before_stays() -> None:
+    session, later = chain(), ScriptedSession([unit("lint"), unit("publish", "lint")])
+    before, ahead, outlook = told_of(session), told_of(later), Outlook()
+    outlook.take(Latest(before), session.view())  # type: ignore[arg-type]
+    assert not outlook.take(Latest(ahead), session.view())  # type: ignore[arg-type]
+    assert outlook.told is before
+    assert outlook.take(Latest(ahead), later.view())  # type: ignore[arg-type]
+    assert outlook.told is ahead
+
+
+def test_nothing_is_left_of_a_forecast_once_the_run_has_ended_whoever_makes_it_knows_or_not() -> None:
+    session, outlook = chain(), Outlook()
+    told = told_of(session)
+    outlook.take(Latest(told), session.view())  # type: ignore[arg-type]
+    session.post(CancelRunRequested("stop"))
+    session.stops("fetch", "lint")
+    assert outlook.take(Latest(told), session.view())  # type: ignore[arg-type]
+    assert outlook.told is None
+
+
+def test_all_who_look_at_a_run_tell_the_same_end() -> None:
+    session = chain()
+    session.after(41)
+    first = told_of(session)
+    session.after(7)
+    assert told_of(session).forecast == first.forecast
+    session.after(5)
+    assert told_of(session).forecast != first.forecast, "what runs has run longer"
 
 
 # -- words -----------------------------------------------------------------------------------------------
@@ -175,7 +295,11 @@ def test_what_goes_wrong_is_told_and_ends_the_looking() -> None:
         (40_000, 50_000, "11-14h"),
         (50_000, 300_000, "<4d"),
         (300, 300, "5m"),
+        (2.5, 9.2, "2-10s"),
+        (17, 28, "16-28s"),
+        (0.2, 1.4, "<2s"),
         (0, 0, "any moment"),
+        (0, 0.9, "any moment"),
     ],
 )
 def test_a_range_is_rounded_away_from_its_middle(least: float, most: float, words: str) -> None:
@@ -184,7 +308,7 @@ def test_a_range_is_rounded_away_from_its_middle(least: float, most: float, word
 
 def test_a_single_time_is_never_nothing() -> None:
     assert [about(each) for each in (0, 2, 44, 422, 5_000, 9_000, 90_000)] == [
-        "~5s", "~5s", "~45s", "~7m", "~83m", "~2h30m", "~25h",
+        "~1s", "~2s", "~45s", "~7m", "~83m", "~2h30m", "~25h",
     ]  # fmt: skip
 
 
@@ -213,24 +337,16 @@ def test_a_run_that_never_ends_by_itself_is_told_as_that() -> None:
     endless = replace(told, forecast=replace(told.forecast, endless=2))
     assert eta_texts(endless, 0, session.view(), session.now())[0] == "no end in sight for 2 units"
     assert left_words(endless, session.view(), session.now()) == "no end in sight"
-    assert not attribution(endless.forecast, 99)
+    outlook = Outlook()
+    outlook.told = endless
+    assert not outlook.why_so_long(session.view(), session.now(), 99)
 
 
 def test_nothing_known_is_told_as_that() -> None:
     session = chain()
     assert eta_texts(None, 4, session.view(), session.now())[0] == "eta unknown: nothing is known of 4 units"
+    assert eta_texts(None, 1, session.view(), session.now())[0] == "eta unknown: nothing is known of 1 unit"
     assert eta_texts(None, 0, session.view(), session.now()) == ()
-
-
-def test_the_attribution_adds_up_and_drops_what_is_least() -> None:
-    told = forecast(chain().view(), RunOptions(), PAST, now=chain().now(), samples=1)
-    parts = (Part(CRITICAL_PATH, 310.4), Part("pool gpu", 72.0), Part(WORKERS, 40.2), Part("memory", 0.2))
-    told = replace(told, parts=parts)
-    assert attribution(told, 80) == "7m02s left = 5m10s critical path + 1m12s pool gpu + 40s workers"
-    assert attribution(told, 55) == "7m02s left = 5m10s critical path + 1m52s others"
-    assert attribution(told, 20) == "7m02s left"
-    assert attribution(replace(told, parts=parts[:1]), 80) == "5m10s left, all critical path"
-    assert attribution(replace(told, parts=()), 80) == ""
 
 
 @given(st.integers(20, 220), st.sampled_from(["", "eta 12:41 (6-8m)", "~7m"]))
@@ -262,7 +378,7 @@ async def show_for_good(stage: Stage, past: Past) -> None:
     """A forecast that no later one replaces."""
     forecaster = Forecaster(stage.session, dict)
     forecaster.latest = told_of(stage.session, past)
-    stage.main.bridge.outlook.take(forecaster)
+    stage.main.bridge.outlook.take(forecaster, stage.main.bridge.view)
     stage.main.stale = True
     await stage.shows("!")
 
@@ -289,7 +405,7 @@ async def test_a_queued_row_tells_when_it_starts_and_its_reason_is_cut_for_that(
     async with staged(session, (120, 40)) as stage:
         await show_for_good(stage, {each.id: [60.0] * 9 for each in units})
         row = row_of(stage, "train_the_model_c")
-        assert re.search(r"train_the_model_c  (! )?pool gpu.*…  in ~2m", row), row
+        assert re.search(r"train_the_model_c  (! )?held by train.*…  in ~2m", row), row
 
 
 async def test_a_path_mark_goes_when_its_unit_has_ended() -> None:
@@ -347,11 +463,12 @@ async def test_a_family_on_the_path_is_marked_until_its_last_unit_on_it_has_ende
 # -- what an answer would come to ------------------------------------------------------------------------
 
 
-def foreseen(session: ScriptedSession, *requests: object, past: Past = PAST) -> list[str | None]:
+def foreseen(session: ScriptedSession, *requests: object, past: Past = PAST) -> list[str]:
+    """The longest words for each."""
     foresight = Foresight(session, requests, lambda: past)  # type: ignore[arg-type]
     foresight.start()
     until(lambda: foresight.done)
-    return foresight.texts
+    return [each[0] if each else "" for each in foresight.texts]
 
 
 def test_answers_are_told_with_what_they_cost() -> None:
@@ -366,6 +483,21 @@ def test_answers_are_told_with_what_they_cost() -> None:
     assert foreseen(session, RetryRequested((fetch,))) == ["adds no time, runs fetch, keeps 1 result"]
     session.post(WorkersRequested(1))
     assert foreseen(session, RetryRequested((fetch,))) == ["adds about 1m, runs fetch, keeps 1 result"]
+    edit = EditRequested((session.number("clean"),), command="sleep 9")
+    assert foreseen(session, edit) == ["how long it takes is not known"]
+    assert foreseen(session, EditRequested((session.number("clean"),), priority=3)) == ["adds no time"]
+
+
+def test_short_of_room_an_answer_is_told_with_numbers_instead_of_names() -> None:
+    blast = Blast(again=(0,), skipped=(1, 2, 3), kept=5, late=0, left=100.0, added=-10.0)
+    texts = told(blast, RetryRequested((0,)), chain().view())
+    assert texts == (
+        "ends about 10s earlier, skips clean and 2 more, runs fetch, keeps 5 results",
+        "ends about 10s earlier, skips 3, runs 1, keeps 5",
+    )
+    assert longest_that_fits(texts, 75) == texts[0]
+    assert longest_that_fits(texts, 74) == longest_that_fits(texts, 10) == texts[1]
+    assert longest_that_fits((), 10) == ""
 
 
 def test_a_question_stands_when_what_it_comes_to_cannot_be_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,6 +519,17 @@ async def test_a_question_fills_in_what_its_answers_come_to_and_does_not_move() 
         assert stage.app.screen.query_one("#question").size.height == height
         await stage.press("y")
         await stage.until(lambda: session.requests == [CancelRequested((1,))], "the request")
+
+
+async def test_a_question_about_the_run_tells_of_it_as_it_is_while_the_question_stands() -> None:
+    session = chain()
+    async with staged(session, SMALL, ask_past=telling(PAST)) as stage:
+        await seen(stage)
+        await stage.press("X")
+        await stage.shows("2 units running, 2 not started yet", "takes about 1m")
+        session.after(60)
+        session.completes("fetch", "lint")
+        await stage.shows("1 unit running, 1 not started yet", "takes about 2m")
 
 
 async def test_the_form_to_edit_tells_it_before_it_is_applied() -> None:

@@ -18,6 +18,7 @@ from qtui.core.stimuli import (
     CacheChecked,
     CancelRequested,
     CancelRunRequested,
+    InterruptRequested,
     LateReturned,
     PauseRequested,
     ReleaseRequested,
@@ -81,7 +82,7 @@ def test_a_ready_unit_is_queued_while_all_workers_are_busy() -> None:
 
 def test_what_a_budget_holds_up_is_counted_as_its_row_says_although_workers_are_free() -> None:
     session = ScriptedSession([unit(f"heavy[{n}]", cpus=2) for n in range(5)], RunOptions(workers=8, cpus=4))
-    assert seen(session, "heavy[4]") == (Look.QUEUE, "cpus: wants 2, 0 of 4 free, held by heavy[0], heavy[1]")
+    assert seen(session, "heavy[4]") == (Look.QUEUE, "held by heavy[0], heavy[1] (cpus: wants 2, 0 of 4 free)")
     counts = look_counts(session.view())
     assert (counts[Look.RUN], counts[Look.QUEUE], counts[Look.READY]) == (2, 3, 0)
 
@@ -96,7 +97,7 @@ def test_a_ready_unit_is_queued_while_the_run_is_paused() -> None:
 def test_a_ready_unit_that_its_lane_cannot_take_says_who_is_in_it() -> None:
     units = [unit("a", mode=ExecutionMode.SEQUENTIAL), unit("b", mode=ExecutionMode.SEQUENTIAL)]
     session = ScriptedSession(units, RunOptions(workers=4))
-    assert seen(session, "b") == (Look.QUEUE, "lane sequential 1/1, held by a")
+    assert seen(session, "b") == (Look.QUEUE, "held by a (lane sequential 1/1)")
 
 
 def test_a_ready_unit_that_a_pool_holds_up_says_who_holds_it() -> None:
@@ -104,21 +105,21 @@ def test_a_ready_unit_that_a_pool_holds_up_says_who_holds_it() -> None:
     session = ScriptedSession(units, RunOptions(workers=9, pools={"gpu": 5}))
     assert seen(session, "embed[5]") == (
         Look.QUEUE,
-        "pool gpu 5/5, held by embed[0], embed[1], embed[2] and 2 more",
+        "held by embed[0], embed[1], embed[2] and 2 more (pool gpu 5/5)",
     )
 
 
 def test_budgets_say_what_is_wanted_and_what_is_free() -> None:
     units = [unit("a", cpus=3, memory=300 << 20), unit("b", cpus=2), unit("c", memory=200 << 20)]
     session = ScriptedSession(units, RunOptions(workers=9, cpus=4, memory=400 << 20))
-    assert seen(session, "b")[1] == "cpus: wants 2, 1 of 4 free, held by a"
-    assert seen(session, "c")[1] == "memory: wants 200M, 100M of 400M free, held by a"
+    assert seen(session, "b")[1] == "held by a (cpus: wants 2, 1 of 4 free)"
+    assert seen(session, "c")[1] == "held by a (memory: wants 200M, 100M of 400M free)"
 
 
 def test_an_item_of_a_group_is_named_as_the_holder_of_what_it_holds() -> None:
     units = [unit(f"trim[{n}]", family="trim", group="sample", item=f"[{n}]") for n in range(2)]
     session = ScriptedSession(units, RunOptions(pools={"disk": 1}, group_pools={"sample": {"disk": 1}}))
-    assert seen(session, "trim[1]")[1] == "pool disk 1/1, held by sample[0]"
+    assert seen(session, "trim[1]")[1] == "held by sample[0] (pool disk 1/1)"
 
 
 def test_a_unit_that_asks_shows_its_question() -> None:
@@ -306,6 +307,13 @@ def test_a_run_that_timed_out_says_so_while_it_stops_and_when_it_has() -> None:
     session.stops("a")
     assert run_word(session.view())[0] == "FAILED"
     assert situation(session.view())[0].startswith("the run timed out after 60 s")
+
+
+def test_a_run_that_cannot_go_on_says_why_when_it_has_ended() -> None:
+    session = ScriptedSession([unit("a")])
+    session.post(InterruptRequested(0, "the connection to the cluster was lost"))
+    session.stops("a")
+    assert situation(session.view())[0].startswith("interrupted: the connection to the cluster was lost")
 
 
 def test_hostile_errors_are_safe_in_a_row() -> None:

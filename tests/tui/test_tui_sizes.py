@@ -113,6 +113,11 @@ async def test_every_place_fits_every_size(bare: bool) -> None:
         assert stage.app.screen is stage.main
 
 
+def without_sparklines(lines: list[str]) -> list[str]:
+    """Those of the machine go on by themselves."""
+    return [line for line in lines if not line.startswith("│ cpu ")]
+
+
 async def test_after_a_storm_of_resizes_the_screen_is_as_if_drawn_anew() -> None:
     async with staged(fan_out(), MEDIUM) as stage:
         for size in ((50, 12), (200, 60), (18, 4), (81, 24), (100, 20), (80, 50), (10, 2), (140, 33)):
@@ -120,12 +125,12 @@ async def test_after_a_storm_of_resizes_the_screen_is_as_if_drawn_anew() -> None
         await stage.until(lambda: stage.main.size == (140, 33), "the last size")
         await stage.shows("Workers 1/4", "Events")
         await stage.pilot.pause(0.25)  # two frames, in which nothing happens but what is left to draw
-        shown = stage.lines()
+        shown = without_sparklines(stage.lines())
         stage.app.refresh(layout=True)
         for widget in stage.main.query("*"):
             widget.refresh()
         await stage.pilot.pause(0.05)
-        assert stage.lines() == shown
+        assert without_sparklines(stage.lines()) == shown
         await stage.press("j")
         await stage.shows("Units 2/")
 

@@ -31,7 +31,7 @@ from qtui.core.model import (
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
-from qtui.core.stimuli import CancelRequested, PauseRequested, RetryRequested
+from qtui.core.stimuli import CancelRequested, PauseRequested, RetryRequested, RunRequested, UnitBegan
 from qtui.core.valuetext import MOST_CHARACTERS, value_text
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import UNICODE, Look
@@ -296,6 +296,26 @@ def test_attempts_of_earlier_generations_stay() -> None:
     told = tries(session, "load")
     assert "✓ ok    try 2" in told
     assert "✗ FAIL  try 1" in told
+
+
+def test_the_worker_of_a_cluster_is_told_where_one_asks_for_a_unit() -> None:
+    session = ScriptedSession([unit("load", mode=ExecutionMode.CUSTOM)], start=False)
+    session.clustered = True
+    session.post(RunRequested("demo"))
+    session.post(UnitBegan(0, 1, 77, "node-3"))
+    assert "worker      node-3, pid 77" in info(session, "load")
+    assert "worker      node-3 (custom)" in why(session, "load")
+    session.completes("load")
+    assert "worker node-3 (custom pid 77)" in tries(session, "load")
+
+
+def test_what_has_not_begun_on_a_cluster_waits_for_it_and_for_no_worker_here() -> None:
+    units = [unit(name, mode=ExecutionMode.CUSTOM) for name in ("load", "late")]
+    session = ScriptedSession(units, RunOptions(workers=1, adaptive=True, executor="dask"), start=False)
+    session.clustered = True
+    session.post(RunRequested("demo"))
+    assert "waits for the cluster: it begins when a worker there has room for it" in why(session, "load")
+    assert "has 1, takes 1 at a time" in why(session, "late")
 
 
 def test_attempts_of_before_one_has_looked_are_on_record() -> None:

@@ -12,13 +12,15 @@ from scripted import START, ScriptedSession
 from stage import MEDIUM, SMALL, Stage, staged
 from textual.geometry import Region
 
-from qtui.core.forecast import forecast, gains
+from qtui.core.forecast import forecast
+from qtui.core.gains import gains
 from qtui.core.model import RetryPolicy
 from qtui.core.options import RunOptions
 from qtui.core.stimuli import RetryRequested
 from qtui.tui.forecaster import Told
+from qtui.tui.format import UNICODE
 from qtui.tui.panes import Pane
-from qtui.tui.timeline import FOLD_FROM
+from qtui.tui.timeline import FOLD_FROM, legend
 from qtui.tui.widgets import timeline
 from qtui.tui.widgets.timeline import TimelinePane
 
@@ -162,9 +164,11 @@ async def test_it_reads_at_every_size_in_ascii_and_without_colour(ascii: bool, c
 async def test_the_title_says_what_would_help() -> None:
     async with staged(pooled(), LARGE) as stage:
         await look_ahead(stage)
-        await stage.shows(
-            "Timeline (5)  critical path 1m20s of 1m50s  +2 gpu slots would save 30s", "+2 workers would save 0s"
-        )
+        await stage.shows("Timeline (5)  critical path 1m20s of 1m50s  +2 gpu slots would save 30s")
+        assert "+2 workers" not in stage.text(), "they would save nothing"
+        stage.session.after(20)
+        await stage.shows("Timeline (5)  critical path 1m20s of 1m30s  +2 gpu slots would save 10s")
+        await stage.shows("1m30s left = 1m20s critical path + 10s pool gpu; +2 gpu slots would save 10s")
         stage.main.forecaster.latest, stage.main.forecaster.error = None, "OSError: gone"  # type: ignore[union-attr]
         stage.main.stale = True
         await stage.shows("Timeline (5)  no forecast: OSError: gone")
@@ -214,6 +218,52 @@ async def test_while_nobody_moves_the_rows_follow_what_goes_on() -> None:
         assert "u00" in rows(stage), "nobody is moved from where they are"
         await stage.press("0")
         await stage.until(lambda: "u44" in rows(stage), "what began last")
+
+
+async def test_who_comes_to_it_sees_what_goes_on_first_and_which_rows_there_are() -> None:
+    session = ScriptedSession([unit(f"u{n:02}", estimate=5.0) for n in range(60)], RunOptions(workers=4))
+    async with staged(session, MEDIUM) as stage:
+        for at in range(40):
+            session.completes(f"u{at:02}")
+            session.after(1)
+        await stage.press("j", "j")  # somebody has selected what began first
+        await stage.press("5")
+        await stage.until(lambda: {"u40", "u43"} <= set(rows(stage)), "what is at work")
+        first, last, count = re.findall(r"rows (\d+)-(\d+) of (\d+)", stage.text())[0]
+        assert (int(last) - int(first) + 1, count) == (len(rows(stage)), "60")
+        await stage.press("k")
+        await stage.until(lambda: "u01" in rows(stage), "what is above the selected row")
+        await stage.shows("rows 2-")
+        await stage.press("1", "5")
+        await settle(stage)
+        assert "u01" in rows(stage), "nobody is moved from where they are"
+
+
+async def test_what_has_run_for_long_is_in_sight_with_what_began_last() -> None:
+    units = [unit("quick"), unit("slow"), *(unit(f"u{n:02}") for n in range(40))]
+    session = ScriptedSession(units, RunOptions(workers=3))
+    async with staged(session, MEDIUM) as stage:
+        session.completes("quick")
+        for at in range(3):
+            session.after(1)
+            session.completes(f"u{at:02}")
+        await stage.press("5")
+        await stage.until(lambda: {"slow", "u04"} <= set(rows(stage)), "all that is at work")
+
+
+async def test_of_a_legend_that_becomes_shorter_nothing_is_left() -> None:
+    session = finished()
+    async with staged(session, LARGE) as stage:
+        pane = pane_of(stage)
+        await settle(stage)
+        y = pane.size.height - 1
+        short = pane._painted[y]
+        pane._painted[y] = legend(UNICODE, 190, over=False, ahead=True, folds=False)
+        written: list[Region] = []
+        pane.refresh = lambda *regions, **_: written.extend(regions)  # type: ignore[method-assign,assignment]
+        pane._paint_changed()
+        assert pane._painted[y] == short
+        assert written == [Region(0, y, pane.size.width, 1)]
 
 
 async def test_whoever_scrolls_is_left_where_they_are() -> None:
@@ -372,7 +422,7 @@ async def test_only_what_is_new_is_painted_and_nothing_while_it_is_hidden(monkey
         await stage.until(lambda: painted, "the line of now has moved")
         regions = [region for call in painted for region in call]
         now = shown(stage)[1].index("╎")
-        assert all(region.height == 1 and region.width <= now + 3 for region in regions if region.y), regions
+        assert all(region.height == 1 and region.width <= now + 3 for region in regions if region.y > 0), regions
         await stage.press("1", "z")
         await stage.hides("Timeline")
         made.clear()

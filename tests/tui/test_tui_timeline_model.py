@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scenes import COMMAND, diamond, unit
 from scripted import START, ScriptedSession
 
-from qtui.core.forecast import Gain, forecast
+from qtui.core.forecast import CRITICAL_PATH, Part, forecast
+from qtui.core.gains import Gain
 from qtui.core.model import RetryPolicy, UnitError
 from qtui.core.options import RunOptions
 from qtui.tui.forecaster import Told
@@ -29,7 +30,6 @@ from qtui.tui.timeline import (
     critical_nodes,
     density,
     folded_line,
-    forecast_for,
     legend,
     line_of,
     row_of,
@@ -37,6 +37,7 @@ from qtui.tui.timeline import (
     span_of_run,
     starts_of,
     title,
+    top_that_follows,
 )
 from qtui.tui.widgets.lines import Line
 
@@ -51,7 +52,7 @@ class Drawn:
         self.layout: TreeLayout = lay_out(self.view.plan)
         ahead = forecast(self.view, session.options, now=self.now) if looks_ahead else None
         self.told = Told(ahead, self.view) if ahead is not None else None
-        self.forecast = forecast_for(self.told, self.view)
+        self.forecast = ahead
         self.starts = starts_of(self.view, self.attempts, self.forecast)
 
     def rows(self, *opened: Any) -> list[str]:
@@ -146,16 +147,6 @@ def test_what_is_outside_of_the_window_is_pointed_at() -> None:
     assert drawn.cells("fetch", begin=100) == "<"
     assert drawn.cells("docs", begin=-30, width=10) == "         >"
     assert drawn.cells("fetch", begin=-30, width=10) == "         >"
-
-
-def test_a_forecast_of_another_plan_is_not_taken_for_this_one() -> None:
-    session = diamond()
-    told = Drawn(session, looks_ahead=True).told
-    assert told is not None
-    assert forecast_for(told, session.view()) is told.forecast
-    other = ScriptedSession([unit("other"), *(unit(name) for name in ("clean", "features", "train", "report"))])
-    assert forecast_for(told, other.view()) is None
-    assert forecast_for(None, session.view()) is None
 
 
 @given(
@@ -289,6 +280,15 @@ def test_zooming_keeps_its_middle_and_panning_the_scale() -> None:
     assert Window(0.0, LEAST_CELL, 9).zoomed(3, 0.0).cell == LEAST_CELL
 
 
+def test_rows_that_follow_the_time_have_in_sight_what_is_at_work() -> None:
+    assert top_that_follows(0, 10, first=3, begun=5) == 0, "as before"
+    assert top_that_follows(0, 10, first=8, begun=10) == 4, "some of what was, and of what comes"
+    assert top_that_follows(4, 10, first=5, begun=13) == 4, "as before"
+    assert top_that_follows(5, 10, first=2, begun=10) == 2, "what has been at work for long"
+    assert top_that_follows(5, 10, first=0, begun=12) == 5, "if there is room for it"
+    assert top_that_follows(0, 1, first=5, begun=6) == 6
+
+
 def test_a_window_that_follows_the_time_moves_seldom() -> None:
     window = Window(0.0, 1.0, 100)
     assert window.holding(89.0) is window
@@ -336,22 +336,27 @@ def test_spans_are_told_in_two_units_at_most() -> None:
 def test_the_title_says_what_would_help_and_is_cut_from_the_right() -> None:
     drawn = Drawn(diamond(), looks_ahead=True)
     assert drawn.told is not None
-    told = Told(drawn.told.forecast, drawn.view, (Gain("+2 gpu slots", 100.0), Gain("+2 workers", 0.0)))
-    full = title("5", told, 200)
+    worth = Gain("+2 gpu slots", 50.0), Gain("+2 workers", 20.0), Gain("+2 disk slots", 0.0)
+    stretches = Part("pool gpu", 70.0), Part(CRITICAL_PATH, 50.0)
+    told = Told(replace(drawn.told.forecast, at=drawn.now, stretches=stretches), drawn.view, worth)
+    now = drawn.now
+    full = title("5", told, now, 200)
     parts = full.split("  ")
     assert parts[0] == "Timeline (5)"
-    assert parts[1].startswith("critical path ") and " of " in parts[1]
-    assert parts[2:] == ["+2 gpu slots would save 1m40s", "+2 workers would save 0s"]
-    assert title("5", told, len(full) - 1) == "  ".join(parts[:3])
-    assert title("5", told, 10) == "Timeline (5)"
-    assert title("5", None, 80) == "Timeline (5)"
-    assert title("5", None, 80, shows="since noon") == "Timeline (5)  since noon"
-    assert title("5", None, 80, "OSError: gone") == "Timeline (5)  no forecast: OSError: gone"
+    assert parts[1] == "critical path 50s of 2m00s"
+    assert parts[2:] == ["+2 gpu slots would save 50s", "+2 workers would save 20s"]
+    assert title("5", told, now, len(full) - 1) == "  ".join(parts[:3])
+    assert title("5", told, now, 10) == "Timeline (5)"
+    assert title("5", None, now, 80) == "Timeline (5)"
+    assert title("5", None, now, 80, rows="rows 1-7 of 16", shows="since noon") == (
+        "Timeline (5)  rows 1-7 of 16  since noon"
+    )
+    assert title("5", None, now, 80, "OSError: gone") == "Timeline (5)  no forecast: OSError: gone"
 
 
 @pytest.mark.parametrize("over", [False, True])
 def test_the_legend_names_all_textures_and_fits(over: bool) -> None:
-    words = ["done"] if over else ["done", "running", "queued", "forecast", "critical path", "now"]
+    words = ["done"] if over else ["done", "running", "queued", "forecast", "critical", "now"]
     assert all(
         word in text_of(legend(UNICODE, 200, over=over, ahead=not over, folds=True)) for word in [*words, "failed"]
     )

@@ -10,7 +10,7 @@ from scripted import ScriptedSession
 
 from qtui.core.forecast import forecast
 from qtui.core.masking import TextMasker
-from qtui.core.model import EMPTY, CachePolicy
+from qtui.core.model import EMPTY, CachePolicy, UnitError
 from qtui.core.options import RunOptions
 from qtui.core.stimuli import PauseRequested
 from qtui.tui.bridge import Bridge
@@ -101,9 +101,66 @@ def test_a_forecast_tells_when_it_starts_and_how_much_longer_holders_take() -> N
     assert re.fullmatch(r"  held by   ▸ run   d  1:00, ~[234]m left", told[4])
 
 
+def test_a_unit_that_runs_is_told_when_it_is_expected_to_end() -> None:
+    session = ScriptedSession([unit("a", estimate=600), unit("b")])
+    session.after(60)
+    assert why(session, "a", EMPTY)[1] == "ends        in about 9m"
+    assert not any(line.startswith("ends") for line in why(session, "a"))
+
+    told = why(session, "a", {"a": [500, 700, 600], "b": [90.0]})
+    assert re.fullmatch(r"ends        in about [789]m \(.*m\)", told[1])
+
+
+def test_a_unit_that_failed_names_those_that_failed_alike() -> None:
+    session = ScriptedSession([unit(name) for name in ("a", "b", "c", "d", "e")], RunOptions(workers=8))
+    session.fails("b", UnitError("ValueError", "bad row 7"))
+    session.fails("d", UnitError("OSError", "no room"))
+    session.after(2)
+    session.fails("a", UnitError("ValueError", "bad row 12"))
+    session.fails("e", UnitError("ValueError", "bad row 3"))
+
+    assert why(session, "a") == [
+        "failed      ValueError: bad row 12",
+        "",
+        "2 other units failed alike: ValueError: bad row #",
+        "✗ FAIL  b  0:00 ValueError: bad row 7",
+        "✗ FAIL  e  0:02 ValueError: bad row 3",
+    ]
+    assert why(session, "d") == ["failed      OSError: no room"]
+
+
 def test_what_a_forecast_takes_for_done_is_said() -> None:
     session = ScriptedSession([unit("a", estimate=60), unit("b", "a", estimate=60)])
     session.post(PauseRequested())
 
     assert why(session, "b", EMPTY)[0] == "starts      in about 1m, with the pause ended"
     assert not why(session, "b")[0].startswith("starts")
+
+
+def out_of_time() -> ScriptedSession:
+    """Three units of ten seconds for one slot, in a run of 16, and one that may take 3 of its 9 seconds."""
+    units = [unit(f"train[{n}]", estimate=10.0, pools={"gpu": 1}) for n in range(3)]
+    merge, cook = unit("merge", *(each.id for each in units), estimate=1.0), unit("cook", estimate=9.0, timeout=3.0)
+    return ScriptedSession([*units, merge, cook], RunOptions(workers=4, timeout=16.0, pools={"gpu": 1}))
+
+
+def test_of_a_unit_for_which_time_runs_out_it_says_so_and_why() -> None:
+    session = out_of_time()
+    session.after(1)
+    assert why(session, "cook", EMPTY)[1:3] == [
+        "is cut      in about 2s",
+        "expected    will not complete in time: timed out after 3 s",
+    ]
+    told = why(session, "train[2]", EMPTY)
+    assert told[0] == "expected    will not complete in time: the run timed out after 16 s"
+    assert not any(line.startswith("starts") for line in told)
+    assert why(session, "train[0]", EMPTY)[1] == "ends        in about 9s"
+
+
+def test_of_needs_for_which_time_runs_out_none_is_told_to_be_the_last() -> None:
+    session = out_of_time()
+    session.after(1)
+    told = why(session, "merge", EMPTY)
+    assert told[0] == "expected    will not complete in time: the run timed out after 16 s"
+    assert re.search(r"time runs out for train\[[12]\], in about 15s", "\n".join(told))
+    assert "is expected to be the last" not in "\n".join(told)

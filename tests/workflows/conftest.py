@@ -6,3 +6,4 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflows"))
+sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "engine"))  # the cluster of its tests

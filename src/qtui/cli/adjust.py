@@ -49,7 +49,16 @@ def overrides_of(options: argparse.Namespace, env: Mapping[str, str]) -> Overrid
         raise UsageError(f"-j {fixed} is less than --min-workers {least}")
     if least and most and least > most:
         raise UsageError(f"--min-workers {least} is more than --max-workers {most}")
-    return Overrides(workers=workers, min_workers=least, max_workers=most, keep_going=options.keep_going, env=env)
+    return Overrides(
+        workers=workers,
+        min_workers=least,
+        max_workers=most,
+        keep_going=options.keep_going,
+        env=env,
+        executor=options.executor,
+        address=options.address,
+        insecure=options.insecure,
+    )
 
 
 def adjusted(definition: WorkflowDefinition, options: argparse.Namespace) -> WorkflowDefinition:

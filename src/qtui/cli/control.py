@@ -9,8 +9,8 @@ from typing import Final
 
 from qtui.attached import AttachedSession
 from qtui.cli.naming import units_named
-from qtui.cli.reaching import gone, opened
-from qtui.core.errors import EXIT_FAILED, EXIT_OK
+from qtui.cli.reaching import gone, opened, state_dir_of
+from qtui.core.errors import EXIT_FAILED, EXIT_OK, UsageError
 from qtui.core.events import ConfirmRequested
 from qtui.core.futile import NOTHING
 from qtui.core.session import Answer
@@ -23,6 +23,7 @@ from qtui.core.stimuli import (
     Request,
     UnpauseRequested,
 )
+from qtui.store.rundir import find_live_run
 from qtui.tui.text import clean
 
 ANSWER_SECONDS: Final = 5.0
@@ -36,8 +37,11 @@ _Wish = tuple[str, Request]
 
 
 def cancel(options: argparse.Namespace) -> int:
-    """Stop these units, or the whole run; a unit that is already stopping is killed."""
-    with opened(options, read_only=False) as session:
+    """Stop these units, or the whole run; a unit that is already stopping is killed. The run has to be named."""
+    if options.run is None:
+        run = find_live_run(state_dir_of(options)).run
+        raise UsageError(f"name the run, as a cancel cannot be taken back; one goes on: qtui cancel {run}")
+    with opened(options, read_only=False, sole=True) as session:
         view = session.view()
         wishes = _of_units(view, units_named(view.plan, options.units), CancelRequested)
         return _ask(session, wishes or [("", CancelRunRequested())])

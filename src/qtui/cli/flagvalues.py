@@ -46,6 +46,26 @@ def directory(text: str) -> str:
     return os.path.expanduser(text)  # noqa: PTH111  - Path raises for the home of somebody who is not there
 
 
+def address(text: str) -> str:
+    """Where a scheduler listens."""
+    from qtui.definition import values
+
+    try:
+        return values.address(text)
+    except values.Rejected:
+        raise argparse.ArgumentTypeError(f'"{text}" is not an address such as tls://10.0.0.5:8786') from None
+
+
+def executor(text: str) -> str:
+    """The name of an executor, or ``module:function``."""
+    from qtui.definition import values
+
+    try:
+        return values.label(text)
+    except values.Rejected:
+        raise argparse.ArgumentTypeError(f'"{text}" is neither a name such as dask nor module:function') from None
+
+
 def _number(text: str) -> int:
     return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
 

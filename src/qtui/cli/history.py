@@ -21,6 +21,7 @@ from qtui.cli.rundata import LOST
 from qtui.cli.status import NARROWEST, UNCUT, USUAL_WIDTH
 from qtui.cli.words import duration
 from qtui.core.errors import EXIT_OK, QtuiError
+from qtui.core.facts import RunFacts
 from qtui.core.model import UnitState
 from qtui.core.regress import Regressions, regressions
 from qtui.listing import KnownRun, known_runs
@@ -63,7 +64,8 @@ def history_lines(runs: Sequence[KnownRun], now: float) -> Iterator[str]:
     states = max(len("state"), *(len(_state(run)) for run in runs))
     yield f"{'run':<{ids}}  {'ago':>5}  {'took':>6}  {'state':<{states}}  {'workflow':<{names}}  units"
     for run in runs:
-        ago = "now" if run.holder is not None else short_clock(max(0.0, now - run.changed))
+        at = run.changed if run.holder is None else run.summary.ended  # who looks at an end changes nothing
+        ago = "now" if at is None else short_clock(max(0.0, now - at))
         took = _took(run) if not run.fault else ""
         found = {state: count for state, count in run.summary.counts.items() if count}
         counts = ", ".join([str(sum(found.values())), *_not_completed(found)]) if found else ""
@@ -97,7 +99,7 @@ def _worse_lines(state_dir: Path, runs: Sequence[KnownRun], width: int) -> Itera
 def _worse(state_dir: Path, run: str, source: str) -> Regressions:
     try:
         with closing(JournalReader(RunDirectory.open(state_dir, run).journal)) as reader:
-            view, options = reader.view(), reader.head.options
+            view, head = reader.view(), reader.head
     except QtuiError:
         return Regressions()
-    return regressions(view, options, past_of(state_dir, source, view.plan))
+    return regressions(view, head.options, past_of(state_dir, RunFacts(params=head.params, source=source), view.plan))

@@ -12,11 +12,12 @@ from typing import Any
 from qtui.cli.adjust import environment_of
 from qtui.cli.lookup import missing
 from qtui.cli.options import params_of
-from qtui.cli.preview import masker
+from qtui.cli.preview import masker, where_of
 from qtui.cli.words import counted
 from qtui.core.advice import advise
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import EXIT_OK
+from qtui.core.model import ExecutionMode
 from qtui.core.plan import ExecutionPlan
 from qtui.core.targets import WorkerTargets
 from qtui.definition.options import Overrides
@@ -34,10 +35,11 @@ def check(options: argparse.Namespace) -> int:
     tell_advice(definition, plan)
     edges = sum(len(needs) for needs in plan.needs)
     workers = WorkerTargets(plan.lanes, definition.options).together
+    custom = f"; custom units: {where_of(definition.options)}" if ExecutionMode.CUSTOM in plan.lanes else ""
     print(
         f"{clean(definition.name)}: ok, {counted(plan.unit_count, 'unit')}, {counted(edges, 'need')}, "
         f"{counted(len(plan.levels), 'level')}, the widest of {counted(plan.max_parallel_units, 'unit')}; "
-        f"{counted(workers, 'worker')}"
+        f"{counted(workers, 'worker')}{custom}"
     )
     return EXIT_OK
 
@@ -73,7 +75,8 @@ def _load(options: argparse.Namespace) -> tuple[WorkflowDefinition, ExecutionPla
     with open_services() as services:
         env = environment_of(options)
         os.environ.update(env)  # as if they had been set outside; over the workflow's own, they are an override
-        definition = services.manager.load(options.workflow, params_of(options.param), Overrides(env=env))
+        overrides = Overrides(env=env, executor=options.executor, address=options.address, insecure=options.insecure)
+        definition = services.manager.load(options.workflow, params_of(options.param), overrides)
         return definition, services.manager.plan(definition)
 
 

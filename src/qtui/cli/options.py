@@ -27,7 +27,7 @@ EVERY: Final = "*"
 
 _WITH_VALUE: Final = {
     "-p", "--param", "-e", "--env", "--env-file", "-C", "--directory", "-t", "--tag", "--exclude", "-j", "--workers",
-    "--min-workers", "--max-workers",
+    "--min-workers", "--max-workers", "--executor", "--address",
     "--timeout", "--ui", "--color", "--state-dir", "--format", "--try", "--limit", "--junit", "--md", "--older-than",
     "--max-size", "--output", "--prefix", "--at", "--speed", "--again", "--theme", "--on-finish",
 }  # fmt: skip
@@ -177,8 +177,10 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
     _add_plan(commands)
     check = commands.add_parser("check", help="validate a workflow; nothing is run", allow_abbrev=False)
     _add_workflow(check)
+    _add_executor(check)
     graph = commands.add_parser("graph", help="print the dependency graph; nothing is run", allow_abbrev=False)
     _add_workflow(graph)
+    _add_executor(graph)
     graph.add_argument("--format", choices=("tree", "dot", "json"), default="tree", help="default: tree")
     completion = commands.add_parser("completion", help="print what a shell needs to complete", allow_abbrev=False)
     completion.add_argument("shell", choices=("bash",), help="source <(qtui completion bash)")
@@ -270,6 +272,25 @@ def _add_steering(run: argparse.ArgumentParser) -> None:
         "--timeout", metavar="TIME", type=flagvalues.duration,
         help="how long the whole run may take, for example 90s or 2h",
     )  # fmt: skip
+    _add_executor(run)
+
+
+def _add_executor(parser: argparse.ArgumentParser) -> None:
+    """Where it is run."""
+    parser.add_argument(
+        "--executor", metavar="NAME", type=flagvalues.executor,
+        help="where all units run that have no mode of their own: dask, the name of a package's executor, or "
+        "module:function",
+    )  # fmt: skip
+    parser.add_argument(
+        "--address", metavar="ADDRESS", type=flagvalues.address,
+        help="where the scheduler of the cluster listens, for example tls://10.0.0.5:8786; default: one is made "
+        "on this machine for the run",
+    )  # fmt: skip
+    parser.add_argument(
+        "--insecure", action="store_true",
+        help="let the connection to the cluster lead to other machines without encryption",
+    )  # fmt: skip
 
 
 def _add_manner(run: argparse.ArgumentParser) -> None:
@@ -349,6 +370,7 @@ def _add_resume(commands: Commands) -> None:
     resume.add_argument(
         "--detach", action="store_true", help="go on in the background: return, with the run's id, once it does"
     )
+    _add_executor(resume)
     _add_output(resume)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
+from qtui.cli.earlier import seconds_of
 from qtui.cli.words import counted
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.plan import ExecutionPlan
@@ -29,7 +30,7 @@ class Memory(NamedTuple):
 class Outlook:
     """The run as `planned`; by unit number what the `cache` would say and the `memory`, where there is something to
     say; `runs` is from how many earlier runs a unit is known, by number, and `cpu` the CPU seconds that those units use
-    together that have something to do."""
+    together that have something to do, in time or not."""
 
     planned: Planned
     cache: Mapping[int, Foreseen]
@@ -53,17 +54,17 @@ def outlook_of(manager: WorkflowManager, definition: WorkflowDefinition) -> Outl
     cache: Mapping[int, Foreseen] = {}
     if any(unit.cache is not None for unit in plan.table):
         cache = manager.foresee(definition, plan, skipped(plan, options))
-    pasts = manager.past(definition.source, plan)
+    pasts = manager.past(definition, plan)
     hits = [number for number, found in cache.items() if found.hit]
-    planned = plan_run(plan, options, {unit: past.seconds for unit, past in pasts.items()}, hits)
-    running = {unit.number for unit in planned.units if unit.fate is Fate.RUN}
+    planned = plan_run(plan, options, seconds_of(pasts), hits)
+    running = {unit.number for unit in planned.units if unit.fate is Fate.RUN} | planned.late
     known = {plan.numbers[unit]: past for unit, past in pasts.items()}
     return Outlook(
         planned=planned,
         cache=cache,
         memory=_memory_of(plan, known),
-        runs={number: len(past.seconds) for number, past in known.items()},
-        cpu=sum(fmean(past.cpu) for number, past in known.items() if number in running),
+        runs={number: sum(past.alike) or len(past.alike) for number, past in known.items()},
+        cpu=sum(fmean(past.cpu or (0.0,)) for number, past in known.items() if number in running),
     )
 
 

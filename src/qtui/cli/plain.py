@@ -7,12 +7,13 @@ from typing import Final, TextIO
 
 from qtui.cli.answers import NOBODY, scope_name, spared
 from qtui.cli.bell import rings
-from qtui.cli.earlier import AskPast, seconds_of
+from qtui.cli.earlier import AskPast, Pasts, seconds_of
 from qtui.cli.folds import Page
 from qtui.cli.grouping import LOOK_SECONDS, UnitOutput
 from qtui.cli.manner import INDENT, Manner
 from qtui.cli.summary import summary
 from qtui.cli.words import STATE_WORDS, counted, duration, few
+from qtui.core.cutting import says_cut
 from qtui.core.definition import Notify
 from qtui.core.events import (
     BrakeChanged,
@@ -42,9 +43,9 @@ from qtui.core.events import (
     WorkersChanged,
 )
 from qtui.core.folding import fold
-from qtui.core.holding import governor_words, workers_words
+from qtui.core.holding import governor_words, room_words, workers_words
 from qtui.core.model import FAILURES, UnitState
-from qtui.core.regress import Pasts
+from qtui.core.plan import ExecutionPlan
 from qtui.core.session import Record, RunSession
 from qtui.core.settling import CUT
 from qtui.core.state import RunView, UnitView, stalled_by
@@ -87,6 +88,8 @@ class PlainLines:
         self._answerable = answerable
         self._ask_past = ask_past
         self._past: Pasts | None = None
+        self._past_of: ExecutionPlan | None = None
+        self._resizes: dict[str, str] = {}
         # a view of its own, exactly as far as the record that was printed
         self._view = session.opening
 
@@ -127,14 +130,15 @@ class PlainLines:
     def _tell(self, event: Event) -> None:
         match event:
             case RunStarted():
-                units, workers = counted(len(self._view.plan), "unit"), counted(event.workers, "worker")
+                units, workers = counted(len(self._view.plan), "unit"), room_words(event.workers, event.lane_workers)
                 self._page.line(f"{clean(event.name)}: {units}, {workers}, run {self._session.run}")
             case RunResumed():
-                workers = counted(event.workers, "worker")
+                workers = room_words(event.workers, event.lane_workers)
                 self._page.line(f"{clean(self._view.name)}: goes on, {workers}, run {self._session.run}")
             case UnitStarted():
                 again = f"  (try {self._try(event.unit)})" if self._try(event.unit) > 1 else ""
-                self._unit_line("start", event.unit, again, event.at)
+                where = f"  on {event.place}" if event.place else ""
+                self._unit_line("start", event.unit, f"{again}{where}", event.at)
             case UnitRetrying():
                 why = f"  {event.error}, again in {duration(event.delay)}"
                 self._attempt_line("retry", event.unit, event.attempt, why, event.at)
@@ -150,8 +154,9 @@ class PlainLines:
                 words = _brake_words(event, self._view.active)
                 self._line("brake", f"{scope_name(event.scope)}: {words}", event.at)
                 self._spare(event)
-            case UnitReset() if event.cause == CUT:
-                why = "  was cut by the signal; run it again to finish it"
+            case UnitReset() if says_cut(event):
+                cut = "cut by the signal" if event.cause == CUT else event.cause
+                why = f"  was {cut}; run it again to finish it"
                 self._attempt_line("cut", event.unit, self._view.attempts[event.unit], why, event.at)
             case UnitStale():
                 self._unit_line("stale", event.unit, f"  {event.cause}; its result is kept", event.at)
@@ -171,7 +176,7 @@ class PlainLines:
             case UnitsAdded():
                 self._unit_line("added", event.unit, f"  adds {counted(len(event.units), 'unit')}", event.at)
             case WorkersChanged():
-                self._line("run", workers_words(event), event.at)
+                self._resized(event)
             case GovernorChanged():
                 self._line("run", governor_words(event), event.at)
             case RunFinished():
@@ -186,6 +191,13 @@ class PlainLines:
         hint = "" if self._answerable else spared(self._session, event)
         if hint:
             self._page.line(f"{INDENT}{NOBODY}; {hint}")
+
+    def _resized(self, event: WorkersChanged) -> None:
+        """A cluster is sent more or fewer units than before, too, where its workers are the same."""
+        words = workers_words(event)
+        if self._resizes.get(event.lane) != words:
+            self._resizes[event.lane] = words
+            self._line("run", words, event.at)
 
     def _warned(self, event: Warned) -> None:
         where = f"{self._id(event.unit)}: " if event.unit >= 0 else ""
@@ -230,8 +242,9 @@ class PlainLines:
         from qtui.tui.forecaster import told_at_once
         from qtui.tui.outlook import left_words
 
-        if self._past is None:
-            self._past = self._ask_past(self._session)
+        plan = self._session.view().plan
+        if self._past is None or self._past_of is not plan:  # an edited unit has another past
+            self._past, self._past_of = self._ask_past(self._session), plan
         told = told_at_once(self._session, seconds_of(self._past))
         return left_words(told, told.view, now) if told is not None else ""
 
@@ -318,18 +331,20 @@ def _brake_words(event: BrakeChanged, active: int) -> str:
 
 def _stopping_words(event: RunStopping, view: RunView) -> str:
     """What becomes of the units that run, and of those that would run in the end."""
-    units = counted(view.active, "unit")
+    begun = view.active - view.submitted
+    units = counted(begun, "unit")
     words = ""
     if view.active and event.how == "drain":
-        words = f"; {units} may finish"
-    elif view.active and event.how == "interrupt":
+        words = f"; {counted(view.active, 'unit')} may finish"
+    elif begun and event.how == "interrupt" and event.signal:
         again = "ctrl+c again" if event.signal == signal.SIGINT else "a second signal"
-        words = f"; {units} asked to stop, {again} kills {'it' if view.active == 1 else 'them'}"
-    elif view.active:
+        words = f"; {units} asked to stop, {again} kills {'it' if begun == 1 else 'them'}"
+    elif begun:
         words = f"; {units} asked to stop"
     if event.how == "interrupt":
         left = sum(unit.unit.is_handler and _waits_to_start(unit) for unit in view.units)
-        words += f'; not run after a signal: {counted(left, "unit")} with when = "always" or "failure"' if left else ""
+        after = "after a signal" if event.signal else "now"
+        words += f'; not run {after}: {counted(left, "unit")} with when = "always" or "failure"' if left else ""
     return words
 
 

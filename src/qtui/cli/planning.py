@@ -16,26 +16,25 @@ from qtui.cli.ask import asker
 from qtui.cli.inspect import tell_advice
 from qtui.cli.options import params_of
 from qtui.cli.outlook import Outlook, outlook_of
-from qtui.cli.preview import head_of, lines_of, masker
+from qtui.cli.preview import HOW_TO_TELL, head_of, lines_of, masker
 from qtui.cli.reaching import state_dir_of
+from qtui.cli.telling import tell
 from qtui.cli.words import counted, duration
-from qtui.core.comparing import Comparison, compare
+from qtui.core.comparing import Cell, Comparison, compare
 from qtui.core.definition import WorkflowDefinition
-from qtui.core.errors import EXIT_FAILED, EXIT_OK, UsageError
-from qtui.core.expecting import ESTIMATE, FAMILY, NO_TIME, TYPICAL
+from qtui.core.errors import EXIT_FAILED, EXIT_OK
+from qtui.core.expecting import CUT, ESTIMATE, FAMILY, NO_TIME, TYPICAL
 from qtui.core.planned import Fate, PlannedUnit
 from qtui.definition import machine
 from qtui.definition.options import default_workers
+from qtui.listing import complete_index
 from qtui.services import open_services
 
-_BASES = {ESTIMATE: "estimate", FAMILY: "family", TYPICAL: "typical", NO_TIME: "none"}
+_BASES = {CUT: "cut", ESTIMATE: "estimate", FAMILY: "family", TYPICAL: "typical", NO_TIME: "none"}
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Tell what a run would do. Returns 0 or, with ``--check``, 1 if there is something to do.
-
-    Raises UsageError if times are to be compared of which nothing is known.
-    """
+    """Tell what a run would do. Returns 0 or, with ``--check``, 1 if there is something to do."""
     env = environment_of(options)
     os.environ.update(env)  # as if they had been set outside; over the workflow's own, they are an override
     # what user modules print when they are imported would be no JSON
@@ -45,6 +44,7 @@ def plan(options: argparse.Namespace) -> int:
             options.workflow, params_of(options.param), overrides_of(options, env), asker(os.environ)
         )
         definition = adjusted(loaded, options)
+        complete_index(state_dir_of(options))
         outlook = outlook_of(services.manager, definition)
     tell_advice(definition, outlook.planned.plan)
     comparison = _compared(outlook) if options.compare and outlook.planned.due else None
@@ -60,9 +60,10 @@ def plan(options: argparse.Namespace) -> int:
 # -- comparing -------------------------------------------------------------------------------------------
 
 
-def _compared(outlook: Outlook) -> Comparison:
+def _compared(outlook: Outlook) -> Comparison | None:
     if outlook.planned.told is None:
-        raise UsageError("nothing is known of how long units take: give them an estimate, or run the workflow once")
+        tell(f"there is nothing to compare, as nothing is known of how long units take: {HOW_TO_TELL}")
+        return None
     options = outlook.planned.options
     begins = options.workers if options.adaptive else default_workers(options.max_workers, options.min_workers)
     return compare(outlook.planned, begins=begins, cores=machine.cores(), cpu=outlook.cpu)
@@ -70,22 +71,30 @@ def _compared(outlook: Outlook) -> Comparison:
 
 def _comparison_lines(comparison: Comparison) -> Iterator[str]:
     """A row for each number of workers, a column for strategies that take the same time everywhere."""
-    columns: list[tuple[list[str], list[float]]] = []
-    for strategy, seconds in comparison.seconds.items():
-        same = next((names for names, times in columns if times == list(seconds.values())), None)
+    columns: list[tuple[list[str], list[Cell]]] = []
+    for strategy, cells in comparison.cells.items():
+        same = next((names for names, others in columns if others == list(cells.values())), None)
         if same is not None:
             same.append(strategy)
         else:
-            columns.append(([strategy], list(seconds.values())))
-    heads = [", ".join(names) for names, _ in columns]
-    yield "workers  " + "  ".join(heads)
-    rows = list(next(iter(comparison.seconds.values())))
-    for at, workers in enumerate(rows):
-        cells = [f"{duration(times[at]):>{len(head)}}" for head, (_, times) in zip(heads, columns, strict=True)]
+            columns.append(([strategy], list(cells.values())))
+    texts = [[", ".join(names), *map(_cell, cells)] for names, cells in columns]
+    widths = [max(map(len, column)) for column in texts]
+    heads, *rows = zip(*texts, strict=True)
+    yield "workers  " + "  ".join(f"{head:{width}}" for head, width in zip(heads, widths, strict=True)).rstrip()
+    for workers, row in zip(next(iter(comparison.cells.values())), rows, strict=True):
         now = "  (as it is now)" if workers == comparison.current else ""
-        yield f"{workers:>7}  {'  '.join(cells)}{now}"
+        yield f"{workers:>7}  {'  '.join(f'{text:>{width}}' for text, width in zip(row, widths, strict=True))}{now}"
     yield ""
     yield f"beyond {counted(comparison.knee, 'worker')} nothing gains: {comparison.because}"
+    if fewest := min(cell.incomplete for _, cells in columns for cell in cells):
+        yield f"{counted(fewest, 'unit')} would not complete in time with any number of workers"
+
+
+def _cell(cell: Cell) -> str:
+    if not cell.incomplete:
+        return duration(cell.seconds)
+    return f"{counted(cell.incomplete, 'unit')} incomplete  {duration(cell.seconds)}"
 
 
 # -- JSON ------------------------------------------------------------------------------------------------
@@ -103,14 +112,23 @@ def _as_json(definition: WorkflowDefinition, outlook: Outlook, comparison: Compa
         "attribution": [
             {"what": part.what, "seconds": _rounded(part.seconds)} for part in (told.parts if told is not None else ())
         ],
+        "incomplete": told.incomplete if told is not None else None,
+        "risk": round(told.risk, 3) if told is not None else None,
+        "times_out": told.times_out if told is not None else None,
         "assumed": outlook.assumed,
+        "executor": definition.options.executor,
+        "address": definition.options.address,
         "units": list(_units(definition, outlook)),
     }
     if comparison is not None:
         data["comparison"] = {
             "makespans": {
-                strategy: {str(workers): _rounded(time) for workers, time in times.items()}
-                for strategy, times in comparison.seconds.items()
+                strategy: {str(workers): _rounded(cell.seconds) for workers, cell in cells.items()}
+                for strategy, cells in comparison.cells.items()
+            },
+            "incomplete": {
+                strategy: {str(workers): cell.incomplete for workers, cell in cells.items()}
+                for strategy, cells in comparison.cells.items()
             },
             "knee": comparison.knee,
             "because": comparison.because,
@@ -121,7 +139,7 @@ def _as_json(definition: WorkflowDefinition, outlook: Outlook, comparison: Compa
 
 def _units(definition: WorkflowDefinition, outlook: Outlook) -> Iterator[dict[str, Any]]:
     planned, mask = outlook.planned, masker(definition)
-    times, path = planned.told is not None, frozenset(planned.path)
+    times = planned.told is not None
     for unit in planned.units:
         number = unit.number
         found, memory = outlook.cache.get(number), outlook.memory.get(number)
@@ -139,7 +157,7 @@ def _units(definition: WorkflowDefinition, outlook: Outlook) -> Iterator[dict[st
             "memory_basis": None if memory is None else "declared" if memory.declared else "past",
             "cache": {"hit": found.hit, "reason": mask(found.reason)} if found is not None else None,
             "cause": mask(unit.cause) or None,
-            "critical": number in path,
+            "critical": number in planned.critical,
             "mode": str(planned.plan.lanes[number]),
             "level": planned.plan.depths[number],
         }
@@ -148,7 +166,9 @@ def _units(definition: WorkflowDefinition, outlook: Outlook) -> Iterator[dict[st
 def _basis(unit: PlannedUnit, known: bool) -> str | None:
     if unit.expected is None:
         return "unknown"
-    return "past" if known else _BASES.get(unit.expected.basis)
+    if unit.expected.other:
+        return "other"
+    return _BASES.get(unit.expected.basis, "past" if known else None)
 
 
 def _ids(outlook: Outlook, numbers: Sequence[int]) -> list[str]:

@@ -15,12 +15,14 @@ from rich.cells import cell_len
 
 from qtui.cli.outlook import Outlook
 from qtui.cli.words import counted, duration
+from qtui.core.attribution import attribution
 from qtui.core.definition import WorkflowDefinition
-from qtui.core.expecting import ESTIMATE, FAMILY, NO_TIME, TYPICAL
+from qtui.core.expecting import CUT, ESTIMATE, FAMILY, NO_TIME, TYPICAL
+from qtui.core.limits import pool_limit
 from qtui.core.masking import TextMasker, masks_of
-from qtui.core.model import Argv, Call, FromUnit, QuantumUnit, Shell
-from qtui.core.options import RunOptions
-from qtui.core.planned import Fate, PlannedUnit, attribution
+from qtui.core.model import Argv, Call, ExecutionMode, FromUnit, QuantumUnit, Shell
+from qtui.core.options import CLUSTERS, RunOptions
+from qtui.core.planned import Fate, PlannedUnit
 from qtui.core.targets import WorkerTargets
 from qtui.tui.format import size_of
 from qtui.tui.text import clean, cut_end
@@ -28,13 +30,19 @@ from qtui.tui.text import clean, cut_end
 MODE_FROM: Final = 100
 """Cells from which on there is room to say how each unit runs; always where the output goes to a file or a program."""
 
+HOW_TO_TELL: Final = 'give them an estimate (estimate = "30s"), or run the workflow once'
+"""How somebody gets times of units of which nothing is known."""
+
+_APART: Final = 0.05
+"""Of the time until the end: what the rows come to is told if it differs by more."""
+
 _WIDEST_NAME: Final = 32
 _LEAST_ACTION: Final = 16
 """As many cells of a command are shown on every terminal."""
 
-_MARKS: Final = {"!": "critical path", "=": "from the cache", "-": "skipped", "?": "never starts"}
+_MARKS: Final = {"!": "critical", "=": "from the cache", "-": "skipped", "?": "never starts"}
 _SIGNS: Final = {Fate.HIT: "=", Fate.SKIP: "-", Fate.NEVER: "?"}
-_BASES: Final = {ESTIMATE: "estimate", FAMILY: "family", TYPICAL: "typical", NO_TIME: ""}
+_BASES: Final = {CUT: "cut try", ESTIMATE: "estimate", FAMILY: "family", TYPICAL: "typical", NO_TIME: ""}
 
 
 def head_of(definition: WorkflowDefinition, outlook: Outlook) -> Iterator[str]:
@@ -42,23 +50,43 @@ def head_of(definition: WorkflowDefinition, outlook: Outlook) -> Iterator[str]:
     planned = outlook.planned
     hits, skips = planned.count(Fate.HIT), planned.count(Fate.SKIP)
     would = planned.due + planned.count(Fate.MILESTONE)
-    workers = WorkerTargets(planned.plan.lanes, definition.options).together
+    targets = WorkerTargets(planned.plan.lanes, definition.options)
+    workers = f"{targets.decided}"
+    if targets.of_lane and ExecutionMode.ASYNC in planned.plan.lanes:
+        workers += " and coroutines"
     others = [f"{hits} from the cache" if hits else "", f"{skips} skipped" if skips else ""]
     left_out = ", ".join(each for each in others if each)
     what = f"{counted(would, 'unit')} would run, {workers} at a time" if planned.due else "nothing would run"
     yield f"{clean(definition.name)}: {what}{f'; {left_out}' if left_out else ''}"
     if not planned.due:
         return
+    if ExecutionMode.CUSTOM in planned.plan.lanes:
+        yield f"custom units: {where_of(definition.options)}"
     told = planned.told
     if told is None:
-        yield f"expected: unknown; of {counted(planned.due, 'unit')} nothing is known: no estimate, no earlier run"
+        yield f"expected: unknown; nothing is known of {counted(planned.due, 'unit')}: {HOW_TO_TELL}"
     else:
-        yield f"expected: {attribution(told.p50, told.parts)}"
+        if told.times_out:
+            limit = definition.options.timeout or told.p50
+            end = f", and ends after {duration(told.p50)}" if told.p50 > limit * (1 + _APART) else ""
+            yield f"expected: stops at its timeout after {duration(limit)}{end}; {told.shortfall()}"
+        else:
+            yield f"expected: {attribution(told.parts)}"
+            if short := told.shortfall():
+                yield short
         least, most = duration(told.p10), duration(told.p90)
         if least != most:
             yield f"four of five runs would take {least} to {most}"
     if assumed := outlook.assumed:
         yield f"assumed: {'; '.join(assumed)}"
+
+
+def where_of(options: RunOptions) -> str:
+    """Where units of mode custom run, for people."""
+    executor = clean(options.executor or "")
+    if options.executor not in CLUSTERS:
+        return executor
+    return f"{executor} at {clean(options.address)}" if options.address else f"{executor}, on this machine"
 
 
 def lines_of(definition: WorkflowDefinition, outlook: Outlook) -> Iterator[str]:
@@ -82,7 +110,7 @@ class _Table:
     def __init__(self, definition: WorkflowDefinition, outlook: Outlook, columns: int | None) -> None:
         self._outlook, self._planned, self._options = outlook, outlook.planned, definition.options
         self._mask, self._columns = masker(definition), columns
-        self._path = frozenset(outlook.planned.path)
+        self._critical = outlook.planned.critical
 
     def lines(self) -> Iterator[str]:
         units = self._planned.units
@@ -95,6 +123,12 @@ class _Table:
             yield self._whole(head, unit)
         if legend := ", ".join(f"{mark} {meaning}" for mark, meaning in _MARKS.items() if mark in marks):
             yield legend
+        told, end, late = self._planned.told, self._planned.end, len(self._planned.late)
+        if told is not None and late != told.incomplete:
+            what = f"{counted(late, 'unit')} will not complete in time" if late else "all units complete in time"
+            yield f"the rows end after {duration(end)}, and {what}: in them each takes as long as is expected of it"
+        elif told is not None and told.p50 - end > _APART * told.p50:
+            yield f"the rows end after {duration(end)}: in them no unit takes longer than is expected of it"
 
     def _shown(self) -> Iterator[_Column]:
         if self._planned.told is not None:
@@ -146,7 +180,7 @@ class _Table:
 
     def _mark(self, planned: PlannedUnit) -> str:
         sign = _SIGNS.get(planned.fate, " ")
-        return "!" if planned.number in self._path and self._planned.told is not None else sign
+        return "!" if planned.number in self._critical and self._planned.told is not None else sign
 
     def _start(self, planned: PlannedUnit) -> str:
         at = planned.start if planned.fate is Fate.RUN else planned.end
@@ -206,6 +240,8 @@ def _notes(unit: QuantumUnit, options: RunOptions) -> Iterator[str]:
         yield f"asks: {unit.confirm}{' yes' if approved else ''}"
     pools = {**(options.group_pools.get(unit.group, {}) if unit.group else {}), **unit.pools}
     for name, slots in pools.items():
-        yield f"pool {name}" + (f" x{slots}" if slots > 1 else "")
+        yield pool_limit(name) + (f" x{slots}" if slots > 1 else "")
     if unit.cpus:
         yield f"cpus {unit.cpus:g}"
+    if unit.cluster_resources:
+        yield "dask " + ", ".join(f"{name}={amount:g}" for name, amount in unit.cluster_resources.items())

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from shlex import quote
+from shlex import join, quote
 from typing import Final
 
 from qtui.cli.adjust import adjusted, still_meant
@@ -25,7 +25,7 @@ from qtui.definition.selection import named_units
 from qtui.manager import LiveSession
 from qtui.services import Services, open_services
 from qtui.store.journal import Head
-from qtui.store.rundir import list_runs
+from qtui.store.rundir import find_run, list_runs
 from qtui.tui.text import clean
 
 _COUNTED: Final = {NOT_RUN: "had not run yet", LEFT_OUT: "had been left out of a resume"}
@@ -100,14 +100,26 @@ def _given(head: Head, options: argparse.Namespace) -> argparse.Namespace:
         setattr(given, name, getattr(options, name))
     given.detach, given.dry_run, given.cwd = options.detach, False, options.cwd
     given.param = [*_without(given.param, options.param), *options.param]
+    elsewhere(given, options)
     return given
+
+
+def elsewhere(given: argparse.Namespace, options: argparse.Namespace) -> None:
+    """Take over where a resume is to run what is left. What was said of one cluster is not meant for another."""
+    if options.executor or options.address:
+        given.insecure = False
+        given.address = options.address
+    given.executor = options.executor or given.executor
+    given.insecure = given.insecure or options.insecure
 
 
 def _check_run(options: argparse.Namespace, state_dir: Path) -> None:
     """Refuse a unit in the place of the run, and say so."""
     text, runs = options.run, list_runs(state_dir)
     if text and runs and not any(run.startswith(text) or run.endswith(text) for run in runs):
-        raise UsageError(f'there is no run "{text}"; to run a unit again, name its run first: qtui resume RUN {text}')
+        latest = find_run(state_dir, idle=True).run
+        again = join(["qtui", "resume", latest, text, *options.units])
+        raise UsageError(f'there is no run "{text}"; to run a unit again, name its run first: {again}')
 
 
 class _Lost:

@@ -109,6 +109,7 @@ def drive(
         definition = adjust(loaded, options)
         for problem in definition.advice[len(loaded.advice) :]:
             print(clean(str(problem)), file=sys.stderr)
+        services.manager.check_executor(definition)
         if detaching:
             services.manager.plan(definition)  # what cannot run is told here, and nothing is started
             return start_detached(answers, out, options.cwd)

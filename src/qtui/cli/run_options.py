@@ -46,7 +46,7 @@ def add_state_dir(parser: argparse.ArgumentParser) -> None:
 def _add_status(commands: Commands) -> None:
     status = commands.add_parser("status", help="tell how a run is going", allow_abbrev=False)
     status.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: {LATEST}")
-    status.add_argument("units", metavar="UNIT", nargs="*", help="only these, with all that is in their way")
+    status.add_argument("units", metavar="UNIT", nargs="*", help="only these, and why they are as they are")
     status.add_argument("--json", action="store_true", help="as JSON, with every unit")
     status.add_argument("--wait", action="store_true", help="wait for the end; the exit code is that of the run")
     add_state_dir(status)
@@ -76,10 +76,10 @@ def _add_shell(commands: Commands) -> None:
 def _add_control(commands: Commands) -> None:
     for name, what in (("cancel", "stop a run, or units of it"), ("approve", "say yes to what units ask")):
         parser = commands.add_parser(name, help=what, allow_abbrev=False)
-        if name == "cancel":  # it cannot be taken back
-            parser.add_argument("run", metavar="RUN", help=RUN_HELP)
-        else:
-            parser.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}; default: {SOLE}")
+        default = f"; default: {SOLE}"
+        if name == "cancel":  # it cannot be taken back; where RUN is missing, the command says which one goes on
+            parser.usage, default = "qtui cancel [-h] [--state-dir DIR] RUN [UNIT ...]", ""
+        parser.add_argument("run", metavar="RUN", nargs="?", help=f"{RUN_HELP}{default}")
         every = "the whole run" if name == "cancel" else "all that ask"
         parser.add_argument("units", metavar="UNIT", nargs="*", help=f"ids, names or globs; default: {every}")
         add_state_dir(parser)

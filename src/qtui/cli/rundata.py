@@ -126,8 +126,9 @@ def run_data(run: str, view: RunView, now: float, *, lost: bool = False, starts:
 
 
 def unit_data(run: str, unit: UnitView, now: float, lost: bool, starts: Starts) -> dict[str, Any]:
-    """A unit: ``id``, ``family``, ``state``, ``attempt``, ``generation``, ``mode``, ``started``, ``duration`` (null if
-    it never ran, and the least that it can have been if it ran when its run was lost), ``cause``, ``error`` (``type``,
+    """A unit: ``id``, ``family``, ``state``, ``attempt``, ``generation``, ``mode``, ``place`` (the worker of a
+    cluster that the latest attempt ran on, or empty), ``started``, ``duration`` (null if it never ran, and the least
+    that it can have been if it ran when its run was lost), ``cause``, ``error`` (``type``,
     ``message``, ``exit_code``, or null), and what must not be overlooked: ``cached``, ``fallback``, ``abandoned``,
     ``allowed``, ``stale`` (why, or empty), ``asks`` (the ``question`` that it waits for a yes to, and the ``command``
     that says it, or null)."""
@@ -140,6 +141,7 @@ def unit_data(run: str, unit: UnitView, now: float, lost: bool, starts: Starts) 
         "attempt": unit.attempt,
         "generation": unit.generation,
         "mode": str(unit.lane),
+        "place": unit.place,
         "started": start.at if start is not None else unit.started_at,
         "duration": round(seconds, 6) if seconds is not None else None,
         "cause": unit.cause,

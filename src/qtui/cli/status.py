@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.cells import cell_len
@@ -29,15 +30,29 @@ from qtui.cli.rundata import (
 )
 from qtui.cli.telling import tell
 from qtui.cli.words import counted
-from qtui.core.cutting import is_cut, told_counts
+from qtui.core.cutting import is_cut, shown, told_counts
 from qtui.core.errors import EXIT_INTERNAL, EXIT_OK
+from qtui.core.samples import ClusterWorker
 from qtui.core.state import RunView, UnitView
 from qtui.core.why import Reasons
-from qtui.tui.format import ASCII, UNICODE, Glyphs, Look, cause_of, clock, look_of, prefers_ascii, short_clock
+from qtui.tui.format import (
+    ASCII,
+    UNICODE,
+    Glyphs,
+    Look,
+    badges,
+    cause_of,
+    clock,
+    look_of,
+    prefers_ascii,
+    short_clock,
+)
 from qtui.tui.text import clean, cut_end, cut_middle, pad
 
 if TYPE_CHECKING:
     from qtui.attached import AttachedSession
+    from qtui.tui.forecaster import Told
+    from qtui.tui.tabs.scene import Scene
 
 FORECAST_SECONDS: Final = 0.25
 """How much CPU may go to the question when the run ends."""
@@ -71,7 +86,7 @@ _WORD_CELLS: Final = 5
 
 
 def status(options: argparse.Namespace) -> int:
-    """Tell what is known now, of units that are named all that is in their way, and return 0; with ``--wait``, at the
+    """Tell what is known now, of units that are named why they are as they are, and return 0; with ``--wait``, at the
     end of the run, and return its exit code; questions to a person are told on standard error meanwhile.
 
     A run that is lost has no end: it is told at once, with or without ``--wait``, which returns 3 then. 2 if there is
@@ -81,51 +96,84 @@ def status(options: argparse.Namespace) -> int:
         if options.wait:
             _wait(session)
         lost, view, now = session.lost, session.view(), session.now()
-        starts, left = cut_starts(session, view), _left(session, options)
+        chosen = units_named(view.plan, options.units)
+        starts, told = cut_starts(session, view), _told(session, options)
         if session.trouble and not lost:
             tell(session.trouble)
-        reasons = Reasons(view.plan, session.options)
-        reasons.update(view, lost=lost)
-        chosen = units_named(view.plan, options.units) if options.units else None
+        glyphs = ASCII if prefers_ascii(os.environ, sys.stdout.encoding) else UNICODE
+        columns = shutil.get_terminal_size((USUAL_WIDTH, 24)).columns if sys.stdout.isatty() else UNCUT
+        width = max(columns, NARROWEST)
         if options.json:
-            data = {**run_data(session.run, view, now, lost=lost, starts=starts), "left": left}
-            if chosen is not None:
-                data["units"] = [{**data["units"][n], "why": reasons.all_words(n, now)} for n in chosen]
-            print(json.dumps(data, indent=2, default=str))
+            data = run_data(session.run, view, now, lost=lost, starts=starts)
+            data["left"] = _left(told, now) if told is not None else None
+            data["cluster"] = _cluster_data(session.cluster(), view)
+            if chosen:
+                reasons = _reasons(session, view)
+                data["units"] = [
+                    {**data["units"][n], "why": reasons.all_words(n, now), **_expected(told, n, now)} for n in chosen
+                ]
+            lines = iter([json.dumps(data, indent=2, default=str)])
+        elif chosen:
+            # imported here: it is much, and who asks for the whole run needs none of it
+            from qtui.cli.why import scene_of
+
+            scene = scene_of(session, view, told, moment_of(view, now, lost), glyphs)
+            lines = unit_lines(scene, view, chosen, width, lost=lost, starts=starts)
         else:
-            glyphs = ASCII if prefers_ascii(os.environ, sys.stdout.encoding) else UNICODE
-            columns = shutil.get_terminal_size((USUAL_WIDTH, 24)).columns if sys.stdout.isatty() else UNCUT
-            width = max(columns, NARROWEST)
-            if chosen is None:
-                text = left["text"] if left is not None else ""
-                lines = status_lines(
-                    session.run, view, reasons, now, glyphs, width, lost=lost, starts=starts, left=text
-                )
-            else:
-                lines = unit_lines(view, reasons, chosen, now, glyphs, width, lost=lost, starts=starts)
-            for line in lines:
-                print(line)
+            text = _left(told, now)["text"] if told is not None else ""
+            reasons = _reasons(session, view)
+            cluster = cluster_words(session.cluster(), session.options.address)
+            lines = status_lines(
+                session.run, view, reasons, now, glyphs, width, lost=lost, starts=starts, left=text, cluster=cluster
+            )
+        for line in lines:
+            print(line)
     if not options.wait:
         return EXIT_OK
     return view.finished.exit_code if view.finished is not None else EXIT_INTERNAL
 
 
-def _left(session: AttachedSession, options: argparse.Namespace) -> dict[str, Any] | None:
-    """The seconds until a run that goes on has ended, as ``p10``, ``p50`` and ``p90``, and as ``text`` in words; None
-    where nothing is known of its units."""
+def _reasons(session: AttachedSession, view: RunView) -> Reasons:
+    reasons = Reasons(view.plan, session.options)
+    reasons.update(shown(view, session.lost), lost=session.lost)
+    return reasons
+
+
+def _told(session: AttachedSession, options: argparse.Namespace) -> Told | None:
+    """What is expected of a run that goes on; None where nothing is known of its units."""
     if session.lost or session.view().state.ended:
         return None
     # imported here: only who asks for a run that goes on pays for it
     from qtui.cli.earlier import past_in, seconds_of
     from qtui.tui.forecaster import told_at_once
+
+    return told_at_once(session, seconds_of(past_in(state_dir_of(options))(session)), FORECAST_SECONDS)
+
+
+def _left(told: Told, now: float) -> dict[str, Any]:
+    """The seconds until the run has ended, as ``p10``, ``p50`` and ``p90``, None if it never does as things are; how
+    many units are ``incomplete`` then for want of time, whether it ``times_out``, and all that as ``text``."""
     from qtui.tui.outlook import left_words
 
-    told = told_at_once(session, seconds_of(past_in(state_dir_of(options))(session)), FORECAST_SECONDS)
+    left = (None,) * 3 if told.forecast.endless else (round(each, 3) for each in told.left(now))
+    seconds = dict(zip(("p10", "p50", "p90"), left, strict=True))
+    late = {"incomplete": told.forecast.incomplete, "times_out": told.forecast.times_out}
+    return {**seconds, **late, "text": left_words(told, told.view, now)}
+
+
+def _expected(told: Told | None, number: int, now: float) -> dict[str, dict[str, float] | None]:
+    """In how many seconds a unit ``starts`` and ``ends``, each as ``p10``, ``p50`` and ``p90``; None of what is over,
+    does not come or is not known."""
     if told is None:
-        return None
-    now = session.now()
-    p10, p50, p90 = (round(seconds, 3) for seconds in told.left(now))
-    return {"p10": p10, "p50": p50, "p90": p90, "text": left_words(told, told.view, now)}
+        return {"starts": None, "ends": None}
+    starts = told.until_start(number, now), told.start_within(number, now)
+    ends = told.until_end(number, now), told.end_within(number, now)
+    return {
+        what: {"p10": round(min(least, p50), 3), "p50": round(p50, 3), "p90": round(most, 3)}
+        if p50 > 0 and most < inf
+        else None
+        for what, (p50, (least, most)) in (("starts", starts), ("ends", ends))
+    }
 
 
 def _wait(session: AttachedSession) -> None:
@@ -149,42 +197,45 @@ def status_lines(
     lost: bool = False,
     starts: Starts = NO_STARTS,
     left: str = "",
+    cluster: str = "",
 ) -> Iterator[str]:
     """The run in lines of at most `width` cells: its state, counts, and its units, those that run first; `reasons` are
-    those of the view, and `left` tells how long the run is expected to take, if anybody knows."""
+    those of the view, `left` tells how long the run is expected to take, and `cluster` of its cluster, if anybody
+    knows."""
     at = moment_of(view, now, lost)
-    for line in _head(run, view, at, lost, left):
+    for line in (*_head(run, view, at, lost, left), *filter(None, (cluster,))):
         yield cut_end(line, width, glyphs.ellipsis)
     units = sorted(view.units, key=lambda unit: _ORDER.index(_rank(unit, lost)))
-    shown = units[:MOST_ROWS]
-    ids = min(max((cell_len(clean(unit.id)) for unit in shown), default=0), max(12, width * 2 // 5))
-    if shown:
+    told = units[:MOST_ROWS]
+    ids = min(max((cell_len(clean(unit.id)) for unit in told), default=0), max(12, width * 2 // 5))
+    if told:
         yield ""
-    for unit in shown:
-        yield cut_end(_row(unit, reasons, at, glyphs, ids, lost, starts), width, glyphs.ellipsis)
-    if hidden := len(units) - len(shown):
+    for unit in told:
+        cause = _cause(unit, reasons, at, lost)
+        yield cut_end(_row(unit, cause, at, glyphs, ids, lost, starts), width, glyphs.ellipsis)
+    if hidden := len(units) - len(told):
         yield cut_end(f"and {counted(hidden, 'more unit')}; --json has them all", width, glyphs.ellipsis)
 
 
 def unit_lines(
+    scene: Scene,
     view: RunView,
-    reasons: Reasons,
     numbers: Sequence[int],
-    now: float,
-    glyphs: Glyphs,
     width: int = USUAL_WIDTH,
     *,
     lost: bool = False,
     starts: Starts = NO_STARTS,
 ) -> Iterator[str]:
-    """The rows of some units, and below each of those that wait all that is in its way."""
-    at = moment_of(view, now, lost)
+    """The rows of some units, and below each why it is as it is, as the screen tells it; `view` is that which `scene`
+    shows."""
+    from qtui.cli.why import why_lines
+
     ids = max(cell_len(clean(view.plan.table[number].id)) for number in numbers)
     for number in numbers:
-        row = _row(view.unit(number), reasons, at, glyphs, min(ids, max(12, width * 2 // 5)), lost, starts)
-        yield cut_end(row, width, glyphs.ellipsis)
-        for why in reasons.all_words(number, at):
-            yield cut_end(f"  {clean(why)}", width, glyphs.ellipsis)
+        unit = view.unit(number)
+        row = _row(unit, badges(unit), scene.now, scene.glyphs, min(ids, max(12, width * 2 // 5)), lost, starts)
+        yield cut_end(row, width, scene.glyphs.ellipsis)
+        yield from why_lines(scene, number, width)
 
 
 def _head(run: str, view: RunView, at: float, lost: bool, left: str) -> Iterator[str]:
@@ -206,20 +257,44 @@ def _head(run: str, view: RunView, at: float, lost: bool, left: str) -> Iterator
     yield f"{counted(len(view.plan), 'unit')}: {counts}" if counts else "no units"
 
 
+def cluster_words(workers: Sequence[ClusterWorker], address: str | None) -> str:
+    """``cluster tcp://10.0.0.1:8786: 4 workers, 16 threads, 9 units there``; empty without workers. A cluster that was
+    made for the run has no `address` that anybody needs."""
+    if not workers:
+        return ""
+    there = [worker for worker in workers if worker.seen]
+    threads, units = sum(worker.threads for worker in there), sum(len(worker.units) for worker in there)
+    counts = ", ".join((counted(len(there), "worker"), counted(threads, "thread"), counted(units, "unit")))
+    return f"{f'cluster {clean(address)}' if address else 'cluster'}: {counts} there"
+
+
+def _cluster_data(workers: Sequence[ClusterWorker], view: RunView) -> list[dict[str, Any]]:
+    """The workers of the cluster; units, which have numbers there, by id."""
+    table = view.plan.table
+    return [
+        {**worker._asdict(), "units": [table[number].id for number in worker.units if number < len(table)]}
+        for worker in workers
+    ]
+
+
 def _rank(unit: UnitView, lost: bool) -> Look:
     """Where the unit stands: what was cut stands where it stood when it ran."""
     return Look.RUN if is_cut(unit.view, unit.number, lost) else look_of(unit)
 
 
-def _row(unit: UnitView, reasons: Reasons, at: float, glyphs: Glyphs, ids: int, lost: bool, starts: Starts) -> str:
+def _cause(unit: UnitView, reasons: Reasons, at: float, lost: bool) -> str:
+    if is_cut(unit.view, unit.number, lost):
+        return clean(told_cause(unit, at, lost, short_clock))
+    if unit.number in unit.view.stale:
+        return f"stale: {clean(unit.view.stale[unit.number])}"
+    return cause_of(unit, at, reasons.words(unit.number, at))
+
+
+def _row(unit: UnitView, cause: str, at: float, glyphs: Glyphs, ids: int, lost: bool, starts: Starts) -> str:
     look = look_of(unit)
     sign, word = glyphs.sign(look), str(look)
-    cause = cause_of(unit, at, reasons.words(unit.number, at))
     if is_cut(unit.view, unit.number, lost):
         sign, word = glyphs.sign(Look.CANC), "cut"
-        cause = clean(told_cause(unit, at, lost, short_clock))
-    elif unit.number in unit.view.stale:
-        cause = f"stale: {clean(unit.view.stale[unit.number])}"
     # "at least" has no place in the column of times: the cause tells it
     time = unit_took(unit, at, lost, starts, short_clock) if not was_lost(unit, lost) else ""
     name = pad(cut_middle(clean(unit.id), ids, glyphs.ellipsis), ids)

@@ -185,6 +185,9 @@ def _resume(session: RunSession, view: RunView) -> Iterator[str]:
     left = len(view.plan) - len(view.plan.dropped) - view.counts[UnitState.COMPLETED]
     if end is not None and end.exit_code and left > 0 and not session.trouble:
         yield f"qtui resume {quote(session.run)} goes on with what has not completed"
+        # what ends a run without a signal is a cluster that cannot be had
+        if view.state is RunState.INTERRUPTED and view.ended_by and session.options.address is not None:
+            yield f"qtui resume {quote(session.run)} --address ADDRESS does so on another cluster"
 
 
 def _counts(session: RunSession, view: RunView, units: Sequence[UnitView]) -> str:
@@ -200,6 +203,7 @@ def _counts(session: RunSession, view: RunView, units: Sequence[UnitView]) -> st
     counts = [f"{count} {state}" for state, count in told_counts(view, session.lost).items()]
     counts += [f"{count} {words}" for count, words in badges if count]
     state = run_state(view, session.lost) if end is not None or session.lost else "unfinished"
-    why = f": {clean(view.timed_out)}" if view.timed_out and view.state is RunState.FAILED else ""
+    ended_so = view.state in (RunState.FAILED, RunState.INTERRUPTED)
+    why = f": {clean(view.ended_by)}" if view.ended_by and ended_so else ""
     lasted = took(view, session.now(), session.lost, duration)
     return f"{clean(view.name)}: {state} {'after' if state == LOST else 'in'} {lasted}{why} ({', '.join(counts)})"

@@ -24,13 +24,15 @@ class Blast:
     """What becomes of a run after a request, unless an attempt fails.
 
     `again` are the units that run because of it, `skipped` those that will not run because of it and were not named,
-    both by number, and `kept` is how many completed ones stay as they are. `left` is how many seconds the run then
-    takes from now on, and `added` how many more that is than without it; None where nobody knows how long units take.
+    both by number, and `kept` is how many completed ones stay as they are. For `late` more units time runs out (fewer,
+    if below 0). `left` is how many seconds the run then takes from now on, and `added` how many more that is than
+    without it; None where nobody knows how long units take, `added` also where not as many complete in time.
     """
 
     again: tuple[int, ...]
     skipped: tuple[int, ...]
     kept: int
+    late: int
     left: float | None
     added: float | None
 
@@ -48,6 +50,7 @@ def blasts(
     All that has a duration takes its middle. A request that would take definitions from the disk is taken to find there
     what the run has. `past` is as in `Expectations`.
     """
+    now = view.moment(now)
     expected = yield from Expectations.in_steps(view, past)
     seconds = expected.middles(now)
     yield None
@@ -56,16 +59,20 @@ def blasts(
         then = after(view, options, request, now)
         yield None
         asked = yield from Simulation(then, options, now).steps(seconds)
-        again = tuple(sorted(_runs(view, then, asked).difference(usual.order)))
+        runs = _runs(view, then, asked)
+        again = tuple(sorted(runs.difference(usual.order)))
         named = frozenset(getattr(request, "units", ()))
-        skipped = tuple(sorted(_dropped(then, asked) - _dropped(view, usual) - named - set(asked.order)))
-        known = not (expected.unknown or asked.unfinished or usual.unfinished or _does_other_work(request))
+        dropped = _dropped(then, asked)
+        skipped = tuple(sorted(dropped - _dropped(view, usual) - named - runs))
+        late = len(asked.late - usual.late) - len(usual.late - asked.late - dropped)
+        known = not (expected.unknown or asked.unfinished or usual.unfinished or does_other_work(request))
         yield Blast(
             again=again,
             skipped=skipped,
             kept=view.counts[COMPLETED] - sum(view.states[number] is COMPLETED for number in {*again, *named}),
+            late=late,
             left=asked.seconds if known else None,
-            added=asked.seconds - usual.seconds if known else None,
+            added=asked.seconds - usual.seconds if known and not late else None,
         )
 
 
@@ -74,7 +81,7 @@ def after(view: RunView, options: RunOptions, request: Request, now: float) -> R
     return fold(view, Scheduler.restore(options, view).handle(request, now).events)
 
 
-def _does_other_work(request: Request) -> bool:
+def does_other_work(request: Request) -> bool:
     """Whether what units took so far says nothing any more."""
     return isinstance(request, EditRequested) and bool(request.command or request.args or request.env)
 

@@ -7,11 +7,11 @@ half. What little is known of one unit's spread is pooled with that of the other
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from math import exp, log, sqrt
 from random import Random
-from statistics import NormalDist, fmean, stdev
-from typing import Final, NamedTuple
+from statistics import NormalDist, fmean, median, stdev
+from typing import Final, NamedTuple, Self
 
 from qtui.core.model import EMPTY, UnitState
 from qtui.core.state import RunView
@@ -25,12 +25,18 @@ UNKNOWN_SPREAD: Final = 0.8
 PRIOR_WEIGHT: Final = 8
 """What the spread of all units counts beside a unit's own, in runs."""
 
+ANOTHER_SPREAD: Final = 0.5
+"""Of what a unit takes that did something else before, beside what that took: as is the case with two actions."""
+
 ESTIMATE: Final = "its estimate"
 FAMILY: Final = "others of its family"
 TYPICAL: Final = "the typical unit"
+CUT: Final = "an attempt that was cut"
 NO_TIME: Final = "takes no time"
 """What an expectation may be taken from, beside earlier runs of the unit itself."""
 
+_ANOTHER_WEIGHT: Final = 2
+"""What `ANOTHER_SPREAD` counts beside the spread of a unit's own actions, in actions."""
 _LEAST: Final = 1e-4
 _LEAST_PROGRESS: Final = 0.05
 """Of the work done; before that a rate says nothing."""
@@ -39,20 +45,37 @@ _PROGRESS_SPREAD: Final = 0.4
 _NORMAL: Final = NormalDist()
 
 
+class Took(tuple[float, ...]):
+    """A past of which more is known than seconds. `other` says that the unit did something else: the seconds are those
+    of its other actions then, one of each. `cut` is how many seconds an attempt ran since that did not complete,
+    because it timed out or was canceled; 0 if there is none."""
+
+    other: bool
+    cut: float
+
+    def __new__(cls, seconds: Iterable[float] = (), *, other: bool = False, cut: float = 0.0) -> Self:
+        """The past with these seconds."""
+        self = super().__new__(cls, seconds)
+        self.other, self.cut = other, cut
+        return self
+
+
 class Expected(NamedTuple):
     """The time a unit takes: `middle` seconds in the middle of all cases, and the `spread` of the logarithm, 0 for what
-    is taken at its word. `basis` says what that was taken from."""
+    is taken at its word. `basis` says what that was taken from; `other` that it is a past in which the unit did
+    something else."""
 
     middle: float
     spread: float
     basis: str
+    other: bool = False
 
 
 class Expectations:
     """What is expected of each unit of `view`, by number, in `each`; None of what nothing is known.
 
-    `past` has the seconds of completed attempts in earlier runs, by unit id, oldest first. Where that is silent, the
-    unit's estimate counts, then others of its family, in this run too, then the typical unit of all.
+    `past` has the seconds of completed attempts in earlier runs, by unit id, oldest first; see `Took`. Where that is
+    silent, the unit's estimate counts, then others of its family, in this run too, then the typical unit of all.
     """
 
     def __init__(self, view: RunView, past: Mapping[str, Sequence[float]] = EMPTY) -> None:
@@ -72,20 +95,34 @@ class Expectations:
         self._view = view
         plan = view.plan
         logs: dict[str, list[float]] = {}
+        cuts: dict[str, float] = {}
+        others: set[str] = set()
         spread = _Pool()
         for at, (id_, seconds) in enumerate(past.items()):
-            if seconds:
-                own_logs = logs[id_] = [log(max(each, _LEAST)) for each in seconds]
-                spread.add(own_logs)
+            took = seconds if isinstance(seconds, Took) else Took(seconds)
+            if took:
+                logs[id_] = [log(max(each, _LEAST)) for each in took]
+            if took.cut:
+                cuts[id_] = took.cut
+            if took.other:
+                others.add(id_)
+            elif took:
+                spread.add(logs[id_])
             if at % _AT_ONCE_UNITS == _AT_ONCE_UNITS - 1:
                 yield
         usual = spread.spread
         known: list[Expected | None] = []
         for at, unit in enumerate(plan.table):
-            known.append(_of_past(logs[unit.id], usual) if unit.id in logs else None)
+            mine = logs.get(unit.id)
+            if mine is None:
+                known.append(None)
+            elif unit.id in others:
+                known.append(_of_another(mine))
+            else:
+                known.append(_of_past(_with_cut(mine, cuts.get(unit.id)), usual))
             if at % _AT_ONCE_UNITS == _AT_ONCE_UNITS - 1:
                 yield
-        families = self._families(logs)
+        families = self._families(logs, others)
         yield
         found: list[Expected | None] = []
         for unit, own in zip(plan.table, known, strict=True):
@@ -100,6 +137,9 @@ class Expectations:
         middles = sorted(each.middle for each in found if each is not None and each is not _AT_ONCE)
         typical = _typical(middles) if middles else None
         self.each: list[Expected | None] = [each or typical for each in found]
+        for id_, cut in cuts.items():
+            if (number := plan.numbers.get(id_)) is not None and (id_ not in logs or id_ in others):
+                self.each[number] = _not_below(self.each[number], cut)
 
     @property
     def unknown(self) -> int:
@@ -138,7 +178,7 @@ class Expectations:
             elif state is _RUNNING:
                 seconds.append(self._taken(number, expected, random.random(), now))
             else:
-                middle, spread, _ = expected
+                middle, spread = expected.middle, expected.spread
                 seconds.append(middle * exp(spread * gauss(0.0, 1.0)) if spread else middle)
         return seconds
 
@@ -170,14 +210,16 @@ class Expectations:
         middle = exp((mine * log(said) + others * log(expected.middle)) / (mine + others))
         return middle, 1 / sqrt(mine + others)
 
-    def _families(self, logs: Mapping[str, Sequence[float]]) -> dict[str, Expected]:
-        """What is expected of further units of each family."""
+    def _families(self, logs: Mapping[str, Sequence[float]], others: Collection[str]) -> dict[str, Expected]:
+        """What is expected of further units of each family; of those in `others` this run tells more than their past,
+        once they have completed."""
         found: dict[str, list[float]] = defaultdict(list)
         view = self._view
         for number, (unit, state) in enumerate(zip(view.plan.table, view.states, strict=True)):
-            if unit.id in logs:
+            ran = state is UnitState.COMPLETED and unit.action is not None and not view.last[number].cached
+            if unit.id in logs and not (ran and unit.id in others):
                 found[unit.name].append(fmean(logs[unit.id]))
-            elif state is UnitState.COMPLETED and unit.action is not None and not view.last[number].cached:
+            elif ran:
                 found[unit.name].append(log(max(view.last[number].duration, _LEAST)))
         return {
             name: _predicted(fmean(each), _Pool(each).spread ** 2, len(each), FAMILY) for name, each in found.items()
@@ -213,6 +255,29 @@ def _of_past(logs: Sequence[float], usual: float) -> Expected:
     own = sum((each - middle) ** 2 for each in logs)
     variance = (PRIOR_WEIGHT * usual**2 + own) / (PRIOR_WEIGHT + count - 1)
     return _predicted(middle, variance, count, f"{count} run{'' if count == 1 else 's'}")
+
+
+def _with_cut(logs: list[float], cut: float | None) -> list[float]:
+    """With an attempt that was cut for one that took that long, if that is longer than usual. Either it hung, or the
+    unit takes longer from now on; were it left out, that would be told to be as good as impossible."""
+    return [*logs, log(cut)] if cut and log(cut) > median(logs) else logs
+
+
+def _not_below(expected: Expected | None, cut: float) -> Expected:
+    """What is expected of a unit that has run for so long without an end, and of which little else is known."""
+    if expected is not None and expected.middle >= cut:
+        return expected
+    return Expected(cut, max(ANOTHER_SPREAD, expected.spread if expected is not None else 0.0), CUT)
+
+
+def _of_another(logs: Sequence[float]) -> Expected:
+    """What is expected of a unit that did something else before. How much that matters, several actions tell: of a
+    command that has the day's date in it all are others, and take the same time."""
+    count, middle = len(logs), fmean(logs)
+    own = sum((each - middle) ** 2 for each in logs)
+    variance = (_ANOTHER_WEIGHT * ANOTHER_SPREAD**2 + own) / (_ANOTHER_WEIGHT + count - 1)
+    basis = "another action" if count == 1 else f"{count} other actions"
+    return Expected(exp(middle), sqrt(variance), basis, other=True)
 
 
 def _predicted(middle: float, variance: float, count: int, basis: str) -> Expected:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from qtui.core.events import UnitFinished
-from qtui.core.model import FAILURES, UnitError
+from qtui.core.model import FAILURES, SAYS_ALL, UnitError
 from qtui.core.state import RunView
 
 _PATH: Final = re.compile(r"\S*/\S*")
@@ -84,4 +84,4 @@ def _words(alike: str, ends: list[UnitFinished]) -> str:
         return error.message
     if len(ends) == 1:
         alike = ": ".join(filter(None, _said(error)))
-    return alike.removeprefix(f"{error.type}: ") if error.type in ("timeout", "lost") else alike
+    return alike.removeprefix(f"{error.type}: ") if error.type in SAYS_ALL else alike

@@ -1,11 +1,13 @@
-"""When a run will end, what makes it take that long, and what would help: from many runs in virtual time. Pure."""
+"""When a run will end, and what makes it take that long: from many runs in virtual time. Pure."""
 
 from __future__ import annotations
 
 from array import array
-from collections import defaultdict
-from collections.abc import Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 from math import inf
 from random import Random
 from typing import Final, NamedTuple
@@ -26,6 +28,8 @@ WAITING: Final = "back-off"
 """The parts of the time that no limit is the cause of: what runs on the path, waits for a worker, and for a timer."""
 
 _LEAST_WAIT: Final = 1e-6
+_NO_SLACK: Final = 0.02
+"""Of the time until the end: less is none, as times are not known better."""
 
 
 class Part(NamedTuple):
@@ -42,9 +46,14 @@ class Forecast:
 
     `typical` is the case in the middle: what begins and ends when. `path` are the units that its end follows from, each
     waiting for the one before it, first to last; `parts` what the time until `p50` is made of, longest first, adding up
-    to it. `slack` has how much later each unit could end without the end being later, in seconds. `assumed` says what
-    people would have to do at once, and `unknown` how many units nothing is known of: they count as taking no time.
+    to it, and `stretches` the same as one thing follows another. `slack` has how much later each unit could end without
+    the end being later, in seconds. `assumed` says what people would have to do at once, `questions` how many more come
+    up and are taken for answered at once, and `unknown` how many units nothing is known of: they count as taking no
+    time.
     `endless` units never end as things are, as all that could let them has stopped for good: the run does not either.
+    `incomplete` units do not complete, in the middle of all cases, because time runs out for them or for one that they
+    need; in a share `risk` of the cases there is such a unit. `times_out` says that the run's own timeout ends it;
+    handlers may go on after that.
     """
 
     at: float
@@ -55,36 +64,104 @@ class Forecast:
     typical: Simulated
     path: tuple[int, ...]
     parts: tuple[Part, ...]
+    stretches: tuple[Part, ...]
     slack: Sequence[float]
     assumed: tuple[str, ...] = ()
+    questions: int = 0
     unknown: int = 0
     endless: int = 0
+    incomplete: int = 0
+    late: Mapping[int, int]
+    """In how many cases time runs out for each unit; for the others it does in none."""
+    risk: float = 0.0
+    times_out: bool = False
     seconds: Sequence[float] = ()
     begins: Sequence[Sequence[float]] = ()
     """When each unit's attempt begins, in each sample; infinity where none does."""
     finishes: Sequence[Sequence[float]] = ()
     """When each unit ends, in each sample."""
+    needs: Sequence[Sequence[int]] = ()
+    """The units that each one needs."""
+    _known: dict[int, tuple[float, float]] = field(default_factory=dict, compare=False, repr=False)
+
+    def shortfall(self) -> str:
+        """That not all units complete, in words: ``2 of 3 units will not complete in time``; empty if they do, but for
+        fewer than one of ten cases."""
+        cases = f"in {tenths} of 10 cases" if (tenths := round(10 * self.risk)) < 10 else ""
+        if self.incomplete:
+            text = f"{self.incomplete:,} of {len(self.typical.ends):,} units will not complete in time"
+            return f"{text} ({cases})" if cases else text
+        return f"{cases} not all units complete in time" if tenths else ""
+
+    def runs_out_for(self, number: int) -> bool:
+        """Whether a unit does not complete for want of time, its own or of one that it needs, in most cases."""
+        return 2 * self.late.get(number, 0) > self.samples
+
+    @property
+    def critical(self) -> tuple[int, ...]:
+        """The units of `path` that the end waits for."""
+        return without_spare(self.path, self.slack, self.typical.seconds)
 
     def begin_of(self, number: int) -> float:
-        """When the unit's attempt begins, in the middle of all cases: what `typical` has is but one of them."""
-        return _middle([each[number] for each in self.begins or (self.typical.starts,)])
+        """When the unit's attempt begins, in the middle of the cases in which it does: what `typical` has is but one of
+        them. Infinity if it begins in no more than half of all cases."""
+        return self._middles_of(number)[0]
 
     def end_of(self, number: int) -> float:
-        """When the unit ends, in the middle of all cases."""
-        return _middle([each[number] for each in self.finishes or (self.typical.ends,)])
+        """When the unit ends, in the middle of the cases in which it begins; of those in which it does not, where these
+        are as many or more."""
+        return self._middles_of(number)[1]
 
     def begins_within(self, number: int) -> tuple[float, float]:
-        """From when to when the unit's attempt begins in four of five cases."""
-        begins = sorted(each[number] for each in self.begins or (self.typical.starts,))
-        outer = _outer(len(begins))
-        return begins[outer], begins[-1 - outer]
+        """From when to when the unit's attempt begins in four of five of the cases that `begin_of` is of."""
+        return _within(self._begins_of(number), self.begin_of(number))
+
+    def ends_within(self, number: int) -> tuple[float, float]:
+        """From when to when the unit ends in four of five of the cases that `end_of` is of."""
+        return _within(self._ends_of(number), self.end_of(number))
+
+    def _middles_of(self, number: int) -> tuple[float, float]:
+        """When a unit begins and ends. None begins before what it needs ends, though the cases in which it begins may
+        be others than those in which that does."""
+        known, stack = self._known, [number]
+        while stack:
+            at = stack.pop()
+            needs = self.needs[at] if self.risk and self.needs else ()  # without a risk all begin in the same cases
+            if missing := [need for need in needs if need not in known]:
+                stack += [at, *missing]
+                continue
+            begin, end = _middle(self._begins_of(at)), _middle(self._ends_of(at))
+            if 0 < begin < inf:
+                begin = max([begin, *(known[need][1] for need in needs)])
+            known[at] = begin, max(begin, end) if begin < inf else end
+        return known[number]
+
+    def _begins_of(self, number: int) -> list[float]:
+        every = [each[number] for each in self.begins or (self.typical.starts,)]
+        begins = [at for at in every if at != inf]
+        return begins if 2 * len(begins) > len(every) else [inf]
+
+    def _ends_of(self, number: int) -> list[float]:
+        begins, ends = self.begins or (self.typical.starts,), self.finishes or (self.typical.ends,)
+        does_begin = self._begins_of(number)[0] != inf
+        every = zip(begins, ends, strict=True)
+        return [at[number] for since, at in every if (since[number] != inf) is does_begin]
 
 
-class Gain(NamedTuple):
-    """What one more of something is worth: `what`, in words, and the `seconds` by which the end would be earlier."""
+def summed(stretches: Sequence[Part], gone: float = 0.0) -> tuple[Part, ...]:
+    """What the time is made of that is left when the first `gone` seconds have passed: the longest part first."""
+    parts = defaultdict[str, float](float)
+    for what, seconds in stretches:
+        parts[what] += max(0.0, seconds - gone)
+        gone = max(0.0, gone - seconds)
+    told = (Part(what, seconds) for what, seconds in parts.items() if seconds)
+    return tuple(sorted(told, key=lambda part: -part.seconds))
 
-    what: str
-    seconds: float
+
+def without_spare(path: Sequence[int], slack: Sequence[float], seconds: float) -> tuple[int, ...]:
+    """The units of a path that the end in `seconds` waits for. Others have time to spare: what follows them on the path
+    waits for a worker or another limit, which comes free later."""
+    return tuple(number for number in path if slack[number] <= _NO_SLACK * seconds + _LEAST_WAIT)
 
 
 def forecasts(
@@ -103,12 +180,14 @@ def forecasts(
     meanwhile. The same view, past, `now` and `seed` give the same forecasts. `past` is as in `Expectations`, `hits` as
     in `Simulation`. Where all durations are taken at their word there is nothing to sample, and one forecast.
     """
+    now = view.moment(now)
     expected = yield from Expectations.in_steps(view, past)
     simulation = Simulation(view, options, now, hits)
     samples = 1 if expected.exact(now) else samples
     ends: list[tuple[float, int]] = []
     begins: list[array[float]] = []  # 80 kB each for 10,000 units
     finishes: list[array[float]] = []
+    late: list[Collection[int]] = []
     for sample in range(samples):
         seconds = expected.draw(_random(seed, sample), now)
         yield None
@@ -116,6 +195,7 @@ def forecasts(
         ends.append((simulated.seconds, sample))
         begins.append(array("d", simulated.starts))
         finishes.append(array("d", simulated.ends))
+        late.append(simulated.late)
         if len(ends) not in _TOLD and len(ends) != samples:
             continue
         in_order = sorted(ends)
@@ -124,8 +204,8 @@ def forecasts(
         if middle != sample:
             seconds = expected.draw(_random(seed, middle), now)
             simulated = yield from simulation.steps(seconds)
-        analysis = Analysis(view, options, simulated)
-        path, parts = analysis.path_and_parts()
+        analysis, incomplete = Analysis(view, options, simulated), sorted(map(len, late))[len(late) // 2]
+        path, stretches = analysis.path_and_stretches()
         yield None
         yield Forecast(
             at=now,
@@ -135,19 +215,32 @@ def forecasts(
             samples=len(ends),
             typical=simulated,
             path=path,
-            parts=parts,
+            parts=summed(stretches),
+            stretches=stretches,
             slack=analysis.slack(),
             assumed=tuple(simulation.assumed),
+            questions=simulated.asked,
             unknown=expected.unknown,
             endless=simulated.unfinished,
+            incomplete=incomplete,
+            late=Counter(number for each in late for number in each),
+            risk=sum(map(bool, late)) / len(late),
+            times_out=simulated.timed_out and incomplete > 0,
             seconds=seconds,
             begins=tuple(begins),
             finishes=tuple(finishes),
+            needs=view.plan.needs,
         )
 
 
 def _middle(values: list[float]) -> float:
     return sorted(values)[len(values) // 2]
+
+
+def _within(values: list[float], middle: float) -> tuple[float, float]:
+    outer = _outer(len(values))
+    in_order = sorted(values)
+    return min(in_order[outer], middle), max(in_order[-1 - outer], middle)
 
 
 def _outer(samples: int) -> int:
@@ -178,26 +271,6 @@ def forecast(
     return latest
 
 
-def gains(view: RunView, options: RunOptions, told: Forecast, more: int = 2) -> Generator[Gain | None, None, None]:
-    """What `more` slots of each pool that the end waits for would be worth, longest wait first, and then workers.
-
-    In the case of `Forecast.typical`, all else being the same. Yields None after each small step.
-    """
-    if told.endless:
-        return
-    waited = [part.what.removeprefix(_POOL) for part in told.parts if part.what.startswith(_POOL)]
-    for pool in (name for name in waited if name in options.pools):
-        wider = replace(options, pools={**options.pools, pool: options.pools[pool] + more})
-        simulated = yield from Simulation(view, wider, told.at).steps(told.seconds)
-        yield Gain(f"+{more} {pool} slots", told.p50 - simulated.seconds)
-    workers = view.workers or options.workers
-    simulated = yield from Simulation(view, options, told.at).steps(told.seconds, workers=workers + more)
-    yield Gain(f"+{more} workers", told.p50 - simulated.seconds)
-
-
-_POOL: Final = "pool "
-
-
 class Analysis:
     """Why a simulated run takes as long as it does."""
 
@@ -206,29 +279,54 @@ class Analysis:
         lanes = frozenset(map(ExecutionMode, view.lane_workers))
         self._limits = Limits(view.plan, options, lanes, view.peaks, view.durations)
         self._capacity = capacities(options, {ExecutionMode(lane): n for lane, n in view.lane_workers.items()})
-        self._users: dict[str, list[tuple[float, float, int]]] | None = None
+        self._users: dict[str, tuple[_Sums, _Sums]] | None = None
 
     def path_and_parts(self) -> tuple[tuple[int, ...], tuple[Part, ...]]:
         """The chain of dependencies that ends last, first to last, and what its time is made of, longest first."""
-        simulated, parts = self._simulated, defaultdict[str, float](float)
-        starts, ends, needs = simulated.starts, simulated.ends, self._plan.needs
+        path, stretches = self.path_and_stretches()
+        return path, summed(stretches)
+
+    def path_and_stretches(self) -> tuple[tuple[int, ...], tuple[Part, ...]]:
+        """The same chain, and what its time goes to, one thing after another. Of a unit that ended without having
+        begun, the chain goes on with what it still waited for then."""
+        simulated = self._simulated
+        starts, ends = simulated.starts, simulated.ends
         path: list[int] = []
-        at = simulated.last
+        stretches: list[Part] = []
+        at, until = simulated.last, simulated.seconds
         while at >= 0:
             path.append(at)
-            began = starts[at] if starts[at] != inf else ends[at]
-            parts[CRITICAL_PATH] += ends[at] - max(began, 0.0)
-            at_last = max(needs[at], key=ends.__getitem__, default=-1)
-            ready = max(ends[at_last], 0.0) if at_last >= 0 else 0.0
-            if began - ready > _LEAST_WAIT:
-                parts[self._waited_for(at)] += began - ready
-            if began <= 0.0 or at_last < 0 or ends[at_last] <= 0.0:
+            began = min(starts[at], until)
+            if starts[at] < until:
+                stretches.append(Part(CRITICAL_PATH, until - max(began, 0.0)))
+            if began <= 0.0:
                 break
-            at = at_last
-        told = sorted(
-            (Part(what, seconds) for what, seconds in parts.items() if seconds), key=lambda part: -part.seconds
-        )
-        return tuple(reversed(path)), tuple(told)
+            at_last = self._awaited(at, began)
+            ready = min(max(ends[at_last], 0.0), began) if at_last >= 0 else 0.0
+            if began - ready > _LEAST_WAIT:
+                stretches.append(Part(self._waited_for(at, began), began - ready))
+            if ready <= 0.0:
+                break
+            at, until = at_last, ready
+        return tuple(reversed(path)), tuple(reversed(stretches))
+
+    def _awaited(self, number: int, began: float) -> int:
+        """The unit whose end one waited for that `began` then, or had not begun by then: a need, or what ended it; -1
+        if there is none."""
+        simulated, needs = self._simulated, self._plan.needs[number]
+        starts, ends = simulated.starts, simulated.ends
+
+        def place(need: int) -> tuple[float, bool]:
+            return ends[need], starts[need] != inf
+
+        over = [need for need in needs if ends[need] <= began + _LEAST_WAIT]
+        at_last = max(over, key=place, default=-1)
+        if starts[number] <= began or (at_last >= 0 and ends[at_last] >= began - _LEAST_WAIT):
+            return at_last
+        if len(over) < len(needs):
+            return max(sorted(set(needs) - set(over)), key=place)
+        trigger = simulated.triggers[number]
+        return trigger if trigger >= 0 and ends[trigger] <= began + _LEAST_WAIT else at_last
 
     def slack(self) -> list[float]:
         """How much later each unit could end, in seconds, if all others keep their order and workers; 0 for those in
@@ -245,38 +343,59 @@ class Analysis:
             for after in (*feeds[number], *followers.get(number, ())):
                 if ends[after] != inf and after != number:
                     took = ends[after] - starts[after] if starts[after] != inf else 0.0
-                    latest[number] = min(latest[number], latest[after] - took)
+                    if ends[after] - took >= ends[number] - _LEAST_WAIT:  # else it did not wait for that
+                        latest[number] = min(latest[number], latest[after] - took)
             slack[number] = max(0.0, latest[number] - ends[number])
         return slack
 
-    def _waited_for(self, number: int) -> str:
-        """What a unit that did not begin as soon as its needs had ended was short of."""
-        if self._simulated.triggers[number] < 0:
+    def _waited_for(self, number: int, at: float) -> str:
+        """What a unit was short of that had not begun right before `at`, although its needs had ended."""
+        if self._simulated.triggers[number] < 0 and self._simulated.starts[number] <= at:
             return WAITING
-        at = self._simulated.starts[number]
         _, terms = self._limits.of(number, item_begun=False)
         lanes = {lane_limit(lane) for lane in ExecutionMode}
         for limit, wanted in terms.holds:
-            used = sum(amount for began, ended, amount in self._users_of(limit) if began < at <= ended)
-            if used + wanted > self._capacity.get(limit, 1):
+            if self._used(limit, at) + wanted > self._capacity.get(limit, 1):
                 return WORKERS if limit in lanes else limit
         return WORKERS
 
-    def _users_of(self, limit: str) -> list[tuple[float, float, int]]:
-        """From when to when how much of a limit is in use."""
+    def _used(self, limit: str, at: float) -> int:
+        """How much of a limit is in use right before `at`. O(log units): it is asked of each unit of a path."""
         if self._users is None:
-            self._users = defaultdict(list)
-            starts, ends = self._simulated.starts, self._simulated.ends
-            for number, (began, ended) in enumerate(zip(starts, ends, strict=True)):
-                if began != inf:
-                    for name, amount in self._limits.own(number).holds:
-                        self._users[name].append((began, ended, amount))
-            for item, members in enumerate(self._plan.items):
-                began = min(starts[member] for member in members)
-                if began != inf:
-                    for name, amount in self._limits.of_item(item).holds:
-                        self._users[name].append((began, max(ends[member] for member in members), amount))
-        return self._users.get(limit, [])
+            taken: dict[str, list[tuple[float, int]]] = defaultdict(list)
+            given: dict[str, list[tuple[float, int]]] = defaultdict(list)
+            for began, ended, holds in self._held():
+                for name, amount in holds:
+                    taken[name].append((began, amount))
+                    given[name].append((ended, amount))
+            self._users = {name: (_Sums(taken[name]), _Sums(given[name])) for name in taken}
+        if limit not in self._users:
+            return 0
+        begun, over = self._users[limit]
+        return begun.before(at) - over.before(at)
+
+    def _held(self) -> Iterator[tuple[float, float, tuple[tuple[str, int], ...]]]:
+        """From when to when units and items hold something, and what."""
+        starts, ends = self._simulated.starts, self._simulated.ends
+        for number, (began, ended) in enumerate(zip(starts, ends, strict=True)):
+            if began != inf:
+                yield began, ended, self._limits.own(number).holds
+        for item, members in enumerate(self._plan.items):
+            began = min(starts[member] for member in members)
+            if began != inf:
+                yield began, max(ends[member] for member in members), self._limits.of_item(item).holds
+
+
+class _Sums:
+    """Amounts that come at certain times, to be asked how much has come before one."""
+
+    def __init__(self, amounts: list[tuple[float, int]]) -> None:
+        amounts.sort()
+        self._times = [at for at, _ in amounts]
+        self._sums = list(accumulate((amount for _, amount in amounts), initial=0))
+
+    def before(self, at: float) -> int:
+        return self._sums[bisect_left(self._times, at)]
 
 
 def _random(seed: int, sample: int) -> Random:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from qtui.core.batching import batch_size
 from qtui.core.brakes import HELD, PROBING, passes
-from qtui.core.events import BrakeChanged, GovernorChanged, WorkersChanged
-from qtui.core.limits import CPUS, MEMORY, MILLI, WORKER, Limits, capacities, is_mutex, lane_limit
+from qtui.core.events import BrakeChanged, GovernorChanged, UnitSubmitted, WorkersChanged
+from qtui.core.limits import CPUS, MEMORY, MILLI, WORKER, Limits, capacities, lane_limit
 from qtui.core.model import ExecutionMode
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
@@ -31,11 +31,6 @@ class Share(NamedTuple):
     wanted: int = 0
 
     @property
-    def name(self) -> str:
-        """What people call it."""
-        return self.limit.removeprefix("pool ") if is_mutex(self.limit.removeprefix("pool ")) else self.limit
-
-    @property
     def words(self) -> str:
         """How much of it is in use."""
         if self.limit == CPUS:
@@ -43,7 +38,8 @@ class Share(NamedTuple):
         if self.limit == MEMORY:
             return f"{self.used / _MEGA:,.0f}M of {self.capacity / _MEGA:,.0f}M in use"
         if self.limit.startswith(_LANE) and self.capacity >= WORKER:  # as of the lanes that have targets
-            return f"{-(-self.used // WORKER)} of {self.capacity // WORKER} workers busy"
+            used, most = -(-self.used // WORKER), self.capacity // WORKER
+            return f"has {used}, takes {most} at a time" if self._of_cluster else f"{used} of {most} workers busy"
         return f"{self.used} of {self.capacity} in use"
 
     @property
@@ -57,29 +53,47 @@ class Share(NamedTuple):
 
     @property
     def shortage(self) -> str:
-        """What of it is missing, and who holds it."""
+        """Who holds it, which is told first, as rows are cut at their end, and what of it is missing."""
         if self.limit.startswith(_LANE) and self.capacity >= WORKER:
-            workers = f"{-(-self.used // WORKER)} of {self.capacity // WORKER}"
-            return f"{workers} {self.limit.removeprefix(_LANE)} workers busy"
-        return f"{_amounts(self.limit, self.wanted, self.used, self.capacity)}{_named(self.holders)}"
+            used, most = -(-self.used // WORKER), self.capacity // WORKER
+            if self._of_cluster:
+                return f"the cluster takes {units_words(most)} at a time" + (f", and has {used}" if used > most else "")
+            return f"{used} of {most} {self.limit.removeprefix(_LANE)} workers busy"
+        amounts = _amounts(self.limit, self.wanted, self.used, self.capacity)
+        return f"held by {_named(self.holders)} ({amounts})" if self.holders else amounts
+
+    @property
+    def _of_cluster(self) -> bool:
+        """Whether it is how many units a cluster is sent: of all that custom units run in, only that has a target."""
+        return self.limit == lane_limit(ExecutionMode.CUSTOM)
 
 
 _MEGA = 1 << 20
 _LANE = "lane "
 
 
+class _Held(NamedTuple):
+    """What one unit, or an item with these `units`, holds of a limit."""
+
+    name: str
+    amount: int
+    units: Sequence[int]
+
+
 class Holders:
     """What units and items of groups hold of a run's workers, lanes, pools and budgets.
 
     `limits` are the terms of their starts. `active` are the units that hold a worker, and `busy` is how many workers
-    have units: those that share one count as one.
+    have units: those that share one count as one. Of these `waiting` units have been sent to a cluster, if the run has
+    a `cluster`, and have not begun there.
     """
 
     def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
-        self.busy = 0
+        self.busy = self.waiting = 0
+        self.cluster = ExecutionMode.CUSTOM in options.elsewhere
         self.active: Collection[int] = ()
         self._options = options
-        self._held: dict[str, list[tuple[str, int]]] = {}
+        self._held: dict[str, list[_Held]] = {}
         self._know(RunView.initial(plan), {})
 
     def _know(self, view: RunView, batches: Mapping[str, int]) -> None:
@@ -97,16 +111,20 @@ class Holders:
             self._know(view, batches)
         self._view, self.active = view, tuple(active)
         self.busy = -(-self._load(self.active) // WORKER)
+        if self.cluster:
+            sent = (number for number in self.active if view.plan.lanes[number] is ExecutionMode.CUSTOM)
+            self.waiting = sum(type(view.last[number]) is UnitSubmitted for number in sent)
         for lane, target in view.lane_workers.items():
             self._capacity[lane_limit(ExecutionMode(lane))] = target * WORKER
-        held: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        held: dict[str, list[_Held]] = defaultdict(list)
         for number in self.active:
             for limit, amount in self.limits.own(number).holds:
-                held[limit].append((self._plan.table[number].id, amount))
+                held[limit].append(_Held(self._plan.table[number].id, amount, (number,)))
         for item in sorted(view.open_items):
-            first = self._plan.table[self._plan.items[item][0]]
+            members = self._plan.items[item]
+            first = self._plan.table[members[0]]
             for limit, amount in self.limits.of_item(item).holds:
-                held[limit].append((f"{first.group}{first.item}", amount))
+                held[limit].append(_Held(f"{first.group}{first.item}", amount, members))
         self._held = held
 
     def _load(self, active: Collection[int]) -> int:
@@ -123,7 +141,7 @@ class Holders:
         for number in active:
             room.take(Terms(limits.own(number).holds))
         for item in view.open_items:
-            if not all(view.states[unit].ended or unit in ending for unit in self._plan.items[item]):
+            if not self._are_over(self._plan.items[item], ending):
                 room.take(limits.of_item(item))
         for scope, change in view.brakes.items():
             left = passes(change, (view.begun[number].at for number in active if scope in limits.scopes[number]))
@@ -132,15 +150,21 @@ class Holders:
         return room, self._load(active)
 
     def of(self, limit: str) -> list[str]:
-        """The names of who holds something of ``pool NAME``, ``cpus`` or ``memory``."""
-        return [name for name, _ in self._held.get(limit, ())]
+        """The names of who holds something of ``pool NAME``, ``mutex NAME``, ``cpus`` or ``memory``."""
+        return [each.name for each in self._held.get(limit, ())]
 
-    def share(self, limit: str, wanted: int = 0) -> Share:
-        """How things are with a limit."""
+    def share(self, limit: str, wanted: int = 0, ending: Collection[int] = ()) -> Share:
+        """How things are with a limit; who gives it back once the units in `ending` have ended is not named."""
         held = self._held.get(limit, ())
-        used = sum(amount for _, amount in held)
+        used = sum(each.amount for each in held)
+        names = tuple(each.name for each in held if not ending or not self._are_over(each.units, ending))
         # a mutex that came with a unit
-        return Share(limit, used, self._capacity.get(limit, 1), tuple(name for name, _ in held), wanted)
+        return Share(limit, used, self._capacity.get(limit, 1), names, wanted)
+
+    def _are_over(self, units: Sequence[int], ending: Collection[int]) -> bool:
+        """Whether all of the units have ended once those in `ending` have."""
+        states = self._view.states
+        return all(states[unit].ended or unit in ending for unit in units)
 
     def wanted(self, number: int) -> list[Share]:
         """How things are with each limit that counts for a unit."""
@@ -178,17 +202,31 @@ def _amounts(limit: str, amount: int, used: int, capacity: int) -> str:
 
 
 def _named(names: Sequence[str]) -> str:
-    if not names:
-        return ""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f", held by {', '.join(names[:MOST_NAMED])}{more}"
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 def workers_words(event: WorkersChanged) -> str:
     """How many units may run at a time from now on, and why."""
+    if event.lane == ExecutionMode.CUSTOM:  # some of the units that it is sent wait there: that number says nothing
+        return f"units {event.cause}"
     if event.lane:
         return f"{event.lane} workers {event.cause}"
     return f"{event.target} worker{'' if event.target == 1 else 's'}: {event.cause}"
+
+
+def room_words(workers: int, lanes: Mapping[str, int]) -> str:
+    """Where units run, of all lanes together up to `workers` and in these of each: ``4 workers``, ``4 workers and a
+    cluster``. Nobody counts coroutines, and of a cluster the size is known once it is there."""
+    here = sum(target for lane, target in lanes.items() if lane != ExecutionMode.CUSTOM)
+    most = min(here, workers) if lanes else workers
+    told = f"{most} worker{'' if most == 1 else 's'}" if most else ""
+    return " and ".join(filter(None, (told, "a cluster" if ExecutionMode.CUSTOM in lanes else "")))
+
+
+def units_words(count: int) -> str:
+    """``1 unit``, ``8 units``."""
+    return f"{count} unit{'' if count == 1 else 's'}"
 
 
 def governor_words(event: GovernorChanged) -> str:

@@ -13,9 +13,12 @@ from qtui.core.plan import ExecutionPlan
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """A lane has the unit, on a `worker`, and has not begun it."""
+    """A lane has the unit, on a `worker`, and has not begun it; that is up to the `cluster`, if it runs there. One of a
+    `batch` shares a process, and waits for those that came before it."""
 
     worker: int
+    cluster: bool = False
+    batch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,8 @@ class Braked:
 
 @dataclass(frozen=True, slots=True)
 class Short:
-    """There is too little left of a limit: a pool, a mutex, cores, memory, or the workers of its lane."""
+    """There is too little left of a limit: a pool, a mutex, cores, memory, or the workers of its lane. Who gives it
+    back before the unit can start is not among the holders."""
 
     share: Share
 
@@ -127,7 +131,8 @@ class Reserved:
 @dataclass(frozen=True, slots=True)
 class Busy:
     """All `workers` have units, or too little is left of one for its share of a batch: `busy` count, `stuck` of them
-    kept by abandoned attempts, the others held by `units`. With `more` workers there would be room."""
+    kept by abandoned attempts, and others by `units`, without those that end before it can start. With `more` workers
+    there would be room."""
 
     busy: int
     workers: int
@@ -168,8 +173,8 @@ Cause = (
 def words(cause: Cause, plan: ExecutionPlan, now: float) -> str:
     """A cause in the few words a row has room for; `now` in Unix seconds."""
     match cause:
-        case Handed():
-            return "starting"
+        case Handed(cluster=cluster, batch=batch):
+            return "waits for the cluster" if cluster else "queued in a batch" if batch else "starting"
         case Needs(units, count):
             return f"needs {_name(plan, units)}" if count == 1 else f"has {count - len(units)}/{count} needs"
         case Blame(units):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from math import inf
 from typing import Final, NamedTuple
 
 from qtui.core.expecting import TYPICAL, Expectations, Expected
-from qtui.core.forecast import SAMPLES, Analysis, Forecast, Part, forecast
-from qtui.core.model import EMPTY
+from qtui.core.forecast import SAMPLES, Analysis, Forecast, forecast, without_spare
+from qtui.core.model import EMPTY, ExecutionMode
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.simulation import Simulated, Simulation
@@ -55,9 +54,10 @@ class Planned:
     """A run before it begins. `told` is its forecast, None if nothing is known of how long any unit takes.
 
     `units` are in the order of their starts (those that only end, of their ends) if each takes as long as is expected,
-    or all take the same time where nothing is known; `path` are those that the end follows from then, first to last.
-    `seconds` is how long each takes in the case in the middle of the forecast. `assumed` is what else the run would go
-    by, in words.
+    or all take the same time where nothing is known. `end` is when the last one ends then, `path` are those that this
+    follows from, first to last, `critical` those of them without time to spare, and `late` those that do not complete
+    because time runs out for them or for one that they need. `seconds` is how long each takes in the case in the middle
+    of the forecast. `assumed` is what else the run would go by, in words.
     """
 
     plan: ExecutionPlan
@@ -66,7 +66,10 @@ class Planned:
     told: Forecast | None
     seconds: Sequence[float]
     units: tuple[PlannedUnit, ...]
+    end: float
     path: tuple[int, ...]
+    critical: frozenset[int]
+    late: frozenset[int]
     assumed: tuple[str, ...]
 
     @property
@@ -98,7 +101,8 @@ def plan_run(
     # not the case that the forecast shows, in which each unit takes more or less than it is expected to
     middles = [1.0 if each is None else each.middle for each in expected.each]
     simulated = Simulation(view, options, 0.0, hits).run(middles)
-    path, _ = Analysis(view, options, simulated).path_and_parts()
+    analysis = Analysis(view, options, simulated)
+    path = tuple(number for number in analysis.path_and_parts()[0] if simulated.starts[number] != inf)
     units = _in_order(plan, simulated, expected.each, frozenset(hits))
     return Planned(
         plan=plan,
@@ -107,8 +111,11 @@ def plan_run(
         told=told,
         seconds=told.seconds if told is not None else middles,
         units=units,
-        path=tuple(number for number in path if simulated.starts[number] != inf),
-        assumed=tuple(_assumed(plan, options, units, known=told is not None)),
+        end=simulated.seconds,
+        path=path,
+        critical=frozenset(without_spare(path, analysis.slack(), simulated.seconds)),
+        late=simulated.late,
+        assumed=tuple(_assumed(plan, options, units, simulated.asked, known=told is not None)),
     )
 
 
@@ -123,30 +130,6 @@ def skipped(plan: ExecutionPlan, options: RunOptions) -> Mapping[int, str]:
         return {}
     simulated = Simulation(RunView.initial(plan), options, 0.0).run([0.0] * len(plan))
     return {number: end.state for number, end in simulated.otherwise.items() if simulated.starts[number] == inf}
-
-
-def attribution(seconds: float, parts: Sequence[Part]) -> str:
-    """What the time until the end is made of: ``7m02s = 5m10s critical path + 1m12s pool gpu + 40s workers``.
-
-    The figures add up: all are rounded to the same place, and what that leaves over is moved on to the next.
-    """
-    step = 60.0 if seconds >= 3600 else 1.0 if seconds >= 59.95 else 0.1 if seconds >= 9.995 else 0.01
-    told, before, until = [], 0, 0.0
-    for part in parts:
-        until += part.seconds
-        if (steps := round(until / step)) > before:
-            told.append(f"{_time(steps - before, step)} {part.what}")
-            before = steps
-    return " = ".join([_time(round(seconds / step), step), *([" + ".join(told)] if told else [])])
-
-
-def _time(steps: int, step: float) -> str:
-    if step < 1:
-        return f"{steps * step:.{1 if step == 0.1 else 2}f}s"
-    whole = round(steps * step)
-    if step == 1:
-        return f"{whole // 60}m{whole % 60:02}s" if whole >= 60 else f"{whole}s"
-    return f"{whole // 3600}h{whole // 60 % 60:02}m" if whole >= 3600 else f"{whole // 60}m"
 
 
 def _in_order(
@@ -178,22 +161,28 @@ def _in_order(
     return tuple(units)
 
 
-def _assumed(plan: ExecutionPlan, options: RunOptions, units: Sequence[PlannedUnit], *, known: bool) -> list[str]:
-    asks = sum(unit.fate in (Fate.RUN, Fate.MILESTONE) and _asks(plan, options, unit.number) for unit in units)
+def _assumed(
+    plan: ExecutionPlan, options: RunOptions, units: Sequence[PlannedUnit], asks: int, *, known: bool
+) -> list[str]:
     guessed = sum(unit.due and unit.expected is not None and unit.expected.basis == TYPICAL for unit in units)
     targets = WorkerTargets(plan.lanes, options)
-    adapts = known and targets.governed
     said = [
         f"{_counted(asks, 'question')} answered with yes" if asks else "",
-        f"nothing is known of {_counted(guessed, 'unit')}, taken for typical ones" if guessed else "",
-        f"{_counted(targets.together, 'worker')} all along, as an adaptive run begins" if adapts else "",
+        f"{_counted(guessed, 'unit')} without estimate and earlier run taken for typical ones" if guessed else "",
+        *(_sizes(targets, options) if known and targets.governed else ()),
     ]
     return [each for each in said if each]
 
 
-def _asks(plan: ExecutionPlan, options: RunOptions, number: int) -> bool:
-    unit = plan.table[number]
-    return bool(unit.confirm) and not any(fnmatchcase(unit.id, pattern) for pattern in options.approved)
+def _sizes(targets: WorkerTargets, options: RunOptions) -> Iterator[str]:
+    """How many units run at a time all along, here and in a cluster; coroutines do not count beside others."""
+    far = targets.of_lane.get(ExecutionMode.CUSTOM, 0)
+    if here := targets.decided - far:
+        yield f"{_counted(here, 'worker')} all along, as an adaptive run begins"
+    if far and options.address is None:
+        yield f"a cluster of {_counted(far, 'thread')} on this machine"
+    elif far:
+        yield f"{_counted(far, 'unit')} at a time on the cluster, whose size only a run is told"
 
 
 def _counted(count: int, noun: str) -> str:

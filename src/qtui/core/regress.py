@@ -6,6 +6,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from math import ceil
 from statistics import median
 from typing import Final, NamedTuple, Protocol
@@ -40,6 +41,10 @@ class Earlier(Protocol):
     """The completions of a unit in the runs of its workflow, oldest first: columns of the same length."""
 
     @property
+    def alike(self) -> Sequence[bool]:
+        """Whether the unit did in each what it does now."""
+
+    @property
     def ended(self) -> Sequence[float]:
         """When each ended (Unix seconds)."""
 
@@ -61,7 +66,8 @@ Pasts = Mapping[str, Earlier]
 
 
 class Slower(NamedTuple):
-    """A unit that took `seconds`: clearly more than the `p90` of so many earlier `runs`, whose median is `usual`."""
+    """A unit that took `seconds`: clearly more than the `p90` of so many earlier `runs` in which it did the same, whose
+    median is `usual`."""
 
     unit: str
     seconds: float
@@ -143,7 +149,8 @@ def _before(past: Earlier, at: float) -> int:
 def _slower(unit: str, end: UnitFinished, past: Earlier) -> Slower | None:
     if end.duration < LEAST_SECONDS:
         return None
-    known = sorted(past.seconds[: _before(past, end.at)])
+    before = slice(_before(past, end.at))
+    known = sorted(compress(past.seconds[before], past.alike[before]))
     if len(known) < LEAST_RUNS:
         return None
     p90 = known[ceil(0.9 * len(known)) - 1]

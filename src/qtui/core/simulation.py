@@ -8,11 +8,21 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Final
 
+from qtui.core.batching import batch_size, wants_durations
 from qtui.core.brakes import HELD
-from qtui.core.events import BrakeChanged, ConfirmRequested, UnitFinished, UnitReady
+from qtui.core.events import (
+    BrakeChanged,
+    ConfirmRequested,
+    RunStopping,
+    UnitFinished,
+    UnitReady,
+    UnitStarted,
+    UnitSubmitted,
+)
 from qtui.core.machine import QUEUEING_LANES
-from qtui.core.model import Outcome, UnitState
+from qtui.core.model import ExecutionMode, Outcome, UnitState
 from qtui.core.options import RunOptions
+from qtui.core.queues import Attempt, Queues
 from qtui.core.scheduler import Scheduler
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
@@ -39,6 +49,7 @@ STEPS_AT_ONCE: Final = 100
 
 _DONE: Final = Outcome()
 _STOPPED: Final = Outcome(canceled=True)
+_PROCESS: Final = ExecutionMode.PROCESS
 _HELD: Final = frozenset({UnitState.RUNNING, UnitState.CANCELING})
 _NOTHING: Final[Mapping[tuple[int, int], tuple[float, Outcome]]] = {}
 
@@ -50,8 +61,10 @@ class Simulated:
     `starts` has when each unit's latest attempt begins, by number, infinity where none does; `ends` when the unit ends,
     infinity where it does not. `order` are the units in the order of the starts to come, `triggers` those whose ends
     let each unit start or end, -1 where time or nothing did, and `before` those that had its worker before it, -1 where
-    nobody had. `otherwise` has the ends to come of units that do not complete, by number. `seconds` is when the last
-    unit ends, `last` that unit, or -1 if nothing was left to do.
+    nobody had. `otherwise` has the ends to come of units that do not complete, by number; `late` are those of them for
+    which time runs out, or for one that they need, and `timed_out` says whether the run's own timeout does that to any.
+    `asked` questions come up, of units and of brakes, each answered at once. `seconds` is when the last unit ends,
+    `last` that unit, or -1 if nothing was left to do.
     """
 
     starts: Sequence[float]
@@ -60,6 +73,9 @@ class Simulated:
     triggers: Sequence[int]
     before: Sequence[int]
     otherwise: Mapping[int, UnitFinished]
+    late: frozenset[int]
+    timed_out: bool
+    asked: int
     seconds: float
     last: int
 
@@ -67,6 +83,11 @@ class Simulated:
     def unfinished(self) -> int:
         """How many units never end, because what they wait for never comes."""
         return sum(end == inf for end in self.ends)
+
+    @property
+    def incomplete(self) -> int:
+        """How many units do not complete although nothing fails: they are late, or never end."""
+        return len(self.late) + self.unfinished
 
 
 class Simulation:
@@ -171,14 +192,22 @@ class _Going:
         self._starts, self._ends, self._triggers = [inf] * n, [inf] * n, [-1] * n
         self._order: list[int] = []
         self._otherwise: dict[int, UnitFinished] = {}
+        self._late: set[int] = set()
+        self._out_of_time = self._timed_out = False
+        self._asked = 0
         self._before, self._had = [-1] * n, dict[int, int]()
         self._wake: float | None = None
         self._last, self._ended_at = -1, now
         self._attempts: list[tuple[float, int, int, Outcome]] = []
         """Those that go on: when each returns, of which unit, its number, and how."""
+        shares = any(unit.batch is not None for unit in self._plan.table)
+        self._queues = Queues() if shares else None
+        self._begin_now: list[Attempt] = []
+        """Those that lanes have and have not begun, as far as is known."""
         self._remember(view)
 
     def _remember(self, view: RunView) -> None:
+        handed: list[UnitSubmitted] = []
         for number, last in enumerate(view.last):
             begun = view.begun[number]
             if begun is None or begun.attempt != view.attempts[number]:
@@ -188,26 +217,48 @@ class _Going:
             if isinstance(last, UnitFinished):
                 continue
             state, attempt = view.states[number], int(view.attempts[number])
-            if state is UnitState.CANCELING and (number, attempt) not in self._returns:
+            told = self._returns.get((number, attempt))
+            if not told and last is begun and isinstance(begun, UnitSubmitted):
+                self._starts[number] = inf
+                handed.append(begun)
+                continue
+            if state is UnitState.CANCELING and not told:
                 self._attempts.append((self._zero, number, attempt, _STOPPED))
             elif state in _HELD or last is begun:
-                after, outcome = self._returns.get((number, attempt)) or (self._seconds[number], self._done(number))
+                after, outcome = told or (self._seconds[number], self._done(number))
                 self._attempts.append((max(self._zero, begun.at + after), number, attempt, outcome))
+            else:
+                continue
+            if self._queues is not None and begun.lane is _PROCESS and isinstance(begun, UnitStarted):
+                self._queues.join((number, attempt), self._batch(view, number), runs=True)
         for number, last in enumerate(view.last):
             if isinstance(last, UnitFinished):
                 self._ends[number] = last.at
         heapify(self._attempts)
+        for begun in sorted(handed, key=lambda each: (each.at, each.worker)):  # as they were handed over
+            attempt_of = begun.unit, begun.attempt
+            batch = self._batch(view, begun.unit)
+            if self._queues is None or begun.lane is not _PROCESS or self._queues.join(attempt_of, batch):
+                self._begin_now.append(attempt_of)
+
+    def _batch(self, view: RunView, number: int) -> int:
+        return batch_size(self._plan.table[number], self._plan.lanes[number], view.durations)
 
     def _done(self, number: int) -> Outcome:
         """That it succeeds; what it has added last, it adds again."""
+        unit = self._plan.table[number]
+        done = _DONE._replace(seconds=self._seconds[number]) if wants_durations(unit) else _DONE
         added = [each for each in self._plan.added.get(number, ()) if each not in self._plan.dropped]
-        return _DONE._replace(added=tuple(self._plan.table[each] for each in added)) if added else _DONE
+        return done._replace(added=tuple(self._plan.table[each] for each in added)) if added else done
 
     def steps(self, opening: Sequence[Stimulus]) -> Generator[None, None, Simulated]:
         attempts, handle, follow = self._attempts, self._handle, self._follow
         now = self._zero
         for stimulus in opening:
             follow(handle(stimulus, now), now, -1)
+        for begins in self._begin_now:
+            for stimulus in self._begin(begins, now):
+                follow(handle(stimulus, now), now, -1)
         count = 0
         while attempts or self._wake is not None:
             if self._wake is not None and not (attempts and attempts[0][0] < self._wake):
@@ -215,7 +266,12 @@ class _Going:
                 follow(handle(TimerFired(), now), now, -1)
                 continue
             now, number, attempt, outcome = heappop(attempts)
+            behind = self._queues.leave((number, attempt)) if self._queues is not None else None
             follow(handle(UnitReturned(number, attempt, outcome), now), now, number)
+            if behind is not None:
+                self._triggers[behind[0]] = self._before[behind[0]] = number
+                for stimulus in self._begin(behind, now):
+                    follow(handle(stimulus, now), now, number)
             count += 1
             if not count % STEPS_AT_ONCE:
                 yield
@@ -227,6 +283,9 @@ class _Going:
             triggers=self._triggers,
             before=self._before,
             otherwise=self._otherwise,
+            late=frozenset(self._late),
+            timed_out=self._timed_out,
+            asked=self._asked,
             seconds=self._ended_at - zero,
             last=self._last,
         )
@@ -240,29 +299,32 @@ class _Going:
                 self._ends[number] = self._ended_at = now
                 if event.state is not UnitState.COMPLETED:
                     self._otherwise[number] = event
+                    self._look_why(event)
                 if number != trigger:
                     self._triggers[number] = trigger
+            elif isinstance(event, RunStopping):
+                self._out_of_time = event.how == "timeout"
             elif isinstance(event, ConfirmRequested):
+                self._asked += 1
                 answers.append(ApproveRequested((event.unit,)))
             elif isinstance(event, BrakeChanged) and event.state == HELD:
+                self._asked += 1
                 answers.append(ReleaseRequested())
         for effect in decision.effects:
             if isinstance(effect, StartUnit):
-                number, attempt, _, worker, batch = effect
-                told = self._returns.get((number, attempt)) if self._returns else None
-                # those that share a worker go on one after another: all of them together take as long
-                after, outcome = told or (self._seconds[number] * batch, self._done(number))
-                heappush(self._attempts, (now + after, number, attempt, outcome))
-                if number in self._timed:
-                    answers.append(UnitBegan(number, attempt))
-                self._starts[number] = now
+                number, attempt, lane, worker, batch = effect
                 self._triggers[number] = trigger
                 self._before[number] = self._had.get(worker, -1)
                 self._had[worker] = number
-                self._order.append(number)
+                if self._waits_behind_others((number, attempt), lane, batch):
+                    self._starts[number] = inf
+                else:
+                    answers += self._begin((number, attempt), now)
             elif isinstance(effect, WakeAt):
                 self._wake = effect.at
             elif isinstance(effect, InterruptUnit):
+                if self._queues is not None:
+                    self._queues.revoke((effect.unit, effect.attempt))
                 if (effect.unit, effect.attempt) not in self._returns:
                     heappush(self._attempts, (now, effect.unit, effect.attempt, _STOPPED))
             elif isinstance(effect, CheckCache):
@@ -270,3 +332,26 @@ class _Going:
                 answers.append(CacheChecked(effect.unit, effect.generation, hit, ""))
         for answer in answers:
             self._follow(self._handle(answer, now), now, trigger)
+
+    def _waits_behind_others(self, attempt: Attempt, lane: ExecutionMode, batch: int) -> bool:
+        """Whether it begins later, as others that share a worker with it are there before it."""
+        if self._queues is None or lane is not _PROCESS or attempt in self._returns:
+            return False
+        return not self._queues.join(attempt, batch)
+
+    def _begin(self, begins: Attempt, now: float) -> tuple[Stimulus, ...]:
+        """An attempt begins; returns what the lane has to say of that."""
+        number, attempt = begins
+        told = self._returns.get(begins) if self._returns else None
+        after, outcome = told or (self._seconds[number], self._done(number))
+        heappush(self._attempts, (now + after, number, attempt, outcome))
+        self._starts[number] = now
+        self._order.append(number)
+        return (UnitBegan(number, attempt),) if number in self._timed else ()
+
+    def _look_why(self, end: UnitFinished) -> None:
+        """Whether it is for want of time that a unit does not complete."""
+        cut = self._out_of_time and end.state is UnitState.CANCELED
+        if cut or end.state is UnitState.TIMEOUT or end.because in self._late:
+            self._late.add(end.unit)
+            self._timed_out |= cut

@@ -9,7 +9,7 @@ from dataclasses import replace
 from qtui.core.events import ConfirmRequested, UnitFinished, UnitRetrying, UnitSubmitted
 from qtui.core.holding import Holders
 from qtui.core.limits import WORKER
-from qtui.core.model import RunState, UnitState
+from qtui.core.model import ExecutionMode, RunState, UnitState
 from qtui.core.obstacles import (
     Abandoned,
     BackOff,
@@ -90,23 +90,33 @@ class Reasons:
             return
         unit = view.unit(number)
         if unit.submitted:
-            yield Handed(unit.worker or 0)
+            batch = unit.unit.batch is not None and unit.lane is ExecutionMode.PROCESS
+            yield Handed(unit.worker or 0, self.holders.cluster and unit.lane is ExecutionMode.CUSTOM, batch)
             return
-        ending: set[int] = set()  # what will have ended before it may start
+        awaited: set[int] = set()
         ahead: list[Cause] = []
         for cause in self._own(number):
             if isinstance(cause, LookUp | Question) and cause.ahead:
                 ahead.append(cause)
                 continue
             if isinstance(cause, Needs | Blame | HeldBack):
-                ending.update(cause.units)
+                awaited.update(cause.units)
             yield cause
         if unit.unit.action is not None:
             yield from self._of_run()
-            yield from self._of_queue(number, ending)
+            yield from self._of_queue(number, self._ending_with(awaited))
         elif unit.state is _PENDING or view.state.ended:
             yield from self._not_going()  # all that a milestone needs
         yield from ahead
+
+    def at_work_above(self, needs: Sequence[int]) -> list[int]:
+        """What is at work, or could be, above those of `needs` that wait themselves: what they are slow for."""
+        states = self._view.states
+        above = self._ending_with([need for need in needs if states[need] is _PENDING])
+        return sorted(number for number in above if states[number] is not _PENDING and not states[number].ended)
+
+    def _ending_with(self, units: Collection[int]) -> Collection[int]:
+        return _ending_with(self._view.plan.needs, self._view.states, units)
 
     # -- what it waits for itself --------------------------------------------------------------------------
 
@@ -167,7 +177,7 @@ class Reasons:
     # -- what it is short of ---------------------------------------------------------------------------------
 
     def _of_queue(self, number: int, ending: Collection[int]) -> Iterator[Cause]:
-        """What keeps it in the queue, once those have ended that it waits for: they give back what they hold."""
+        """What keeps it in the queue, once those in `ending` have ended and given back what they hold."""
         view, holders = self._view, self.holders
         room, load = holders.room(ending)
         limits, item = holders.limits, view.plan.item_of[number]
@@ -178,7 +188,7 @@ class Reasons:
         for limit, amount in terms.holds:
             lacking = amount - room.free(limit)
             if lacking > 0:
-                yield Short(holders.share(limit, amount))
+                yield Short(holders.share(limit, amount, ending))
                 room.give_back(Terms(((limit, lacking),)))
         stuck = max(0, view.stuck - len(_left_behind(view, number)))
         most = (view.workers - stuck) * WORKER
@@ -186,10 +196,11 @@ class Reasons:
         if lacking > 0:
             more = -(-lacking // WORKER)
             busy = holders.busy + view.stuck
-            yield Busy(busy, view.workers, view.stuck, tuple(holders.active), more)
+            others = tuple(other for other in holders.active if other not in ending)
+            yield Busy(busy, view.workers, view.stuck, others, more)
             most += more * WORKER
-        others = [other for other in self._queued() if other != number and other not in ending]
-        yield from self._before(number, others, room, load, most)
+        queued = [other for other in self._queued() if other != number and other not in ending]
+        yield from self._before(number, queued, room, load, most)
 
     def _before(self, number: int, queued: list[int], room: Room, load: int, most: int) -> Iterator[Cause]:
         """Who goes first where there is just enough for the unit; goes through the queue as `ReadyQueue.pop` does."""
@@ -304,8 +315,9 @@ class _Seen(Standing):
             if undecided and not failed:
                 ending = tuple(sorted(undecided))
                 yield Blame(ending)
-        above = tuple(adder for adder in self._all_adding_above(number) if adder not in ending)
-        if above:
+        above = tuple(self._all_adding_above(number)) if self._adding else ()
+        before = _ending_with(self._needs, self._state, ending) if above else ()
+        if above := tuple(adder for adder in above if adder not in before):
             yield HeldBack(above)
 
 
@@ -328,18 +340,17 @@ def _left_behind(view: RunView, number: int) -> tuple[int, ...]:
     return tuple(sorted(attempt for unit, attempt in view.left_behind if unit == number))
 
 
-def at_work_above(view: RunView, needs: Sequence[int]) -> list[int]:
-    """What is at work, or could be, above those of `needs` that wait themselves: what they are slow for."""
-    states, above = view.states, view.plan.needs
-    stack = [need for need in needs if states[need] is _PENDING]
-    seen, roots = set(stack), []
+def _ending_with(
+    needs: Sequence[Sequence[int]], states: Sequence[UnitState], units: Collection[int]
+) -> Collection[int]:
+    """These units, and all that has to end before they do, as they need it. O(what is above them)."""
+    found, stack = set(units), list(units)
     while stack:
-        for need in above[stack.pop()]:
-            if need in seen or states[need].ended:
-                continue
-            seen.add(need)
-            if states[need] is _PENDING:
-                stack.append(need)
-            else:
-                roots.append(need)
-    return sorted(roots)
+        number = stack.pop()
+        if states[number] is not _PENDING:
+            continue  # it has all that it waited for
+        for other in needs[number]:
+            if other not in found:
+                found.add(other)
+                stack.append(other)
+    return found

@@ -13,17 +13,19 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from qtui.core.model import EMPTY, RunState
 from qtui.store import pasts
 from qtui.store.errors import DAMAGE, primary_code, why
 from qtui.store.mounts import network_of
-from qtui.store.pasts import Completion, UnitPast
+from qtui.store.pasts import Completion, Cut, UnitPast
 from qtui.store.sqlite import connected, make_private, transaction, use_wal
 
 _APPLICATION: Final = 0x71747568  # "qtuh"
-_VERSION: Final = 3
+_VERSION: Final = 4
 _TABLES: Final = f"""
 CREATE TABLE run (
     run TEXT PRIMARY KEY, name TEXT NOT NULL, source TEXT NOT NULL, directory TEXT NOT NULL, began REAL NOT NULL,
@@ -34,9 +36,18 @@ CREATE TABLE size (run TEXT PRIMARY KEY, changed INTEGER NOT NULL, bytes INTEGER
 CREATE TABLE complete (at REAL NOT NULL);
 {pasts.TABLES}
 """
-_STEPS: Final = {2: f"DROP TABLE duration; DELETE FROM complete; {pasts.TABLES}"}
+_STEPS: Final = {
+    2: f"DROP TABLE duration; DELETE FROM complete; {pasts.TABLES}",
+    3: f"{pasts.REMOVAL}; DELETE FROM complete; {pasts.TABLES}",
+}
 """What makes version n + 1 of version n. The runs stay; what their units took is read from the journals again."""
+_BEGIN_RUN: Final = (
+    "INSERT INTO run VALUES (?, ?, ?, ?, ?, NULL, 0, 'running', NULL, '{}') ON CONFLICT (run) DO UPDATE"
+    " SET ended = NULL, state = 'running', exit_code = NULL"
+)
 _END_RUN: Final = "UPDATE run SET ended = ?, seconds = ?, state = ?, exit_code = ?, counts = ? WHERE run = ?"
+_LATEST: Final = 1e11
+"""Unix seconds: the year 5138."""
 _ADD_RUN: Final = "INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -61,10 +72,11 @@ class RunSummary:
 
 
 class Completions(NamedTuple):
-    """The units of a run that ran and `completed`, by id, and the hashes of the `others`."""
+    """The units of a run that ran and `completed`, by id, the hashes of the `others`, and those that were `cut`."""
 
     completed: Mapping[str, Completion]
     others: Collection[str] = ()
+    cut: Mapping[str, Cut] = EMPTY
 
 
 class History:
@@ -85,14 +97,18 @@ class History:
 
     def begin(self, run: str, name: str, source: str, directory: str, at: float) -> None:
         """A run begins, or goes on; what is known of its beginning stays."""
-        row = (run, _text(name), _text(source), _text(directory), at)
-        self._change(
-            lambda database: database.execute(
-                "INSERT INTO run VALUES (?, ?, ?, ?, ?, NULL, 0, 'running', NULL, '{}') ON CONFLICT (run) DO UPDATE"
-                " SET ended = NULL, state = 'running', exit_code = NULL",
-                row,
-            )
-        )
+
+        def change(database: sqlite3.Connection) -> None:
+            if database.execute("SELECT 1 FROM run").fetchone() is None and self._is_first(run):
+                database.execute("INSERT INTO complete VALUES (?)", (at,))
+            database.execute(_BEGIN_RUN, (run, _text(name), _text(source), _text(directory), at))
+
+        self._change(change)
+
+    def _is_first(self, run: str) -> bool:
+        """Whether there is no directory of another run."""
+        runs = self.path.parent / "runs"
+        return not runs.exists() or all(each.name == run for each in runs.iterdir())
 
     def end(
         self,
@@ -120,21 +136,23 @@ class History:
         """The last runs, of one workflow or of all, newest first."""
         where, values = ("WHERE source = ?", (_text(source),)) if source is not None else ("", ())
         query = f"SELECT * FROM run {where} ORDER BY began DESC, rowid DESC LIMIT ?"
-        rows = self._ask(lambda database: database.execute(query, (*values, limit)).fetchall())
-        return [_summary(row) for row in rows or ()]
+        runs: list[RunSummary] | None = self._ask(
+            lambda database: [_summary(row) for row in database.execute(query, (*values, limit))]
+        )
+        return runs or []
 
     def past(self, source: str, units: Mapping[str, str]) -> dict[str, UnitPast]:
         """What each of these units took in earlier runs of the workflow; without those of which nothing is known.
         `units` has the hashes of their actions by id, see `qtui.core.actionhash`.
 
-        A unit that was edited keeps its past by its id, one that was renamed by its hash: if no other of `units` has
-        that, and the new id has no past of its own. Workflows without a file have none.
+        A unit that was renamed keeps its past by its hash, if no other of `units` has that; one that was edited by its
+        id, but see `UnitPast.alike`. Workflows without a file have none.
         """
         return pasts.pasts_of(self._rows(source), units)
 
     def durations(self, source: str, units: Mapping[str, str]) -> dict[str, float]:
-        """How many seconds units take: by id the median of its `past` for each that has one, and by family that of the
-        family's latest completions, where one of its units has none."""
+        """How many seconds units take: by id the median of what its `past` `took` for each that has one, and by family
+        that of the family's latest completions, where one of its units has none."""
         return pasts.durations_of(self._rows(source), units)
 
     def rebuild(self, runs: Iterable[tuple[RunSummary, Completions]]) -> None:
@@ -174,7 +192,7 @@ class History:
     def sizes(self) -> dict[str, tuple[int, int]]:
         """What `note_sizes` was told, by run."""
         rows = self._ask(lambda database: database.execute("SELECT run, changed, bytes FROM size").fetchall())
-        return {run: (changed, size) for run, changed, size in rows or ()}
+        return {run: (changed, size) for run, changed, size in rows or () if type(changed) is type(size) is int}
 
     def note_sizes(self, sizes: Mapping[str, tuple[int, int]]) -> None:
         """When each run last changed (any number that changes with it), and how many bytes it takes."""
@@ -202,7 +220,7 @@ class History:
             try:
                 return self._work(work)
             except sqlite3.DatabaseError as error:
-                if not isinstance(error, _Foreign) and primary_code(error) not in DAMAGE:
+                if not _is_damage(error):
                     raise
                 self._put_aside(str(error))
                 return self._work(work)
@@ -241,8 +259,16 @@ class History:
             warn(message)
 
 
-class _Foreign(sqlite3.DatabaseError):
-    """A database that is no history, or one of a version that is not known here."""
+class _Unusable(sqlite3.DatabaseError):
+    """A database that is no history, one of a version that is not known here, or one that has what cannot be."""
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file is to blame. For tables or columns that are not there SQLite has the code of all bad statements,
+    but the statements here are always the same; for text that is none, Python has no code at all."""
+    if isinstance(error, _Unusable) or primary_code(error) in DAMAGE:
+        return True
+    return isinstance(error, sqlite3.OperationalError) and primary_code(error) in (0, sqlite3.SQLITE_ERROR)
 
 
 def _prepare(database: sqlite3.Connection, *, wal: bool) -> None:
@@ -261,22 +287,23 @@ def _prepare(database: sqlite3.Connection, *, wal: bool) -> None:
 
 
 def _version(database: sqlite3.Connection) -> int:
-    """The version of its layout; 0 if there is nothing in it yet. Raises _Foreign if it is none that is known here."""
+    """The version of its layout; 0 if there is nothing in it yet. Raises _Unusable if it is none that is known here."""
     (application,) = database.execute("PRAGMA application_id").fetchone()
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if application == _APPLICATION:
         if version == _VERSION or version in _STEPS:
             return int(version)
-        raise _Foreign(f"it is of {'a newer' if version > _VERSION else 'another'} version of qtui")
+        raise _Unusable(f"it is of {'a newer' if version > _VERSION else 'another'} version of qtui")
     (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application or tables:
-        raise _Foreign("it is something else")
+        raise _Unusable("it is something else")
     return 0
 
 
 def _after(rows: pasts.Rows, told: float, completions: Completions) -> dict[str, pasts.Row]:
     completed = {_text(unit): each for unit, each in completions.completed.items()}
-    return pasts.after(rows, told, completed, completions.others)
+    cut = {_text(unit): each for unit, each in completions.cut.items()}
+    return pasts.after(rows, told, completed, completions.others, cut)
 
 
 def _forget(database: sqlite3.Connection, run: str) -> None:
@@ -299,7 +326,18 @@ def _row(summary: RunSummary) -> tuple[Any, ...]:
 
 
 def _summary(row: Sequence[Any]) -> RunSummary:
-    run, name, source, directory, began, ended, seconds, state, exit_code, counts = row
+    """Raises _Unusable for a row that was not written here."""
+    try:
+        run, name, source, directory, began, ended, seconds, state, exit_code, counts = row
+        counts = json.loads(counts)
+        texts, times = (run, name, source, directory), (began, seconds, began if ended is None else ended)
+        numbers = (*counts.values(), 0 if exit_code is None else exit_code)
+        sane = all(isinstance(each, str) for each in texts) and all(type(each) is int for each in numbers)
+        if not sane or not all(isfinite(each) and 0 <= each < _LATEST for each in times):
+            raise ValueError(run)
+        state = str(RunState(state))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _Unusable("a row in it is damaged") from error
     return RunSummary(
         run=run,
         name=name,
@@ -310,7 +348,7 @@ def _summary(row: Sequence[Any]) -> RunSummary:
         seconds=seconds,
         state=state,
         exit_code=exit_code,
-        counts=json.loads(counts),
+        counts=counts,
     )
 
 

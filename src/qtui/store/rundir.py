@@ -33,7 +33,7 @@ __all__ = [
 
 JOURNAL: Final = "journal.db"
 VALUES: Final = "values"
-_ENTRIES: Final = (JOURNAL, "commands.db", "lock", "logs", "results")
+_ENTRIES: Final = (JOURNAL, "commands.db", "cluster.json", "lock", "logs", "results")
 _RUN: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
 _SECOND: Final = len("20260102-030405")
 """The part of a run's id that sorts by time."""
@@ -91,6 +91,11 @@ class RunDirectory:
     def commands(self) -> Path:
         """What other processes ask of the run."""
         return self.path / "commands.db"
+
+    @property
+    def cluster(self) -> Path:
+        """What the workers of its cluster do right now."""
+        return self.path / "cluster.json"
 
     @property
     def logs(self) -> Path:

@@ -67,6 +67,8 @@ class Bridge:
     """Follows a session: the latest view, in which units that were cut have an end (see `core.cutting`), and what the
     screen would otherwise count anew in each frame.
 
+    It begins with `view`, by default the session's latest.
+
     `tree` counts by the bundles of the layout, `levels` by those of the layout by level once that is wanted (see
     `by_level`). `holding` are the units that hold a worker, `failed` those that failed or timed out, `fallbacks` and
     `cached` the completed ones that used one or were not run, `allowed` those whose failure is allowed, `asking` those
@@ -84,12 +86,14 @@ class Bridge:
         layout: TreeLayout,
         *,
         lay_out: LayOut = lay_out,
+        view: RunView | None = None,
     ) -> None:
         self._session = session
         self._lay_out = lay_out
         self._feed = session.feed()
-        self._cut = self._may_be_cut(session.view())
-        self.view: RunView = self._shown(session.view())
+        view = view or session.view()
+        self._cut = self._may_be_cut(view)
+        self.view: RunView = self._shown(view)
         self._states: list[UnitState] = list(self.view.states)
         self.levels: Tally | None = None
         self.holding: set[int] = set()
@@ -198,8 +202,8 @@ class Bridge:
 
     @property
     def busy(self) -> int:
-        """How many workers have units; those that share one count as one."""
-        return self.holders.busy
+        """How many workers have units; those that share one count as one, and what waits in a cluster has none."""
+        return self.holders.busy - self.holders.waiting
 
     @property
     def holders(self) -> Holders:

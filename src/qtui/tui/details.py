@@ -58,7 +58,7 @@ def before_output(
         return [Detail(f"ready to run{f': {cause}' if cause else ''}", Role.ACCENT)]
     if state is UnitState.RUNNING:
         where = f"pid {unit.pid}" if unit.pid else str(unit.lane)
-        return [Detail(f"no output yet ({where}, worker {unit.worker})", Role.MUTED)]
+        return [Detail(f"no output yet ({where}, worker {clean(unit.place) or unit.worker})", Role.MUTED)]
     if (end := unit.finished) is not None and end.cached:
         return [Detail(f"an earlier result is used: {clean(end.cause)}", Role.CACHED)]
     if unit.unit.action is None:

@@ -33,7 +33,8 @@ def leaves_after(wanted: OnFinish, view: RunView, kind: str) -> float | None:
     if view.finished is None or kind == "replay":
         return None
     # ended by a signal to the whole program: nobody may be there to press a key
-    if kind == "live" and view.state is RunState.INTERRUPTED:
+    by_signal = view.state is RunState.INTERRUPTED and not view.ended_by
+    if kind == "live" and by_signal:
         return 0.0
     if wanted is OnFinish.EXIT:
         return 0.0

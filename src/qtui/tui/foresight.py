@@ -6,13 +6,16 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from qtui.core.blast import Blast, blasts
+from qtui.core.blast import Blast, blasts, does_other_work
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
 from qtui.core.stimuli import CancelRunRequested, Request
 from qtui.tui.format import counted
 from qtui.tui.outlook import rounded
 from qtui.tui.text import clean
+
+Shorter = tuple[str, ...]
+"""The same in fewer and fewer words; empty if there is nothing to tell."""
 
 _PAUSE: Final = 0.002
 """Seconds between two steps, of one or two milliseconds each: half of a core is left to the screen."""
@@ -22,15 +25,15 @@ _SAME: Final = 0.02
 
 
 class Foresight:
-    """Works out on a thread what becomes of the run after each of `requests`. `texts` has that in words, in their
-    order: None while it is not known, and empty if there is nothing to tell. `ask_past` is asked there what units took
-    in earlier runs."""
+    """Works out on a thread what becomes of the run after each of `requests`. `texts` has that in their order, in words
+    that become shorter: None while it is not known, and empty if there is nothing to tell. `ask_past` is asked there
+    what units took in earlier runs."""
 
     def __init__(
         self, session: RunSession, requests: Sequence[Request], ask_past: Callable[[], Mapping[str, Sequence[float]]]
     ) -> None:
         self._session, self._requests, self._ask_past = session, requests, ask_past
-        self.texts: list[str | None] = [None] * len(requests)
+        self.texts: list[Shorter | None] = [None] * len(requests)
         self._stopped = threading.Event()
         # a daemon: nothing waits for it
         self._thread = threading.Thread(target=self._run, name="qtui-foresight", daemon=True)
@@ -59,22 +62,26 @@ class Foresight:
                 if self._stopped.wait(_PAUSE):
                     return
         finally:  # whatever went wrong, the question stands
-            self.texts[at:] = [""] * (len(self.texts) - at)
+            self.texts[at:] = [()] * (len(self.texts) - at)
 
 
-def told(blast: Blast, request: Request, view: RunView) -> str:
-    """``adds about 3m, skips merge and 12 more, keeps 40 results``: what is cut off first comes last."""
+def told(blast: Blast, request: Request, view: RunView) -> Shorter:
+    """``adds about 3m, skips merge and 12 more, keeps 40 results``, ``adds about 3m, skips 13, keeps 40``."""
     ends = isinstance(request, CancelRunRequested)
-    parts = []
-    if blast.left is not None and blast.added is not None:
-        parts.append(_time(blast.left, blast.added, ends=ends or view.state.ended))
-    if blast.skipped and not ends:
-        parts.append(f"skips {_named(blast.skipped, view)}")
-    if blast.again:
-        parts.append(f"runs {_named(blast.again, view)}")
-    if blast.kept and (blast.skipped or blast.again):
-        parts.append(f"keeps {counted(blast.kept, 'result')}")
-    return ", ".join(parts)
+    time = ""
+    if blast.late:
+        time = f"{abs(blast.late):,} {'will not' if blast.late > 0 else 'more'} complete in time"
+    elif blast.left is not None and blast.added is not None:
+        time = _time(blast.left, blast.added, ends=ends or view.state.ended)
+    elif does_other_work(request):
+        time = "how long it takes is not known"
+    skips, runs = () if ends else blast.skipped, blast.again
+    kept = blast.kept if blast.skipped or runs else 0
+    units = [(word, numbers) for word, numbers in (("skips", skips), ("runs", runs)) if numbers]
+    named = [f"{word} {_named(numbers, view)}" for word, numbers in units]
+    long = (time, *named, f"keeps {counted(kept, 'result')}" if kept else "")
+    short = (time, *(f"{word} {len(numbers):,}" for word, numbers in units), f"keeps {kept:,}" if kept else "")
+    return tuple(dict.fromkeys(text for parts in (long, short) if (text := ", ".join(filter(None, parts)))))
 
 
 def _named(numbers: Sequence[int], view: RunView) -> str:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from qtui.core.brakes import HELD, PROBING
 from qtui.core.events import ConfirmRequested, UnitCanceling
 from qtui.core.model import FAILURES, ExecutionMode, RunState, UnitError, UnitState
+from qtui.core.samples import LoadSample
 from qtui.core.state import RunView, UnitView
 from qtui.tui.roles import Role
 from qtui.tui.text import clean
@@ -246,10 +247,13 @@ def size_of(count: float) -> str:
     raise AssertionError("unreachable")
 
 
-def most_active(view: RunView) -> int:
+def most_active(view: RunView, sample: LoadSample | None = None) -> int:
     """How many units may run at a time; while lanes have targets of their own, the sum of those if that is less:
-    coroutines add nothing to it that the machine would feel."""
-    return min(sum(view.lane_workers.values()) or view.workers, view.workers)
+    coroutines add nothing to it that the machine would feel. A cluster runs one in each thread, and is sent more."""
+    lanes = dict(view.lane_workers)
+    if sample is not None and sample.threads and ExecutionMode.CUSTOM in lanes:
+        lanes[ExecutionMode.CUSTOM] = min(lanes[ExecutionMode.CUSTOM], sample.threads)
+    return min(sum(lanes.values()) or view.workers, view.workers)
 
 
 def sparkline(values: Sequence[float], most: float, width: int, glyphs: Glyphs) -> str:

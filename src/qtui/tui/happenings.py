@@ -33,7 +33,7 @@ from qtui.core.events import (
     Warned,
     WorkersChanged,
 )
-from qtui.core.holding import brake_words, governor_words, workers_words
+from qtui.core.holding import brake_words, governor_words, room_words, workers_words
 from qtui.core.model import FAILURES, UnitState
 from qtui.tui.format import SIGNS, Glyphs, Look, counted, last_line, short_clock
 from qtui.tui.roles import Role
@@ -145,7 +145,7 @@ def event_text(event: Event) -> str:
         case BrakeChanged():
             return _brake_text(event)
         case RunStarted():
-            return f"run started with {counted(event.workers, 'worker')}"
+            return f"run started with {room_words(event.workers, event.lane_workers)}"
         case RunPaused() | RunUnpaused():
             return clean(event.cause)
         case RunStopping():

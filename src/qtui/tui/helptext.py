@@ -39,7 +39,7 @@ _MEANINGS: Final = {
 
 
 _NOTES: Final = (
-    (PATH_MARK, Role.WARNING, "behind a name: the critical path, what the end of the run waits for"),
+    (PATH_MARK, Role.WARNING, "behind a name: a critical unit, for which the end of the run waits"),
     ("stale", Role.WARNING, "completed, but has changed since: kept; a resume with --stale, or r, runs it again"),
 )
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from math import ceil, inf
 from typing import TYPE_CHECKING, Final
 
+from qtui.core.attribution import attribution
 from qtui.core.brakes import HELD
 from qtui.core.events import (
     BrakeChanged,
@@ -30,7 +31,8 @@ from qtui.core.state import RunView
 from qtui.tui.timeaxis import span_of
 
 if TYPE_CHECKING:
-    from qtui.core.forecast import Forecast
+    from qtui.core.gains import Gain
+    from qtui.core.plan import ExecutionPlan
     from qtui.tui.forecaster import Forecaster, Told
 
 TURNS: Final = frozenset(
@@ -42,114 +44,161 @@ TURNS: Final = frozenset(
 """The events after which a run goes another way than a forecast has it, for which every attempt succeeds."""
 
 PATH_MARK: Final = "!"
-"""Behind the name of what the end waits for: it is on the critical path."""
+"""Behind the name of what is critical: the end waits for it."""
 
 _AT_WORK: Final = (UnitState.RUNNING, UnitState.CANCELING)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_MOMENT: Final = 1.0
+"""Seconds; who has no more left ends any moment."""
+_LEAST_TOLD: Final = 0.5
+"""Seconds; less is none."""
 _FAR: Final = 20 * _HOUR
 """An end later than that is told with its day."""
-_MOST_PARTS: Final = 4
 
 
 class Outlook:
-    """The forecast that is on the screen; `told` is None while there is none. All that is drawn in a frame asks here,
-    and so tells of the same one."""
+    """The forecast that is on the screen; `told` is None while there is none of the plan that is shown. All that is
+    drawn in a frame asks here, and so tells of the same one."""
 
     def __init__(self) -> None:
         self.told: Told | None = None
         self.unknown = 0
-        self.path: Sequence[int] = ()
-        """The units that the end follows from, first to last."""
-        self._on_path: frozenset[int] = frozenset()
+        self.critical: Sequence[int] = ()
+        """The units that the end waits for, first to last."""
+        self._marked: frozenset[int] = frozenset()
+        self._seen: tuple[Told | None, ExecutionPlan] | None = None
 
-    def take(self, forecaster: Forecaster) -> bool:
-        """Take the latest forecast; True if it is another one."""
-        told, unknown = forecaster.latest, forecaster.unknown
+    def take(self, forecaster: Forecaster, view: RunView) -> bool:
+        """Take the latest forecast for what is drawn of `view`; True if it is another one.
+
+        Until there is one of the view's plan, that before stays, if it is.
+        """
+        latest, unknown = forecaster.latest, forecaster.unknown
+        if view.state.ended:  # the forecaster has not seen it yet
+            latest, unknown = None, 0
+        if self._seen is not None and self._seen[0] is latest and self._seen[1] is view.plan:
+            changed, self.unknown = unknown != self.unknown, unknown
+            return changed
+        self._seen = latest, view.plan
+        told = next((each for each in (latest, self.told) if each is None or _is_of(each, view.plan)), None)
         if told is self.told and unknown == self.unknown:
             return False
         self.told, self.unknown = told, unknown
-        self.path = told.forecast.path if told is not None else ()
-        self._on_path = frozenset(self.path)
+        self.critical = told.forecast.critical if told is not None else ()
+        self._marked = frozenset(self.critical)
         return True
 
     def is_on_path(self, number: int, view: RunView) -> bool:
         """Whether the end waits for a unit that has not ended."""
-        return number in self._on_path and not view.states[number].ended
+        return number in self._marked and not view.states[number].ended
 
-    def why_so_long(self, view: RunView, room: int) -> str:
-        """What the time until the end is made of, in `room` cells; empty if that is not known."""
+    def why_so_long(self, view: RunView, now: float, room: int) -> str:
+        """What the time until the end is made of, and what would save most of it, as far as there is room in `room`
+        cells; empty if that is not known."""
         if self.told is None or view.state.ended:
             return ""
-        return attribution(self.told.forecast, room)
+        parts, forecast = self.told.parts(now), self.told.forecast
+        if forecast.endless or forecast.incomplete:
+            return _what_helps(self.told, now, room)
+        left = sum(part.seconds for part in parts)
+        if left < _LEAST_TOLD:
+            return ""
+        text = attribution(parts, finest=1.0, whole="left", room=room)
+        more = [forecast.shortfall()] if forecast.risk else []
+        saves = [gain for gain in self.told.advice(now) if not gain.would]
+        more += [gain_words(max(saves, key=lambda gain: gain.seconds))] if saves else []
+        for each in more:
+            text += f"; {each}" if len(text) + 2 + len(each) <= room else ""
+        return text
 
     def soon(self, number: int, view: RunView, now: float) -> str:
-        """When a unit is expected to start, or to end if it runs: ``in ~3m``, ``~40s left``; empty if nobody knows."""
+        """When a unit is expected to start, or to end if it runs: ``in ~3m``, ``~40s left``; ``cut in ~40s`` if time
+        runs out for it before. Empty if nobody knows."""
         if self.told is None or view.states[number].ended:
             return ""
         if view.states[number] in _AT_WORK:
             left = self.told.until_end(number, now)
+            if self.told.forecast.runs_out_for(number):
+                return f"cut in {about(left)}" if 0 < left < inf else ""
             return f"{about(left)} left" if 0 < left < inf else ""
         begins = self.told.until_start(number, now)
         return f"in {about(begins)}" if 0 < begins < inf else ""
+
+
+def _is_of(told: Told, plan: ExecutionPlan) -> bool:
+    """Whether the numbers of units mean the same in both: one plan, or it has grown between. O(units)."""
+    before = told.view.plan
+    if before is plan:
+        return True
+    return all(old is new or old.id == new.id for old, new in zip(before.table, plan.table, strict=False))
 
 
 # -- words -----------------------------------------------------------------------------------------------
 
 
 def eta_texts(told: Told | None, unknown: int, view: RunView, now: float) -> tuple[str, ...]:
-    """When the run ends, in words that become shorter: ``eta 12:41 (6-8m)``, ``6-8m``, ``~7m``. Empty if there is
-    nothing to tell."""
+    """When the run ends, in words that become shorter: ``eta 12:41 (6-8m)``, ``6-8m``, ``~7m``; with ``timeout`` before
+    them if it will not be done by then. Empty if there is nothing to tell."""
     if view.state.ended or view.started_at is None:
         return ()
     if told is None:
-        return (f"eta unknown: nothing is known of {unknown:,} units", "eta unknown") if unknown else ()
+        units = f"{unknown:,} unit{'' if unknown == 1 else 's'}"
+        return (f"eta unknown: nothing is known of {units}", "eta unknown") if unknown else ()
     if endless := told.forecast.endless:
         return (f"no end in sight for {endless:,} unit{'' if endless == 1 else 's'}", "no end in sight")
     p10, p50, p90 = told.left(now)
-    sampled = told.forecast.samples > 1
-    within = span(p10, p90) if sampled else about(p50)
+    within = span(p10, p90) if told.forecast.samples > 1 or p90 <= _MOMENT else about(p50)
     at = time.strftime("%H:%M" if p50 < _FAR else "%a %H:%M", time.localtime(now + p50))
-    short = about(p50)
-    if condition := _condition(view):
-        return f"eta {at} ({within}) {condition}", f"{within} {condition}", within, short
-    return f"eta {at} ({within})", within, short
+    word, lacks = "timeout " if told.forecast.times_out else "", told.forecast.incomplete
+    whole, short = f"{word or 'eta '}{at} ({within})", (f"{word}{within}", f"{word}{about(p50)}")
+    longer = [f"{whole}, {lacks:,} incomplete"] if lacks else []
+    if condition := _condition(told, view):
+        return *(f"{text} {condition}" for text in (*longer, whole, short[0])), *short
+    return *longer, whole, *short
 
 
-def _condition(view: RunView) -> str:
+def _what_helps(told: Told, now: float, room: int) -> str:
+    """That not all units will complete, and with more of what more would, as far as there is room for it."""
+    forecast, said = told.forecast, [gain.would for gain in told.advice(now) if gain.would]
+    if forecast.incomplete:
+        said.insert(0, f"{'stops at its timeout: ' if forecast.times_out else ''}{forecast.shortfall()}")
+    while len(said) > 1 and len("; ".join(said)) > room:
+        said.pop()
+    return "; ".join(said)
+
+
+def _condition(told: Told, view: RunView) -> str:
     """What people would have to do for the run to end then."""
-    held = any(brake.state == HELD for brake in view.brakes.values())
-    deeds = {"saved again": view.unsaved, "resumed": view.paused, "answered": view.asked, "let go": held}
+    held, later = any(brake.state == HELD for brake in view.brakes.values()), told.forecast.questions > 0
+    asked = view.asked and not later
+    deeds = {"saved again": view.unsaved, "resumed": view.paused, "answered": asked, "let go": held}
     wanted = [deed for deed, is_wanted in deeds.items() if is_wanted]
-    return f"if {' and '.join(wanted)} now" if wanted else ""
+    conditions = [*([f"{' and '.join(wanted)} now"] if wanted else []), *(["answered at once"] if later else [])]
+    return f"if {' and '.join(conditions)}" if conditions else ""
 
 
 def left_words(told: Told, view: RunView, now: float) -> str:
     """``about 7m left (6-8m)``, for a line of text."""
-    if told.forecast.endless:
+    forecast = told.forecast
+    if forecast.endless:
         return "no end in sight"
     p10, p50, p90 = told.left(now)
-    within = f" ({span(p10, p90)})" if told.forecast.samples > 1 else ""
-    return " ".join(filter(None, (f"about {rounded(p50)} left{within}", _condition(view))))
+    within, middle = span(p10, p90), rounded(p50)
+    if forecast.times_out:
+        left = f"its timeout stops it, ends in about {middle}"
+    elif p90 <= _MOMENT:
+        left = "ends any moment"
+    elif within == f"<{middle}":
+        left = f"less than {middle} left"
+    else:
+        left = f"about {middle} left" + (f" ({within})" if forecast.samples > 1 and within != middle else "")
+    text = " ".join(filter(None, (left, _condition(told, view))))
+    return f"{text}; {short}" if (short := forecast.shortfall()) else text
 
 
-def attribution(forecast: Forecast, room: int) -> str:
-    """``7m02s left = 5m10s critical path + 1m12s pool gpu + 40s workers``: what the time is made of, in `room` cells.
-
-    Of what there is no room for, the longest is told; empty where nothing is left.
-    """
-    parts = [(round(part.seconds), part.what) for part in forecast.parts if round(part.seconds) > 0]
-    if not parts or forecast.endless:
-        return ""
-    total = f"{span_of(sum(seconds for seconds, _ in parts))} left"
-    if len(parts) == 1:
-        return f"{total}, all {parts[0][1]}"
-    texts = [f"{span_of(seconds)} {what}" for seconds, what in parts]
-    for most in range(min(len(texts), _MOST_PARTS), 0, -1):
-        rest = span_of(sum(seconds for seconds, _ in parts[most:]))
-        text = f"{total} = {' + '.join(texts[:most] + ([f'{rest} others'] if most < len(texts) else []))}"
-        if len(text) <= room:
-            return text
-    return total
+def gain_words(gain: Gain) -> str:
+    """``+2 workers would save 1m40s``, ``+2 workers: all would complete``."""
+    return gain.would or f"{gain.what} would save {span_of(gain.seconds)}"
 
 
 def about(seconds: float) -> str:
@@ -158,14 +207,14 @@ def about(seconds: float) -> str:
 
 
 def rounded(seconds: float) -> str:
-    """``7m``, ``45s``, ``1h20m``: so coarse that it does not change all the time, and never nothing."""
+    """``7m``, ``45s``, ``1h20m``: to about a tenth, so that it does not change all the time, and never nothing."""
     step = _step(seconds)
     return _on_grid(max(step, round(seconds / step) * step))
 
 
 def span(least: float, most: float) -> str:
     """``6-8m``, ``40-55s``, ``1h05m-1h20m``, ``<2m``: from `least` to `most` seconds, rounded away from each other."""
-    if most <= 0:
+    if most <= _MOMENT:
         return "any moment"
     step = _step(most)
     low, high = int(least // step) * step, ceil(most / step) * step
@@ -181,7 +230,7 @@ def span(least: float, most: float) -> str:
 def _step(seconds: float) -> int:
     """To what it is rounded, so that it does not change all the time."""
     if seconds <= _MINUTE:
-        return 5
+        return 1 if seconds <= 15 else 2 if seconds <= 30 else 5
     if seconds <= 90 * _MINUTE:
         return _MINUTE
     if seconds <= 10 * _HOUR:

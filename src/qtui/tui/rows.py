@@ -139,9 +139,8 @@ class RowPainter:
         return [_MARKED] if last is not None and not self._bridge.view.states[last].ended else []
 
     def _path_ends(self) -> Mapping[int, int]:
-        """By bundle, the last unit of the critical path inside of it: it ends behind the others. Made once for each
-        forecast."""
-        path = self._bridge.outlook.path
+        """By bundle, the last unit inside of it that the end waits for. Made once for each forecast."""
+        path = self._bridge.outlook.critical
         if path is not self._path:
             self._path, self._ends = path, {}
             bundle_of, bundles = self._layout.bundle_of, self._layout.bundles

@@ -61,7 +61,8 @@ class Ask(NamedTuple):
     """A question. There is always one more answer: back, on ``n``, enter and escape; so no option may have these keys.
 
     `moot_when_ended` says that there is nothing to ask any more once the run has finished. While it is open, others may
-    do the same from elsewhere: an answer counts only if the view is `still` one in which it means what was asked.
+    do the same from elsewhere: an answer counts only if the view is `still` one in which it means what was asked. A
+    text that tells of the whole run is said `anew` of each later view.
     """
 
     title: str
@@ -69,6 +70,7 @@ class Ask(NamedTuple):
     options: tuple[Option, ...]
     moot_when_ended: bool = False
     still: Callable[[RunView], bool] = lambda _view: True
+    anew: Callable[[RunView], str] | None = None
 
 
 Answer = Note | Do | Ask
@@ -289,7 +291,12 @@ def cancel_run(view: RunView) -> Answer:
     stopped = view.stopping is not None and view.stopping.how in ("stop", "timeout")
     label = "kill what still runs" if stopped else "stop what runs now, cancel the rest"
     options.append(Option("s", label, Do(CancelRunRequested("stop"))))
-    return Ask("Cancel the run", _run_text(view), tuple(options), moot_when_ended=True, still=_stopping_as_in(view))
+    return _about_run("Cancel the run", view, options)
+
+
+def _about_run(title: str, view: RunView, options: Sequence[Option]) -> Ask:
+    still = _stopping_as_in(view)
+    return Ask(title, _run_text(view), tuple(options), moot_when_ended=True, still=still, anew=_run_text)
 
 
 def _stopping_as_in(view: RunView) -> Callable[[RunView], bool]:
@@ -304,7 +311,7 @@ def leave(view: RunView) -> Ask:
         # not d for drain: with shift that is the answer by which the run goes on
         drain = Do(CancelRunRequested("drain"), leave=True)
         options.append(Option("f", "finish what runs, cancel the rest (drain), then quit", drain))
-    return Ask("Quit", _run_text(view), tuple(options), moot_when_ended=True, still=_stopping_as_in(view))
+    return _about_run("Quit", view, options)
 
 
 def pause(view: RunView, wanted: bool | None = None) -> Answer:

@@ -8,6 +8,7 @@ surrogate comes out.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -176,6 +177,11 @@ def cut_end(text: str, width: int, ellipsis: str = "…") -> str:
     if width <= cell_len(ellipsis):
         return set_cell_size(text, max(0, width))
     return set_cell_size(text, width - cell_len(ellipsis)).rstrip() + ellipsis
+
+
+def longest_that_fits(texts: Sequence[str], width: int) -> str:
+    """The first of `texts`, each shorter than the one before it, that `width` cells have room for; else the last."""
+    return next((text for text in texts if cell_len(text) <= width), texts[-1] if texts else "")
 
 
 def cut_middle(text: str, width: int, ellipsis: str = "…") -> str:

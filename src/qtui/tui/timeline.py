@@ -14,7 +14,7 @@ from qtui.core.model import FAILURES, UnitState
 from qtui.core.state import RunView
 from qtui.tui.format import SIGNS, Glyphs, Look, look_of
 from qtui.tui.layout import Key, TreeLayout
-from qtui.tui.outlook import PATH_MARK
+from qtui.tui.outlook import PATH_MARK, gain_words
 from qtui.tui.roles import Role
 from qtui.tui.scopes import Kind
 from qtui.tui.tabs.attempts import Attempt, Attempts, look_of_attempt
@@ -30,6 +30,9 @@ FOLD_FROM: Final = 100
 
 _AT_WORK: Final = frozenset({UnitState.RUNNING, UnitState.CANCELING})
 _WAITING: Final = frozenset({UnitState.READY, UnitState.RETRYING})
+_BAND: Final = (0.4, 0.9)
+"""Where on the screen the row that began last stands, while the rows follow the time."""
+_AFTER_SCROLL: Final = 0.6
 _OPEN: Final = (Kind.WORKFLOW,)
 """The bundles that never fold: they may hold everything."""
 
@@ -79,14 +82,6 @@ def name_width(width: int) -> int:
 def bars_width(width: int) -> int:
     """The cells that are left for bars."""
     return max(1, width - name_width(width) - _GAP)
-
-
-def forecast_for(told: Told | None, view: RunView) -> Forecast | None:
-    """What is expected of a run that goes on; None where it is of a plan in which numbers mean something else."""
-    if told is None or view.state.ended:
-        return None
-    same = (old is new or old.id == new.id for old, new in zip(told.view.plan.table, view.plan.table, strict=False))
-    return told.forecast if len(told.view.plan) <= len(view.plan) and all(same) else None
 
 
 # -- rows ------------------------------------------------------------------------------------------------
@@ -141,9 +136,9 @@ def rows_of(layout: TreeLayout, starts: Sequence[float], opened: Collection[Key]
 
 
 def critical_nodes(view: RunView, layout: TreeLayout, forecast: Forecast | None) -> frozenset[int]:
-    """The nodes of what is left of the critical path, and of the bundles that hold it."""
-    path = forecast.path if forecast is not None else ()
-    left = [layout.node_of[unit] for unit in path if unit < len(layout.node_of) and not view.states[unit].ended]
+    """The nodes of the units that the end waits for, and of the bundles that hold them."""
+    critical = forecast.critical if forecast is not None else ()
+    left = [layout.node_of[unit] for unit in critical if unit < len(layout.node_of) and not view.states[unit].ended]
     return frozenset(node for unit in left for node in (unit, *layout.holders(unit)))
 
 
@@ -154,6 +149,18 @@ def row_of(layout: TreeLayout, key: Key, rows: Collection[int]) -> int | None:
         return node
     inside = layout.node_of[layout.units_under(node)[0]]
     return next((each for each in (*layout.holders(node), inside) if each in rows), None)
+
+
+def top_that_follows(top: int, height: int, first: int, begun: int) -> int:
+    """Which row is to be the upper one of `height`, for what is at work to be in sight, with something of what was and
+    of what comes: the rows from `first` up to `begun`, which is the first that has not begun; or if they are too many,
+    those that began last. As before, `top`, as long as that will do."""
+    least, most = (int(share * height) for share in _BAND)
+    if begun - first > most:
+        first = begun
+    if top <= first and least <= begun - top <= most:
+        return top
+    return max(0, min(first, begun - int(_AFTER_SCROLL * height)))
 
 
 def span_of_run(
@@ -370,7 +377,7 @@ def legend(glyphs: Glyphs, width: int, *, over: bool, ahead: bool, folds: bool) 
     what is expected only where something is (`ahead`). With rows of bundles (`folds`) also what their heights mean."""
     textures = [Texture.DONE] if over else [each for each in Texture if ahead or each is not Texture.FORECAST]
     parts = [(_sign(_LOOKS[each], glyphs), _LOOKS[each].role, each.value) for each in textures]
-    parts += [(PATH_MARK, Role.WARNING, "critical path")] if ahead else []
+    parts += [(PATH_MARK, Role.WARNING, "critical")] if ahead else []
     parts += [(_sign(_NOW, glyphs), _NOW.role, "now")] if not over else []
     parts += [(glyphs.sign(look), SIGNS[look].role, "failed" if look is Look.FAIL else "timeout")
               for look in (Look.FAIL, Look.TIME)]  # fmt: skip
@@ -390,19 +397,23 @@ def _sign(look: _Look, glyphs: Glyphs) -> str:
     return look.glyph if glyphs.unicode else look.ascii
 
 
-def title(key: str, told: Told | None, width: int, error: str = "", *, shows: str = "") -> str:
-    """``Timeline (5)  critical path 5m10s of 7m02s  +2 gpu slots would save 1m40s``: as many parts as fit, from the
-    left; `key` leads to the pane, `error` says why there is no forecast, and `shows` what there is of the run to see,
-    if not all."""
-    parts = [f"Timeline ({key})", *([shows] if shows else [])]
+def title(
+    key: str, told: Told | None, now: float, width: int, error: str = "", *, rows: str = "", shows: str = ""
+) -> str:
+    """``Timeline (5)  rows 1-7 of 16  critical path 5m10s of 7m02s  +2 gpu slots would save 1m40s``: as many parts as
+    fit, from the left; `key` leads to the pane, `error` says why there is no forecast, and `rows` and `shows` what is
+    to be seen of the rows and of the time of the run, if not all."""
+    parts = [f"Timeline ({key})", *filter(None, (rows, shows))]
     if error:
         parts.append(f"no forecast: {error}")
     elif told is not None:
         from qtui.core.forecast import CRITICAL_PATH
 
-        busy = sum(part.seconds for part in told.forecast.parts if part.what == CRITICAL_PATH)
-        parts.append(f"critical path {span_of(busy)} of {span_of(told.forecast.p50)}")
-        parts += [f"{gain.what} would save {span_of(gain.seconds)}" for gain in told.gains]
+        left = told.parts(now)
+        busy = sum(part.seconds for part in left if part.what == CRITICAL_PATH)
+        whole = sum(part.seconds for part in left)
+        parts += [f"critical path {span_of(busy)} of {span_of(whole)}"] if round(whole) else []
+        parts += [gain_words(gain) for gain in told.advice(now)]
     while len(parts) > 1 and len("  ".join(parts)) > width:
         parts.pop()
     return "  ".join(parts)

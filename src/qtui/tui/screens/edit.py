@@ -18,7 +18,7 @@ from qtui.tui.roles import Role
 from qtui.tui.screens.dialog import Dialog
 from qtui.tui.screens.typing import Typed
 from qtui.tui.steering import Do, Note
-from qtui.tui.text import PLAIN, Span, cut_end, cut_middle, pad
+from qtui.tui.text import PLAIN, Span, cut_end, cut_middle, longest_that_fits, pad
 from qtui.tui.widgets.lines import Line, Lines, set_title, theme_of
 from qtui.tui.wrapping import wrapped
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _WIDTH: Final = 76
 _LOOK_SECONDS: Final = 0.05
 _NOTES: Final = 2
+_OF_CHANGES: Final = 16
+"""Cells that are left for the beginning of what was typed."""
 _STEPS: Final = {"down": 1, "tab": 1, "up": -1, "shift+tab": -1}
 _NEW: Final = Field(Kind.ENV, "", "", hint="NAME=value sets another variable")
 
@@ -61,6 +63,8 @@ class Edit(Dialog[Do | None], inherit_bindings=False):
         self._sure = False
         self._agreed = ""
         """The consequence that was told last."""
+        self._changes = ""
+        """What was to be changed then."""
 
     def compose(self) -> ComposeResult:
         """Textual's hook: the list, the line, and what there is to say."""
@@ -85,10 +89,20 @@ class Edit(Dialog[Do | None], inherit_bindings=False):
         """Tell what applying would come to, once that is known and if it is still asked."""
         if self._foresight is None or not self._foresight.done:
             return
-        (text,), self._foresight = self._foresight.texts, None
-        if text and self._sure and self._said is not None:
-            self._said = (f"{self._said[0]}; {text}", Role.WARNING)
+        (texts,), self._foresight = self._foresight.texts, None
+        if texts and self._sure and self._said is not None:
+            room = _NOTES * self._inside - cell_len(self._question()) + cell_len(self._changes)
+            self._said = (self._question(longest_that_fits(texts, room - _OF_CHANGES)), Role.WARNING)
             self.draw()
+
+    def _question(self, foreseen: str = "") -> str:
+        """What enter does; what was typed, which stands in the list too, comes last."""
+        return "; ".join(filter(None, (f"enter applies: {self._agreed}", foreseen, self._changes)))
+
+    @property
+    def _inside(self) -> int:
+        """The cells of a line in the box."""
+        return max(1, min(_WIDTH, self.app.size.width) - 4)
 
     @property
     def _line(self) -> Typed:
@@ -171,16 +185,16 @@ class Edit(Dialog[Do | None], inherit_bindings=False):
             self.close(answer)
         else:  # or it has become another one since it was told
             self._sure, self._agreed = True, self._consequence()
-            self._said = (f"enter applies: {told(self._fields, typed)}; {self._agreed}", Role.WARNING)
+            self._changes = told(self._fields, typed)
+            self._said = (self._question(), Role.WARNING)
             self._foresight = self._foresee([answer.request])
 
     def draw(self) -> None:
         """The list around the selected thing, and what there is to say of that."""
         screen_width, screen_height = self.app.size
         box, listed = self.query_one("#edit", Vertical), self.query_one("#edit-list", Lines)
-        width = min(_WIDTH, screen_width)
-        inside = max(1, width - 4)
-        box.styles.width = width
+        inside = self._inside
+        box.styles.width = min(_WIDTH, screen_width)
         height = min(screen_height, len(self._fields) + 3 + _NOTES)
         box.styles.height = height
         hint = "  tab next, esc closes" if inside >= 50 else ""
@@ -194,7 +208,10 @@ class Edit(Dialog[Do | None], inherit_bindings=False):
         room = max(1, height - 3 - _NOTES)
         listed.keep_in_sight(self._at, room)
         text, role = self._said or self._word()
-        self.query_one("#edit-note", Lines).show([(Span(line, role),) for line in wrapped(text, inside)[:_NOTES]])
+        notes = wrapped(text, inside)
+        if len(notes) > _NOTES:
+            notes[_NOTES - 1 :] = [cut_end(" ".join(notes[_NOTES - 1 :]), inside, self.glyphs.ellipsis)]
+        self.query_one("#edit-note", Lines).show([(Span(line, role),) for line in notes])
 
     def _word(self) -> tuple[str, Role]:
         """What there is to say of the selected thing."""

@@ -57,4 +57,4 @@ class Foreseeing(RunScreen):
             self.forecaster.forget()
         elif not change.kinds.isdisjoint(TURNS):
             self.forecaster.hurry()
-        self.stale |= self.bridge.outlook.take(self.forecaster)
+        self.stale |= self.bridge.outlook.take(self.forecaster, self.bridge.view)

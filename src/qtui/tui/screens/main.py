@@ -230,7 +230,7 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
         right = "" if self._lost or self._workers.display else machine
         if not text:
             room = self.size.width - (len(right) + _STATUS_GAPS if right else 2)
-            text, role = self.bridge.outlook.why_so_long(view, room), Role.MUTED
+            text, role = self.bridge.outlook.why_so_long(view, self.session.now(), room), Role.MUTED
         self._status.say(text, role, right)
 
     def _place(self) -> Place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -21,26 +22,32 @@ from qtui.tui.format import Glyphs
 from qtui.tui.roles import Role
 from qtui.tui.screens.dialog import Dialog, paragraph
 from qtui.tui.steering import Ask, Detach, Do, Note, Option
-from qtui.tui.text import PLAIN, Span, cut_end
+from qtui.tui.text import PLAIN, Span, cut_end, longest_that_fits
 from qtui.tui.widgets.lines import Line, Lines, set_title, theme_of
 from qtui.tui.wrapping import wrapped
 
 if TYPE_CHECKING:
-    from qtui.tui.foresight import Foresight
+    from qtui.tui.foresight import Foresight, Shorter
 
 _WIDTH: Final = 64
+_WEIGHED_WIDTH: Final = 96
+"""Where there is something to tell below the answers."""
 _LOOK_SECONDS: Final = 0.05
+_ANEW_SECONDS: Final = 1.0
+"""So long after it is known what the answers would come to, it is worked out again: the run goes on meanwhile."""
+_REST: Final = 9
+"""And so many times as long as that took, it takes half of a core: a twentieth of one in the long run."""
 _WEIGHED: Final = (CancelRequested, CancelRunRequested, EditRequested, RetryRequested, SetAsideRequested)
 _BACK: Final = frozenset({"n", "enter", "escape", "q"})
 
 
-TOO_LATE: Final = "too late: the run has changed since the question, nothing was done; look, and ask again"
+TOO_LATE: Final = "too late: the run has changed meanwhile, nothing was done; ask again"
 
 
 class Question(Dialog[Do | Detach | Note | None], inherit_bindings=False):
     """Answers with what the pressed key stands for, or None for back, which is what enter and escape mean; with a word
     about it if the run is not as it was when it was asked. `view` says how it is, and `foresee` works out what requests
-    would come to: that is told below the answers when it is known."""
+    would come to: that is told below the answers when it is known, and again and again as long as it stands."""
 
     def __init__(
         self,
@@ -53,8 +60,12 @@ class Question(Dialog[Do | Detach | Note | None], inherit_bindings=False):
         self._ask = ask
         self._view = view
         self._foresee = foresee
+        self._text = ask.text
         self._foresight: Foresight | None = None
-        self._seen: list[str | None] = []
+        self._later: Foresight | None = None  # which is not known yet, and takes its place
+        self._requests: list[Request] = []
+        self._begun = self._again = 0.0
+        self._seen: list[Shorter | None] = []
         self.moot_when_ended = ask.moot_when_ended
 
     def compose(self) -> ComposeResult:
@@ -63,20 +74,34 @@ class Question(Dialog[Do | Detach | Note | None], inherit_bindings=False):
 
     def on_mount(self) -> None:
         """Have it worked out what the answers would come to."""
-        requests = [request for option in self._ask.options if (request := _weighed(option)) is not None]
-        if self._foresee is not None and requests:
-            self._foresight = self._foresee(requests)
+        self._requests = [request for option in self._ask.options if (request := _weighed(option)) is not None]
+        if self._foresee is not None and self._requests:
+            self._begun = time.monotonic()
+            self._foresight = self._later = self._foresee(self._requests)
+        if self._foresight is not None or self._ask.anew is not None:
             self.set_interval(_LOOK_SECONDS, self._look)
         super().on_mount()
 
     def on_unmount(self) -> None:
         """It is of no use any more."""
-        if self._foresight is not None:
-            self._foresight.stop()
+        for each in (self._foresight, self._later):
+            if each is not None:
+                each.stop()
 
     def _look(self) -> None:
-        if self._foresight is not None and self._foresight.texts != self._seen and self.children:
+        self._weigh_again(time.monotonic())
+        before, self._text = self._text, self._ask.anew(self._view()) if self._ask.anew is not None else self._text
+        seen = self._foresight is None or self._foresight.texts == self._seen
+        if (before != self._text or not seen) and self.children:
             self.draw()
+
+    def _weigh_again(self, now: float) -> None:
+        """Have it worked out anew what the answers would come to, every now and then."""
+        if self._later is not None and self._later.done:
+            self._foresight, self._later = self._later, None
+            self._again = now + max(_ANEW_SECONDS, _REST * (now - self._begun))
+        elif self._later is None and self._foresee is not None and self._requests and now >= self._again:
+            self._begun, self._later = now, self._foresee(self._requests)
 
     def pressed(self, key: str, character: str | None) -> bool:
         """Take the first key that is an answer; other keys do nothing while a question is open, and signs that might
@@ -98,9 +123,9 @@ class Question(Dialog[Do | Detach | Note | None], inherit_bindings=False):
         """The text, the answers, and the way back, which is always on the screen."""
         box = self.query_one("#question", Lines)
         screen_width, screen_height = self.app.size
-        width = max(20, min(_WIDTH, screen_width - 4))
+        width = max(20, min(_WIDTH if self._foresight is None else _WEIGHED_WIDTH, screen_width - 4))
         inside = width - 4
-        text = paragraph(self._ask.text, inside)
+        text = paragraph(self._text, inside)
         self._seen = list(self._foresight.texts) if self._foresight is not None else []
         answers = self._answers(inside, self._seen)
         if self._seen and len(text) + len(answers) + 3 > screen_height:
@@ -118,7 +143,7 @@ class Question(Dialog[Do | Detach | Note | None], inherit_bindings=False):
         set_title(box, self._ask.title)
         box.show(lines)
 
-    def _answers(self, width: int, foreseen: Sequence[str | None]) -> list[Line]:
+    def _answers(self, width: int, foreseen: Sequence[Shorter | None]) -> list[Line]:
         """A line or more for each answer, and one for what is foreseen of it, which stays blank until that is known:
         nothing moves below the eyes of who reads."""
         lines: list[Line] = []
@@ -128,8 +153,10 @@ class Question(Dialog[Do | Detach | Note | None], inherit_bindings=False):
             lines.append((Span(f" {option.key} ", Role.KEY), Span(f" {label[0]}", PLAIN)))
             lines += [(Span(f"    {rest}", PLAIN),) for rest in label[1:]]
             if foreseen and _weighed(option) is not None:
-                told = cut_end(next(texts) or "", max(0, width - 4), self.glyphs.ellipsis)
-                lines.append((Span(f"    {told}", Role.MUTED),))
+                room = max(0, width - 4)
+                told = next(texts)
+                text = cut_end(longest_that_fits(told or (), room), room, self.glyphs.ellipsis)
+                lines.append((Span(f"    {text}", Role.MUTED),))
         return lines
 
 

@@ -76,7 +76,7 @@ def _state(scene: Scene, unit: UnitView) -> Iterator[Entry]:
         yield Entry(f"{unit.attempt}{generation}", label="attempt")
     if unit.worker:
         pid = f", pid {unit.pid}" if unit.pid else ""
-        yield Entry(f"{unit.worker}{pid}", label="worker")
+        yield Entry(f"{unit.place or unit.worker}{pid}", label="worker")
     if unit.started_at is not None:
         yield Entry(time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unit.started_at)), label="began")
     elapsed = unit.elapsed(scene.now)

@@ -71,6 +71,8 @@ def _seconds(attempt: Attempt, now: float) -> float | None:
 def _where(attempt: Attempt) -> str:
     begun = attempt.begun
     pid = f" pid {begun.pid}" if isinstance(begun, UnitStarted) and begun.pid else ""
+    if isinstance(begun, UnitStarted) and begun.place:
+        return f"worker {begun.place} ({begun.lane}{pid})"
     own = begun.lane in (ExecutionMode.COMMAND, ExecutionMode.PROCESS)
     return f"worker {begun.worker} ({begun.lane}{pid if own else ''})"
 

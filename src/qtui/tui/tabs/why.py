@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import inf
+from typing import TYPE_CHECKING
 
 from qtui.core.events import UnitCanceling, UnitFinished
 from qtui.core.failures import causes_of
@@ -28,13 +29,16 @@ from qtui.core.obstacles import (
 )
 from qtui.core.plan import reached
 from qtui.core.state import UnitView
-from qtui.core.why import WAITING, at_work_above
+from qtui.core.why import WAITING
 from qtui.tui.format import badges, counted, most_active, short_clock, time_of_day, tries
 from qtui.tui.keys import key_for
 from qtui.tui.outlook import rounded, span
 from qtui.tui.roles import Role
 from qtui.tui.tabs.entry import BLANK, Entry, Goal, heading
 from qtui.tui.tabs.scene import MOST_TOLD, Scene
+
+if TYPE_CHECKING:
+    from qtui.tui.forecaster import Told
 
 _MOST_CHAIN = 12
 _MOST_HOLDERS = 8
@@ -130,16 +134,23 @@ def _waiting(scene: Scene, unit: UnitView) -> Iterator[Entry]:
 def _start(scene: Scene, number: int) -> Iterator[Entry]:
     """When it is expected to begin."""
     told = scene.bridge.outlook.told
-    begins = told.until_start(number, scene.now) if told is not None else inf
-    if told is None or not 0 < begins < inf:
+    if told is not None and (lacks := told.out_of_time(number)):
+        yield Entry(lacks, Role.WARNING, "expected")
+    if told is None or not 0 < (begins := told.until_start(number, scene.now)) < inf:
         return
-    text = f"in about {rounded(begins)}"
-    least, most = told.start_within(number, scene.now)
-    if most < inf and (within := span(min(least, begins), max(most, begins))) != rounded(begins):
-        text += f" ({within})" if told.forecast.samples > 1 else ""
+    text = _in_about(told, begins, told.start_within(number, scene.now))
     if told.forecast.assumed:
         text += f", with {' and '.join(told.forecast.assumed)}"
     yield Entry(text, Role.PRIMARY, "starts")
+
+
+def _in_about(told: Told, seconds: float, within: tuple[float, float]) -> str:
+    """``in about 3m (2-5m)``: in the middle of all cases, and in four of five."""
+    text, (least, most) = f"in about {rounded(seconds)}", within
+    if told.forecast.samples > 1 and most < inf:
+        around = span(min(least, seconds), max(most, seconds))
+        text += f" ({around})" if around != rounded(seconds) else ""
+    return text
 
 
 def _own(scene: Scene, unit: UnitView, cause: Cause) -> Iterator[Entry]:
@@ -150,7 +161,7 @@ def _own(scene: Scene, unit: UnitView, cause: Cause) -> Iterator[Entry]:
             yield BLANK
             yield heading(f"waits for {len(units):,} of {counted(count, 'need')}")
             yield from scene.units(units)
-            if roots := at_work_above(view, units):
+            if roots := scene.bridge.reasons.at_work_above(units):
                 yield BLANK
                 yield heading("which wait for")
                 yield from scene.units(roots)
@@ -182,26 +193,37 @@ def _last(scene: Scene, units: Sequence[int]) -> Iterator[Entry]:
     left, slowest = max((told.until_end(number, scene.now), number) for number in units)
     if 0 < left < inf:
         name = scene.view.plan.table[slowest].id
-        yield Entry(f"{name} is expected to be the last, in about {rounded(left)}", Role.MUTED, goal=Goal(slowest))
+        cut = told.forecast.runs_out_for(slowest)
+        ends = f"time runs out for {name}" if cut else f"{name} is expected to be the last"
+        yield Entry(f"{ends}, in about {rounded(left)}", Role.MUTED, goal=Goal(slowest))
 
 
 def _other(scene: Scene, unit: UnitView, cause: Cause) -> Iterator[Entry]:
     """What others wait for, too."""
     match cause:
+        case Handed(batch=True):
+            yield Entry("a worker process has it, and begins it after what came before it of its batch", Role.ACCENT)
+        case Handed(cluster=True):
+            yield Entry("waits for the cluster: it begins when a worker there has room for it", Role.ACCENT)
         case Handed(worker):
             yield Entry(f"worker {worker} ({unit.lane}) has it, and is about to begin", Role.ACCENT)
         case Short(share):
             yield from _share(scene, share)
         case First(units):
             yield Entry(f"{counted(len(units), 'unit')} that go{'es' * (len(units) == 1)} first", Role.ACCENT)
-            yield from map(scene.unit, units[:_MOST_HOLDERS])  # each by its name: they are often of one family
-            if len(units) > _MOST_HOLDERS:
-                yield Entry(f"and {len(units) - _MOST_HOLDERS} more", Role.MUTED)
+            yield from _by_name(scene, units)
         case Reserved(units=units) | Busy(units=units):
             yield Entry(words(cause, scene.view.plan, scene.now), Role.ACCENT)
             yield from scene.units(units)
         case _:
             yield Entry(words(cause, scene.view.plan, scene.now), Role.ACCENT)
+
+
+def _by_name(scene: Scene, units: Sequence[int]) -> Iterator[Entry]:
+    """The first few of units that are often of one family."""
+    yield from map(scene.unit, units[:_MOST_HOLDERS])
+    if len(units) > _MOST_HOLDERS:
+        yield Entry(f"and {len(units) - _MOST_HOLDERS} more", Role.MUTED)
 
 
 def _not_for(scene: Scene, unit: UnitView, causes: Sequence[Cause]) -> Iterator[Entry]:
@@ -214,8 +236,9 @@ def _not_for(scene: Scene, unit: UnitView, causes: Sequence[Cause]) -> Iterator[
     if unit.state is UnitState.READY:
         for share in bridge.holders.wanted(unit.number):
             if share.limit not in short:
-                entries.append(Entry(share.words, Role.MUTED, share.name))
-        if not any(isinstance(cause, Busy) for cause in causes):
+                entries.append(Entry(share.words, Role.MUTED, share.limit))
+        # of a cluster the limit of its lane has said it
+        if not any(isinstance(cause, Busy) for cause in causes) and unit.lane not in scene.session.options.elsewhere:
             entries.append(Entry(f"{bridge.busy} of {most_active(view)} busy", Role.MUTED, "workers"))
     if entries:
         yield BLANK
@@ -225,7 +248,7 @@ def _not_for(scene: Scene, unit: UnitView, causes: Sequence[Cause]) -> Iterator[
 
 def _share(scene: Scene, share: Share) -> Iterator[Entry]:
     text = ", ".join(filter(None, (share.wanted_words, share.words)))
-    yield Entry(text, Role.ACCENT, share.name)
+    yield Entry(text, Role.ACCENT, share.limit)
     plan = scene.view.plan
     for holder in share.holders[:_MOST_HOLDERS]:
         number = plan.numbers.get(holder)
@@ -241,7 +264,13 @@ def _running(scene: Scene, unit: UnitView) -> Iterator[Entry]:
     elapsed = unit.elapsed(scene.now)
     if unit.started_at is not None and elapsed is not None:
         yield Entry(f"{time_of_day(unit.started_at)}, for {short_clock(elapsed)}", Role.PRIMARY, "runs since")
-    yield Entry(f"{unit.worker} ({unit.lane})", label="worker")
+    told = scene.bridge.outlook.told
+    if told is not None and 0 < (left := told.until_end(unit.number, scene.now)) < inf:
+        text, lacks = _in_about(told, left, told.end_within(unit.number, scene.now)), told.out_of_time(unit.number)
+        yield Entry(text, Role.PRIMARY, "is cut" if lacks else "ends")
+        if lacks:
+            yield Entry(lacks, Role.WARNING, "expected")
+    yield Entry(f"{unit.place or unit.worker} ({unit.lane})", label="worker")
     if tried := tries(unit):
         yield Entry(tried, label="try")
     progress = unit.progress
@@ -289,18 +318,24 @@ def _failed(scene: Scene, unit: UnitView) -> Iterator[Entry]:
                     label="tries")  # fmt: skip
     if "allowed" in badges(unit):
         yield Entry("the failure is allowed: what needs this unit runs all the same", Role.WARNING)
+    cause = next((cause for cause in scene.bridge.causes if unit.number in cause.units), None)
+    if cause is not None and len(cause.units) > 1:
+        others = [number for number in cause.units if number != unit.number]
+        yield BLANK
+        yield heading(f"{counted(len(others), 'other unit')} failed alike: {cause.words}")
+        yield from _by_name(scene, others)
     below = sorted(reached(scene.view.plan.feeds, unit.number))
     skipped = [number for number in below if scene.view.states[number] is UnitState.SKIPPED]
     alone = [number for number in skipped if _because(scene.view.last[number]) == unit.number]
-    others = sorted(set(skipped) - set(alone))
+    for_others = sorted(set(skipped) - set(alone))
     if alone:
         yield BLANK
         yield heading(f"{counted(len(alone), 'unit')} did not run because of it")
         yield from scene.units(alone)
-    if others:
+    if for_others:
         yield BLANK
-        yield heading(f"{counted(len(others), 'unit')} below it did not run for another failure")
-        yield from scene.units(others)
+        yield heading(f"{counted(len(for_others), 'unit')} below it did not run for another failure")
+        yield from scene.units(for_others)
 
 
 def _not_done(scene: Scene, unit: UnitView) -> Iterator[Entry]:

@@ -144,10 +144,10 @@ def _end(view: RunView, bad: str, allowed: int) -> tuple[str, Role]:
     """How the run ended; `bad` is what to do about failures."""
     match view.state:
         case RunState.FAILED:
-            return "; ".join(filter(None, (view.timed_out, bad))) or "failed", Role.ERROR
+            return "; ".join(filter(None, (view.ended_by, bad))) or "failed", Role.ERROR
         case RunState.CANCELED:
             return "canceled", Role.SECONDARY
         case RunState.INTERRUPTED:
-            return "interrupted", Role.SECONDARY
+            return ": ".join(filter(None, ("interrupted", view.ended_by))), Role.SECONDARY
         case _:
             return f"finished, {allowed} failed and allowed" if allowed else "finished", Role.SUCCESS

@@ -29,7 +29,6 @@ from qtui.tui.timeline import (
     bundle_name,
     critical_nodes,
     folded_line,
-    forecast_for,
     legend,
     line_of,
     row_of,
@@ -37,6 +36,7 @@ from qtui.tui.timeline import (
     span_of_run,
     starts_of,
     title,
+    top_that_follows,
 )
 from qtui.tui.widgets.cursor import CursorLines
 from qtui.tui.widgets.lines import Line, set_row_count, set_title, strip_of, theme_of
@@ -55,15 +55,12 @@ LEGEND_FROM: Final = 8
 LEGEND_WIDTH: Final = 70
 """The least lines and cells of a pane in which a line tells what the textures mean."""
 _TITLE_GAPS: Final = 4
-_BAND: Final = (0.4, 0.9)
-"""Where on the screen the row that began last stands, while the rows follow the time."""
-_AFTER_SCROLL: Final = 0.6
 
 
 class TimelinePane(CursorLines):
     """A line with the axis, the rows, and where there is room a line that tells what they are made of.
 
-    The rows follow the time, so that what began last is in sight, until a person selects a unit or moves; the window is
+    The rows follow the time, so that what goes on is in sight, until a person selects a unit or moves; the window is
     the whole run until somebody zooms or pans, of one that is played again up to the moment `until`.
     """
 
@@ -84,7 +81,8 @@ class TimelinePane(CursorLines):
         self._told: Told | None = None
         self._forecast: Forecast | None = None
         self._error = ""
-        self._now = 0.0
+        self._now = self._clock = 0.0
+        self._counted: Told | None = None
         self._rows: list[int] = []
         self._order: dict[int, float] = {}
         self._starts: list[float] = []
@@ -98,7 +96,7 @@ class TimelinePane(CursorLines):
         self._window = Window(0.0, 1.0, 1)
         self._zoomed = self._panned = False
         self._idle_of: float | None = None  # the beginning before which the time is shown in which nobody ran the run
-        self._follows = True
+        self._follows, self._moved, self._hidden = True, False, False
         self._placed = 0  # where the rows were scrolled to by themselves
         self._painted: dict[int, Line] = {}
         self._stale, self._paint_after, self._painted_at = True, 0.0, 0.0
@@ -123,6 +121,10 @@ class TimelinePane(CursorLines):
         """Bring bars and title up to date; call it in every frame, with whether anything has changed since the last
         one. `error` says why nothing is foretold."""
         self._stale |= changed
+        if self._hidden and self.display and not (self._moved or self._is_over):
+            self._follows = True  # who comes here sees what goes on first
+        self._hidden = not self.display
+        self._count_down(now)
         if not self._stale or not self.display or not self.size.width or time.monotonic() < self._paint_after:
             return
         began = time.monotonic()
@@ -167,7 +169,7 @@ class TimelinePane(CursorLines):
         here = self._layout.key(self._rows[self.at]) if self._known and self.at < len(self._rows) else None
         view, layout, self._told = self._bridge.view, self._bridge.layout, self._bridge.outlook.told
         self._known, self._layout = (view, layout, self._told, self._opened), layout
-        self._forecast = forecast_for(self._told, view)
+        self._forecast = self._told.forecast if self._told is not None and not view.state.ended else None
         self._starts = starts_of(view, self._attempts, self._forecast)
         self._order = rows_of(layout, self._starts, self._opened)
         self._critical = critical_nodes(view, layout, self._forecast)
@@ -187,19 +189,20 @@ class TimelinePane(CursorLines):
         return True
 
     def _follow(self) -> None:
-        """Have in sight what was selected since the last painting, or while nobody has, what began last."""
+        """Have in sight what was selected since the last painting, or while nobody has, what goes on."""
         if self._watched != self._reached:
             self._reached = self._watched
             if self._watched is not None and self._be_at(self._watched) and not self._follows:
                 self.keep_in_sight(self.at, self._height)
                 self._reveal_bars()
         if self._follows:
-            begun, height = sum(start <= self._now for start in self._order.values()), self._height
-            top = int(self.scroll_offset.y)
-            if not top + _BAND[0] * height <= begun <= top + _BAND[1] * height:
-                top = min(max(0, begun - int(_AFTER_SCROLL * height)), max(0, len(self._rows) - height))
-                self._placed = top
-                self.scroll_to(y=top, animate=False, force=True)
+            begun = sum(start <= self._now for start in self._order.values())
+            at_work = {row_of(self._layout, unit, self._order) for unit in self._bridge.holding}
+            first = next((at for at, row in enumerate(self._rows) if row in at_work), begun)
+            top = top_that_follows(int(self.scroll_offset.y), self._height, first, begun)
+            self._placed = min(top, max(0, len(self._rows) - self._height))
+            if self._placed != int(self.scroll_offset.y):
+                self.scroll_to(y=self._placed, animate=False, force=True)
 
     @property
     def _legend_lines(self) -> int:
@@ -262,7 +265,7 @@ class TimelinePane(CursorLines):
         opened_at = self._bridge.view.opened_at
         self._idle_of = opened_at if self._zoomed or self._idle_of != opened_at else None
         self._zoomed = self._panned = False
-        self._follows = True
+        self._follows, self._moved = True, False
         self._hurry()
 
     # -- painting ------------------------------------------------------------------------------------------
@@ -321,11 +324,25 @@ class TimelinePane(CursorLines):
 
     def _write_title(self) -> None:
         key = key_for("pane.timeline", self._keymap)
-        told = self._told if self._forecast is not None else None
+        told = self._bridge.outlook.told if not self._is_over else None
         all_key = key_for("timeline.whole", self._keymap)
         cut = not self._zoomed and min(self._starts, default=inf) < self._begin
         shows = f"since it went on, {all_key} shows all" if cut else ""
-        set_title(self, title(key, told, self.size.width - _TITLE_GAPS, clean(self._error), shows=shows))
+        room = self.size.width - _TITLE_GAPS
+        set_title(self, title(key, told, self._clock, room, clean(self._error), rows=self._rows_shown(), shows=shows))
+
+    def _count_down(self, now: float) -> None:
+        """Have the title tell what the status line tells in the same second, whenever the rows are painted."""
+        told = self._bridge.outlook.told
+        is_same = int(now) == int(self._clock) and told is self._counted
+        self._clock, self._counted = now, told
+        if not is_same and self.display and self.size.width:
+            self._write_title()
+
+    def _rows_shown(self) -> str:
+        """Which rows are to be seen, if not all."""
+        first, last = int(self.scroll_offset.y), min(int(self.scroll_offset.y) + self._height, len(self._rows))
+        return f"rows {first + 1:,}-{last:,} of {len(self._rows):,}" if last - first < len(self._rows) else ""
 
     # -- keys and mouse ------------------------------------------------------------------------------------
 
@@ -341,7 +358,7 @@ class TimelinePane(CursorLines):
 
     def go_to(self, at: int) -> None:
         """Be at this row, or the nearest there is, and have it on the screen."""
-        self._follows = False
+        self._follows, self._moved = False, True
         self.at = max(0, min(at, self.count - 1))
         self.keep_in_sight(self.at, self._height)
         self._reveal_bars()
@@ -370,8 +387,9 @@ class TimelinePane(CursorLines):
         """Whoever scrolls looks where they want."""
         super().watch_scroll_y(old_value, new_value)
         self._painted.clear()
+        self._write_title()
         if int(new_value) != self._placed:
-            self._follows = False
+            self._follows, self._moved = False, True
 
     def on_mount(self) -> None:
         """Name the pane."""
@@ -380,12 +398,18 @@ class TimelinePane(CursorLines):
 
 def _same_on_the_right(before: Line | None, after: Line) -> int:
     """How many cells at the end of both lines are the same. Those hold bars: a cell is a character there."""
+    if before is None or _length(before) != _length(after):  # their ends stand in different places
+        return 0
     count = 0
-    for old, new in zip(_cells(before or ()), _cells(after), strict=False):
+    for old, new in zip(_cells(before), _cells(after), strict=True):
         if old != new:
             break
         count += 1
     return count
+
+
+def _length(line: Line) -> int:
+    return sum(len(span.text) for span in line)
 
 
 def _cells(line: Line) -> Iterator[tuple[str, object]]:
