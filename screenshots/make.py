@@ -2,19 +2,24 @@
 
 The dashboard is driven headless over a real engine, and drawn at a moment chosen by the run's state: a run at work on a
 large screen, a failure that is selected, the view by levels, a timeline, a small terminal, one without colours, a run
-that somebody attached to, and the replay of one that has ended.
+that somebody attached to, the replay of one that has ended, and a run on a Dask cluster.
+
+``python screenshots/make.py cluster`` makes that one alone, by its name.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import chdir, closing, contextmanager
+from contextlib import ExitStack, chdir, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from qtui.core.model import FAILURES, UnitState
 from qtui.core.session import RunSession
@@ -44,7 +49,29 @@ def failed(view: RunView) -> bool:
 
 
 @contextmanager
-def running(workflow: Path = CORPUS) -> Iterator[tuple[Services, RunSession]]:
+def cluster() -> Iterator[str]:
+    """The address of a Dask cluster on this machine: a scheduler and two workers."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, ExitStack() as stack:
+
+        def start(*words: str) -> None:
+            command = [sys.executable, "-m", "dask", *words, "--host", "127.0.0.1", "--no-dashboard"]
+            process = stack.enter_context(subprocess.Popen(command, cwd=scratch, stderr=subprocess.DEVNULL))
+            stack.callback(process.kill)
+
+        contact = Path(scratch, "scheduler.json")
+        start("scheduler", "--port", "0", "--scheduler-file", str(contact))
+        deadline = time.monotonic() + PATIENCE
+        while not (contact.exists() and contact.read_text()):
+            assert time.monotonic() < deadline, "the scheduler never listened"
+            time.sleep(0.05)
+        address = json.loads(contact.read_text())["address"]
+        for name in ("north", "south"):
+            start("worker", address, "--name", name, "--nthreads", "2", "--no-nanny", "--local-directory", scratch)
+        yield address
+
+
+@contextmanager
+def running(workflow: Path = CORPUS, **overrides: Any) -> Iterator[tuple[Services, RunSession]]:
     """A run of a workflow that has just begun, in a place of its own."""
     # units in threads may still write while the directory is being removed
     with (
@@ -55,7 +82,7 @@ def running(workflow: Path = CORPUS) -> Iterator[tuple[Services, RunSession]]:
         params = {"out": str(Path(scratch, "out"))} if workflow is CORPUS else {}
         if workflow is FAILING:  # its path stands in the picture
             workflow = Path(shutil.copy(workflow, "readings.toml"))
-        definition = services.manager.load(str(workflow), params, Overrides(workers=4))
+        definition = services.manager.load(str(workflow), params, Overrides(workers=4, **overrides))
         yield services, services.manager.start(definition)
 
 
@@ -95,9 +122,14 @@ async def picture(
     print(f"{name}.svg  {size[0]}x{size[1]}")
 
 
-async def main() -> None:
-    """Make every picture."""
-    sys.setswitchinterval(0.001)  # as the command line does while a screen is up
+async def on_cluster() -> None:
+    """Make the picture of a run on a cluster."""
+    with cluster() as address, running(executor="dask", address=address) as (_, session):
+        await picture("cluster", MEDIUM, session, completed(12), *DOWN_TO_EXTRACT)
+
+
+async def on_this_machine() -> None:
+    """Make the other pictures."""
     for name, size, count in (("small", SMALL, 20), ("medium", MEDIUM, 22), ("large", LARGE, 24)):
         with running() as (_, session):
             await picture(name, size, session, completed(count), *DOWN_TO_EXTRACT)
@@ -116,6 +148,14 @@ async def main() -> None:
         with closing(services.manager.replay(session.run)) as replay:
             replay.seek(replay.begin + 0.4 * (replay.end - replay.begin))
             await picture("replay", MEDIUM, replay, completed(1), *DOWN_TO_EXTRACT, player=replay)
+
+
+async def main() -> None:
+    """Make every picture, or the one that is named."""
+    sys.setswitchinterval(0.001)  # as the command line does while a screen is up
+    if sys.argv[1:] != ["cluster"]:
+        await on_this_machine()
+    await on_cluster()
 
 
 if __name__ == "__main__":
