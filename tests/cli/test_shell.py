@@ -184,6 +184,8 @@ def outer(tmp_path: Path, state_home: Path):
     screen.wait_for("exit leaves")
     screen.press("echo in$((1))side\r")
     screen.wait_for("in1side")
+    # before it asks it takes the terminal once more, also from an outer shell that has it meanwhile
+    until(lambda: screen.text().rstrip().endswith(("#", "$")), "it asks for the next command")
     yield screen
     screen.close()
 
