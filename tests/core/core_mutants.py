@@ -184,8 +184,7 @@ class EndsTwice(Scheduler):
 class ForgetsPriorities(Scheduler):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._limits._keys = [(0, 0, number) for number in range(len(self._plan))]
-        self._limits.straight = [((0, 0, number), terms) for number, (_, terms) in enumerate(self._limits.straight)]
+        self._limits.keys = [(0, 0, number) for number in range(len(self._plan))]
 
 
 class ForgetsTheLimitsOfLanes(Scheduler):

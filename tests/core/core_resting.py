@@ -70,6 +70,7 @@ class Watch:
             require(view.plan.thawed() == scheduler.plan, "plans differ")
         require(list(view.attempts) == scheduler._attempt, "attempts differ")
         require(view.losses == scheduler._losses == self.losses, f"losses: {view.losses} and {scheduler._losses}")
+        require(all(view.states[number] is RUNNING for number in view.silent), f"silent and not running: {view.silent}")
         require(list(view.bases) == scheduler._base, "attempts before this generation differ")
         require(list(view.generations) == scheduler._generation, "generations differ")
         require(view.counts == {state: list(view.states).count(state) for state in UnitState}, "counts differ")

@@ -27,6 +27,7 @@ from qtui.core.events import (
     UnitReset,
     UnitRetrying,
     UnitsAdded,
+    UnitSilent,
     UnitStarted,
     UnitSubmitted,
     WorkersChanged,
@@ -181,8 +182,8 @@ class StepWatch(Watch):
                 pass
 
     def _unit_event(self, event: Any) -> None:
-        if isinstance(event, UnitProgress):
-            require(self.view.states[event.unit] is RUNNING, "progress of a unit that does not run")
+        if isinstance(event, UnitProgress | UnitSilent):
+            require(self.view.states[event.unit] is RUNNING, f"{event} of a unit that does not run")
             return
         number, said = event.unit, self._said[event.unit]
         last = self.view.last[number]

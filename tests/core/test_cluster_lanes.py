@@ -6,6 +6,7 @@ import pytest
 from core_driver import COMMAND, COROUTINE, SUCCESS, Run, plan_of, unit
 
 from qtui.core.events import WorkersChanged
+from qtui.core.forecast import forecast
 from qtui.core.holding import Holders, room_words
 from qtui.core.model import ExecutionMode, QuantumUnit, Shell
 from qtui.core.options import RunOptions, in_its_place
@@ -127,6 +128,41 @@ def test_what_waits_for_the_cluster_has_no_worker_and_what_it_takes_is_no_number
     assert reasons.words(4, run.now) == "the cluster takes 1 unit at a time, and has 3"
 
 
+@pytest.mark.parametrize("fixed", [False, True])
+def test_while_a_cluster_has_no_workers_that_is_the_cause_and_the_end_has_a_condition(fixed: bool) -> None:
+    run = on_cluster(far=4, near=1, adaptive=not fixed, workers=3)
+    before = run.view.lane_workers
+    gone = "wait: the cluster has no workers"
+    assert [type(event) for event in run.ask(LaneWorkersRequested(CUSTOM, 0, gone))] == [WorkersChanged]
+    run.wait(5.0)
+
+    assert run.view.unmanned_at == run.now - 5.0
+    assert run.view.lane_workers == before, "as many as before are sent, and begin as soon as a worker comes"
+    reasons = Reasons(run.plan, run.options)
+    reasons.update(run.view)
+    sent = [number for number in run.held if run.plan.lanes[number] is CUSTOM]
+    assert {reasons.words(number, run.now) for number in sent} == {"the cluster has no workers"}
+    if not fixed:
+        assert reasons.words(run.number("f3"), run.now) == "the cluster has no workers"
+    assert forecast(run.view, run.options, now=run.now).assumed == ("a worker of the cluster there",)
+
+    assert run.ask(LaneWorkersRequested(THREAD, 3, "cpu 2 % idle")) == [], "that is about another lane"
+    again = "go on, as the cluster has workers again after 5 s: 3 threads of 1 worker"
+    told = run.ask(LaneWorkersRequested(CUSTOM, 3, again))
+    assert [event.cause for event in told if isinstance(event, WorkersChanged)] == [again]
+    assert run.view.unmanned_at is None
+    assert run.view.lane_workers == before
+    assert run.ask(LaneWorkersRequested(CUSTOM, 3, "follow the cluster: 3 threads of 1 worker")) == []
+
+
+def test_once_all_that_was_to_run_there_has_ended_nothing_waits_for_a_worker() -> None:
+    run = on_cluster(far=1, near=1, adaptive=True, workers=3)
+    run.ask(LaneWorkersRequested(CUSTOM, 0, "wait: the cluster has no workers"))
+    assert run.view.awaits_cluster
+    run.succeed("f0")
+    assert not run.view.awaits_cluster
+
+
 @pytest.mark.parametrize(
     ("lanes", "words"),
     [
@@ -139,6 +175,7 @@ def test_what_waits_for_the_cluster_has_no_worker_and_what_it_takes_is_no_number
 )
 def test_coroutines_and_what_a_cluster_takes_are_not_told_as_workers(lanes: dict[str, int], words: str) -> None:
     assert room_words(260, lanes) == words
+    assert room_words(260, lanes, cluster=True) == words.replace("260 workers", "260 units at a time")
 
 
 def test_another_executor_has_no_target_of_its_own() -> None:

@@ -17,7 +17,7 @@ from qtui.core.expecting import CUT, ESTIMATE, TYPICAL, Expectations, Expected, 
 from qtui.core.forecast import forecast
 from qtui.core.model import Outcome, QuantumUnit, RetryPolicy
 from qtui.core.state import RunView
-from qtui.core.stimuli import CancelRequested
+from qtui.core.stimuli import CancelRequested, SilenceReported
 
 
 def expected(*units: QuantumUnit, **past: Sequence[float]) -> Mapping[str, Expected | None]:
@@ -99,6 +99,34 @@ def test_of_what_alone_is_known_that_it_was_cut_that_is_expected() -> None:
 
 def test_a_unit_that_is_not_there_may_have_been_cut() -> None:
     assert expected(unit("a"), gone=Took(cut=60.0)) == {"a": None}
+
+
+# -- what nobody knows the end of ------------------------------------------------------------------------
+
+
+def test_what_was_only_cut_has_no_known_end_once_it_is_older_than_that() -> None:
+    run = Run(unit("a"))
+    expected = Expectations(run.view, {"a": Took(cut=60.0)})
+    assert (expected.unforeseen(59.0), expected.unforeseen(60.0)) == ({}, {0: "no earlier run completed it"})
+    assert expected.middles(61.0) == [61.0]
+
+
+def test_what_is_silent_and_has_never_completed_has_no_known_end() -> None:
+    run = Run(unit("a", stall=5.0), unit("b", stall=5.0))
+    for number in range(2):
+        run.send(SilenceReported(number, 1, 0.0))
+    assert Expectations(run.view, {"b": [60.0, 61.0]}).unforeseen(6.0) == {0: "no earlier run completed it"}
+    run.send(SilenceReported(0, 1, None))
+    assert Expectations(run.view, {"b": [60.0, 61.0]}).unforeseen(6.0) == {}
+
+
+def test_what_says_how_far_it_is_is_believed_until_that_has_proved_wrong() -> None:
+    run = Run(unit("a"))
+    run.wait(30.0)
+    run.progress("a", 50, 100)
+    expected = Expectations(run.view, {"a": Took(cut=10.0)})
+    assert expected.unforeseen(40.0) == {}
+    assert expected.unforeseen(4000.0) == {0: "longer than it said"}
 
 
 # -- clocks ----------------------------------------------------------------------------------------------

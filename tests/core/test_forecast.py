@@ -286,7 +286,7 @@ def test_a_run_that_ends_in_its_timeout_is_told_and_that_more_workers_would_comp
     units = [unit(f"u{n}", estimate=10) for n in range(6)]
     told, plan, options = told_of(*units, workers=1, timeout=25)
     assert (told.p50, told.incomplete, told.risk, told.times_out) == (25.0, 4, 1.0, True)
-    assert told.shortfall() == "4 of 6 units will not complete in time"
+    assert told.shortfall(plan) == "4 of 6 units will not complete in time"
     (gain,) = gain_of(told, plan, options)
     assert (gain.completes, gain.incomplete, gain.would) == (4, 0, "+2 workers: all would complete")
 
@@ -319,8 +319,8 @@ def test_a_unit_that_takes_longer_than_it_may_takes_along_what_needs_it() -> Non
 
 def test_what_is_skipped_or_falls_back_in_time_is_not_missed() -> None:
     units = [unit("a", estimate=9, timeout=5, fallback=Fallback(0)), unit("alarm", "a", when="failure")]
-    told, _, _ = told_of(*units, unit("b", "a", estimate=1))
-    assert (told.p50, told.incomplete, told.shortfall()) == (6.0, 0, "")
+    told, plan, _ = told_of(*units, unit("b", "a", estimate=1))
+    assert (told.p50, told.incomplete, told.shortfall(plan)) == (6.0, 0, "")
 
 
 def test_where_time_may_run_out_it_is_told_in_how_many_cases() -> None:
@@ -328,8 +328,11 @@ def test_where_time_may_run_out_it_is_told_in_how_many_cases() -> None:
     seldom, often = (forecast(RunView.initial(plan), RunOptions(timeout=timeout), past, now=0.0) for timeout in (13, 9))
     assert 0 < seldom.risk < 0.5 < often.risk < 1
     assert (seldom.incomplete, seldom.times_out, often.incomplete, often.times_out) == (0, False, 1, True)
-    assert seldom.shortfall() == f"in {round(10 * seldom.risk)} of 10 cases not all units complete in time"
-    assert often.shortfall() == (f"1 of 1 units will not complete in time (in {round(10 * often.risk)} of 10 cases)")
+    assert seldom.shortfall(plan) == f"in {round(10 * seldom.risk)} of 10 cases a does not complete in time"
+    assert often.shortfall(plan) == f"a may not complete in time (in {round(10 * often.risk)} of 10 cases)"
+    two = plan_of(unit("a"), unit("b"))
+    both = forecast(RunView.initial(two), RunOptions(timeout=11), {**past, "b": past["a"]}, now=0.0)
+    assert both.shortfall(two) == f"1 of 2 units may not complete in time (in {round(10 * both.risk)} of 10 cases)"
 
 
 def test_a_run_in_which_units_can_never_start_has_no_end() -> None:
@@ -394,12 +397,24 @@ def test_a_unit_that_says_how_far_it_is_is_believed_more_the_further_it_is(
     assert least <= seconds <= most
 
 
-def test_a_unit_that_takes_longer_than_ever_is_expected_to_go_on_the_longer_the_older_it_is() -> None:
-    run = Run(unit("a"))
-    past = {"a": [10.0, 11.0, 9.0]}
-    assert Expectations(run.view, past).middles(5.0)[0] == pytest.approx(10.0, rel=0.1)
-    assert Expectations(run.view, past).middles(100.0)[0] == pytest.approx(200.0)
-    assert Expectations(run.view, past).middles(1000.0)[0] == pytest.approx(2000.0)
+def test_of_a_unit_that_takes_longer_than_ever_nobody_knows_when_it_ends() -> None:
+    run = Run(unit("a"), unit("b", "a"))
+    past = {"a": [10.0, 11.0, 9.0], "b": [20.0, 21.0, 22.0]}
+    expected = Expectations(run.view, past)
+    assert expected.middles(5.0)[0] == pytest.approx(10.0, rel=0.1)
+    assert expected.unforeseen(5.0) == {}
+    assert expected.unforeseen(100.0) == {0: "longer than ever before"}
+    one, other = (forecast(run.view, run.options, past, now=now) for now in (100.0, 1000.0))
+    assert (one.unforeseen, one.stands) == ({0: "longer than ever before"}, True)
+    assert one.p50 == pytest.approx(20.0, rel=0.2), "what comes behind it"
+    assert [one.p10, one.p90] == pytest.approx([other.p10, other.p90]), "its age makes no time of it"
+
+
+def test_what_is_not_waited_for_does_not_hold_up_the_end() -> None:
+    run = Run(unit("late"), unit("long"))
+    told = forecast(run.view, run.options, {"late": [10.0, 11.0, 9.0], "long": [900.0, 910.0]}, now=100.0)
+    assert (list(told.unforeseen), told.stands) == ([0], False)
+    assert told.p50 == pytest.approx(800.0, rel=0.1)
 
 
 def test_how_long_others_take_says_nothing_beside_what_a_unit_says_itself() -> None:
@@ -415,8 +430,30 @@ def test_how_long_others_take_says_nothing_beside_what_a_unit_says_itself() -> N
 def test_an_estimate_that_was_too_short_is_not_believed_any_more() -> None:
     run = Run(unit("a", estimate=10))
     assert forecast(run.view, run.options, now=4.0).p50 == pytest.approx(6.0)
-    told = forecast(run.view, run.options, now=100.0)
-    assert told.p10 < 30.0 < 60.0 < told.p50 < 150.0 < told.p90
+    told = forecast(run.view, run.options, now=11.0)
+    assert 0.0 < told.p10 < told.p50 < told.p90 < 20.0
+    assert forecast(run.view, run.options, now=100.0).unforeseen == {0: "longer than its estimate"}
+
+
+def test_equal_units_are_told_alike_and_the_mark_of_the_path_stays() -> None:
+    run = Run(unit("import"), *[unit(f"index[{part}]", "import") for part in "abcd"], unit("report", "index*"))
+    run.succeed("import")
+    past = {f"index[{part}]": [20.0, 21.0, 19.0] for part in "abcd"} | {"report": [5.0]}
+    marks = set()
+    for now in (1.0, 2.5, 3.1, 7.7, 12.0):
+        told = forecast(run.view, run.options, past, now=now)
+        marks.add(told.critical)
+        assert len({told.end_of(number) for number in range(1, 5)}) == 1
+    assert len(marks) == 1
+
+
+def test_units_that_have_never_completed_do_not_blow_up_the_end() -> None:
+    train = [unit(f"train[{n}]", "load") for n in range(6)]
+    units = [unit("load"), *train, unit("features", "load"), unit("score", "features"), unit("notify", "*")]
+    past = {"load": [3.0] * 7, **{each.id: [12.0] * 7 for each in train}, "notify": [0.01] * 7}
+    told = forecast(RunView.initial(plan_of(*units)), RunOptions(workers=8), past, now=0.0)
+    assert 15.0 < told.p50 < 45.0
+    assert told.p90 < 120.0
 
 
 def test_a_unit_of_which_nothing_is_known_may_take_as_long_as_any() -> None:

@@ -155,6 +155,18 @@ def test_from_the_middle_of_a_run_it_goes_on_as_the_run_did(seed: int, share: fl
     assert {n: at + now for n, at in enumerate(simulated.ends) if at != inf} == pytest.approx(run.ends())
 
 
+def test_what_is_decided_has_all_of_its_fields() -> None:
+    for event in (event for seed in range(20) for event in recorded(seed).events):
+        assert type(event)(*event) == event
+        assert len(event) == len(event._fields)
+
+
+def test_the_more_units_a_run_has_the_more_pauses_there_are_until_it_is_taken_up() -> None:
+    small, large = (Run(*[unit(f"u{n}") for n in range(size)]) for size in (10, 5_000))
+    pauses = [sum(1 for _ in Scheduler.restoring(run.options, run.view)) for run in (small, large)]
+    assert pauses[1] >= pauses[0] + 2
+
+
 def simulated(*units: object, now: float = 0.0, seconds: Mapping[str, float] = {}, **options: object) -> Simulated:
     plan = plan_of(*units)  # type: ignore[arg-type]
     taken = [seconds.get(each.id, 0.0 if each.action is None else 1.0) for each in plan.table]

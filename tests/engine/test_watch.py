@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,20 @@ def test_a_unit_that_is_silent_and_idle_is_told_of_once(start: Start) -> None:
     assert [message.startswith("silent and idle for") for message in warnings(engine)] == [True]
     cancel(engine)
     assert len(warnings(engine)) == 1
+
+
+def test_that_it_is_silent_is_known_of_it_until_it_speaks_again(start: Start, tmp_path: Path) -> None:
+    os.mkfifo(go := tmp_path / "go")
+    engine = start(shell(f"read go < {go}; echo again; sleep 300", stall=0.3))
+    until(lambda: engine.view().silent, "it is silent")
+    (since,) = engine.view().silent.values()
+    began = engine.view().unit(0).started_at
+    assert began is not None and began <= since <= engine.now() - 0.3
+    go.write_text("go\n")
+    until(lambda: not engine.view().silent, "it has spoken")
+    until(lambda: engine.view().silent, "it is silent again")
+    cancel(engine)
+    assert not engine.view().silent
 
 
 def test_a_unit_that_prints_or_computes_is_not_stalled(start: Start, tmp_path: Path) -> None:

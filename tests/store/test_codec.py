@@ -141,7 +141,7 @@ def test_a_view_comes_back_at_every_moment_of_a_run() -> None:
 def test_a_view_of_before_it_told_all_that_it_tells_now_can_be_read() -> None:
     view = RunView.initial(ExecutionPlan.build(units(3)))
     text = encode_view(view)
-    for later in (',"missed":[]', ',"losses":[]'):
+    for later in (',"missed":[]', ',"losses":[]', ',"silent":[]'):
         assert later in text
         text = text.replace(later, "")
     assert decode_view(text, view.plan) == view
@@ -163,6 +163,7 @@ def _odd_events() -> list[Event]:
     ["cache_missed",0,"output x is missing",2.0,true],["unit_submitted",0,3,"process",1,2.0],
     ["confirm_requested",1,"sure?",2.0],["unit_started",0,3,"process",1,9,2.5],
     ["unit_progress",0,3,1.0,2.0,"half",3.0],["unit_canceling",0,3,"cancel","by you",false,4.0],
+    ["unit_silent",0,3,4.5,5.0],["unit_silent",1,3,4.5,5.0],["unit_silent",1,3,null,5.0],
     ["unit_abandoned",0,3,1,5.0],["brake_changed","","held",3,"","three in a row",5.0],
     ["unit_finished",0,3,3,"canceled",5.0,1.0,["Canceled","no","",null,["X"],""],"c",false,false,true,{},-1,99000000,1.5],
     ["unit_finished",1,3,3,"completed",5.0,1.0,null,"",false,false,false,{"m":1},-1,99000000,1.5],

@@ -64,6 +64,7 @@ def carried(view: RunView, event: PlanReplaced) -> RunView:
         stale={numbers[unit]: cause for unit, cause in view.stale.items() if numbers[unit] >= 0},
         missed={numbers[unit]: reason for unit, reason in view.missed.items() if numbers[unit] >= 0},
         losses={numbers[unit]: times for unit, times in view.losses.items() if numbers[unit] >= 0},
+        silent={numbers[unit]: since for unit, since in view.silent.items() if numbers[unit] >= 0},
     )
 
 

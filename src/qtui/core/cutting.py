@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from qtui.core.events import Event, UnitFinished, UnitReset, UnitStarted
-from qtui.core.model import UnitState
+from qtui.core.model import FAILURES, UnitState
 from qtui.core.settling import CUT, CUT_FOR
 from qtui.core.state import RunView, UnitView
 
@@ -15,6 +15,9 @@ INTERRUPTED: Final = "interrupted"
 
 ASKING: Final = "asking"
 """The state of a unit that waits for a person's yes, for people."""
+
+ALLOWED: Final = "(allowed)"
+"""Behind the state of units whose failure counts for nothing."""
 
 WHEN_LOST: Final = "ran when its process was lost"
 
@@ -51,14 +54,24 @@ def counts_of(view: RunView, lost: bool = False) -> dict[str, int]:
 
 def told_counts(view: RunView, lost: bool = False) -> dict[str, int]:
     """As `counts_of`, for people: what is ready and waits for a person's yes is ``asking``, for it waits for no worker,
-    and comes first, for nothing else ends that. Nobody is asked in a run that is `lost`."""
-    counts = counts_of(view, lost)
+    and comes first, for nothing else ends that. Nobody is asked in a run that is `lost`. Failures that are allowed are
+    ``failed (allowed)`` or ``timeout (allowed)``."""
+    counts: dict[str, int] = {}
+    for state, count in counts_of(view, lost).items():
+        allowed = _allowed(view, state) if state in FAILURES else 0
+        counts |= {state: count - allowed, f"{state} {ALLOWED}": allowed} if allowed else {state: count}
+    counts = {state: count for state, count in counts.items() if count}
     asking = view.asked if not lost else 0
     if not asking:
         return counts
     ready = str(UnitState.READY)
     told = {ASKING: asking, **counts, ready: counts[ready] - asking}
     return {state: count for state, count in told.items() if count}
+
+
+def _allowed(view: RunView, state: str) -> int:
+    table = view.plan.table
+    return sum(each == state and table[number].allow_failure for number, each in enumerate(view.states))
 
 
 def cut_cause(unit: UnitView) -> str:
@@ -82,7 +95,8 @@ def shown(view: RunView, lost: bool) -> RunView:
         counts[unit.state] -= 1
         counts[UnitState.CANCELED] += 1
         submitted -= unit.submitted
-    return replace(view, states=states.persistent(), last=last.persistent(), counts=counts, submitted=submitted)
+    view = replace(view, states=states.persistent(), last=last.persistent())
+    return replace(view, counts=counts, submitted=submitted, silent={})
 
 
 def _end(unit: UnitView) -> Event:

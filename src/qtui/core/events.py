@@ -227,6 +227,16 @@ class UnitProgress(NamedTuple):
     at: float
 
 
+class UnitSilent(NamedTuple):
+    """The attempt has neither printed nor computed anything `since` (Unix seconds), for longer than its `stall`; None
+    says that it does again."""
+
+    unit: int
+    attempt: int
+    since: float | None
+    at: float
+
+
 class UnitFinished(NamedTuple):
     """The end of the unit's generation. `duration` is the last attempt's, in seconds; `cause` says why a unit
     that did not run ended; `error` stays readable when a fallback was used. `because` is the unit whose failure made
@@ -248,6 +258,11 @@ class UnitFinished(NamedTuple):
     because: int = -1
     peak_memory: int = 0
     cpu_seconds: float = 0.0
+
+    @property
+    def set_aside(self) -> bool:
+        """Whether a person has marked the unit as done, as `cause` tells; a fallback that was needed has no cause."""
+        return self.fallback and bool(self.cause)
 
 
 class UnitsAdded(NamedTuple):
@@ -282,7 +297,8 @@ class BrakeChanged(NamedTuple):
 class WorkersChanged(NamedTuple):
     """From now on at most `target` units of `lane` run at a time, and `workers` of all lanes together.
 
-    Without `lane` both are the same.
+    Without `lane` both are the same. A `target` of 0 says that a cluster has no workers: it takes as many units as
+    before, and they wait there.
     """
 
     target: int
@@ -341,6 +357,7 @@ Event = (
     | UnitStale
     | UnitRedefined
     | UnitProgress
+    | UnitSilent
     | UnitFinished
     | UnitsAdded
     | BrakeChanged
@@ -362,6 +379,7 @@ UNIT_EVENTS = (
     | UnitReset
     | UnitStale
     | UnitProgress
+    | UnitSilent
     | UnitFinished
 )
 
@@ -391,6 +409,7 @@ NAMES: Mapping[type[Event], str] = {
     UnitStale: "unit_stale",
     UnitRedefined: "unit_redefined",
     UnitProgress: "unit_progress",
+    UnitSilent: "unit_silent",
     UnitFinished: "unit_finished",
     UnitsAdded: "units_added",
     BrakeChanged: "brake_changed",

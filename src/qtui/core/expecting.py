@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from math import exp, log, sqrt
 from random import Random
-from statistics import NormalDist, fmean, median, stdev
+from statistics import NormalDist, fmean, median
 from typing import Final, NamedTuple, Self
 
 from qtui.core.model import EMPTY, UnitState
@@ -34,6 +34,10 @@ TYPICAL: Final = "the typical unit"
 CUT: Final = "an attempt that was cut"
 NO_TIME: Final = "takes no time"
 """What an expectation may be taken from, beside earlier runs of the unit itself."""
+
+NEVER: Final = "no earlier run completed it"
+LONGER: Final = "longer than ever before"
+"""Why nobody knows when a running unit ends, if it was not taken from something else."""
 
 _ANOTHER_WEIGHT: Final = 2
 """What `ANOTHER_SPREAD` counts beside the spread of a unit's own actions, in actions."""
@@ -63,12 +67,24 @@ class Took(tuple[float, ...]):
 class Expected(NamedTuple):
     """The time a unit takes: `middle` seconds in the middle of all cases, and the `spread` of the logarithm, 0 for what
     is taken at its word. `basis` says what that was taken from; `other` that it is a past in which the unit did
-    something else."""
+    something else. `longest` is the most that the unit itself is known to have taken, 0 if nothing is."""
 
     middle: float
     spread: float
     basis: str
     other: bool = False
+    longest: float = 0.0
+
+    @property
+    def completed(self) -> bool:
+        """Whether the unit itself has completed in an earlier run."""
+        return self.basis not in _NOT_ITSELF
+
+
+def worth_a_word(unforeseen: Mapping[int, str], *, stands: bool) -> tuple[int, ...]:
+    """Those of `unforeseen` units that the end is told to wait for. Of many units one always takes longer than ever:
+    that is worth a word where the end follows from it (`stands`), and of what has never completed always."""
+    return tuple(number for number, why in unforeseen.items() if stands or why == NEVER)
 
 
 class Expectations:
@@ -122,7 +138,8 @@ class Expectations:
                 known.append(_of_past(_with_cut(mine, cuts.get(unit.id)), usual))
             if at % _AT_ONCE_UNITS == _AT_ONCE_UNITS - 1:
                 yield
-        families = self._families(logs, others)
+        unknown = {unit.name for unit, own in zip(plan.table, known, strict=True) if own is None and not unit.estimate}
+        families = self._families(unknown, logs, others) if unknown else {}
         yield
         found: list[Expected | None] = []
         for unit, own in zip(plan.table, known, strict=True):
@@ -135,6 +152,7 @@ class Expectations:
             else:
                 found.append(families.get(unit.name))
         middles = sorted(each.middle for each in found if each is not None and each is not _AT_ONCE)
+        yield
         typical = _typical(middles) if middles else None
         self.each: list[Expected | None] = [each or typical for each in found]
         for id_, cut in cuts.items():
@@ -151,8 +169,35 @@ class Expectations:
         meanwhile that it is not so."""
         if not all(each is not None and not each.spread for each in self.each):
             return False
-        running = (number for number, state in enumerate(self._view.states) if state is _RUNNING)
-        return all(self._view.progress[number] is None and not self._is_overdue(number, now) for number in running)
+        progress = self._view.progress
+        return all(progress[number] is None and not self._is_overdue(number, now) for number in self._running)
+
+    def unforeseen(self, now: float) -> dict[int, str]:
+        """The running units of which nobody knows when they end, and why: they take longer than all that is known
+        allows, or are silent and have never completed. In all cases they are taken to end now: their age alone says
+        nothing, and what is made of it grows while one waits."""
+        return {
+            number: why
+            for number in self._running
+            if (expected := self.each[number]) is not None and (why := self._why_unforeseen(number, expected, now))
+        }
+
+    @property
+    def _running(self) -> Iterator[int]:
+        return (number for number, state in enumerate(self._view.states) if state is _RUNNING)
+
+    def _why_unforeseen(self, number: int, expected: Expected, now: float) -> str:
+        began: float = self._view.begun[number].at
+        middle, spread = self._by_progress(number, began, now, expected)
+        gone = max(now - began, _LEAST)
+        said = (middle, spread) != (expected.middle, expected.spread)
+        if not expected.completed and number in self._view.silent:
+            return NEVER
+        if expected.basis == CUT and not said:
+            return NEVER if gone >= expected.longest else ""
+        if gone <= expected.longest or _passed(gone, middle, spread) <= _OVERDUE:
+            return ""
+        return "longer than it said" if said else _WHY.get(expected.basis, LONGER)
 
     def _is_overdue(self, number: int, now: float) -> bool:
         expected, began = self.each[number], self._view.unit(number).started_at
@@ -187,13 +232,14 @@ class Expectations:
         began: float = self._view.begun[number].at
         gone = max(now - began, _LEAST)
         middle, spread = self._by_progress(number, began, now, expected)
-        if not spread:
-            return middle if gone < middle else _overdue(gone, share)
+        if not spread and gone < middle:
+            return middle
+        if self._why_unforeseen(number, expected, now):
+            return gone
         # of all cases only those count that take longer than it has taken already
-        passed = _NORMAL.cdf(log(gone / middle) / spread)
-        if passed > _OVERDUE:
-            return _overdue(gone, share)
-        return max(gone, middle * exp(spread * _NORMAL.inv_cdf(min(passed + (1 - passed) * share, 1 - 1e-9))))
+        passed = _passed(gone, middle, spread)
+        quicker = min(passed + (1 - passed) * share, 1 - 1e-9)
+        return max(gone, middle * exp((spread or USUAL_SPREAD) * _NORMAL.inv_cdf(quicker)))
 
     def _by_progress(self, number: int, began: float, now: float, expected: Expected) -> tuple[float, float]:
         """Middle and spread, with what the unit itself says of how far it is."""
@@ -210,12 +256,16 @@ class Expectations:
         middle = exp((mine * log(said) + others * log(expected.middle)) / (mine + others))
         return middle, 1 / sqrt(mine + others)
 
-    def _families(self, logs: Mapping[str, Sequence[float]], others: Collection[str]) -> dict[str, Expected]:
-        """What is expected of further units of each family; of those in `others` this run tells more than their past,
-        once they have completed."""
+    def _families(
+        self, names: Collection[str], logs: Mapping[str, Sequence[float]], others: Collection[str]
+    ) -> dict[str, Expected]:
+        """What is expected of further units of these families; of those in `others` this run tells more than their
+        past, once they have completed."""
         found: dict[str, list[float]] = defaultdict(list)
         view = self._view
         for number, (unit, state) in enumerate(zip(view.plan.table, view.states, strict=True)):
+            if unit.name not in names:
+                continue
             ran = state is UnitState.COMPLETED and unit.action is not None and not view.last[number].cached
             if unit.id in logs and not (ran and unit.id in others):
                 found[unit.name].append(fmean(logs[unit.id]))
@@ -231,30 +281,33 @@ _AT_ONCE_UNITS: Final = 250
 _RUNNING: Final = UnitState.RUNNING
 _OVERDUE: Final = 0.98
 """Of all cases: what takes longer than so many of them is none of them."""
+_NOT_ITSELF: Final = (ESTIMATE, FAMILY, TYPICAL, CUT)
+_WHY: Final = {ESTIMATE: "longer than its estimate", FAMILY: "longer than its family", TYPICAL: NEVER}
 _AT_ONCE: Final = Expected(0.0, 0.0, NO_TIME)
 
 
 def _typical(middles: Sequence[float]) -> Expected:
-    """What is expected of a unit of which only is known how long others take, shortest first: it is one of them."""
-    logs = [log(max(each, _LEAST)) for each in middles]
-    spread = max(UNKNOWN_SPREAD, stdev(logs)) if len(logs) > 1 else UNKNOWN_SPREAD
-    return Expected(middles[len(middles) // 2], spread, TYPICAL)
+    """What is expected of a unit of which only is known how long others take, shortest first: it is one of them.
 
-
-def _overdue(gone: float, share: float) -> float:
-    """What a unit takes in all that has been going on for longer than anything known of it allows.
-
-    Nothing but its age speaks for how much longer it takes, as of all that has no scale of its own: in the middle of
-    all cases as long again, in one of ten nine times as long (a Pareto distribution of index 1).
+    How much longer it may take, those tell that take longer: beside units of 10 ms, of which there are some in nearly
+    every workflow, the spread of all of them would have one of 12 s take half an hour.
     """
-    return gone / max(1.0 - share, _LEAST)
+    middle = middles[len(middles) // 2]
+    longer = [log(max(each, _LEAST) / max(middle, _LEAST)) ** 2 for each in middles[len(middles) // 2 :]]
+    return Expected(middle, max(UNKNOWN_SPREAD, sqrt(fmean(longer))), TYPICAL)
+
+
+def _passed(gone: float, middle: float, spread: float) -> float:
+    """The share of all cases that take less than a unit has taken; what was taken at its word has proved wrong."""
+    return _NORMAL.cdf(log(gone / max(middle, _LEAST)) / (spread or USUAL_SPREAD))
 
 
 def _of_past(logs: Sequence[float], usual: float) -> Expected:
     count, middle = len(logs), fmean(logs)
     own = sum((each - middle) ** 2 for each in logs)
     variance = (PRIOR_WEIGHT * usual**2 + own) / (PRIOR_WEIGHT + count - 1)
-    return _predicted(middle, variance, count, f"{count} run{'' if count == 1 else 's'}")
+    found = _predicted(middle, variance, count, f"{count} run{'' if count == 1 else 's'}")
+    return found._replace(longest=exp(max(logs)))
 
 
 def _with_cut(logs: list[float], cut: float | None) -> list[float]:
@@ -267,7 +320,8 @@ def _not_below(expected: Expected | None, cut: float) -> Expected:
     """What is expected of a unit that has run for so long without an end, and of which little else is known."""
     if expected is not None and expected.middle >= cut:
         return expected
-    return Expected(cut, max(ANOTHER_SPREAD, expected.spread if expected is not None else 0.0), CUT)
+    spread = max(ANOTHER_SPREAD, min(expected.spread, UNKNOWN_SPREAD) if expected is not None else 0.0)
+    return Expected(cut, spread, CUT, longest=cut)
 
 
 def _of_another(logs: Sequence[float]) -> Expected:
@@ -277,7 +331,7 @@ def _of_another(logs: Sequence[float]) -> Expected:
     own = sum((each - middle) ** 2 for each in logs)
     variance = (_ANOTHER_WEIGHT * ANOTHER_SPREAD**2 + own) / (_ANOTHER_WEIGHT + count - 1)
     basis = "another action" if count == 1 else f"{count} other actions"
-    return Expected(exp(middle), sqrt(variance), basis, other=True)
+    return Expected(exp(middle), sqrt(variance), basis, other=True, longest=exp(max(logs)))
 
 
 def _predicted(middle: float, variance: float, count: int, basis: str) -> Expected:

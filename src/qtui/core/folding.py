@@ -35,6 +35,7 @@ from qtui.core.events import (
     UnitReset,
     UnitRetrying,
     UnitsAdded,
+    UnitSilent,
     UnitStale,
     UnitStarted,
     UnitSubmitted,
@@ -44,7 +45,7 @@ from qtui.core.events import (
 from qtui.core.growth import grow
 from qtui.core.innocence import LOSSES, innocent
 from qtui.core.limits import learned_peak
-from qtui.core.model import RunState, UnitState
+from qtui.core.model import ExecutionMode, RunState, UnitState
 from qtui.core.redefining import redefine
 from qtui.core.state import RunView
 
@@ -71,7 +72,7 @@ class _Folding:
         self._asked = view.asked
         self._waited, self._waiting_since = view.waited, view.waiting_since
         self._running = view.state is RunState.RUNNING
-        self._left_behind = view.left_behind
+        self._left_behind, self._silent = view.left_behind, view.silent
         self._states = view.states.evolver()
         self._attempts = view.attempts.evolver()
         self._bases = view.bases.evolver()
@@ -103,6 +104,8 @@ class _Folding:
                     self._changes["missed"] = {**self._known("missed"), event.unit: event.reason}
             case UnitProgress():
                 self._progress[event.unit] = event
+            case UnitSilent():
+                self._note_silence(event)
             case UnitRetrying():
                 self._step(event.unit, UnitState.RETRYING, event)
                 self._forgive(event)
@@ -142,6 +145,10 @@ class _Folding:
     def _known(self, name: str) -> Any:
         """What the view says by now in the field `name`, one of those that `_changes` has."""
         return self._changes[name] if name in self._changes else getattr(self._view, name)
+
+    def _note_silence(self, event: UnitSilent) -> None:
+        others = {number: since for number, since in self._silent.items() if number != event.unit}
+        self._silent = others if event.since is None else {**others, event.unit: event.since}
 
     def _forgive(self, event: UnitRetrying) -> None:
         """An attempt that is made again for free does not count, but how often that was done does."""
@@ -233,8 +240,10 @@ class _Folding:
                 change["brakes"] = {**self._known("brakes"), event.scope: event}
             case WorkersChanged():
                 change["workers"] = event.workers
-                if event.lane:
+                if event.lane and event.target and self._known("governed"):
                     change["lane_workers"] = {**self._known("lane_workers"), event.lane: event.target}
+                if event.lane == ExecutionMode.CUSTOM:
+                    change["unmanned_at"] = None if event.target else event.at
             case GovernorChanged():
                 change.update(governed=event.on, lane_workers={})
             case RunFinished():
@@ -252,7 +261,7 @@ class _Folding:
         self._waited = 0.0
         if started_at is not None and finished is not None:
             self._changes["started_at"] = started_at + (event.at - finished.at)
-        self._changes.update(state=RunState.RUNNING, finished=None, stopping=None, opened_at=event.at)
+        self._changes.update(state=RunState.RUNNING, finished=None, stopping=None, opened_at=event.at, unmanned_at=None)
 
     def _resume(self, event: RunResumed) -> None:
         """The run goes on; the time in which nobody ran it does not count."""
@@ -263,7 +272,7 @@ class _Folding:
         self._waited, self._waiting_since = 0.0, None
         self._changes.update(state=RunState.RUNNING, finished=None, stopping=None, paused=False, unsaved="")
         self._changes.update(workers=event.workers, governed=event.governed, lane_workers=event.lane_workers)
-        self._changes.update(started_at=event.at - ran, opened_at=event.at, brakes={}, stale={})
+        self._changes.update(started_at=event.at - ran, opened_at=event.at, brakes={}, stale={}, unmanned_at=None)
 
     def _begin(self, event: UnitSubmitted | UnitStarted, state: UnitState) -> None:
         number = event.unit
@@ -279,6 +288,8 @@ class _Folding:
         counts[self._states[number]] -= 1
         counts[state] += 1
         self._states[number] = state
+        if number in self._silent:
+            self._silent = {other: since for other, since in self._silent.items() if other != number}
         self._note_last(number, event)
         if state.ended and self._open_items:
             self._close_item(self._plan.item_of[number])
@@ -314,6 +325,7 @@ class _Folding:
             waited=self._waited,
             waiting_since=self._waiting_since,
             left_behind=self._left_behind,
+            silent=self._silent,
             **self._changes,
         )
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import accumulate
 from math import inf
 from random import Random
 from typing import Final, NamedTuple
 
-from qtui.core.expecting import Expectations
+from qtui.core.expecting import TYPICAL, Expectations
 from qtui.core.limits import Limits, capacities, lane_limit
 from qtui.core.model import EMPTY, ExecutionMode
 from qtui.core.options import RunOptions
+from qtui.core.plan import ExecutionPlan
 from qtui.core.simulation import Simulated, Simulation
+from qtui.core.standing import asks
 from qtui.core.state import RunView
 
 SAMPLES: Final = 40
@@ -47,9 +49,11 @@ class Forecast:
     `typical` is the case in the middle: what begins and ends when. `path` are the units that its end follows from, each
     waiting for the one before it, first to last; `parts` what the time until `p50` is made of, longest first, adding up
     to it, and `stretches` the same as one thing follows another. `slack` has how much later each unit could end without
-    the end being later, in seconds. `assumed` says what people would have to do at once, `questions` how many more come
-    up and are taken for answered at once, and `unknown` how many units nothing is known of: they count as taking no
-    time.
+    the end being later, in seconds. `critical` are the units that the end waits for where each takes what it does in
+    the middle of all cases: units of which the same is known change places from one case to the next. `unforeseen` has
+    the running units of which nobody knows when they end, and why: see `Expectations`. `assumed` says what people
+    would have to do at once, `questions` how many more come up and are taken for answered at once, and `unknown` how
+    many units nothing is known of: they count as taking no time.
     `endless` units never end as things are, as all that could let them has stopped for good: the run does not either.
     `incomplete` units do not complete, in the middle of all cases, because time runs out for them or for one that they
     need; in a share `risk` of the cases there is such a unit. `times_out` says that the run's own timeout ends it;
@@ -66,6 +70,14 @@ class Forecast:
     parts: tuple[Part, ...]
     stretches: tuple[Part, ...]
     slack: Sequence[float]
+    critical: tuple[int, ...]
+    unforeseen: Mapping[int, str] = field(default_factory=dict)
+    stands: bool = False
+    """Whether the end follows from that of an unforeseen unit, and so comes no nearer while time passes."""
+    guessed: Collection[int] = frozenset()
+    """The units that are taken for typical ones, as nothing is known of them."""
+    asking: Sequence[int] = ()
+    """The units that a person is asked about before they begin, now or later."""
     assumed: tuple[str, ...] = ()
     questions: int = 0
     unknown: int = 0
@@ -84,23 +96,38 @@ class Forecast:
     """The units that each one needs."""
     _known: dict[int, tuple[float, float]] = field(default_factory=dict, compare=False, repr=False)
 
-    def shortfall(self) -> str:
-        """That not all units complete, in words: ``2 of 3 units will not complete in time``; empty if they do, but for
-        fewer than one of ten cases."""
+    def shortfall(self, plan: ExecutionPlan) -> str:
+        """That not all units complete, in words: ``2 of 3 units will not complete in time``, or which one of `plan`
+        does not; ``may not``, if `may_complete`. Empty if they do, but for fewer than one of ten cases."""
         cases = f"in {tenths} of 10 cases" if (tenths := round(10 * self.risk)) < 10 else ""
+        one = plan.table[next(iter(self.late))].id if len(self.late) == 1 else ""
         if self.incomplete:
-            text = f"{self.incomplete:,} of {len(self.typical.ends):,} units will not complete in time"
-            return f"{text} ({cases})" if cases else text
-        return f"{cases} not all units complete in time" if tenths else ""
+            who = one or f"{self.incomplete:,} of {len(self.typical.ends):,} units"
+            will = "may" if self.may_complete else "will"
+            return f"{who} {will} not complete in time{f' ({cases})' if cases else ''}"
+        ends = f"{one} does not complete" if one else "not all units complete"
+        return f"{cases} {ends} in time" if tenths else ""
 
     def runs_out_for(self, number: int) -> bool:
         """Whether a unit does not complete for want of time, its own or of one that it needs, in most cases."""
         return 2 * self.late.get(number, 0) > self.samples
 
     @property
-    def critical(self) -> tuple[int, ...]:
-        """The units of `path` that the end waits for."""
-        return without_spare(self.path, self.slack, self.typical.seconds)
+    def may_complete(self) -> bool:
+        """Whether the units that are `incomplete` may complete all the same: they do in some cases, or it is only
+        guessed how long they take."""
+        return round(10 * self.risk) < 10 or rests_on_guess(self.guessed, self.late.keys(), self.typical, self.needs)
+
+    def may_run_out_for(self, number: int) -> bool:
+        """The same of one unit that `runs_out_for` is said of."""
+        if round(10 * self.late.get(number, 0) / self.samples) < 10:
+            return True
+        chain, stack = {number}, [number]
+        while stack:
+            late = [need for need in self.needs[stack.pop()] if need in self.late and need not in chain]
+            chain.update(late)
+            stack += late
+        return rests_on_guess(self.guessed, chain, self.typical, self.needs)
 
     def begin_of(self, number: int) -> float:
         """When the unit's attempt begins, in the middle of the cases in which it does: what `typical` has is but one of
@@ -131,6 +158,8 @@ class Forecast:
                 stack += [at, *missing]
                 continue
             begin, end = _middle(self._begins_of(at)), _middle(self._ends_of(at))
+            if begin < 0 and self.finishes:  # it runs, so the first case is the middle of all: see `forecasts`
+                end = self.finishes[0][at]
             if 0 < begin < inf:
                 begin = max([begin, *(known[need][1] for need in needs)])
             known[at] = begin, max(begin, end) if begin < inf else end
@@ -164,6 +193,22 @@ def without_spare(path: Sequence[int], slack: Sequence[float], seconds: float) -
     return tuple(number for number in path if slack[number] <= _NO_SLACK * seconds + _LEAST_WAIT)
 
 
+def rests_on_guess(
+    guessed: Collection[int], late: Set[int], simulated: Simulated, needs: Sequence[Sequence[int]]
+) -> bool:
+    """Whether time runs out for `late` units for a guess: for one that needs none of the others, or, where the run's
+    own timeout does it, for any that takes time before that."""
+    if any(number in guessed and not any(need in late for need in needs[number]) for number in late):
+        return True
+    starts, ends = simulated.starts, simulated.ends
+    return simulated.timed_out and any(starts[number] != inf and ends[number] > 0 for number in guessed)
+
+
+def first_awaited(path: Sequence[int], simulated: Simulated) -> int:
+    """The unit whose end lets the path begin; -1 if there is none."""
+    return simulated.triggers[path[0]] if path else -1
+
+
 def forecasts(
     view: RunView,
     options: RunOptions,
@@ -176,20 +221,26 @@ def forecasts(
 ) -> Generator[Forecast | None, None, None]:
     """Forecasts of the rest of a run that is not over, each from more samples than the one before it.
 
-    Yields None after each small step, of one or two milliseconds, so that whoever asks may do something else
-    meanwhile. The same view, past, `now` and `seed` give the same forecasts. `past` is as in `Expectations`, `hits` as
-    in `Simulation`. Where all durations are taken at their word there is nothing to sample, and one forecast.
+    Yields None after each small step, of a millisecond or two and of 15 at most for 10,000 units, so that whoever asks
+    may do something else meanwhile. The same view, past, `now` and `seed` give the same forecasts. `past` is as in
+    `Expectations`, `hits` as in `Simulation`. Where all durations are taken at their word there is nothing to sample,
+    and one forecast.
     """
     now = view.moment(now)
     expected = yield from Expectations.in_steps(view, past)
+    yield None
     simulation = Simulation(view, options, now, hits)
-    samples = 1 if expected.exact(now) else samples
+    samples, unforeseen = 1 if expected.exact(now) else samples, expected.unforeseen(now)
+    guessed = {number for number, each in enumerate(expected.each) if each is not None and each.basis == TYPICAL}
+    yield None
+    asking = [number for number, unit in enumerate(view.plan.table) if unit.confirm and asks(unit, options)]
     ends: list[tuple[float, int]] = []
     begins: list[array[float]] = []  # 80 kB each for 10,000 units
     finishes: list[array[float]] = []
     late: list[Collection[int]] = []
+    critical: tuple[int, ...] = ()
     for sample in range(samples):
-        seconds = expected.draw(_random(seed, sample), now)
+        seconds = _case(expected, now, seed, sample)
         yield None
         simulated = yield from simulation.steps(seconds)
         ends.append((simulated.seconds, sample))
@@ -202,10 +253,17 @@ def forecasts(
         middle = in_order[len(ends) // 2][1]
         outer = _outer(len(ends))
         if middle != sample:
-            seconds = expected.draw(_random(seed, middle), now)
+            seconds = _case(expected, now, seed, middle)
             simulated = yield from simulation.steps(seconds)
         analysis, incomplete = Analysis(view, options, simulated), sorted(map(len, late))[len(late) // 2]
+        yield None
         path, stretches = analysis.path_and_stretches()
+        yield None
+        slack = analysis.slack()
+        first = first_awaited(path, simulated)
+        if len(ends) == 1:
+            critical = without_spare(path, slack, simulated.seconds)
+            critical = (first, *critical) if first in unforeseen else critical  # it ends now: the path begins behind it
         yield None
         yield Forecast(
             at=now,
@@ -217,7 +275,12 @@ def forecasts(
             path=path,
             parts=summed(stretches),
             stretches=stretches,
-            slack=analysis.slack(),
+            slack=slack,
+            critical=critical,
+            unforeseen=unforeseen,
+            stands=bool(path) and not unforeseen.keys().isdisjoint((path[0], first)),
+            guessed=guessed,
+            asking=asking,
             assumed=tuple(simulation.assumed),
             questions=simulated.asked,
             unknown=expected.unknown,
@@ -398,5 +461,6 @@ class _Sums:
         return self._sums[bisect_left(self._times, at)]
 
 
-def _random(seed: int, sample: int) -> Random:
-    return Random(seed * 1_000_003 + sample)
+def _case(expected: Expectations, now: float, seed: int, sample: int) -> list[float]:
+    """How long units take in one of the cases; the first is that in the middle for each of them."""
+    return expected.draw(Random(seed * 1_000_003 + sample), now) if sample else expected.middles(now)

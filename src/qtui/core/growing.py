@@ -27,6 +27,8 @@ from qtui.core.standing import doubt
 class GrowingMachine(SettlingMachine):
     """Units that join the plan while it runs, in the decision that completes the unit which adds them."""
 
+    __slots__ = ()
+
     def _complete(self, number: int, outcome: Outcome, now: float) -> None:
         """An attempt has succeeded; if it adds units that cannot be, that is its failure."""
         if outcome.added or number in self._plan.added:

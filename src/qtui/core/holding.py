@@ -22,13 +22,15 @@ MOST_NAMED = 3
 
 class Share(NamedTuple):
     """What there is of a limit, ``pool NAME``, ``mutex NAME``, ``cpus``, ``memory`` or ``lane NAME``, what of it is in
-    use, and by whom; with what a unit wants of it, if that is asked for."""
+    use, and by whom; with what a unit wants of it, if that is asked for. Of what a cluster is sent, whether that is
+    `unmanned`: without workers."""
 
     limit: str
     used: int
     capacity: int
     holders: tuple[str, ...]
     wanted: int = 0
+    unmanned: bool = False
 
     @property
     def words(self) -> str:
@@ -57,6 +59,8 @@ class Share(NamedTuple):
         if self.limit.startswith(_LANE) and self.capacity >= WORKER:
             used, most = -(-self.used // WORKER), self.capacity // WORKER
             if self._of_cluster:
+                if self.unmanned:
+                    return "the cluster has no workers"
                 return f"the cluster takes {units_words(most)} at a time" + (f", and has {used}" if used > most else "")
             return f"{used} of {most} {self.limit.removeprefix(_LANE)} workers busy"
         amounts = _amounts(self.limit, self.wanted, self.used, self.capacity)
@@ -159,7 +163,7 @@ class Holders:
         used = sum(each.amount for each in held)
         names = tuple(each.name for each in held if not ending or not self._are_over(each.units, ending))
         # a mutex that came with a unit
-        return Share(limit, used, self._capacity.get(limit, 1), names, wanted)
+        return Share(limit, used, self._capacity.get(limit, 1), names, wanted, self._view.unmanned_at is not None)
 
     def _are_over(self, units: Sequence[int], ending: Collection[int]) -> bool:
         """Whether all of the units have ended once those in `ending` have."""
@@ -206,21 +210,32 @@ def _named(names: Sequence[str]) -> str:
     return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
-def workers_words(event: WorkersChanged) -> str:
-    """How many units may run at a time from now on, and why."""
+def bounded(cluster: bool) -> str:
+    """What a person sets a number of: ``workers``, or the ``units at a time`` that a `cluster` is sent, begun or not,
+    whose workers are not the run's."""
+    return "units at a time" if cluster else "workers"
+
+
+def workers_words(event: WorkersChanged, *, cluster: bool = False) -> str:
+    """How many units may run at a time from now on, and why; `cluster` as in `bounded`."""
     if event.lane == ExecutionMode.CUSTOM:  # some of the units that it is sent wait there: that number says nothing
         return f"units {event.cause}"
     if event.lane:
         return f"{event.lane} workers {event.cause}"
-    return f"{event.target} worker{'' if event.target == 1 else 's'}: {event.cause}"
+    return f"{_counted(event.target, cluster)}: {event.cause}"
 
 
-def room_words(workers: int, lanes: Mapping[str, int]) -> str:
+def _counted(count: int, cluster: bool) -> str:
+    return f"{count} {bounded(cluster) if count != 1 else 'unit at a time' if cluster else 'worker'}"
+
+
+def room_words(workers: int, lanes: Mapping[str, int], *, cluster: bool = False) -> str:
     """Where units run, of all lanes together up to `workers` and in these of each: ``4 workers``, ``4 workers and a
-    cluster``. Nobody counts coroutines, and of a cluster the size is known once it is there."""
+    cluster``. Nobody counts coroutines, and of a cluster the size is known once it is there; `cluster` as in `bounded`,
+    where no lane has a number of its own."""
     here = sum(target for lane, target in lanes.items() if lane != ExecutionMode.CUSTOM)
     most = min(here, workers) if lanes else workers
-    told = f"{most} worker{'' if most == 1 else 's'}" if most else ""
+    told = _counted(most, cluster and not lanes) if most else ""
     return " and ".join(filter(None, (told, "a cluster" if ExecutionMode.CUSTOM in lanes else "")))
 
 
@@ -229,9 +244,10 @@ def units_words(count: int) -> str:
     return f"{count} unit{'' if count == 1 else 's'}"
 
 
-def governor_words(event: GovernorChanged) -> str:
-    """Who decides how many units run at a time."""
-    return f"the number of workers is {'adapted to the machine' if event.on else 'fixed'}: {event.cause}"
+def governor_words(event: GovernorChanged, *, cluster: bool = False) -> str:
+    """Who decides how many units run at a time; `cluster` as in `bounded`."""
+    adapted = "adapted" if cluster else "adapted to the machine"
+    return f"the number of {bounded(cluster)} is {adapted if event.on else 'fixed'}: {event.cause}"
 
 
 def held_brakes(view: RunView) -> list[str]:

@@ -113,29 +113,31 @@ class Limits:
         self._elsewhere = options.elsewhere
         self._limited = _OWN_LIMITS.union(lanes)
         none: tuple[str, ...] = ()
-        self.scopes = [scopes_of(unit, options) if options.brakes else none for unit in plan.table]
-        self._own = [
+        self.scopes = [scopes_of(unit, options) for unit in plan.table] if options.brakes else [none] * len(plan)
+        limited, peaks = self._limited, self._peaks
+        self.terms = [
             self._terms(unit, lane, scopes)
+            if unit.pools or unit.cpus or unit.memory or scopes or lane in limited or peaks
+            else FREE  # as of most: a call for each of 10,000 takes 3 ms
             for unit, lane, scopes in zip(plan.table, plan.lanes, self.scopes, strict=True)
         ]
+        """What each unit itself takes."""
         self._item_terms = [
             Terms(_pools(options.group_pools.get(plan.table[members[0]].group, {}))) for members in plan.items
         ]
-        self._keys: list[Key] = [
+        self.keys: list[Key] = [
             (-unit.priority, -rank, n) for n, (unit, rank) in enumerate(zip(plan.table, plan.ranks, strict=True))
         ]
+        """Where each unit stands in the order, unless it is in an item that has begun; see `of`."""
         self._begun_keys: dict[int, Key] = {}
         place = -sum(map(len, plan.items))
         for members in plan.items:
             rank = max(plan.ranks[number] for number in members)
             for number in members:
                 priority = -plan.table[number].priority
-                self._keys[number] = (priority, -rank, number)
+                self.keys[number] = (priority, -rank, number)
                 self._begun_keys[number] = (priority, -rank, place)
                 place += 1
-
-        self.straight = list(zip(self._keys, self._own, strict=True))
-        """Key and terms of units that are in no group."""
 
     def learn(self, numbers: Iterable[int]) -> None:
         """Take up units that have come to the plan since, in ascending order, or that have another definition now."""
@@ -145,8 +147,7 @@ class Limits:
             own = self._terms(unit, lane, scopes)
             key = self._key(number)
             place = slice(number, number + 1)  # which may be the end
-            self.scopes[place], self._own[place], self._keys[place] = [scopes], [own], [key]
-            self.straight[place] = [(key, own)]
+            self.scopes[place], self.terms[place], self.keys[place] = [scopes], [own], [key]
 
     def _key(self, number: int) -> Key:
         priority, item = -self._plan.table[number].priority, self._plan.item_of[number]
@@ -172,8 +173,7 @@ class Limits:
         """Find out anew what the units of this one's family take."""
         family = list(self._plan.families.get(self._plan.table[number].name, (number,)))
         for other in family:
-            own = self._own[other] = self._terms(self._plan.table[other], self._plan.lanes[other], self.scopes[other])
-            self.straight[other] = (self._keys[other], own)
+            self.terms[other] = self._terms(self._plan.table[other], self._plan.lanes[other], self.scopes[other])
         return family
 
     def _batch(self, unit: QuantumUnit, lane: ExecutionMode) -> int:
@@ -186,12 +186,12 @@ class Limits:
     def of(self, number: int, *, item_begun: bool) -> tuple[Key, Terms]:
         """The key and the terms of a unit; the first start of an item also takes what the item holds."""
         if item_begun:
-            return self._begun_keys[number], self._own[number]
+            return self._begun_keys[number], self.terms[number]
         item = self._plan.item_of[number]
-        own = self._own[number]
+        own = self.terms[number]
         if item < 0 or not self._item_terms[item].holds:
-            return self._keys[number], own
-        return self._keys[number], Terms(_sum(own.holds, self._item_terms[item].holds), own.gates)
+            return self.keys[number], own
+        return self.keys[number], Terms(_sum(own.holds, self._item_terms[item].holds), own.gates)
 
     def _terms(self, unit: QuantumUnit, lane: ExecutionMode, scopes: tuple[str, ...]) -> Terms:
         here = lane not in self._elsewhere  # what it takes of another machine is nothing of the budgets
@@ -215,12 +215,12 @@ class Limits:
     @property
     def asked(self) -> frozenset[str]:
         """The limits that some unit or item takes something of."""
-        every = {terms.holds for terms in (*self._own, *self._item_terms)}
+        every = {terms.holds for terms in (*self.terms, *self._item_terms)}
         return frozenset(limit for holds in every for limit, _ in holds)
 
     def own(self, number: int) -> Terms:
         """What a unit itself takes."""
-        return self._own[number]
+        return self.terms[number]
 
     def of_item(self, item: int) -> Terms:
         """What an item of a group holds from its first start to its last end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
+from typing import Final
 
 from qtui.core.batching import Durations
 from qtui.core.brakes import PROBING, Brakes
@@ -32,6 +33,10 @@ RETRYING, CANCELING = UnitState.RETRYING, UnitState.CANCELING
 COMPLETED, FAILED, TIMEOUT = UnitState.COMPLETED, UnitState.FAILED, UnitState.TIMEOUT
 SKIPPED, CANCELED = UnitState.SKIPPED, UnitState.CANCELED
 
+new: Final = tuple.__new__
+"""Makes what is made for each unit, of all of its fields: a NamedTuple's own constructor is a function in Python, and
+takes 0.4 to 0.9 µs where this takes 0.2 to 0.4."""
+
 QUEUEING_LANES = frozenset({ExecutionMode.COMMAND, ExecutionMode.PROCESS, ExecutionMode.CUSTOM})
 """Lanes that say themselves, with `UnitBegan`, when a unit really begins."""
 
@@ -51,6 +56,20 @@ class RunMachine(Standing):
 
     `_step` is the one place where a unit's state is written.
     """
+
+    # of an object with more than 30 attributes and no slots, Python 3.11 looks each method up anew: 5 % of a simulation
+    # fmt: off
+    __slots__ = (
+        "_active", "_adder", "_adder_reset", "_adding", "_asked", "_attempt", "_base", "_batched", "_because",
+        "_begun_at", "_brakes", "_cached", "_cause", "_checking", "_durations", "_effects", "_ended", "_events",
+        "_feeds", "_fell_back", "_finished_at", "_forced", "_former", "_free_slots", "_generation", "_handler",
+        "_held_back", "_killing", "_lanes", "_left", "_left_behind", "_limits", "_load", "_losses", "_milestones",
+        "_most_abandoned", "_needs", "_open", "_open_handlers", "_open_items", "_opened_at", "_options", "_paused",
+        "_peaks", "_plain_ended_at", "_plan", "_ready", "_reason", "_redefined", "_refused", "_run", "_shares",
+        "_slot", "_slots_made", "_started_at", "_state", "_stopping", "_straight", "_targets", "_terms", "_timers",
+        "_unbegun", "_undecided", "_unmanned", "_unsaved", "_waited", "_waiting_since",
+    )
+    # fmt: on
 
     def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
         n = len(plan)
@@ -104,6 +123,7 @@ class RunMachine(Standing):
         self._waiting_since: float | None = None
         self._paused = False
         self._unsaved = ""  # why the record cannot be written
+        self._unmanned = False  # the cluster has no workers
         self._stopping: RunStopping | None = None
         self._timers: list[tuple[float, int, int, int]] = []
         self._milestones: list[int] = []
@@ -131,6 +151,8 @@ class RunMachine(Standing):
 
     def _first_failure(self) -> int | None:
         """A unit whose failure is not allowed, if there is one."""
+        if FAILURES.isdisjoint(self._state):
+            return None
         return next((n for n, state in enumerate(self._state) if state in FAILURES and not self._good(n)), None)
 
     def _grace(self, number: int) -> float:
@@ -144,14 +166,14 @@ class RunMachine(Standing):
 
     def _step(self, number: int, to: UnitState) -> None:
         """The one place where a unit's state is written."""
-        state = self._state[number]
-        if to not in STEPS[state]:
+        states = self._state
+        if to not in STEPS[states[number]]:
             unit = self._plan.table[number]
             raise IllegalStep(
-                f"{unit.id}: {state} -> {to} is not a step "
+                f"{unit.id}: {states[number]} -> {to} is not a step "
                 f"(attempt {self._attempt[number]}, generation {self._generation[number]})"
             )
-        self._state[number] = to
+        states[number] = to
 
     def _fill(self, now: float) -> None:
         """Start the best ready units while there are workers. Once the run is ending, only handlers are ready."""
@@ -160,10 +182,7 @@ class RunMachine(Standing):
             return
         most = (self._targets.together - (self._stuck if self._left_behind else 0)) * WORKER
         fits = (lambda number: self._load + WORKER // self._limits.batch(number) <= most) if self._batched else None
-        while self._load < most:
-            taken = self._ready.pop(fits)
-            if taken is None:
-                return
+        while self._load < most and (taken := self._ready.pop(fits)) is not None:
             number, terms = taken
             if terms is not FREE or not self._straight[number]:
                 terms = self._begin_item(number, terms)
@@ -182,10 +201,10 @@ class RunMachine(Standing):
             if lane in QUEUEING_LANES:
                 self._begun_at[number] = now
                 self._unbegun.add(number)
-                self._events.append(UnitSubmitted(number, attempt, lane, slot, now))
+                self._events.append(new(UnitSubmitted, (number, attempt, lane, slot, now)))
             else:
                 self._start(number, 0, now)
-            self._effects.append(StartUnit(number, attempt, lane, slot, batch))
+            self._effects.append(new(StartUnit, (number, attempt, lane, slot, batch)))
 
     def _take_worker(self, number: int) -> int:
         """Note what a unit takes of a worker; returns how many like it share one."""
@@ -211,11 +230,13 @@ class RunMachine(Standing):
         self._unbegun.discard(number)
         attempt = self._attempt[number]
         self._begun_at[number] = now
-        self._events.append(UnitStarted(number, attempt, self._lanes[number], self._slot[number], pid, now, place))
+        began = number, attempt, self._lanes[number], self._slot[number], pid, now, place
+        self._events.append(new(UnitStarted, began))
         for scope in self._limits.scopes[number]:
             if self._brakes.state(scope) == PROBING:
                 self._ready.limit_passes(scope, 0)  # one that was handed over earlier tries as well as any
-        self._add_timeout(number, now)
+        if self._plan.table[number].timeout is not None:
+            self._add_timeout(number, now)
 
     def _let_go(self, number: int) -> int:
         """The attempt is over: give back what it held; returns its slot, which is not free yet."""

@@ -74,6 +74,8 @@ RUNNING -> PENDING one that ran when the process died that ran it."""
 class ExecutionMode(StrEnum):
     """How a unit runs: the name of its lane, or `auto` to let qtui choose by unit."""
 
+    __hash__ = str.__hash__  # as of UnitState
+
     AUTO = "auto"
     SEQUENTIAL = "sequential"
     THREAD = "thread"

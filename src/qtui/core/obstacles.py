@@ -13,12 +13,13 @@ from qtui.core.plan import ExecutionPlan
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """A lane has the unit, on a `worker`, and has not begun it; that is up to the `cluster`, if it runs there. One of a
-    `batch` shares a process, and waits for those that came before it."""
+    """A lane has the unit, on a `worker`, and has not begun it; that is up to the `cluster`, if it runs there. That
+    is `unmanned` while it has no workers. One of a `batch` shares a process, and waits for those before it."""
 
     worker: int
     cluster: bool = False
     batch: bool = False
+    unmanned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,8 @@ Cause = (
 def words(cause: Cause, plan: ExecutionPlan, now: float) -> str:
     """A cause in the few words a row has room for; `now` in Unix seconds."""
     match cause:
+        case Handed(cluster=True, unmanned=True):
+            return "the cluster has no workers"
         case Handed(cluster=cluster, batch=batch):
             return "waits for the cluster" if cluster else "queued in a batch" if batch else "starting"
         case Needs(units, count):

@@ -118,13 +118,15 @@ class ReadyQueue(Room):
         if not self._heaps:
             heap, queued = self._unbound, self._queued
             while heap:
-                entry = heap[0]
-                if queued[entry[3]] is entry and fits is not None and not fits(entry[3]):
+                entry = heappop(heap)
+                number = entry[3]
+                if queued[number] is not entry:
+                    continue
+                if fits is not None and not fits(number):
+                    heappush(heap, entry)
                     return None
-                heappop(heap)
-                if queued[entry[3]] is entry:
-                    queued[entry[3]] = None
-                    return entry[3], FREE
+                queued[number] = None
+                return number, FREE
             return None
         tops = []
         for terms, heap in ((FREE, self._unbound), *self._heaps.items()):

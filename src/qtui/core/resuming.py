@@ -67,8 +67,9 @@ class Wishes:
 
     `changed` says of completed units, by id, why their results could be others now; with `redo_stale` they run again.
     `missing` says of completed units why their results cannot be had any more. With `only_failed`, units that were
-    canceled, or skipped for another reason than a failure, stay as they are. `again` are the ids of units that are not
-    idempotent, and may run again all the same. `former` are units, by id, that were in the workflow earlier.
+    canceled, or skipped for another reason than a failure, stay as they are, and so does what has an end and cannot run
+    without a canceled one. `again` are the ids of units that are not idempotent, and may run again all the same.
+    `former` are units, by id, that were in the workflow earlier.
 
     With `named`, ids of units of the plan, only those run, even if they have completed, and with them what they need,
     what has waited for them or was skipped for want of them, and the handlers below; `only_failed` holds for them, too.
@@ -231,24 +232,33 @@ class _Deciding:
         self._before, self._robbed = before, frozenset(robbed(before, view.plan))
         self._adders = {added: by for by, units in self._plan.added.items() for added in units}
         self._named = {self._adder(self._plan.numbers[name]) for name in wishes.named or ()}
-        self._wanted = set(self._named)  # with what they need
-        self._anew: set[int] = set()  # added anew, or looked at once more because of that
-        self._would: Collection[int] = ()  # what would run if nobody had named any units
-        self.reasons: dict[int, str] = {}
-        self._reset: dict[int, str] = {}
+        self._would: set[int] = set()  # what would run if nobody had named any units
         if wishes.named is not None:
-            self._would = _Deciding(before, view, replace(wishes, named=None)).reasons.keys()
+            self._would.update(_Deciding(before, view, replace(wishes, named=None)).reasons)
         self._decide_all()
+        # what would run only because of units that nobody has named stays, and so does what only that needs
+        while idle := self._would.intersection(self._wanted).difference(self.reasons):
+            self._would -= idle
+            self._decide_all()
 
     def _decide_all(self) -> None:
         """Decide until nothing more follows: what runs can let others run before it and after it."""
+        self._wanted = set(self._named)  # with what they need
+        self._anew: set[int] = set()  # added anew, or looked at once more because of that
+        self._stuck: set[int] = set()  # what cannot run without a unit that was canceled
+        self.reasons: dict[int, str] = {}
+        self._reset: dict[int, str] = {}
         known = -1
         while known != len(self.reasons):
             known = len(self.reasons)
             self._want_needs()
+            self._stuck.clear()
             for number in self._plan.order:
-                chosen = self._wishes.named is None or self._is_chosen(number)
-                if chosen and number not in self.reasons and number not in self._plan.dropped:
+                if number in self.reasons or number in self._plan.dropped:
+                    continue
+                if self._is_stuck(number):
+                    self._stuck.add(number)
+                elif self._wishes.named is None or self._is_chosen(number):
                     self._decide(number)
             self._fetch_results()
             self._pull_handlers()
@@ -288,12 +298,17 @@ class _Deciding:
         return (other for need in self._plan.declared[number] if need.name != STAR for other in need.units)
 
     def _want_needs(self) -> None:
-        """What is wanted, and runs, wants what it needs; nobody waits for what only a unit needs that stays."""
+        """What is wanted comes with what it has added, and if it runs with what it needs; nobody waits for what only a
+        unit needs that stays."""
         forced = () if self._wishes.only_failed else self._named
-        for number in reversed(self._plan.order) if self._wanted else ():
-            runs = number in self.reasons or number in self._would or number in forced
-            if runs and number in self._wanted:
-                self._wanted.update(need for need in self._needs_of(number) if need in self._would)
+        stack = list(self._wanted)
+        while stack:
+            number = stack.pop()
+            more = set(self._additions(number))
+            if number in self.reasons or number in self._would or number in forced:
+                more.update(need for need in self._needs_of(number) if need in self._would)
+            stack += more - self._wanted
+            self._wanted |= more
 
     def _is_chosen(self, number: int) -> bool:
         """Whether a unit is named, needed, or follows on what runs."""
@@ -351,7 +366,9 @@ class _Deciding:
             self._again(number, why)
 
     def _again(self, number: int, why: str) -> None:
-        """The unit runs. One that was added does by being added anew, with all that is added with it."""
+        """The unit runs. One that was added does by being added anew, with all that is added with it, if it can be."""
+        if self._is_cut_off(number):
+            return
         if number in self._adders:
             number, why = self._adder(number), NOT_ALL
         self._note(number, why)
@@ -370,6 +387,30 @@ class _Deciding:
         if state is not UnitState.PENDING and not (state is UnitState.COMPLETED and number in self._anew):
             self._reset[number] = why
 
+    def _is_stuck(self, number: int) -> bool:
+        """Whether a unit would only be skipped if it ran, for want of what was canceled and stays so."""
+        if not self._wishes.only_failed or self._plan.table[number].is_handler:
+            return False
+        has_end = self._view.states[number].ended and not _was_left_out(self._view.last[number])
+        return has_end and any(map(self._stays, self._plan.needs[number]))
+
+    def _stays(self, number: int) -> bool:
+        """Whether a unit is not to run that was canceled, or that cannot without one that was, and has no result."""
+        state, name = self._view.states[number], self._plan.table[number].id
+        there = state is UnitState.COMPLETED and name not in self._wishes.missing
+        if there or number in self.reasons or _was_left_out(self._view.last[number]):
+            return False
+        return state is UnitState.CANCELED or number in self._stuck
+
+    def _is_cut_off(self, number: int) -> bool:
+        """Whether a unit was added, and nothing can add it anew: what did was canceled or skipped, and stays so."""
+        while number in self._adders and self._wishes.only_failed:
+            number = self._adders[number]
+            skipped = self._view.states[number] is UnitState.SKIPPED and number not in self.reasons
+            if skipped or number in self._stuck or self._stays(number):
+                return True
+        return False
+
     def _additions(self, number: int) -> Iterator[int]:
         """What a unit has added, and would drop if it added nothing any more."""
         return (added for added in self._plan.added.get(number, ()) if added not in self._plan.dropped)
@@ -386,7 +427,7 @@ class _Deciding:
         """What a unit has added is done again by adding it anew."""
         for added in self._additions(number):
             name = self._plan.table[added].id
-            why = self._wishes.changed.get(name)
+            why = self._wishes.changed.get(name) if not self._is_cut_off(added) else None
             found = f"{name}, which it adds: {why}" if why else self._changed_additions(added)
             if found:
                 return found
@@ -440,7 +481,10 @@ class _Deciding:
                 continue
             adder, name = self._adder(number), self._plan.table[user].id
             self._wanted.add(adder)
-            if adder == number:
+            if self._is_cut_off(number):
+                # it is skipped, and so is what needs it: nobody gets a result that is not there
+                self._note(number, f"{name} needs its result, {why}")
+            elif adder == number:
                 self._again(number, f"{name} needs its result, {why}")
             else:
                 self._again(adder, f"{name} needs the result of {self._plan.table[number].id}, which it adds, {why}")
@@ -451,7 +495,8 @@ class _Deciding:
             if self._plan.table[number].is_handler and self._view.states[number].ended and number not in self.reasons:
                 above = self._above(number)
                 if above and number not in self._plan.dropped:
-                    self._again(number, above)
+                    again = self._note if self._is_cut_off(number) else self._again  # a handler does not need its adder
+                    again(number, above)
 
     def questions(self) -> list[int]:
         """The units that are not idempotent, have begun before and run again: these ask first.

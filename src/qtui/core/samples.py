@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+SILENT_SECONDS: Final = 10.0
+"""How long a cluster may take to answer before people are told."""
 
 
 class ProcessSample(NamedTuple):
@@ -31,7 +34,7 @@ class ClusterWorker(NamedTuple):
     """One worker of a cluster that units of the run are sent to.
 
     `cpu` is in percent of one core, `memory` in bytes; `memory_limit` is what it may use, 0 if there is no limit.
-    `units` are the numbers of those that run there. It is not `seen` any more once the cluster has lost it.
+    `units` are the numbers of those that run there. It was so `age` seconds ago: a cluster is asked each second.
     """
 
     name: str
@@ -41,7 +44,23 @@ class ClusterWorker(NamedTuple):
     memory: int
     memory_limit: int
     units: tuple[int, ...]
-    seen: bool = True
+    age: float = 0.0
+
+
+def silence(workers: Iterable[ClusterWorker]) -> str:
+    """``has not answered for 40 s``, of the cluster that has these workers; empty while it answers."""
+    age = max((worker.age for worker in workers), default=0.0)
+    return silent_for(age) if age >= SILENT_SECONDS else ""
+
+
+def silent_for(seconds: float) -> str:
+    """``has not answered for 40 s``."""
+    return f"has not answered for {seconds:.0f} s"
+
+
+def unmanned_for(seconds: float) -> str:
+    """``has had no workers for 40 s``, of a cluster."""
+    return f"has had no workers for {max(0.0, seconds):.0f} s"
 
 
 class LoadSample(NamedTuple):
@@ -67,4 +86,4 @@ class LoadSample(NamedTuple):
     @property
     def threads(self) -> int:
         """How many threads the cluster has; 0 if nobody knows."""
-        return sum(worker.threads for worker in self.cluster if worker.seen)
+        return sum(worker.threads for worker in self.cluster)

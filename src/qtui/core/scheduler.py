@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Any
 
-from qtui.core.brakes import OPEN, Brakes
+from qtui.core.brakes import OPEN
 from qtui.core.events import (
     CacheMissed,
-    ConfirmRequested,
-    Event,
     RunStopping,
-    UnitCanceling,
-    UnitFinished,
     UnitProgress,
-    UnitReset,
-    UnitRetrying,
-    UnitStarted,
-    UnitSubmitted,
+    UnitSilent,
     Warned,
 )
-from qtui.core.limits import WORKER, Limits
 from qtui.core.machine import (
     CANCELED,
     CANCELING,
@@ -39,13 +31,14 @@ from qtui.core.machine import (
     SKIPPED,
     TIMEOUT,
     TIMEOUT_TIMER,
+    new,
 )
 from qtui.core.model import RunState, UnitError, UnitState
 from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
+from qtui.core.restoring import RestoredMachine
 from qtui.core.settling import NEVER
-from qtui.core.standing import looks_up
-from qtui.core.state import RunView, stalled_by
+from qtui.core.state import stalled_by
 from qtui.core.stimuli import (
     ApproveRequested,
     CacheChecked,
@@ -67,6 +60,7 @@ from qtui.core.stimuli import (
     RetryRequested,
     RunRequested,
     SetAsideRequested,
+    SilenceReported,
     Stimulus,
     TimerFired,
     UnitBegan,
@@ -77,15 +71,16 @@ from qtui.core.stimuli import (
     WorkersRequested,
     WorkersStepRequested,
 )
-from qtui.core.wishes import WishingMachine
 
 
-class Scheduler(WishingMachine):
+class Scheduler(RestoredMachine):
     """Decides what a run does next. The same stimuli at the same times give the same decisions.
 
     It keeps no secret: everything it knows follows from the plan and the events it has emitted, so `restore`
     can build its twin from a `RunView`.
     """
+
+    __slots__ = ("_handlers", "_wake_at")
 
     def __init__(self, plan: ExecutionPlan, options: RunOptions) -> None:
         super().__init__(plan, options)
@@ -98,6 +93,7 @@ class Scheduler(WishingMachine):
             TimerFired: self._on_timer,
             CacheChecked: self._on_cache,
             ProgressReported: self._on_progress,
+            SilenceReported: self._on_silence,
             RunRequested: self._on_run,
             ResumeRequested: self._on_resume,
             JournalReported: self._on_journal,
@@ -118,114 +114,6 @@ class Scheduler(WishingMachine):
             LaneWorkersRequested: self._on_lane_workers,
             WarningRaised: self._on_warning,
         }
-
-    @classmethod
-    def restore(cls, options: RunOptions, view: RunView) -> Scheduler:
-        """The scheduler that has emitted the events folded into `view`, and decides on as that one would.
-
-        It needs no time: what is due follows from the events' own times. Its first decision carries a `WakeAt`.
-        """
-        self = cls(view.plan, options)
-        plan = self._plan
-        self._run, self._paused, self._stopping = view.state, view.paused, view.stopping
-        self._unsaved = view.unsaved
-        self._started_at, self._opened_at = view.started_at or 0.0, view.opened_at or 0.0
-        self._finished_at = view.finished.at if view.finished is not None else 0.0
-        self._waited, self._waiting_since = view.waited, view.waiting_since
-        self._left_behind = {key: left.worker for key, left in view.left_behind.items()}
-        if view.opened_at is not None:
-            self._add_run_timer()
-        if view.workers or view.governed is not None:
-            self._targets.restore(view.workers, view.lane_workers, view.governed)
-        self._losses = dict(view.losses)
-        self._peaks, self._durations, self._former = dict(view.peaks), view.durations, view.former
-        self._limits = Limits(plan, options, self._targets.of_lane, self._peaks, self._durations)
-        self._resize_lanes()
-        self._state = list(view.states)
-        self._attempt, self._base = list(view.attempts), list(view.bases)
-        self._generation = list(view.generations)
-        self._brakes = Brakes(options.brakes, view.brakes)
-        self._open_items = set(view.open_items)
-        for item in self._open_items:
-            self._ready.take(self._limits.of_item(item))
-        for number, last in enumerate(view.last):
-            self._restore_unit(number, last, view.begun[number])
-        self._left = [sum(not self._met(number, need) for need in needs) for number, needs in enumerate(plan.needs)]
-        self._open = sum(not state.ended for state in self._state)
-        self._open_handlers = sum(not s.ended for s, handler in zip(self._state, self._handler, strict=True) if handler)
-        self._undecided = {
-            number
-            for number, unit in enumerate(plan.table)
-            if (unit.when == "failure" and plan.needs[number])
-            and not self._left[number]
-            and self._state[number] is PENDING
-        }
-        self._adding = {number for number in plan.added if not self._state[number].ended}
-        self._held_back = {
-            number
-            for number, left in enumerate(self._left)
-            if not left and self._state[number] is PENDING and self._adding_above(number) is not None
-        }
-        self._restore_gates()
-        self._watch_handlers()
-        taken = {slot for slot in (*self._slot, *self._left_behind.values()) if slot}
-        self._slots_made = max(taken, default=0)
-        self._free_slots = [slot for slot in range(1, self._slots_made + 1) if slot not in taken]
-        heapify(self._timers)
-        return self
-
-    def _restore_unit(self, number: int, last: Event | None, begun: UnitSubmitted | UnitStarted | None) -> None:
-        state = self._state[number]
-        if begun is not None:
-            self._begun_at[number] = begun.at
-        if isinstance(last, UnitFinished):
-            self._cause[number], self._because[number] = last.cause, last.because
-            if last.fallback:
-                self._fell_back.add(number)
-            if last.cached:
-                self._cached.add(number)
-            if not self._handler[number]:
-                self._plain_ended_at = max(self._plain_ended_at, last.at)
-        elif isinstance(last, UnitReset) and last.forced:
-            self._forced.add(number)
-        elif state is READY and not isinstance(last, UnitSubmitted):
-            self._restore_waiting(number, last, first=begun is None)
-        elif state is RETRYING and isinstance(last, UnitRetrying):
-            self._timers.append((last.at + last.delay, RETRY_TIMER, number, last.attempt))
-        elif begun is not None and state in (RUNNING, CANCELING, READY):
-            self._restore_active(number, last, begun)
-
-    def _restore_waiting(self, number: int, last: Event | None, *, first: bool) -> None:
-        if isinstance(last, ConfirmRequested):
-            self._asked.add(number)
-        elif looks_up(self._plan.table[number], last, first=first):
-            self._checking.add(number)
-        else:
-            self._enqueue(number)
-
-    def _restore_active(self, number: int, last: Event | None, begun: UnitSubmitted | UnitStarted) -> None:
-        self._slot[number] = begun.worker
-        self._active += 1
-        self._load += WORKER // self._take_worker(number)
-        terms = self._limits.own(number)
-        self._ready.take(terms)
-        if terms.holds:
-            self._terms[number] = terms
-        if isinstance(begun, UnitStarted):
-            self._add_timeout(number, begun.at)
-        else:
-            self._unbegun.add(number)
-        if isinstance(last, UnitCanceling):
-            self._reason[number], self._cause[number] = last.reason, last.cause
-            self._killing[number] = last.killing
-            if not last.killing:
-                self._timers.append((last.at + self._grace(number), KILL_TIMER, number, last.attempt))
-
-    def _restore_gates(self) -> None:
-        for scope in self._options.brakes:
-            change = self._brakes.latest(scope)
-            if change is not None:
-                self._gate(change)
 
     def handle(self, stimulus: Stimulus, now: float) -> Decision:
         """Decide what `stimulus`, arriving at `now` (Unix seconds), leads to."""
@@ -251,7 +139,7 @@ class Scheduler(WishingMachine):
         if self._run is RunState.RUNNING and self._timers and self._timers[0][0] != self._wake_at:
             self._wake_at = self._timers[0][0]
             self._effects.append(WakeAt(self._wake_at))
-        decision = Decision(self._events, self._effects)
+        decision = new(Decision, (self._events, self._effects))
         self._events, self._effects = [], []
         return decision
 
@@ -364,6 +252,10 @@ class Scheduler(WishingMachine):
     def _on_progress(self, stimulus: ProgressReported, now: float) -> None:
         if stimulus.attempt == self._attempt[stimulus.unit] and self._state[stimulus.unit] is RUNNING:
             self._events.append(UnitProgress(*stimulus, now))
+
+    def _on_silence(self, stimulus: SilenceReported, now: float) -> None:
+        if stimulus.attempt == self._attempt[stimulus.unit] and self._state[stimulus.unit] is RUNNING:
+            self._events.append(UnitSilent(*stimulus, now))
 
     def _on_warning(self, stimulus: WarningRaised, now: float) -> None:
         self._events.append(Warned(stimulus.unit, stimulus.message, now))

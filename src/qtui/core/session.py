@@ -16,6 +16,9 @@ from qtui.core.stimuli import Request
 UNUSABLE: Final = "unusable: "
 """How the difference of a unit begins that cannot be run as it is on the disk."""
 
+EDITED: Final = "edited: "
+"""How the difference of a unit begins that a person has edited since its definition was read."""
+
 
 class Record(NamedTuple):
     """An event with its place in the run's record; `seq` counts from 1 without a gap."""
@@ -119,9 +122,9 @@ class RunSession(Protocol):
 
     def edited(self, unit: int) -> str:
         """How the unit differs on the disk from what it is in the run, in a few lines; empty if it does not, or nobody
-        can tell. A `RetryRequested` may be `fresh` then. If nothing on the disk can be run instead, `UNUSABLE` and
-        why. Quick while the workflow's file is as it was; else it may take a second, and two where another process has
-        to be asked.
+        can tell. A `RetryRequested` may be `fresh` then. It begins with `EDITED` if the unit was edited in the run. If
+        nothing on the disk can be run instead, `UNUSABLE` and why. Quick while the workflow's file is as it was; else
+        it may take a second, and two where another process has to be asked.
         """
 
     def answers(self) -> list[Answer]:

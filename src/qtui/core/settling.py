@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from heapq import heappush
 from typing import Any, Final
@@ -34,8 +35,9 @@ from qtui.core.machine import (
     SKIPPED,
     TIMEOUT,
     RunMachine,
+    new,
 )
-from qtui.core.model import FAILURES, Outcome, RunState, UnitError, UnitState
+from qtui.core.model import ENDS, FAILURES, Outcome, RunState, UnitError, UnitState
 from qtui.core.standing import BECAUSE, asks
 from qtui.core.stimuli import CheckCache
 
@@ -62,6 +64,8 @@ _NOTHING: Final = Outcome()
 
 class SettlingMachine(RunMachine):
     """Ends of units, and what they mean for others."""
+
+    __slots__ = ()
 
     def _settle(self, now: float) -> None:
         """Tell dependents of every end, until nothing more follows. A loop: chains may be 10,000 units long."""
@@ -93,14 +97,14 @@ class SettlingMachine(RunMachine):
                         self._held_back.add(number)
 
     def _tell_dependents(self, number: int, now: float) -> None:
-        if not self._state[number].ended:
-            return  # run again in the same breath
-        good = self._good(number)
         left, states, handler = self._left, self._state, self._handler
+        if states[number] not in ENDS:
+            return  # run again in the same breath
+        good = states[number] is COMPLETED or self._good(number)
         for fed in self._feeds[number]:
             if good or handler[fed]:
-                left[fed] -= 1
-                if not left[fed] and states[fed] is PENDING:
+                still = left[fed] = left[fed] - 1
+                if not still and states[fed] is PENDING:
                     self._decide(fed, now)
             elif states[fed] is PENDING:
                 self._skip_for(fed, number, now)
@@ -120,8 +124,8 @@ class SettlingMachine(RunMachine):
             return
         if self._straight[number] and not self._left_behind:
             self._step(number, READY)
-            self._events.append(UnitReady(number, now))
-            self._ready.push(number, *self._limits.straight[number])
+            self._events.append(new(UnitReady, (number, now)))
+            self._ready.push(number, self._limits.keys[number], self._limits.terms[number])
             return
         unit = self._plan.table[number]
         if unit.when == "failure":
@@ -177,7 +181,7 @@ class SettlingMachine(RunMachine):
 
     def _enqueue(self, number: int) -> None:
         if self._straight[number]:
-            self._ready.push(number, *self._limits.straight[number])
+            self._ready.push(number, self._limits.keys[number], self._limits.terms[number])
         elif self._plan.table[number].action is None:
             self._milestones.append(number)
         else:
@@ -246,7 +250,8 @@ class SettlingMachine(RunMachine):
         """End the unit's generation."""
         self._step(number, state)
         self._open -= 1
-        self._adding.discard(number)
+        if self._adding:
+            self._adding.discard(number)
         if self._handler[number]:
             self._open_handlers -= 1
         else:
@@ -256,25 +261,24 @@ class SettlingMachine(RunMachine):
             self._fell_back.add(number)
         if cached:
             self._cached.add(number)
-        self._events.append(
-            UnitFinished(
-                number,
-                self._attempt[number],
-                self._generation[number],
-                state,
-                now,
-                outcome.seconds,
-                error,
-                cause,
-                cached,
-                fallback,
-                outcome.abandoned,
-                outcome.metrics,
-                because,
-                outcome.peak_memory,
-                outcome.cpu_seconds,
-            )
+        finished = (
+            number,
+            self._attempt[number],
+            self._generation[number],
+            state,
+            now,
+            outcome.seconds,
+            error,
+            cause,
+            cached,
+            fallback,
+            outcome.abandoned,
+            outcome.metrics,
+            because,
+            outcome.peak_memory,
+            outcome.cpu_seconds,
         )
+        self._events.append(new(UnitFinished, finished))
         self._ended[number] = None
         if self._batched and state is COMPLETED and not cached and wants_durations(self._plan.table[number]):
             self._durations = with_duration(self._durations, self._plan.table[number], outcome.seconds)
@@ -449,14 +453,12 @@ class SettlingMachine(RunMachine):
             self._run, code = RunState.FAILED, EXIT_RUN_TIMEOUT
         elif stopping is not None and CANCELED in states:
             self._run, code = RunState.CANCELED, EXIT_CANCELED
-        elif self._first_failure() is not None or any(cause.startswith(NEVER) for cause in self._cause):
+        elif self._first_failure() is not None or any(cause.startswith(NEVER) for cause in filter(None, self._cause)):
             self._run, code = RunState.FAILED, EXIT_FAILED
         elif CANCELED in states:
             self._run, code = RunState.CANCELED, EXIT_CANCELED
         else:
             self._run, code = RunState.COMPLETED, EXIT_OK
-        counts: dict[str, int] = {}
-        for state in states:
-            counts[state.value] = counts.get(state.value, 0) + 1
+        counts = {state.value: count for state, count in Counter(states).items()}
         self._finished_at = now
         self._events.append(RunFinished(self._run, counts, now - self._started_at, code, now))

@@ -19,7 +19,7 @@ from qtui.core.events import (
     UnitStarted,
     UnitSubmitted,
 )
-from qtui.core.machine import QUEUEING_LANES
+from qtui.core.machine import QUEUEING_LANES, new
 from qtui.core.model import ExecutionMode, Outcome, UnitState
 from qtui.core.options import RunOptions
 from qtui.core.queues import Attempt, Queues
@@ -45,12 +45,15 @@ from qtui.core.stimuli import (
 )
 
 STEPS_AT_ONCE: Final = 100
-"""Ends of attempts between two pauses of `Simulation.steps`: one to two milliseconds."""
+"""Ends of attempts between two pauses of `Simulation.steps`: about one millisecond."""
 
 _DONE: Final = Outcome()
 _STOPPED: Final = Outcome(canceled=True)
 _PROCESS: Final = ExecutionMode.PROCESS
+_COMPLETED: Final = UnitState.COMPLETED
 _HELD: Final = frozenset({UnitState.RUNNING, UnitState.CANCELING})
+_UNHEARD: Final = frozenset({UnitReady, UnitSubmitted, UnitStarted})
+"""Most events, of which nothing follows here."""
 _NOTHING: Final[Mapping[tuple[int, int], tuple[float, Outcome]]] = {}
 
 
@@ -116,6 +119,7 @@ class Simulation:
             "the pause ended" if view.paused else "",
             f"{held} brake{'' if held == 1 else 's'} let go of" if held else "",
             "the record saved again" if view.unsaved else "",
+            "a worker of the cluster there" if view.awaits_cluster else "",
         ]
         return [each for each in said if each]
 
@@ -148,12 +152,18 @@ class Simulation:
         """The same in small steps, for who must not keep others waiting; the generator returns what came out."""
         view = self._view
         begun = view.started_at is not None
-        scheduler = Scheduler.restore(self._options, view) if begun else Scheduler(view.plan, self._options)
-        yield  # 10,000 units have taken 30 ms so far
-        going = _Going(scheduler, view, self._now, seconds, returns, self._hits, self._timed)
-        opening = [*_opening(view), *([WorkersRequested(workers)] if workers is not None else [])]
+        if begun:
+            scheduler = yield from Scheduler.restoring(self._options, view)
+        else:
+            scheduler = Scheduler(view.plan, self._options)
         yield
-        return (yield from going.steps(opening if begun else [RunRequested(), *opening]))
+        going = _Going(scheduler, view, self._now, seconds, returns, self._hits, self._timed)
+        opening = [
+            *(_opening(view) if begun else [RunRequested()]),
+            *([WorkersRequested(workers)] if workers is not None else []),
+        ]
+        yield
+        return (yield from going.steps(opening))
 
 
 def _opening(view: RunView) -> Iterator[Stimulus]:
@@ -202,9 +212,11 @@ class _Going:
         """Those that go on: when each returns, of which unit, its number, and how."""
         shares = any(unit.batch is not None for unit in self._plan.table)
         self._queues = Queues() if shares else None
+        self._outcomes = dict(self._more_than_done())
         self._begin_now: list[Attempt] = []
         """Those that lanes have and have not begun, as far as is known."""
-        self._remember(view)
+        if view.started_at is not None:
+            self._remember(view)
 
     def _remember(self, view: RunView) -> None:
         handed: list[UnitSubmitted] = []
@@ -225,7 +237,7 @@ class _Going:
             if state is UnitState.CANCELING and not told:
                 self._attempts.append((self._zero, number, attempt, _STOPPED))
             elif state in _HELD or last is begun:
-                after, outcome = told or (self._seconds[number], self._done(number))
+                after, outcome = told or (self._seconds[number], self._outcomes.get(number, _DONE))
                 self._attempts.append((max(self._zero, begun.at + after), number, attempt, outcome))
             else:
                 continue
@@ -244,15 +256,17 @@ class _Going:
     def _batch(self, view: RunView, number: int) -> int:
         return batch_size(self._plan.table[number], self._plan.lanes[number], view.durations)
 
-    def _done(self, number: int) -> Outcome:
-        """That it succeeds; what it has added last, it adds again."""
-        unit = self._plan.table[number]
-        done = _DONE._replace(seconds=self._seconds[number]) if wants_durations(unit) else _DONE
-        added = [each for each in self._plan.added.get(number, ()) if each not in self._plan.dropped]
-        return done._replace(added=tuple(self._plan.table[each] for each in added)) if added else done
+    def _more_than_done(self) -> Iterator[tuple[int, Outcome]]:
+        """What is said of units of which matters more than that they succeed: their time, or that they add again what
+        they have added last."""
+        table, added = self._plan.table, self._plan.added
+        timed = [n for n, unit in enumerate(table) if wants_durations(unit)] if self._queues is not None else []
+        for number in {*timed, *added}:
+            again = tuple(table[each] for each in added.get(number, ()) if each not in self._plan.dropped)
+            yield number, Outcome(seconds=self._seconds[number] if wants_durations(table[number]) else 0.0, added=again)
 
     def steps(self, opening: Sequence[Stimulus]) -> Generator[None, None, Simulated]:
-        attempts, handle, follow = self._attempts, self._handle, self._follow
+        attempts, handle, follow, queues = self._attempts, self._handle, self._follow, self._queues
         now = self._zero
         for stimulus in opening:
             follow(handle(stimulus, now), now, -1)
@@ -266,8 +280,8 @@ class _Going:
                 follow(handle(TimerFired(), now), now, -1)
                 continue
             now, number, attempt, outcome = heappop(attempts)
-            behind = self._queues.leave((number, attempt)) if self._queues is not None else None
-            follow(handle(UnitReturned(number, attempt, outcome), now), now, number)
+            behind = queues.leave((number, attempt)) if queues is not None else None
+            follow(handle(new(UnitReturned, (number, attempt, outcome)), now), now, number)
             if behind is not None:
                 self._triggers[behind[0]] = self._before[behind[0]] = number
                 for stimulus in self._begin(behind, now):
@@ -293,11 +307,14 @@ class _Going:
     def _follow(self, decision: Decision, now: float, trigger: int) -> None:
         """Carry out what was decided when `trigger` ended; what somebody would have to answer is answered."""
         answers: list[Stimulus] = []
-        for event in decision.events:
+        events, effects = decision
+        for event in events:
+            if type(event) in _UNHEARD:
+                continue
             if isinstance(event, UnitFinished):
                 number = self._last = event.unit
                 self._ends[number] = self._ended_at = now
-                if event.state is not UnitState.COMPLETED:
+                if event.state is not _COMPLETED:
                     self._otherwise[number] = event
                     self._look_why(event)
                 if number != trigger:
@@ -310,16 +327,17 @@ class _Going:
             elif isinstance(event, BrakeChanged) and event.state == HELD:
                 self._asked += 1
                 answers.append(ReleaseRequested())
-        for effect in decision.effects:
+        for effect in effects:
             if isinstance(effect, StartUnit):
                 number, attempt, lane, worker, batch = effect
                 self._triggers[number] = trigger
                 self._before[number] = self._had.get(worker, -1)
                 self._had[worker] = number
-                if self._waits_behind_others((number, attempt), lane, batch):
+                begins = number, attempt
+                if self._queues is not None and self._waits_behind_others(begins, lane, batch):
                     self._starts[number] = inf
                 else:
-                    answers += self._begin((number, attempt), now)
+                    answers += self._begin(begins, now)
             elif isinstance(effect, WakeAt):
                 self._wake = effect.at
             elif isinstance(effect, InterruptUnit):
@@ -335,15 +353,17 @@ class _Going:
 
     def _waits_behind_others(self, attempt: Attempt, lane: ExecutionMode, batch: int) -> bool:
         """Whether it begins later, as others that share a worker with it are there before it."""
-        if self._queues is None or lane is not _PROCESS or attempt in self._returns:
+        if lane is not _PROCESS or attempt in self._returns or self._queues is None:
             return False
         return not self._queues.join(attempt, batch)
 
     def _begin(self, begins: Attempt, now: float) -> tuple[Stimulus, ...]:
         """An attempt begins; returns what the lane has to say of that."""
         number, attempt = begins
-        told = self._returns.get(begins) if self._returns else None
-        after, outcome = told or (self._seconds[number], self._done(number))
+        if self._returns and begins in self._returns:
+            after, outcome = self._returns[begins]
+        else:
+            after, outcome = self._seconds[number], self._outcomes.get(number, _DONE)
         heappush(self._attempts, (now + after, number, attempt, outcome))
         self._starts[number] = now
         self._order.append(number)

@@ -29,6 +29,11 @@ def asks(unit: QuantumUnit, options: RunOptions) -> bool:
     return bool(unit.confirm) and (doubted or not any(fnmatchcase(unit.id, pattern) for pattern in options.approved))
 
 
+def lets_run(unit: QuantumUnit, state: UnitState) -> bool:
+    """True for an end that lets dependents run."""
+    return state is _COMPLETED or (state in FAILURES and unit.allow_failure)
+
+
 def looks_up(unit: QuantumUnit, last: Event | None, *, first: bool) -> bool:
     """Whether the cache is being asked for a ready unit, before its `first` attempt, whose latest event is `last`."""
     return isinstance(last, UnitReady) and first and unit.cache is not None
@@ -36,6 +41,8 @@ def looks_up(unit: QuantumUnit, last: Event | None, *, first: bool) -> bool:
 
 class Standing:
     """How units stand, over columns indexed by unit number; see `RunMachine`, which keeps them."""
+
+    __slots__ = ()
 
     _plan: ExecutionPlan
     _needs: Sequence[Sequence[int]]
@@ -49,8 +56,7 @@ class Standing:
 
     def _good(self, number: int) -> bool:
         """True for an end that lets dependents run."""
-        state = self._state[number]
-        return state is _COMPLETED or (state in FAILURES and self._plan.table[number].allow_failure)
+        return lets_run(self._plan.table[number], self._state[number])
 
     def _met(self, number: int, need: int) -> bool:
         """True if `need` has ended as `number` wants it: well, or, for a handler, at all."""

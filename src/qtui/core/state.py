@@ -22,8 +22,9 @@ from qtui.core.events import (
     UnitStarted,
     UnitSubmitted,
 )
-from qtui.core.model import ExecutionMode, QuantumUnit, RunState, UnitError, UnitState
+from qtui.core.model import FAILURES, ExecutionMode, QuantumUnit, RunState, UnitError, UnitState
 from qtui.core.plan import ExecutionPlan
+from qtui.core.standing import BECAUSE, lets_run
 
 # The columns are indexed by unit number; a PVector's C evolver sets an item in about 0.03 µs.
 Column = PVector[Any]
@@ -41,7 +42,8 @@ class RunView:
     (see `ExecutionPlan.items`) that have begun and not ended. `stale` has the completed units whose results could be
     others now, and why. `missed` has the units that could not use an earlier result although nothing is known to have
     changed, and why. `losses` says of units how often they were run again for free because something was lost (see
-    `qtui.core.innocence`), since a person had them run or their needs did.
+    `qtui.core.innocence`), since a person had them run or their needs did. `silent` has the running units that are
+    silent and idle for longer than their `stall`, and since when.
 
     Times are Unix seconds. `started_at` is later than the run's beginning by the time in which the run did not go on;
     `opened_at` is when it began, or was reopened or resumed last. `waited` is how many seconds since then it did
@@ -52,7 +54,8 @@ class RunView:
     are the bytes of memory that are expected of units by family, where the workflow does not say, and `durations` tell
     how long units took whose batches depend on that. `former` has the attempts and the generation of units that have
     begun and are not in the plan any more, by id: should they come back, they count on. `unsaved` says why the record
-    cannot be written, and is empty while it can.
+    cannot be written, and is empty while it can. `unmanned_at` is since when the run's cluster has no workers; None
+    while it has some, or nobody knows.
     """
 
     plan: ExecutionPlan
@@ -88,8 +91,12 @@ class RunView:
     stale: Mapping[int, str] = field(default_factory=dict)
     missed: Mapping[int, str] = field(default_factory=dict)
     unsaved: str = ""
+    unmanned_at: float | None = None
     former: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     losses: Mapping[int, int] = field(default_factory=dict)
+    silent: Mapping[int, float] = field(default_factory=dict)
+    _blamed: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `UnitView` has found out of this view about what skipped units were skipped for."""
 
     @classmethod
     def initial(cls, plan: ExecutionPlan, name: str = "") -> RunView:
@@ -119,6 +126,14 @@ class RunView:
     def units(self) -> list[UnitView]:
         """A lens on every unit, in declared order; made anew at each call."""
         return [UnitView(self, number) for number in range(len(self.plan))]
+
+    @property
+    def awaits_cluster(self) -> bool:
+        """Whether the run's cluster has no workers, and a unit that has not ended is to run there. O(units)."""
+        if self.unmanned_at is None or self.state is not RunState.RUNNING:
+            return False
+        lanes = zip(self.plan.lanes, self.states, strict=True)
+        return any(lane is ExecutionMode.CUSTOM and not state.ended for lane, state in lanes)
 
     @property
     def abandoned(self) -> int:
@@ -261,10 +276,50 @@ class UnitView:
         return progress
 
     @property
+    def because(self) -> int:
+        """The unit whose failure made this one end without a run; -1 without one. Of one that was skipped for a need
+        it is a failure that is still in its way, if there is one: what its end names may have been run again since."""
+        last = self.view.last[self.number]
+        if not isinstance(last, UnitFinished):
+            return -1
+        blamed = self._blamed(last)
+        if blamed < 0:
+            return last.because
+        return blamed if self.view.states[blamed] in FAILURES else UnitView(self.view, blamed).because
+
+    def _blamed(self, end: UnitFinished) -> int:
+        """What keeps a unit that was skipped for a need from running, the first of a chain: what its end names, unless
+        that would let it run by now. -1 for any other unit, and if nothing is in its way any more."""
+        view, plan, last, found = self.view, self.view.plan, end, -1
+        path: list[int] = []
+        while last.state is UnitState.SKIPPED and last.cause.startswith(BECAUSE):
+            if last.unit in view._blamed:
+                found = view._blamed[last.unit]
+                break
+            path.append(last.unit)
+            named = plan.numbers.get(last.cause.removeprefix(BECAUSE), -1)
+            found = named if named >= 0 and self._is_bad(named) else self._bad_need(last.unit)
+            if found < 0 or not isinstance(view.last[found], UnitFinished):
+                break
+            last = view.last[found]
+        view._blamed.update(dict.fromkeys(path, found))  # chains may be 10,000 units long, and each be asked for
+        return found
+
+    def _is_bad(self, need: int) -> bool:
+        state: UnitState = self.view.states[need]
+        return state.ended and not lets_run(self.view.plan.table[need], state)
+
+    def _bad_need(self, number: int) -> int:
+        return next((need for need in self.view.plan.needs[number] if self._is_bad(need)), -1)
+
+    @property
     def cause(self) -> str:
-        """Why it is in this state, in a few words; empty when the state says all."""
+        """Why it is in this state, in a few words; empty when the state says all. One that was skipped for a need names
+        what is still in its way, as `because` does."""
         last = self.view.last[self.number]
         match last:
+            case UnitFinished(state=UnitState.SKIPPED) if (blamed := self._blamed(last)) >= 0:
+                return f"{BECAUSE}{self.view.plan.table[blamed].id}"
             case UnitFinished():
                 return last.cause or (str(last.error) if last.error else "")
             case UnitRetrying():
@@ -283,6 +338,11 @@ class UnitView:
                 return max(0.0, now - start)
             case _:
                 return None
+
+    def silent_for(self, now: float) -> float | None:
+        """For how many seconds the unit is silent and idle, if that is longer than its `stall`; else None."""
+        since = self.view.silent.get(self.number)
+        return None if since is None else max(0.0, now - since)
 
     def retry_in(self, now: float) -> float | None:
         """Seconds until the next attempt becomes ready, or None when it is not retrying."""

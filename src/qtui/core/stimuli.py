@@ -5,7 +5,7 @@ The wishes (`Request`) are also what front ends send through `RunSession.request
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from qtui.core.events import Event
 from qtui.core.model import ExecutionMode, Outcome, QuantumUnit
@@ -57,6 +57,14 @@ class ProgressReported(NamedTuple):
     done: float
     total: float
     message: str = ""
+
+
+class SilenceReported(NamedTuple):
+    """A running unit is silent and idle since then, for longer than its `stall`; it is not any more with None."""
+
+    unit: int
+    attempt: int
+    since: float | None
 
 
 class CacheChecked(NamedTuple):
@@ -152,6 +160,10 @@ class EditRequested(NamedTuple):
     args: tuple[str, ...] = ()
 
 
+LEFT_OUT_BY: Final = ("skipped by ", "set aside by ")
+"""How the cause of a unit begins that a person has skipped."""
+
+
 class SetAsideRequested(NamedTuple):
     """Do without these units: `skip` ends them skipped, `done` as if they had completed with their fallback's value, or
     None. What runs is left alone, and so is what has completed; `done` also takes back an end that was no good."""
@@ -238,6 +250,7 @@ Stimulus = (
     | LateReturned
     | ResultLost
     | ProgressReported
+    | SilenceReported
     | CacheChecked
     | TimerFired
     | ResumeRequested

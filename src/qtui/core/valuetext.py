@@ -18,6 +18,7 @@ _MOST_ITEMS: Final = 100
 _MOST_DEEP: Final = 8
 _MOST_BITS: Final = 4096  # Python refuses to write much longer numbers in decimal
 _CUT: Final = "…"
+_OF_A_COMMAND: Final = frozenset({"exit_code", "stdout"})
 
 
 def value_text(value: Any, hide: TextMasker) -> str:
@@ -37,6 +38,17 @@ def value_text(value: Any, hide: TextMasker) -> str:
     except RuntimeError:  # a thread of the unit's goes on changing what it has returned
         return hide.beginning("".join(parts)) + f"{_CUT} (it is being changed)"
     return hide.text("".join(parts))
+
+
+def result_text(value: Any, hide: TextMasker) -> str:
+    """What a unit has made, for people: a text, and what a command has printed, in its own lines; all else as
+    `value_text` has it."""
+    if type(value) is str:
+        return "".join(_beginning(value, hide))
+    if type(value) is dict and value.keys() == _OF_A_COMMAND and type(value["stdout"]) is str:
+        printed, rest = _beginning(value["stdout"], hide)
+        return f"exit code {value_text(value['exit_code'], hide)}\n{printed.rstrip()}{rest}".rstrip()
+    return value_text(value, hide)
 
 
 def _pieces(value: Any, hide: TextMasker, deep: int) -> Iterator[str]:
@@ -82,7 +94,13 @@ def _container(value: Any, hide: TextMasker, deep: int) -> Iterator[str]:
 
 
 def _quoted(text: str, hide: TextMasker) -> str:
+    shown, rest = _beginning(text, hide)
+    return f"{json.dumps(shown, ensure_ascii=False)}{rest}"
+
+
+def _beginning(text: str, hide: TextMasker) -> tuple[str, str]:
+    """As much of a text as is told, and a word about the rest, if there is one."""
     shown = hide.text(text) if len(text) <= _READ else hide.beginning(text[:_READ])
     if len(shown) <= MOST_OF_TEXT and len(text) <= _READ:
-        return json.dumps(shown, ensure_ascii=False)
-    return f"{json.dumps(shown[:MOST_OF_TEXT], ensure_ascii=False)}{_CUT} ({len(text):,} characters)"
+        return shown, ""
+    return shown[:MOST_OF_TEXT], f"{_CUT} ({len(text):,} characters)"

@@ -72,10 +72,13 @@ class Reasons:
         self._view, self._lost = view, lost
         self._in_queue: list[int] | None = None
         self._standing = None
+        self._first: dict[int, Cause | None] = {}  # a screen asks for the same ones once a second, and twice in a row
 
     def words(self, number: int, now: float) -> str:
         """The first cause in the few words a row has room for; empty if there is none."""
-        first = next(self.causes(number), None)
+        if number not in self._first:
+            self._first[number] = next(self.causes(number), None)
+        first = self._first[number]
         return words(first, self._view.plan, now) if first is not None else ""
 
     def all_words(self, number: int, now: float) -> list[str]:
@@ -91,7 +94,8 @@ class Reasons:
         unit = view.unit(number)
         if unit.submitted:
             batch = unit.unit.batch is not None and unit.lane is ExecutionMode.PROCESS
-            yield Handed(unit.worker or 0, self.holders.cluster and unit.lane is ExecutionMode.CUSTOM, batch)
+            unmanned = view.unmanned_at is not None
+            yield Handed(unit.worker or 0, self.holders.cluster and unit.lane is ExecutionMode.CUSTOM, batch, unmanned)
             return
         awaited: set[int] = set()
         ahead: list[Cause] = []

@@ -17,8 +17,10 @@ from qtui.core.events import (
     UnitApproved,
     UnitReset,
     Warned,
+    WorkersChanged,
 )
 from qtui.core.growing import GrowingMachine
+from qtui.core.holding import bounded
 from qtui.core.innocence import MOST_LOSSES
 from qtui.core.machine import (
     CANCELED,
@@ -58,6 +60,8 @@ from qtui.core.stimuli import (
 
 class WishingMachine(GrowingMachine):
     """What a run does about requests."""
+
+    __slots__ = ()
 
     def _on_run(self, stimulus: RunRequested, now: float) -> None:
         if self._run is not RunState.PENDING:
@@ -323,7 +327,7 @@ class WishingMachine(GrowingMachine):
                 if sequential
                 else f"{self._targets.together} is max_workers"
             )
-            self._events.append(Warned(-1, f"no more workers: {why}", now))
+            self._events.append(Warned(-1, f"no more {bounded(bool(self._options.elsewhere))}: {why}", now))
 
     def _on_workers_step(self, stimulus: WorkersStepRequested, now: float) -> None:
         self._on_workers(WorkersRequested(self._targets.decided + stimulus.step, stimulus.cause), now)
@@ -339,9 +343,21 @@ class WishingMachine(GrowingMachine):
                 self._note_workers(f"{self._targets.of_lane[lane]}: {stimulus.cause}", now, lane)
 
     def _on_lane_workers(self, stimulus: LaneWorkersRequested, now: float) -> None:
-        if self._run is RunState.RUNNING and self._targets.set_lane(stimulus.lane, stimulus.target):
+        if self._run is not RunState.RUNNING:
+            return
+        lane, target, together = stimulus.lane, stimulus.target, self._targets.together
+        cluster = lane is ExecutionMode.CUSTOM
+        if cluster and not target:  # its target stays: what it is sent waits there, and goes on when a worker comes
+            self._unmanned = True
+            self._events.append(WorkersChanged(0, stimulus.cause, now, str(lane), together))
+            return
+        if self._targets.set_lane(lane, target):
             self._resize_lanes()
-            self._note_workers(stimulus.cause, now, stimulus.lane)
+            self._note_workers(stimulus.cause, now, lane)
+        elif cluster and self._unmanned:  # as many as before, or a person decides how many are sent
+            target = self._targets.of_lane.get(lane, together)
+            self._events.append(WorkersChanged(target, stimulus.cause, now, str(lane), together))
+        self._unmanned = self._unmanned and not cluster
 
     def _take_over(self, cause: str, now: float) -> None:
         """A person decides how many units run at a time, whatever lane they run in."""

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol
 from qtui.core.model import Argv, ExecutionMode, QuantumUnit, Shell, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
-from qtui.core.stimuli import ProgressReported, Stimulus
+from qtui.core.stimuli import ProgressReported, SilenceReported, Stimulus
 from qtui.engine.context import MOST_TEXT
 from qtui.engine.logs import LogStore
 from qtui.engine.notify import STALLED
@@ -144,8 +144,11 @@ class Watcher:
         last = self._lives.get(number)
         if last is None or last.attempt != attempt or size != last.size or _busy(cpu - last.cpu, now - last.at):
             self._lives[number] = _Life(attempt, size, cpu, now)
+            if last is not None and last.warned and last.attempt == attempt:
+                self._run.post(SilenceReported(number, attempt, None))
         elif not last.warned and now - last.at >= unit.stall:
             self._lives[number] = last._replace(warned=True)
+            self._run.post(SilenceReported(number, attempt, last.at))
             self._run.warn(number, f"{STALLED} for {now - last.at:.0f} s (stall = {unit.stall:g} s)")
 
 

@@ -100,6 +100,7 @@ def encode_view(view: RunView) -> str:
         "stale": list(view.stale.items()),
         "missed": list(view.missed.items()),
         "losses": list(view.losses.items()),
+        "silent": list(view.silent.items()),
     }
     return dump(plain)
 
@@ -108,7 +109,7 @@ def decode_view(text: str, plan: ExecutionPlan) -> RunView:
     """The view that `encode_view` wrote, whose plan was `plan`. Raises JournalDamaged for anything else."""
     try:
         values = load(text)
-        for name in ("former", "missed", "losses"):
+        for name in ("former", "missed", "losses", "silent"):
             values.setdefault(name, {})  # records of older versions have none
         for name, read in _VIEW_READERS.items():
             values[name] = read(values[name])
@@ -207,8 +208,9 @@ _VIEW_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "stale": dict,
     "missed": dict,
     "losses": dict,
+    "silent": dict,
 }
-_SPECIAL: Final = {"plan", "last", *_VIEW_READERS} - {"state", "durations", "former"}
+_SPECIAL: Final = {"plan", "last", "_blamed", *_VIEW_READERS} - {"state", "durations", "former"}
 """The fields of a view that JSON does not have as they are."""
 
 
