@@ -86,6 +86,32 @@ def test_a_pending_unit_below_one_that_stays_canceled_is_skipped() -> None:
     assert run.end == ("canceled", 130)
 
 
+def test_what_needs_one_that_stays_canceled_keeps_its_end() -> None:
+    gone = Run(unit("a"), unit("b", "a"), unit("c", "a"), unit("d", "c"), workers=4)
+    gone.succeed("a", "b")
+    gone.fail("c")
+    gone.retry("a")
+    gone.cancel("a")
+    gone.stopped("a")
+
+    run = Resumed(gone, only_failed=True, redo_stale=True, changed={"b": "command changed"})
+
+    assert run.why == {}, "they would only be skipped"
+    assert run.states() == {"a": "canceled", "b": "completed", "c": "failed", "d": "skipped"}
+    assert run.view.stale == {1: "command changed"}
+
+
+def test_what_needs_a_result_that_only_one_could_make_that_stays_canceled_keeps_its_end() -> None:
+    gone = Run(unit("a"), unit("b", "a"), unit("c", "b"), workers=4)
+    gone.succeed("a", "b", "c")
+    gone.retry("a")
+    gone.cancel("a")
+    gone.stopped("a")
+    wishes = {"redo_stale": True, "changed": {"c": "command changed"}, "missing": {"b": "which was not kept"}}
+
+    assert Resumed(gone, only_failed=True, **wishes).states() == {"a": "canceled", "b": "completed", "c": "completed"}
+
+
 def test_a_run_that_had_completed_ends_at_once() -> None:
     gone = Run(unit("a"))
     gone.succeed("a")

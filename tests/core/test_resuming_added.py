@@ -264,6 +264,85 @@ def test_only_failed_leaves_alone_what_was_added_and_canceled() -> None:
     assert "root" in Resumed(gone).why
 
 
+def run_again_and_cancel(run: Run, name: str) -> None:
+    run.retry(name)
+    run.cancel(name)
+    run.stopped(name)
+
+
+def test_only_failed_leaves_alone_a_canceled_unit_although_what_it_had_added_has_changed() -> None:
+    gone = Run(unit("root"))
+    add(gone, "root", unit("x"))
+    gone.succeed("x")
+    run_again_and_cancel(gone, "root")
+    wishes = {"redo_stale": True, "changed": {"x": "its code changed"}}
+
+    run = Resumed(gone, only_failed=True, **wishes)
+
+    assert run.why == {}
+    assert run.states() == {"root": "canceled", "x": "completed"}
+    assert run.view.stale == {run.number("x"): "its code changed"}
+    assert "root" in Resumed(gone, **wishes).why
+
+
+def test_only_failed_leaves_alone_a_canceled_unit_although_what_it_had_added_has_failed() -> None:
+    gone = Run(unit("root"))
+    add(gone, "root", unit("x"), unit("y", "x"))
+    gone.fail("x")
+    run_again_and_cancel(gone, "root")
+
+    run = Resumed(gone, only_failed=True)
+
+    assert run.why == {}
+    assert run.states() == {"root": "canceled", "x": "failed", "y": "skipped"}
+    assert run.end == ("failed", 1)
+    assert "root" in Resumed(gone).why
+
+
+def test_only_failed_leaves_alone_a_canceled_unit_that_another_one_has_added() -> None:
+    gone = Run(unit("root"), workers=1)
+    add(gone, "root", unit("x"))
+    add(gone, "x", unit("y"), unit("z"))
+    gone.fail("y")
+    gone.succeed("z")
+    run_again_and_cancel(gone, "x")
+
+    run = Resumed(gone, only_failed=True, redo_stale=True, changed={"z": "its code changed"})
+
+    assert run.why == {}
+    assert run.states() == {"root": "completed", "x": "canceled", "y": "failed", "z": "completed"}
+
+
+def test_a_handler_that_was_added_runs_again_although_what_had_added_it_stays_canceled() -> None:
+    gone = Run(unit("root"), unit("other"), workers=2)
+    add(gone, "root", unit("clean", "other", when="always"))
+    gone.fail("other")
+    gone.succeed("clean")
+    run_again_and_cancel(gone, "root")
+    gone.succeed("clean")
+
+    run = Resumed(gone, only_failed=True)
+
+    assert run.why == {"other": "failed last time", "clean": "other runs again"}
+    run.succeed("other", "clean")
+    assert run.states() == {"root": "canceled", "other": "completed", "clean": "completed"}
+
+
+def test_a_result_that_only_a_canceled_unit_could_make_again_is_used_by_nobody() -> None:
+    gone = Run(unit("root"), unit("other"), workers=2)
+    add(gone, "root", unit("x"))
+    add(gone, "other", unit("use", "x"))
+    gone.succeed("x")
+    run_again_and_cancel(gone, "root")
+
+    run = Resumed(gone, only_failed=True, missing={"x": "which was not kept"})
+    assert run.running == {"other"}
+    add(run, "other", unit("use", "x"))
+
+    assert run.states() == {"root": "canceled", "other": "completed", "x": "skipped", "use": "skipped"}
+    assert run.unit("x").cause == "because root"
+
+
 def test_only_failed_runs_again_what_adds_a_unit_that_failed() -> None:
     gone = Run(unit("root"), workers=3)
     add(gone, "root", unit("x"), unit("y"), unit("z", "x"))

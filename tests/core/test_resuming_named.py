@@ -126,6 +126,41 @@ def test_what_a_unit_had_added_runs_again_by_running_that() -> None:
     assert run.running == {"root"}
 
 
+def test_what_a_named_unit_needs_is_done_although_what_it_has_added_had_added_the_rest() -> None:
+    gone = Run(unit("root"), unit("below", "root"), workers=1)
+    gone.returns("root", Outcome(added=(unit("x", priority=1),)))
+    gone.plan = gone.view.plan
+    gone.returns("x", Outcome(added=(unit("y", priority=1),)))
+    gone.plan = gone.view.plan
+    assert gone.running == {"y"}
+
+    run = Resumed(gone, named=("below",))
+
+    assert run.why["root"] == "what it adds has not all completed"
+    assert run.running == {"root"}
+
+
+def test_what_a_named_unit_that_was_added_needs_runs_first() -> None:
+    gone = Run(unit("root"), unit("a"), workers=2)
+    gone.returns("root", Outcome(added=(unit("x", "a"),)))
+    gone.plan = gone.view.plan
+    gone.fail("a")
+    assert gone.state("x") == "skipped"
+
+    assert Resumed(gone, named=("x",)).running == {"root", "a"}
+
+
+def test_of_a_named_unit_that_stays_nothing_runs_that_only_others_had_wanted_of_it() -> None:
+    gone = Run(unit("a", allow_failure=True), unit("b", "a"), unit("c", "b"), workers=1)
+    gone.fail("a")
+    gone.succeed("b")
+    gone.fail("c")
+    missing = {"b": "which was not kept"}
+
+    assert Resumed(gone, named=("b",), only_failed=True, missing=missing).why == {}
+    assert set(Resumed(gone, named=("c",), only_failed=True, missing=missing).why) == {"a", "b", "c"}
+
+
 def test_what_is_stale_of_what_a_named_unit_needs_runs_again_if_that_is_wanted() -> None:
     gone = Run(unit("a"), unit("b", "a"), unit("c"), unit("d", "b", "c"), workers=1)
     gone.succeed("a", "b", "c", "d")

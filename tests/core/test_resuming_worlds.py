@@ -183,7 +183,9 @@ class World:
         plan = view.plan
         adders = {added: by for by, many in plan.added.items() for added in many}
         for number in reasons:
-            assert number not in adders or adders[number] in reasons, "what was added runs only by being added anew"
+            anew = number not in adders or adders[number] in reasons
+            one = run.unit(plan.table[number].id)
+            assert anew or one.state == "skipped" or one.unit.is_handler, "what was added runs only by being added anew"
         for number, last in enumerate(before.last):
             name = before.plan.table[number].id
             if name not in plan.numbers or number in before.plan.dropped:
@@ -193,6 +195,10 @@ class World:
                 left_out = "left out" in last.cause
                 handler = plan.table[now].is_handler
                 assert left_out or last.because >= 0 or handler or now not in reasons, f"{name} was canceled, and runs"
+            elif wishes.get("only_failed") and now in reasons and name not in wishes.get("missing", ()):
+                lost = before.states[number] in (UnitState.COMPLETED, UnitState.FAILED) and run.state(name) == "skipped"
+                by = run.unit(name).cause.removeprefix("because ")
+                assert not lost or run.states().get(by) != "canceled", f"{name} has lost its end for {by}"
         if wishes.get("named") is not None:
             named = {plan.numbers[name] for name in wishes["named"]}
             for number in reasons:
