@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
 import subprocess
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -18,12 +20,13 @@ from distributed import Client
 from engine_cluster import DaskProcesses
 from engine_waiting import GENEROUS, Start, until
 
-from qtui.core.events import RunFinished, UnitFinished, UnitReset, UnitRetrying, Warned
+from qtui.core.events import RunFinished, UnitFinished, UnitReset, UnitRetrying, Warned, WorkersChanged
 from qtui.core.model import LOST_WORKER, Argv, Call, ExecutionMode, QuantumUnit, RunState, Shell, UnitState
 from qtui.core.stimuli import ApproveRequested, CancelRequested, RetryRequested
 from qtui.engine.elsewhere import Elsewhere
 from qtui.engine.engine import Engine
 from qtui.engine.remote import cluster
+from qtui.engine.workers import dask
 from qtui.engine.workers.clustersource import ClusterSource
 
 MB = 1 << 20
@@ -328,6 +331,33 @@ def test_a_unit_whose_worker_is_killed_runs_again_as_a_new_attempt(
     assert lost.error.message == "the worker first was lost"
 
 
+def test_a_worker_that_is_lost_before_it_tells_of_a_begin_costs_that_attempt_and_none_that_waited(
+    own: DaskProcesses, start: Start, tmp_path: Path
+) -> None:
+    slow = tmp_path / "slow.py"
+    slow.write_text("from qtui.engine.remote import task\ntask.TOGETHER_SECONDS = 60.0\n")
+    own.add_worker("first", "--preload", str(slow), threads=1)
+    (tmp_path / "waits").mkdir()
+    engine = start(
+        unit("waits", note_and_wait, args={"directory": str(tmp_path / "waits")}),
+        unit("victim", note_and_wait, args={"directory": str(tmp_path)}, priority=1),
+        **on(own),
+    )
+    until(lambda: list(tmp_path.glob("began-*")), "it runs")
+    assert not view_of(engine, "victim").place, "which nobody knows"
+
+    own.kill("first")
+    own.add_worker("second", threads=2)
+
+    until(lambda: view_of(engine, "victim").place == "second", "it runs there")
+    (tmp_path / "go").touch()
+    (tmp_path / "waits" / "go").touch()
+    assert finished(engine).exit_code == 0
+    assert (view_of(engine, "victim").attempt, view_of(engine, "waits").attempt) == (2, 1)
+    (lost,) = events_of(engine, UnitRetrying, "victim")
+    assert lost.error.message == "the worker first was lost"
+
+
 def test_units_that_have_completed_do_not_run_again_when_their_worker_is_killed(
     own: DaskProcesses, start: Start, tmp_path: Path
 ) -> None:
@@ -395,6 +425,48 @@ def test_a_result_that_is_lost_with_its_worker_is_made_again_as_a_new_attempt(
     assert [event.cause for event in events_of(engine, UnitReset, "data")]
 
 
+def test_a_scheduler_that_does_not_answer_is_told_of_and_the_run_goes_on_when_it_does(
+    own: DaskProcesses, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask, "SILENT_SECONDS", 0.5)
+    own.add_worker("only")
+    engine = start(unit("u", note_and_wait, args={"directory": str(tmp_path)}), **on(own))
+    until(lambda: view_of(engine, "u").place, "it runs")
+
+    os.kill(own.pid("scheduler"), signal.SIGSTOP)
+
+    silent = f"the Dask scheduler at {own.address} has not answered for"
+    until(lambda: any(each.startswith(silent) for each in warnings_of(engine)), "that is told")
+    until(lambda: [worker.name for worker in engine.cluster() if worker.age > 1] == ["only"], "its figures grow old")
+    os.kill(own.pid("scheduler"), signal.SIGCONT)
+    again = f"the Dask scheduler at {own.address} answers again, after"
+    until(lambda: any(each.startswith(again) for each in warnings_of(engine)), "that is told, too")
+    (tmp_path / "go").touch()
+    assert finished(engine).exit_code == 0
+    assert view_of(engine, "u").attempt == 1
+
+
+def test_a_cluster_that_has_lost_all_workers_is_told_of_and_so_is_the_one_that_comes(
+    own: DaskProcesses, start: Start, tmp_path: Path
+) -> None:
+    own.add_worker("first", threads=1)
+    engine = start(unit("u", note_and_wait, args={"directory": str(tmp_path)}), **on(own, adaptive=True))
+    until(lambda: view_of(engine, "u").place == "first", "it runs")
+
+    own.kill("first")
+
+    until(lambda: engine.view().awaits_cluster, "it is told that there are none")
+    assert engine.cluster() == ()
+    own.add_worker("second", threads=1)
+    until(lambda: engine.view().unmanned_at is None, "it is told that there is one again")
+    (tmp_path / "go").touch()
+    assert finished(engine).exit_code == 0
+    causes = [record.event.cause for record in engine.feed().take(0) if isinstance(record.event, WorkersChanged)]
+    gone = causes.index("wait: the cluster has no workers")
+    again = r"go on, as the cluster has workers again after \d+ s: 1 thread of 1 worker"
+    assert re.fullmatch(again, causes[gone + 1])
+
+
 def test_the_run_is_interrupted_when_the_scheduler_is_killed(own: DaskProcesses, start: Start, tmp_path: Path) -> None:
     own.add_worker("only")
     engine = start(
@@ -445,9 +517,16 @@ def test_a_unit_that_is_retried_after_the_scheduler_was_lost_connects_anew(
 
 
 def test_a_cluster_that_cannot_be_spoken_to_interrupts_the_run(start: Start) -> None:
-    engine = start(unit("u", lambda: None), executor=ClusterSource(address="tls://127.0.0.1:1"), mode=CUSTOM)
+    gc.collect()
+    with warnings.catch_warnings(record=True) as left:
+        warnings.simplefilter("always")
+        engine = start(unit("u", lambda: None), executor=ClusterSource(address="tls://127.0.0.1:1"), mode=CUSTOM)
 
-    assert finished(engine).state is RunState.INTERRUPTED
+        assert finished(engine).state is RunState.INTERRUPTED
+        assert "cannot connect to the scheduler at tls://127.0.0.1:1" in engine.view().stopping.cause
+        engine.close()
+        gc.collect()
+    assert not [str(each.message) for each in left], "nothing was left for the collector to close"
 
 
 def test_nothing_of_a_run_stays_on_the_cluster(own: DaskProcesses, start: Start, tmp_path: Path) -> None:

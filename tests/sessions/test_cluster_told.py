@@ -17,8 +17,8 @@ from qtui.core.samples import ClusterWorker
 from qtui.store.clusterfile import read_cluster, remove_cluster, write_cluster
 from qtui.store.rundir import RunDirectory
 
-FIRST = ClusterWorker("node-0", "tcp://10.0.0.1:4000", 2, 187.5, 1 << 30, 4 << 30, (0, 3))
-SECOND = ClusterWorker("\udcffnode", "tls://[::1]:4000", 1, 0.0, 0, 0, (), seen=False)
+FIRST = ClusterWorker("node-0", "tcp://10.0.0.1:4000", 2, 187.5, 1 << 30, 4 << 30, (0, 3), 12.5)
+SECOND = ClusterWorker("\udcffnode", "tls://[::1]:4000", 1, 0.0, 0, 0, ())
 Start = Callable[..., RecordedRun]
 
 
@@ -53,6 +53,10 @@ def test_an_attached_screen_sees_the_workers_and_what_has_become_of_them(start: 
         eventually(lambda: session.sample().cluster == (FIRST,), "it has been told")
         engine.workers = (FIRST._replace(cpu=3.0), SECOND)
         eventually(lambda: session.sample().cluster == engine.workers, "and once more")
+        engine.workers = ()
+        eventually(lambda: session.sample().cluster == (), "they are gone")
+        engine.workers = (FIRST,)
+        eventually(lambda: session.sample().cluster == (FIRST,), "one comes")
         run.leave()
         eventually(lambda: session.lost, "nobody runs it")
         assert session.sample().cluster == (), "nobody knows any more"
@@ -87,9 +91,9 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     "text",
     [
         *("", "{", "null", "[1]", "[[]]", '[["a"]]', '{"a": 1}', "\udcff", "[" * 100_000),
-        '[["a", "b", "two", 0, 0, 0, [], true]]',
-        '[["a", "b", 1, 0, 1e999, 0, [], true]]',
-        '[["a", "b", 1, 0, 0, 0, 7, true]]',
+        '[["a", "b", "two", 0, 0, 0, [], 0]]',
+        '[["a", "b", 1, 0, 1e999, 0, [], 0]]',
+        '[["a", "b", 1, 0, 0, 0, 7, 0]]',
     ],
 )
 def test_what_nobody_of_us_has_written_is_nothing(tmp_path: Path, text: str) -> None:

@@ -12,9 +12,11 @@ from stage import MEDIUM, SMALL, Stage, staged
 
 from qtui.core.model import LOST_WORKER, ExecutionMode, UnitError
 from qtui.core.options import RunOptions
-from qtui.core.samples import ClusterWorker
+from qtui.core.samples import SILENT_SECONDS, ClusterWorker
 from qtui.core.stimuli import CancelRequested, RunRequested
+from qtui.tui.actions import BY_ID, USUAL
 from qtui.tui.format import ASCII, UNICODE
+from qtui.tui.keys import groups_for, hints_for, text_of
 from qtui.tui.roles import Role
 from qtui.tui.text import clean
 from qtui.tui.widgets.cluster import (
@@ -44,8 +46,8 @@ def on_cluster(count: int = 6, *, workers: int = 8, local: bool = False) -> Scri
     return session
 
 
-def worker(name: str, *units: int, cpu: float = 0.0, memory: int = GIGA, seen: bool = True) -> ClusterWorker:
-    return ClusterWorker(name, f"tcp://10.0.0.1:{4000 + len(name)}", 2, cpu, memory, 4 * GIGA, units, seen)
+def worker(name: str, *units: int, cpu: float = 0.0, memory: int = GIGA) -> ClusterWorker:
+    return ClusterWorker(name, f"tcp://10.0.0.1:{4000 + len(name)}", 2, cpu, memory, 4 * GIGA, units)
 
 
 def named(count: int, pattern: str = "node-{}") -> list[ClusterWorker]:
@@ -140,12 +142,6 @@ def test_a_worker_that_leaves_without_units_is_no_loss() -> None:
     assert "LOST" not in summary
 
 
-def test_what_the_cluster_itself_calls_lost_is_lost() -> None:
-    session, cluster = on_cluster(), Cluster()
-    assert look(cluster, session, [worker("node-0"), worker("node-1", seen=False)]) == ["node-1", "node-0"]
-    assert texts_of(cluster, session, 80)[1] == " node-1 LOST 0:00 ago"
-
-
 def test_a_missed_worker_has_a_row_for_a_minute_and_none_once_it_is_back() -> None:
     session, cluster = on_cluster(), Cluster()
     both = named(2)
@@ -189,6 +185,17 @@ def test_a_row_tells_the_worker_its_threads_what_it_uses_and_its_units() -> None
     ]
     (memory,) = (span for span in lines_of(cluster, session, 80)[2] if "3.8G" in span.text)
     assert memory.style is Role.ERROR, "there is hardly any left"
+
+
+def test_a_cluster_that_does_not_answer_says_so_and_one_that_takes_its_time_does_not() -> None:
+    session, cluster = on_cluster(), Cluster()
+    session.begins("part[0]", "node-0")
+    slow = [each._replace(age=SILENT_SECONDS - 1) for each in (worker("node-0", 0), worker("node-1"))]
+    look(cluster, session, slow)
+    assert texts_of(cluster, session, 80)[0].startswith(" cluster  2 workers")
+
+    look(cluster, session, [each._replace(age=40.2) for each in slow])
+    assert texts_of(cluster, session, 80)[0].startswith(" cluster  has not answered for 40 s  2 workers  1/4 threads")
 
 
 def test_a_worker_whose_unit_is_being_stopped_says_so() -> None:
@@ -338,6 +345,21 @@ async def test_a_cluster_has_as_many_workers_busy_as_units_have_begun_of_as_many
         await stage.shows("workers 1/2 auto")
         await stage.press("3")
         await stage.shows("Workers 1 auto  cluster 1/2 threads", "queue 3")
+
+
+async def test_the_keys_for_workers_tell_how_many_units_a_cluster_is_sent_at_a_time_in_all_places() -> None:
+    session = waiting_for_workers(adaptive=True)
+    texts = {key.text for _, keys in groups_for(session, USUAL) for key in keys}
+    assert "more, fewer units at a time; automatic" in texts
+    assert "units at a time" in {hint.text for hint in hints_for(session, USUAL)}
+    assert text_of(BY_ID["run.workers_up"], cluster=True) == "one unit more at a time"
+    async with staged(session, LARGE) as stage:
+        shows(stage, worker("node-0"))
+        await stage.press("A")
+        await stage.shows("the number of units at a time adapts already; + - fix it")
+        await stage.press("plus")
+        await stage.shows("the number of units at a time is fixed: set by you", "  5 units at a time: set by you")
+        assert stage.text().count("5 units at a time: set by you") == 2, "as an event, and below the workers"
 
 
 async def test_a_fixed_number_stands_beside_the_threads() -> None:

@@ -103,10 +103,11 @@ class Governing:
         """Look once. A governor that was away knows nothing of what was before."""
         ended = self._take_ended()
         going = view.state is RunState.RUNNING and not view.paused and view.stopping is None
-        if not (view.governed and going and any(map(GOVERNED.__contains__, map(ExecutionMode, view.lane_workers)))):
+        targets = governed_targets(view)
+        if not (view.governed and going and targets):
             self._governor = None
             return
-        load = self._load(view, ended)
+        load = self._load(view, targets, ended)
         if load is None:
             return
         self._governor = self._governor or Governor(self._run.options)
@@ -122,7 +123,12 @@ class Governing:
             ended[lane] = count + 1, total + seconds, squares + seconds * seconds
         return ended
 
-    def _load(self, view: RunView, ended: Mapping[ExecutionMode, tuple[int, float, float]]) -> Load | None:
+    def _load(
+        self,
+        view: RunView,
+        targets: Mapping[ExecutionMode, int],
+        ended: Mapping[ExecutionMode, tuple[int, float, float]],
+    ) -> Load | None:
         attempts = self._run.attempts()
         keepers = {each.keeper.pid: each.start.lane for each in attempts if each.keeper is not None}
         threads = {each.thread for each in attempts if each.start.lane is ExecutionMode.THREAD and each.thread}
@@ -134,10 +140,7 @@ class Governing:
             workers[each.start.lane] += 1 / each.start.batch  # some share a worker
         waiting = waiting_units(view)
         lanes = {}
-        for name, target in view.lane_workers.items():
-            lane = ExecutionMode(name)
-            if lane not in GOVERNED:
-                continue
+        for lane, target in targets.items():
             count, seconds, squares = ended.get(lane, (0, 0.0, 0.0))
             lanes[lane] = LaneLoad(
                 target=target,
@@ -161,6 +164,12 @@ class Governing:
             memory_stalls=machine.memory_stalls,
             io_stalls=machine.io_stalls,
         )
+
+
+def governed_targets(view: RunView) -> dict[ExecutionMode, int]:
+    """How many units of each governed lane may run at a time, while that is not a person's decision."""
+    lanes = ((ExecutionMode(name), target) for name, target in view.lane_workers.items())
+    return {lane: target for lane, target in lanes if lane in GOVERNED}
 
 
 def waiting_units(view: RunView) -> dict[ExecutionMode, int]:

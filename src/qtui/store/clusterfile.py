@@ -54,9 +54,9 @@ def _worker(
     memory: float,
     memory_limit: float,
     units: Sequence[float],
-    seen: object,
+    age: float,
 ) -> ClusterWorker:
     numbers = tuple(int(number) for number in units)
     return ClusterWorker(
-        str(name), str(address), int(threads), float(cpu), int(memory), int(memory_limit), numbers, bool(seen)
+        str(name), str(address), int(threads), float(cpu), int(memory), int(memory_limit), numbers, float(age)
     )

@@ -23,6 +23,10 @@ CONNECT_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 5.0
 
 
+_UNREACHABLE: Final = (OSError, ValueError, ImportError, RuntimeError, TypeError)
+"""What connecting raises; the last where there are no TLS certificates."""
+
+
 class Unreachable(Exception):
     """There is no cluster to work with; the message says why, and what to do."""
 
@@ -52,6 +56,7 @@ class Cluster:
     async def connect(cls, source: ClusterSource, host: Keeping, warn: Callable[[str], None]) -> Cluster:
         """Connect, and start a cluster first if none is named. Raises Unreachable."""
         _keep_quiet()
+        client: Client | None = None
         local: LocalCluster | None = None
         address = source.address
         if reason := refusal(address, source.insecure):
@@ -60,21 +65,16 @@ class Cluster:
             if not address:
                 local = LocalCluster(host)
                 address = await local.start()
-            client = await Client(
-                address, asynchronous=True, set_as_default=False, timeout=CONNECT_SECONDS, name="qtui"
-            )
-        except (OSError, ValueError, ImportError, RuntimeError, TypeError) as error:  # the last: no TLS certificates
-            if local is not None:
-                local.close()
+            client = Client(address, asynchronous=True, set_as_default=False, timeout=CONNECT_SECONDS, name="qtui")
+            await client
+            await _compare_versions(client, warn)
+        except BaseException as error:
+            await _close(client, local)
+            if not isinstance(error, _UNREACHABLE):
+                raise
             what = f"the scheduler at {address}" if address else "a cluster on this machine"
             raise Unreachable(f"cannot connect to {what}: {error or type(error).__name__}") from error
-        cluster = cls(client, local)
-        try:
-            await cluster._compare_versions(warn)
-        except BaseException:
-            await cluster.close()
-            raise
-        return cluster
+        return cls(client, local)
 
     @property
     def lost(self) -> bool:
@@ -88,20 +88,27 @@ class Cluster:
 
     async def close(self) -> None:
         """Disconnect; a cluster that was started for this ends."""
-        with suppress(Exception):  # the scheduler may be gone already, in any state
-            await self.client.close(timeout=0 if self.lost else CLOSE_SECONDS)
-        if self._local is not None:
-            self._local.close()
+        await _close(self.client, self._local)
 
-    async def _compare_versions(self, warn: Callable[[str], None]) -> None:
-        found = await self.client.get_versions(packages=["qtui"])
-        workers = {f"the worker {address}": about for address, about in found["workers"].items()}
-        ours, told = own_versions(), {"the scheduler": found["scheduler"], **workers}
-        theirs = {name: versions_of(about) for name, about in told.items() if about}
-        if why := versions_differ(ours, theirs):
-            raise Unreachable(why)
-        if doubt := versions_doubted(ours, theirs):
-            warn(doubt)
+
+async def _close(client: Client | None, local: LocalCluster | None) -> None:
+    """Disconnect, also from halfway: Dask would do so when the client is collected, where nobody can wait for it."""
+    with suppress(Exception):  # the scheduler may be gone already, in any state
+        if client is not None:
+            await client.close(timeout=CLOSE_SECONDS if client.status == "running" else 0)
+    if local is not None:
+        local.close()
+
+
+async def _compare_versions(client: Client, warn: Callable[[str], None]) -> None:
+    found = await client.get_versions(packages=["qtui"])
+    workers = {f"the worker {address}": about for address, about in found["workers"].items()}
+    ours, told = own_versions(), {"the scheduler": found["scheduler"], **workers}
+    theirs = {name: versions_of(about) for name, about in told.items() if about}
+    if why := versions_differ(ours, theirs):
+        raise Unreachable(why)
+    if doubt := versions_doubted(ours, theirs):
+        warn(doubt)
 
 
 def _node(address: str, about: dict[str, Any]) -> Node:

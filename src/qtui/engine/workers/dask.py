@@ -19,7 +19,7 @@ from distributed.client import FuturesCancelledError
 
 from qtui.core.errors import BrokenResult
 from qtui.core.model import LOST_WORKER, ExecutionMode, Outcome, UnitError
-from qtui.core.samples import ClusterWorker
+from qtui.core.samples import SILENT_SECONDS, ClusterWorker, silent_for
 from qtui.core.stimuli import InterruptUnit, KillUnit, LaneEffect, StartUnit
 from qtui.engine.addedunits import with_additions
 from qtui.engine.failure import describe_exception
@@ -29,7 +29,7 @@ from qtui.engine.remote.parcel import Parcel, parcel_of
 from qtui.engine.remote.task import Reply, close_sites, forget_run, run_units, stop_units
 from qtui.engine.workers.base import Host
 from qtui.engine.workers.clustersource import ClusterSource
-from qtui.engine.workers.daskjobs import WAIT_SECONDS, ClusterJob, ClusterTask, Pace, told_by_dask
+from qtui.engine.workers.daskjobs import WAIT_SECONDS, ClusterJob, ClusterTask, Pace, room_words, told_by_dask
 from qtui.engine.workers.dasklogs import ClusterLogs
 from qtui.engine.workers.daskvalues import ClusterValues, NeedLost
 from qtui.engine.workers.sending import Sender
@@ -38,8 +38,8 @@ from qtui.engine.workers.slots import Unstartable
 LOOK_SECONDS: Final = 1.0
 """How often the scheduler is asked for its workers."""
 
-SILENT_SECONDS: Final = 10.0
-"""How long the scheduler may take to answer that before people are told."""
+UNMANNED_LOOKS: Final = 2
+"""After so many of them without a worker that is told: a cluster that is being started has none for a moment."""
 
 ANSWER_SECONDS: Final = 5.0
 """How long a worker may take to kill a unit before that is taken for abandoned."""
@@ -73,7 +73,9 @@ class DaskLane:
         self._abandoned: dict[str, ClusterJob] = {}
         self._nodes: dict[str, Node] = {}
         self._names: dict[str, str] = {}
+        self._answered_at = 0.0
         self._told_room: tuple[int, int] | None = None
+        self._looks_without, self._unmanned_at = 0, 0.0
         self._missing: set[str] = set()
         self._pace = Pace()
         self._edition = 0
@@ -117,6 +119,7 @@ class DaskLane:
 
     def cluster(self) -> tuple[ClusterWorker, ...]:
         """The workers, as the scheduler knew them a moment ago, and what each runs. Any thread may ask."""
+        age = round(time.monotonic() - self._answered_at, 1)
         running: dict[str, list[int]] = defaultdict(list)
         for job in list(self._jobs.values()):
             if job.worker:
@@ -130,6 +133,7 @@ class DaskLane:
                 memory=node.memory,
                 memory_limit=node.memory_limit,
                 units=tuple(sorted(running[node.address])),
+                age=age,
             )
             for node in list(self._nodes.values())
         )
@@ -211,6 +215,7 @@ class DaskLane:
             self._connecting = False
         self._topic = f"{self._name}-{next(self._numbers)}"
         cluster.client.subscribe_topic(self._topic, self._on_event)
+        cluster.client.subscribe_topic("all", self._on_cluster_event)
         self._reply = Reply(self._topic, cluster.client.id, self._name)
         self._values = ClusterValues(self.host, cluster.client, self._topic)
         self._logs = ClusterLogs(self.host, cluster, self._topic)
@@ -226,19 +231,22 @@ class DaskLane:
         silent = False
         while not cluster.lost:
             try:
-                self._take_nodes(await asyncio.wait_for(cluster.nodes(), SILENT_SECONDS))
-                silent = False
+                nodes = await asyncio.wait_for(cluster.nodes(), SILENT_SECONDS)
+                if silent:
+                    silent = False
+                    seconds = time.monotonic() - self._answered_at
+                    self.host.warn(-1, f"the Dask scheduler at {cluster.address} answers again, after {seconds:.0f} s")
+                self._take_nodes(nodes)
             except TimeoutError:
                 if not silent:
                     silent = True
-                    seconds = round(SILENT_SECONDS)
-                    self.host.warn(-1, f"the Dask scheduler at {cluster.address} has not answered for {seconds} s")
+                    self.host.warn(-1, f"the Dask scheduler at {cluster.address} {silent_for(SILENT_SECONDS)}")
             except OSError:
                 pass  # it is gone, as will be seen
             await asyncio.sleep(LOOK_SECONDS)
         # nothing that runs there can be seen or stopped any more; on the workers it ends with the scheduler
         self._values.close()
-        self._nodes = {}
+        self._nodes, self._looks_without = {}, 0
         self._give_up(f"the connection to the Dask scheduler at {cluster.address} was lost")
         await cluster.close()
         self._cluster = None  # a person may have units run again, which connects anew
@@ -251,10 +259,15 @@ class DaskLane:
     def _take_nodes(self, nodes: Sequence[Node]) -> None:
         if nodes and not self._nodes:
             self._bell.set()
+        self._answered_at = time.monotonic()
         self._nodes = {node.address: node for node in nodes}
         self._names |= {node.address: node.name for node in nodes}  # those that are gone keep theirs
         self._told_room = None  # told again each time: a person may have decided meanwhile, and given that back
         self._tell_room()
+        self._looks_without = 0 if nodes else self._looks_without + 1
+        if self._looks_without == UNMANNED_LOOKS:
+            self._unmanned_at = time.monotonic()
+            self.host.resize(self.mode, 0, "wait: the cluster has no workers")
         for job in list(self._jobs.values()):
             where = job.task.worker if job.task is not None else job.worker
             if where and where not in self._nodes:
@@ -263,17 +276,16 @@ class DaskLane:
                 self._tell_missing(job)
 
     def _tell_room(self) -> None:
-        threads, workers = sum(node.threads for node in self._nodes.values()), len(self._nodes)
+        threads, workers = self._threads, len(self._nodes)
         room = workers, threads * (1 + self._pace.ahead())
         if threads and self._told_room != room:
             self._told_room = room
-            ones = "thread" if threads == 1 else "threads"
-            cause = f"follow the cluster: {threads} {ones} of {workers} worker{'' if workers == 1 else 's'}"
-            self.host.resize(self.mode, room[1], cause)
+            unmanned = time.monotonic() - self._unmanned_at if self._looks_without >= UNMANNED_LOOKS else None
+            self.host.resize(self.mode, room[1], room_words(threads, workers, unmanned))
 
     @property
     def _threads(self) -> int:
-        return max(1, sum(node.threads for node in self._nodes.values()))
+        return sum(node.threads for node in self._nodes.values())
 
     def _name_of(self, worker: str) -> str:
         return self._names.get(worker, worker.rpartition("://")[2])
@@ -377,7 +389,7 @@ class DaskLane:
             unit = job.attempt.unit
             alike[tuple(sorted(unit.cluster_resources.items())), unit.priority].append(job)
         for (resources, priority), group in alike.items():
-            parts = self._pace.parts(group, self._threads)
+            parts = self._pace.parts(group, max(1, self._threads))  # all workers may have gone by now
             tasks = [task for part in parts if (task := await self._task_of(part)) is not None]
             if tasks:
                 self._submit(cluster, tasks, dict(resources), priority)
@@ -503,6 +515,22 @@ class DaskLane:
                     self._spawn(self._end_again(self._cluster, token, worker))
             except Exception as error:  # noqa: BLE001
                 self._tell_bug(error)
+
+    def _on_cluster_event(self, event: tuple[float, dict[str, Any]]) -> None:
+        """A worker was lost, and Dask begins elsewhere what it had. As many of these as it had free threads may have
+        begun there, and the word of that was lost, too: such an attempt is over. Those that must not run twice see to
+        that where they begin, and what shares a task takes no time."""
+        about = event[1]
+        if about.get("action") != "remove-worker":
+            return
+        worker, keys = about["worker"], set(about["processing-tasks"])
+        threads = self._nodes[worker].threads if worker in self._nodes else 0
+        begun = sum(job.worker == worker and not job.ending for job in self._jobs.values())
+        untold = [job for job in self._jobs.values() if not job.worker and job.may_begin_twice(keys)]
+        untold.sort(key=lambda job: -job.attempt.unit.priority)  # in which order a worker takes them
+        for job in untold[: max(0, threads - begun)]:
+            job.worker = worker
+            self._lose(job)
 
     async def _end_again(self, cluster: Cluster, token: str, worker: str) -> None:
         await self._stop_there(cluster, [token], [worker], kill=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 from qtui.core.model import LOST_WORKER, UnitError
@@ -53,6 +53,11 @@ class ClusterJob:
         self.read = 0
         self.came_back = self.ending = self.ended = self.hopeless = False
         self.homecoming: Any = None
+
+    def may_begin_twice(self, keys: Collection[str]) -> bool:
+        """Whether Dask begins it again without a word, as a task of its own that is one of these."""
+        alone = self.task is not None and self.task.key in keys and len(self.task.jobs) == 1
+        return alone and self.attempt.unit.idempotent and not self.attempt.interrupted
 
     @property
     def key(self) -> tuple[int, int]:
@@ -153,3 +158,12 @@ def told_by_dask(raised: BaseException) -> UnitError:
     if "ModuleNotFoundError" in names:
         return UnitError("lost", f"its worker cannot run it: {what.message} (install qtui there, in the same version)")
     return UnitError("lost", f"Dask could not run it: {what.type}: {what.message}", bases=names)
+
+
+def room_words(threads: int, workers: int, unmanned: float | None) -> str:
+    """Why there is room for units: threads and workers of the cluster, `unmanned` seconds after it had none."""
+    follow = "follow the cluster"
+    if unmanned is not None:
+        follow = f"go on, as the cluster has workers again after {unmanned:.0f} s"
+    ones = "thread" if threads == 1 else "threads"
+    return f"{follow}: {threads} {ones} of {workers} worker{'' if workers == 1 else 's'}"

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from rich.cells import cell_len
 
 from qtui.core.model import LOST_WORKER, ExecutionMode, UnitState
-from qtui.core.samples import ClusterWorker
+from qtui.core.samples import ClusterWorker, silence
 from qtui.core.state import RunView, UnitView
 from qtui.tui.format import SIGNS, Glyphs, Look, counted, short_clock, size_of
 from qtui.tui.roles import Role
@@ -41,8 +41,8 @@ class Rank(IntEnum):
 
 
 class ClusterRow(NamedTuple):
-    """A worker and the units that run there, or that it had when it was seen last. `since` is when it was missed first,
-    None while it is there. Of one without an address nothing is known but its units: the record has those."""
+    """A worker and the units that run there, or that it had when it was there last. `since` is when it was missed
+    first, None while it is there. Of one without an address nothing is known but its units: the record has those."""
 
     worker: ClusterWorker
     units: tuple[UnitView, ...]
@@ -63,12 +63,12 @@ class _Place:
 
     def follow(self, listed: ClusterWorker | None, units: tuple[UnitView, ...], view: RunView, now: float) -> None:
         """Learn how it is listed, if it is, and which units run there."""
-        before, self._worker = self._worker, listed or self._worker
-        if self._worker.seen and (listed is not None or not self._worker.address):
+        self._worker = listed or self._worker
+        if listed is not None or not self._worker.address:
             self._units, self._missed = units, None
         elif self._missed is None:
             # its attempts may have been given up before it is missed
-            had = (view.unit(number) for number in self._worker.units or before.units if number < len(view.plan))
+            had = (view.unit(number) for number in self._worker.units if number < len(view.plan))
             self._units = units or tuple(unit for unit in had if not unit.state.ended or _was_lost(unit))
             self._missed = now
 
@@ -81,7 +81,7 @@ class _Place:
     def stand(self, now: float) -> Rank:
         """Where it stands."""
         if self._missed is not None:
-            self._rank = Rank.LOST if self._units or not self._worker.seen else Rank.GONE
+            self._rank = Rank.LOST if self._units else Rank.GONE
             return self._rank
         wanted = Rank.BUSY if self._units else Rank.IDLE
         if self._rank not in (Rank.BUSY, Rank.IDLE):
@@ -151,14 +151,16 @@ def short_name(worker: ClusterWorker) -> str:
 
 
 def summary_line(cluster: Cluster, width: int, glyphs: Glyphs) -> Line:
-    """`` cluster  4 workers  9/16 threads  queue 2  cpu 57%  9.1G/64G``: all workers together; what there is no
-    room for is left out, the last first."""
+    """`` cluster  4 workers  9/16 threads  queue 2  cpu 57%  9.1G/64G``: all workers together, behind that the
+    cluster ``has not answered for 40 s`` if so; what there is no room for is left out, the last first."""
     there = [row for row in cluster.rows if row.since is None]
     known = [row.worker for row in there if row.worker.address]
     threads = sum(worker.threads for worker in known)
     units = sum(len(row.units) for row in there)
     lost = sum(row.rank is Rank.LOST for row in cluster.rows)
-    parts = [(counted(len(there), "worker") if cluster.rows else "waiting for its workers", Role.TEXT)]
+    silent = silence(known)
+    parts = [(silent, Role.WARNING)] if silent else []
+    parts.append((counted(len(there), "worker") if cluster.rows else "waiting for its workers", Role.TEXT))
     if lost:
         parts.append((f"{lost} LOST", Role.ERROR))
     if cluster.rows:
