@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from qtui import __version__
 from qtui.commanded import Ask, Steward
 from qtui.core.actionhash import action_hash
-from qtui.core.cutting import counts_of
+from qtui.core.cutting import told_counts
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import Canceled, QtuiError
 from qtui.core.events import RunFinished, UnitFinished
@@ -35,7 +35,7 @@ from qtui.store.resultkey import load_key
 from qtui.store.results import ResultStore, Verified
 from qtui.store.rundir import RunDirectory
 from qtui.store.runlock import RunLock
-from qtui.store.who import whoami
+from qtui.store.who import terminal_name, whoami
 
 ON_NETWORK: Final = (
     "the record is on a network file system ({}): writing it takes longer and waits for those who read it, and only "
@@ -241,7 +241,7 @@ class RunRecord:
         _, source, _ = self._about
         known = completions_of(view, self.results.mask, self._params) if source else Completions({})  # nobody would ask
         run, state = self.directory.run, str(end.state)
-        self._history.end(run, state, end.exit_code, counts_of(view), end.at, end.duration, known)
+        self._history.end(run, state, end.exit_code, told_counts(view), end.at, end.duration, known)
 
 
 class _Keeper:
@@ -322,10 +322,6 @@ def _durability(definition: WorkflowDefinition) -> Durability:
 
 
 def _this_process() -> Runner:
-    try:
-        session = os.ttyname(0)
-    except OSError:
-        session = ""
     return Runner(
         host=host_name(),
         boot=boot_id(),
@@ -333,7 +329,7 @@ def _this_process() -> Runner:
         started=_started(),
         version=__version__,
         at=time.time(),
-        session=session,
+        session=terminal_name(),
     )
 
 

@@ -46,7 +46,7 @@ class Terminal:
             program[0],
             [*program[1:], *arguments],
             cwd=str(cwd) if cwd else None,
-            env={**inherited, "TERM": "xterm-256color", "PYTHONUNBUFFERED": "1", **environment},
+            env={**inherited, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color", "PYTHONUNBUFFERED": "1", **environment},
             dimensions=(rows, columns),
             timeout=GENEROUS,
         )

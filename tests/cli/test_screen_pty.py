@@ -72,3 +72,52 @@ def test_enter_and_quit_typed_before_the_screen_is_there_count(terminal, workflo
     screen.wait_for(lambda shown: "Quit" not in shown and "Units" not in shown, "the log on the whole screen")
     screen.press("\x03", "\x03")
     assert screen.exit_code() == 130
+
+
+TALKING = """
+[units.talks]
+run = "echo to pause; exec sleep 300"
+[units.keeps]
+run = "exec sleep 300"
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        (":goto keeps\r", "Units 2/2"),
+        ("/keeps\r", "filter: keeps"),
+        ("2/pause\r", "/pause"),
+        ("\x06to p\r", "of 2 logs"),
+        ("/keeps\r:goto talks\r", "Units 1/2"),
+    ],
+)
+def test_a_line_typed_in_one_burst_before_the_screen_is_there_is_carried_out(
+    terminal, workflow, typed: str, shown: str
+) -> None:
+    screen = terminal(workflow(TALKING), columns=120, rows=40)
+    screen.press(typed)
+    screen.wait_for(shown)
+    assert "PAUSED" not in screen.text()
+    screen.press("\x1b\x1b", "\x03", "\x03")
+    assert screen.exit_code() == 130
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("/keeps\r:goto talks\r", "Units 1/2"),
+        ("2/pause\r:goto keeps\r", "Units 2/2"),
+        ("/keeps\r*", "marked"),
+        (":goto keeps\rp", "PAUSED"),
+    ],
+)
+def test_what_is_typed_right_behind_the_enter_of_a_line_goes_where_it_would_go_slowly(
+    terminal, workflow, typed: str, shown: str
+) -> None:
+    screen = terminal(workflow(TALKING.replace("to pause;", "to pause; echo up;")), columns=120, rows=40)
+    screen.wait_for("to pause")
+    screen.press(typed)
+    screen.wait_for(shown)
+    screen.press("\x1b\x1b", "\x03", "\x03")
+    assert screen.exit_code() == 130

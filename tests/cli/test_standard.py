@@ -25,6 +25,32 @@ CAPACITY = 1 << 16
 Written = Callable[..., subprocess.CompletedProcess[str]]
 
 
+READERS = """
+import subprocess, sys
+
+def asks():
+    try:
+        input("name? ")
+    except EOFError as error:
+        print("nobody to ask:", error)
+
+def copies():
+    assert subprocess.run(["cat"], capture_output=True).stdout == b""
+
+async def reads():
+    assert sys.stdin.read() == "" and not sys.stdin.isatty()
+"""
+
+READING = """
+[units.asks]
+call = "readers:asks"
+[units.copies]
+call = "readers:copies"
+[units.reads]
+call = "readers:reads"
+"""
+
+
 @contextmanager
 def full() -> Iterator[int]:
     """A file that takes nothing, as on a disk that is full."""
@@ -169,3 +195,37 @@ def test_ctrl_c_while_qtui_imports_itself_ends_it_without_a_word(tmp_path: Path)
 def test_a_complaint_that_nobody_hears_leaves_the_exit_code(written: Written) -> None:
     with unread() as descriptor:
         assert written("check", "nosuch.toml", stderr=descriptor).returncode == 2
+
+
+# -- functions that read standard input --------------------------------------------------------------------
+
+
+def test_keys_are_for_the_screen_and_functions_read_nothing(terminal, workflow) -> None:
+    screen = terminal(workflow(f'{READING}[units.slow]\nrun = "sleep 60"\n', readers=READERS))
+    modes = screen.modes_before
+    screen.wait_for("3/4")
+    screen.press("g", "\r")
+    screen.wait_for("nobody to ask: EOF when reading a line")
+    for _ in range(5):
+        screen.press("?")
+        screen.wait_for("esc closes")
+        screen.press("\x1b")
+        screen.wait_for(lambda shown: "esc closes" not in shown, "the help has closed")
+
+    screen.signal(signal.SIGTERM)
+
+    assert screen.exit_code() == 143
+    assert screen.modes == modes
+
+
+def test_in_plain_output_what_is_typed_answers_questions_and_functions_read_nothing(
+    terminal, workflow, tmp_path: Path
+) -> None:
+    asking = '[units.publish]\nrun = "touch published"\nconfirm = "Publish now?"\nneeds = ["asks", "copies", "reads"]\n'
+    screen = terminal(workflow(READING + asking, readers=READERS), "--ui", "plain")
+    screen.wait_for("Answer y or n")
+    screen.press("y\r")
+
+    assert screen.exit_code() == 0
+    assert (tmp_path / "published").exists()
+    assert b"nobody to ask: EOF when reading a line" in screen.raw

@@ -273,6 +273,24 @@ def test_where_no_screen_can_or_should_be_drawn_there_are_lines(terminal, workfl
     assert b"\x1b[?1049h" not in screen.raw
 
 
+def test_what_is_typed_right_behind_the_key_of_a_line_goes_into_the_line(terminal, workflow) -> None:
+    toml = '[units.talks]\nrun = "echo to pause; exec sleep 300"\n[units.keeps]\nrun = "exec sleep 300"\n'
+    screen = terminal(workflow(toml), columns=120, rows=40)
+    screen.wait_for("to pause")
+    screen.press("/keeps\r")
+    screen.wait_for(lambda shown: "Units /keeps" in shown and "filter: keeps" in shown, "the filter is kept")
+    screen.press("\x1b:goto talks\r")
+    screen.wait_for(lambda shown: "Units 1/2" in shown and "Log] Info Why Deps Tries  talks" in shown, "it went there")
+    screen.press("2/pause\r")
+    screen.wait_for("1/1 /pause")
+    screen.press("\x06to p\r")
+    screen.wait_for("to p  2 of 2 logs, 1 found")
+    screen.press("\x1b")
+    screen.wait_for("RUNNING")
+    screen.press("\x03", "\x03")
+    assert screen.exit_code() == 130
+
+
 def test_a_tiny_terminal_gets_lines(terminal, workflow) -> None:
     screen = terminal(workflow(QUICK), columns=30, rows=8)
 
@@ -280,14 +298,24 @@ def test_a_tiny_terminal_gets_lines(terminal, workflow) -> None:
     assert b"\x1b[?1049h" not in screen.raw
 
 
-def test_no_color_means_no_colour(terminal, workflow) -> None:
-    screen = terminal(workflow(QUICK), NO_COLOR="1")
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"QTUI_THEME": "mono"}])
+def test_no_color_means_no_colour_and_so_does_mono(terminal, workflow, environment) -> None:
+    screen = terminal(workflow(QUICK), **environment)
     screen.wait_for("OK")
     screen.press("q")
 
     assert screen.exit_code() == 0
     colours = re.findall(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m", bytes(screen.raw))
     assert colours == []
+
+
+def test_the_c_locale_is_drawn_with_ascii(terminal, workflow) -> None:
+    screen = terminal(workflow(QUICK), LC_ALL="C")
+    screen.wait_for("OK")
+    screen.press("q")
+
+    assert screen.exit_code() == 0
+    assert bytes(screen.raw).isascii()
 
 
 def test_a_storm_of_resizes_leaves_a_working_screen(terminal, workflow, tmp_path) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from shlex import quote
 from typing import Final, NamedTuple, TextIO
 
+from qtui.cli.standard import keyboard
 from qtui.core.events import BrakeChanged, ConfirmRequested, Event
 from qtui.core.options import Brake
 from qtui.core.session import RunSession
@@ -103,7 +104,7 @@ def answering(session: RunSession) -> Iterator[None]:
     if session.view().finished is not None or not can_answer(session):
         yield
         return
-    answers = Answers(session, sys.stderr, sys.stdin.fileno())
+    answers = Answers(session, sys.stderr, keyboard())
     answers.start()
     try:
         yield
@@ -114,7 +115,7 @@ def answering(session: RunSession) -> Iterator[None]:
 def can_answer(session: RunSession) -> bool:
     """Whether the run may ever ask, and somebody is there to answer in lines."""
     asks = any(unit.confirm for unit in session.plan.table) or any(map(_waits, session.options.brakes.values()))
-    return asks and sys.stdin.isatty() and sys.stderr.isatty()
+    return asks and os.isatty(keyboard()) and sys.stderr.isatty()
 
 
 def questions(session: RunSession) -> Iterator[Question]:

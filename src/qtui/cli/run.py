@@ -23,6 +23,7 @@ from qtui.cli.hangup import Outside, dropping
 from qtui.cli.manner import manner_of
 from qtui.cli.options import choose_ui, params_of, wants_color
 from qtui.cli.reaching import state_dir_of
+from qtui.cli.standard import emptied_input, keyboard
 from qtui.cli.telling import tell
 from qtui.core.definition import WorkflowDefinition
 from qtui.core.errors import EXIT_INTERNAL, EXIT_OK, UsageError
@@ -126,10 +127,11 @@ def drive(
                 raise _renamed(loaded, options) or error from None
 
         start = following(start, reload)
-        if ui == "tui":
-            session: RunSession = _on_screen(start, definition, options, state_dir / "runs")
-        else:
-            session = _in_lines(ui, start, definition, options, waiting, state_dir / "runs", out)
+        with emptied_input():
+            if ui == "tui":
+                session: RunSession = _on_screen(start, definition, options, state_dir / "runs")
+            else:
+                session = _in_lines(ui, start, definition, options, waiting, state_dir / "runs", out)
         return _exit_code(session)
 
 
@@ -200,7 +202,7 @@ def _in_lines(
     """Follow the run that `start` begins without a screen. INT and TERM stop it (and kill it when they come again), HUP
     takes the terminal away from it."""
     make_follower = _follower(ui, out, definition, options, runs.parent)
-    drop = dropping(0, 1, 2, out.fileno())
+    drop = dropping(keyboard(), 1, 2, out.fileno())
     outside = Outside()
     with outside.heard():
         session = start()

@@ -27,6 +27,7 @@ from qtui.cli.hangup import Outside
 from qtui.cli.linger import lingering
 from qtui.cli.look import Look
 from qtui.cli.sketch import Sketch
+from qtui.cli.standard import keyboard
 from qtui.cli.summary import summary
 from qtui.core.definition import Notify
 from qtui.core.errors import QtuiError
@@ -246,7 +247,7 @@ class HeldTerminal:
                 rest = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
             except OSError:  # the run is worth more than what would stand there
                 rest = os.dup(null)
-            os.dup2(null, 0)
+            os.dup2(null, keys := keyboard(), inheritable=os.get_inheritable(keys))
             if self._given_back:
                 os.dup2(rest, 1)
                 os.dup2(rest, 2)

@@ -14,7 +14,8 @@ from itertools import islice
 from typing import Any, Final
 
 from qtui.cli import shepherd
-from qtui.tui.format import prefers_ascii
+from qtui.cli.standard import keyboard
+from qtui.tui.charset import ascii_only
 from qtui.tui.text import clean, cut_end
 
 # what is pasted meanwhile must come as that, not as keys
@@ -50,8 +51,8 @@ class Sketch:
             if (front := shepherd.front()) is not None:
                 front.drawn(False)
         with suppress(termios.error, OSError):
-            if self.modes is not None and os.tcgetpgrp(0) == os.getpgrp():
-                termios.tcsetattr(0, termios.TCSANOW, self.modes)
+            if self.modes is not None and os.tcgetpgrp(keyboard()) == os.getpgrp():
+                termios.tcsetattr(keyboard(), termios.TCSANOW, self.modes)
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def sketched(title: str, names: Iterable[str], *, ascii: bool) -> Iterator[Sketc
     """While this holds, a sketch of the dashboard is on the terminal, or what takes its place; keys that are typed
     meanwhile are not echoed, and wait for it."""
     columns, rows = _size()
-    plain = ascii or prefers_ascii(os.environ, getattr(sys.__stderr__, "encoding", None))
+    plain = ascii or ascii_only(sys.__stderr__)
     if (front := shepherd.front()) is not None:
         front.drawn(True)  # from here on it has something to put right if this process is killed
     sketch = Sketch(_listen())
@@ -104,13 +105,14 @@ def _listen() -> list[Any] | None:
     Ctrl+c still ends the program, which may take long to begin; ctrl+z, with which the sketch would stay, is for the
     dashboard.
     """
+    keys = keyboard()
     try:
-        before, modes = termios.tcgetattr(0), termios.tcgetattr(0)
+        before, modes = termios.tcgetattr(keys), termios.tcgetattr(keys)
         modes[_INPUT_FLAGS] &= ~(termios.ICRNL | termios.IXON)
         modes[_LOCAL_FLAGS] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN)
         modes[_CHARACTERS][termios.VMIN], modes[_CHARACTERS][termios.VTIME] = 1, 0
-        modes[_CHARACTERS][termios.VSUSP] = os.fpathconf(0, "PC_VDISABLE").to_bytes(1, "big")
-        termios.tcsetattr(0, termios.TCSANOW, modes)
+        modes[_CHARACTERS][termios.VSUSP] = os.fpathconf(keys, "PC_VDISABLE").to_bytes(1, "big")
+        termios.tcsetattr(keys, termios.TCSANOW, modes)
     except termios.error:
         return None
     return before

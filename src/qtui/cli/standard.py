@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +35,29 @@ def hold_standard_streams() -> None:
     told = io.BufferedWriter(_Unheard(2, "w", closefd=False))
     words = io.TextIOWrapper(told, encoding=sys.stderr.encoding, errors="backslashreplace", line_buffering=True)
     sys.stderr = sys.__stderr__ = words  # type: ignore[misc]
+
+
+@contextmanager
+def emptied_input() -> Iterator[None]:
+    """While this holds, standard input is empty for what runs in this process, and for what that starts: a unit that
+    reads it must not take what is typed from whoever it is meant for, who has it from `keyboard`."""
+    before = sys.stdin, sys.__stdin__
+    with open(os.dup(0), encoding="utf-8") as typed, open(0, encoding="utf-8", closefd=False) as empty:  # noqa: PTH123
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        sys.stdin, sys.__stdin__ = empty, typed  # type: ignore[misc]
+        try:
+            yield
+        finally:
+            sys.stdin, sys.__stdin__ = before  # type: ignore[misc]
+            os.dup2(typed.fileno(), 0)
+
+
+def keyboard() -> int:
+    """The descriptor from which a terminal tells what is typed, if standard input is one."""
+    assert sys.__stdin__ is not None
+    return sys.__stdin__.fileno()
 
 
 class _Unheard(io.FileIO):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 
 from qtui.store.boot import host_name
 
@@ -14,13 +15,16 @@ def whoami() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # a user without a name
         user = str(os.getuid())
-    return f"{user}@{host_name()}{_terminal()}"
+    terminal = terminal_name()
+    return f"{user}@{host_name()}" + (f" ({terminal.removeprefix('/dev/')})" if terminal else "")
 
 
-def _terminal() -> str:
-    for descriptor in range(3):
+def terminal_name() -> str:
+    """The path of this process's terminal; empty without one. Standard input may have been emptied for what runs here,
+    so that of the beginning counts."""
+    for descriptor in (*([sys.__stdin__.fileno()] if sys.__stdin__ is not None else []), 1, 2):
         try:
-            return f" ({os.ttyname(descriptor).removeprefix('/dev/')})"
+            return os.ttyname(descriptor)
         except OSError:
             continue
     return ""

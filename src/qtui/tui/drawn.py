@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 from rich.cells import cell_len
@@ -22,8 +23,11 @@ from textual.filter import LineFilter, Monochrome, NoColor
 from textual.geometry import Size
 from textual.message_pump import MessagePump
 from textual.timer import Timer, TimerCallback
+from textual.widgets import Input
 
-from qtui.tui.format import ASCII, UNICODE, prefers_ascii
+from qtui.tui.charset import ascii_only
+from qtui.tui.driver import TerminalDriver
+from qtui.tui.format import ASCII, UNICODE
 from qtui.tui.guard import guarded
 from qtui.tui.pager import Pager
 from qtui.tui.roles import AUTO
@@ -31,6 +35,9 @@ from qtui.tui.theme import MONO, Theme, theme_for
 
 MEASURE_SECONDS: Final = 1.0
 """How often the terminal is asked for its size, besides when it tells of a new one. That costs a microsecond."""
+
+CATCH_UP_SECONDS: Final = 5.0
+"""How long a key waits at most for what was typed before it."""
 
 _GONE: Final = (NoMatches, NoScreen, ScreenStackError)
 """What whoever still has a key to act on meets on a screen that is being taken down."""
@@ -92,7 +99,7 @@ class Drawn(Punctual, App[ReturnType], inherit_bindings=False):
         lend: Callable[[int], None] | None = None,
     ) -> None:
         self.set_reactive(App.theme, "ansi-dark")  # from the start, so that nothing is made for another one
-        super().__init__(ansi_color=True)
+        super().__init__(driver_class=TerminalDriver, ansi_color=True)
         # nothing here has tooltips or toasts, and each screen would begin with widgets for them
         self._disable_tooltips = self._disable_notifications = True
         self._glyphs = ASCII if ascii else UNICODE
@@ -185,8 +192,44 @@ class Drawn(Punctual, App[ReturnType], inherit_bindings=False):
         """Textual's hook, before anything is done with an event."""
         if isinstance(event, events.Key) and event.key == "ctrl+j":
             # typed before the terminal was ours: it made a line feed of the carriage return
-            event = events.Key("enter", "\r")
-        await super().on_event(event)
+            event, typed = events.Key("enter", "\r"), event.time
+            event.time = typed
+        if not isinstance(event, events.Key) or event.is_forwarded:
+            await super().on_event(event)
+            return
+        if self.focused is None and not self.screen.is_modal:  # typed before the screen was there
+            await _caught_up(self.screen)
+        line = self._line
+        if not await self._carried_out(event):
+            await super().on_event(event)
+        if line is not None:
+            await _caught_up(line)
+
+    @property
+    def _line(self) -> MessagePump | None:
+        """What is typed into now, if keys that come behind the one that closes it are for what is there then."""
+        if self.screen.is_modal:  # all of them are a `Dialog`, which draws with what is here
+            return (self.focused or self.screen) if getattr(self.screen, "typed_ahead", False) else None
+        return self.focused if isinstance(self.focused, Input) else None
+
+    async def _carried_out(self, event: events.Key) -> bool:
+        """Do what a key is bound to in the turn in which it comes, unless a box or a line to type into has it.
+
+        Textual hands each key to the widget with the focus, and does what it is bound to when it has come back through
+        all that is around that. Whatever is typed behind a key that opens a line would be there before the line.
+        """
+        if self.screen.is_modal or isinstance(self.focused, Input):
+            return False
+        self.heard()
+        if self.focused is None:
+            return False  # nothing on so small a screen can have it
+        self.app_focus = True
+        if not await self._check_bindings(event.key, priority=True):
+            await self._check_bindings(event.key)
+        return True
+
+    def heard(self) -> None:
+        """A key has come, of which nothing has been done yet."""
 
     def paint(self, theme: Theme) -> None:
         """Draw everything in this theme from now on."""
@@ -196,9 +239,9 @@ class Drawn(Punctual, App[ReturnType], inherit_bindings=False):
                 widget.refresh()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Textual's hook: what is done to every line; `color` decides on colours."""
+        """Textual's hook: what is done to every line; `color` and the theme decide on colours."""
         filters = [each for each in super().get_line_filters() if not isinstance(each, Monochrome | NoColor)]
-        if self.no_color:
+        if self.no_color or self.palette is MONO:  # borders and the output of units have some of their own
             filters.append(NoColor())
         if not self._glyphs.unicode:
             filters.append(AsciiOnly())
@@ -239,6 +282,15 @@ class Drawn(Punctual, App[ReturnType], inherit_bindings=False):
         return result
 
 
+async def _caught_up(pump: MessagePump) -> None:
+    """Wait until `pump` is there and has handled all that it was sent; what is about to go may never get that far."""
+    done = asyncio.Event()
+    if pump.call_later(done.set):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_SECONDS):
+                await done.wait()
+
+
 def needs_ascii(asked: bool) -> bool:
     """Whether to draw with ASCII only: because it was asked for, or as the terminal shows no more."""
-    return asked or prefers_ascii(os.environ, getattr(sys.__stderr__, "encoding", None))
+    return asked or ascii_only(sys.__stderr__)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Input
 
 from qtui.tui.drawn import Drawn, needs_ascii
 from qtui.tui.format import Glyphs
@@ -187,7 +187,13 @@ class PickerScreen(Screen[None], inherit_bindings=False):
         yield Lines(id="picker-title")
         yield PickerList(self._first, self._glyphs)
         yield Lines(id="status")
-        yield FilterInput("part of a name, state or date")
+        steers: dict[str, Callable[[], None]] = {
+            "enter": self._enter_filter,
+            "escape": self.action_back,
+            "down": partial(self._step_filtered, 1),
+            "up": partial(self._step_filtered, -1),
+        }
+        yield FilterInput(steers, "part of a name, state or date")
         yield KeyLine(HINTS)
 
     def on_mount(self) -> None:
@@ -218,8 +224,8 @@ class PickerScreen(Screen[None], inherit_bindings=False):
     def _say(self, text: str, role: Role) -> None:
         self.query_one("#status", Lines).show([(Span(f" {text}", role if text else PLAIN),)])
 
-    def on_key(self) -> None:
-        """Textual's hook, before what the key does: what was said of the row is read."""
+    def heard(self) -> None:
+        """A key has come, of which nothing has been done yet: what was said of the row is read."""
         self._told = False
 
     def on_resize(self) -> None:
@@ -264,22 +270,21 @@ class PickerScreen(Screen[None], inherit_bindings=False):
         line.value = ""
         self.set_focus(line)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter while it is typed."""
+    def on_input_changed(self) -> None:
+        """Filter while it is typed. This may come late, when enter or an arrow was typed right behind the text."""
         if self.has_class("-filtering"):
-            self.choices.filter(event.value)
+            self._filter_as_typed()
 
-    def on_input_submitted(self) -> None:
-        """Keep the filter."""
+    def _filter_as_typed(self) -> None:
+        self.choices.filter(self.query_one(FilterInput).value)
+
+    def _enter_filter(self) -> None:
+        self._filter_as_typed()
         self._close_filter()
 
-    def on_filter_input_given_up(self) -> None:
-        """Show all again."""
-        self.action_back()
-
-    def on_filter_input_step(self, event: FilterInput.Step) -> None:
-        """Go to another row while typing."""
-        self.choices.action_move(event.count)
+    def _step_filtered(self, step: int) -> None:
+        self._filter_as_typed()
+        self.choices.action_move(step)
 
     def action_back(self) -> None:
         """Escape: all rows again."""
@@ -312,6 +317,11 @@ class Picker(Drawn[Choice], inherit_bindings=False):
     def get_default_screen(self) -> Screen[None]:
         """Textual's hook: the first screen."""
         return PickerScreen(self.title, self._look, self._glyphs)
+
+    def heard(self) -> None:
+        """What was said of a row is read."""
+        if isinstance(screen := self.screen, PickerScreen):
+            screen.heard()
 
     def action_leave(self) -> None:
         """Pick nothing."""

@@ -1,8 +1,9 @@
 """What all boxes over the screen have in common: they close once, and no key that was typed at them acts on what is
-below."""
+below, unless it is a line that is typed into."""
 
 from __future__ import annotations
 
+import time
 from typing import ClassVar, Generic
 
 from textual import events
@@ -10,6 +11,7 @@ from textual.app import ComposeResult
 from textual.screen import ModalScreen, ScreenResultType
 
 from qtui.tui.format import Glyphs
+from qtui.tui.keys import Key
 from qtui.tui.roles import Role
 from qtui.tui.text import PLAIN, Span
 from qtui.tui.widgets.lines import Line
@@ -26,13 +28,18 @@ class Dialog(ModalScreen[ScreenResultType], Generic[ScreenResultType], inherit_b
     moot_when_ended = False
     """True if there is nothing to answer any more once the run has finished."""
 
-    typed_ahead: ClassVar[frozenset[str]] = frozenset()
-    """The keys besides characters that count also if they were typed before the box was there. None and no character
-    either for a box that has to be read first."""
+    hints: tuple[Key, ...] = (Key("esc", "close"),)
+    """What the key line below the box says: no other keys do anything meanwhile."""
+
+    typed_ahead: ClassVar[bool] = False
+    """Whether keys are carried out in order however fast they come: those that were typed before the box was there are
+    for the box, and those behind the one that closes it are for what is below. A box that has to be read first takes
+    none of the former, and lets none of the latter through."""
 
     def __init__(self, glyphs: Glyphs) -> None:
         super().__init__(classes="dialog" if glyphs.unicode else "dialog -ascii")
         self.glyphs = glyphs
+        self._opened = time.monotonic()
         self._answered_already = False  # Textual has a `_closed` of its own, and would never end the screen
 
     def compose(self) -> ComposeResult:
@@ -69,16 +76,10 @@ class Dialog(ModalScreen[ScreenResultType], Generic[ScreenResultType], inherit_b
             event.stop()
 
     def taken(self, event: events.Key) -> bool:
-        """Whether a key is not for the widget with the focus: the box has use for it, or is closed by one that came
-        before it in the same burst."""
-        return self._answered_already or self.pressed(event.key, event.character)
-
-    def take_ahead(self, event: events.Key) -> bool:
-        """Have a key that was typed at what is below, before the box was there; False if it does not count."""
-        if not self.typed_ahead or not (event.is_printable or event.key in self.typed_ahead):
-            return False
-        self.post_message(events.Key(event.key, event.character))
-        return True
+        """Whether a key is not for the widget with the focus: the box has use for it, or it does not count. It came
+        before the box, or behind one that has closed it in the same burst."""
+        early = not self.typed_ahead and event.time < self._opened
+        return early or self._answered_already or self.pressed(event.key, event.character)
 
 
 def paragraph(text: str, width: int, role: Role | None = None) -> list[Line]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
-
-from textual.widgets import Input
 
 from qtui.core.failures import causes_of, rounds
 from qtui.tui.format import counted
@@ -97,16 +96,22 @@ class Finding(Arranging):
         self.tree_pane.set_filter(words)
         self._keep_filter()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter while it is typed."""
+    def on_input_changed(self) -> None:
+        """Filter while it is typed. This may come late, when enter or an arrow was typed right behind the text."""
         if self.has_class("-filtering"):
-            self.tree_pane.set_filter(event.value)
+            self._filter_as_typed()
 
-    def on_input_submitted(self) -> None:
-        """Keep the filter, unless nothing matches it."""
+    def _filter_as_typed(self) -> None:
+        tree, typed = self.tree_pane, self._filter_line().value
+        if tree.filter != clean(typed).strip():
+            tree.set_filter(typed)
+
+    def _enter_filter(self) -> None:
+        self._filter_as_typed()
         self._keep_filter()
 
     def _keep_filter(self) -> None:
+        """Keep the filter, unless nothing matches it."""
         tree = self.tree_pane
         if tree.complaint:
             self.note(tree.complaint)
@@ -117,13 +122,9 @@ class Finding(Arranging):
         else:
             self._close_filter_line()
 
-    def on_filter_input_given_up(self) -> None:
-        """Show all units again."""
-        self.drop_filter()
-
-    def on_filter_input_step(self, event: FilterInput.Step) -> None:
-        """Go to another match while typing."""
-        self.tree_pane.next_match(event.count)
+    def _step_filtered(self, step: int) -> None:
+        self._filter_as_typed()
+        self.tree_pane.next_match(step)
 
     def drop_filter(self) -> None:
         """Show all units again."""
@@ -137,7 +138,14 @@ class Finding(Arranging):
         made = self.query(FilterInput)
         if made:
             return made.first()
-        line = FilterInput()
+        line = FilterInput(
+            {
+                "enter": self._enter_filter,
+                "escape": self.drop_filter,
+                "down": partial(self._step_filtered, 1),
+                "up": partial(self._step_filtered, -1),
+            }
+        )
         self.mount(line, before="#keys")
         return line
 
@@ -188,9 +196,10 @@ class Finding(Arranging):
         return True
 
     def action_next_failed(self) -> None:
-        """Go to the next failed unit: one of each cause, what hit most units first, then the next of each."""
-        causes = self.bridge.causes
-        order = rounds(causes)
+        """Go to the next failed unit: one of each cause, what hit most units first, then the next of each; failures
+        that are allowed come behind all others. The log comes to the screen if no tab is there."""
+        causes, allowed = self.bridge.causes, self.bridge.allowed
+        order = sorted(rounds(causes), key=lambda turn: turn[0] in allowed)
         if not order:
             self.note("nothing has failed")
             return
@@ -200,9 +209,11 @@ class Finding(Arranging):
         if not self.show_failed(unit):
             self.note(TOO_NEW)
             return
+        self.show_log()
         cause = causes[at]
         units = cause.units
         marks = f"{self.key('units.mark_all')} marks them"
         which = f"{units.index(unit) + 1} of {len(units)} units, {marks}" if len(units) > 1 else "1 unit"
+        which += ", allowed" if unit in allowed else ""
         (own,) = causes_of(self.bridge.view, [unit])  # with its own numbers and paths
         self.note(f"cause {at + 1}/{len(causes)} ({which}): {clean(own.words)}")
