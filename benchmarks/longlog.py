@@ -6,6 +6,8 @@ import time
 import tracemalloc
 from typing import TYPE_CHECKING, cast
 
+from qtui.core.model import Argv, QuantumUnit
+from qtui.core.plan import ExecutionPlan
 from qtui.core.session import LogChunk
 from qtui.tui.loglines import LogLines
 from qtui.tui.logsearch import Log, scan
@@ -19,6 +21,8 @@ _LINE = b"12:04:51 INFO  epoch %6d loss 0.31337 accuracy 0.875\n"
 
 class LongLog:
     """As much of a session as a log needs; its output is in memory, so that no disk is measured."""
+
+    plan = ExecutionPlan.build([QuantumUnit(id="long", action=Argv(("long",)), log_max=1 << 30)])
 
     def __init__(self, lines: int) -> None:
         self._data = b"".join(_LINE % number for number in range(lines))

@@ -43,6 +43,8 @@ _STAYING: Final = (
     events.MouseScrollRight,
 )
 """What tells that a person is there."""
+_STIRRING: Final = (*_STAYING, events.Resize, events.AppFocus, events.MouseUp, events.MouseMove)
+"""What frames are drawn for."""
 
 _NOT_DETACHABLE: Final = "this run cannot go on without its screen"
 
@@ -133,10 +135,16 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
             on_frame=self._on_frame,
         )
 
-    def on_key(self, event: events.Key) -> None:
-        """Textual's hook for a key that nobody has taken: it may have been typed ahead of a line to type into."""
-        if isinstance(self.screen, Dialog) and self.screen.take_ahead(event):
-            event.prevent_default()
+    @property
+    def _main(self) -> MainScreen | None:
+        """The first screen, once it is there."""
+        stack = self.screen_stack
+        return stack[0] if stack and isinstance(stack[0], MainScreen) else None
+
+    def heard(self) -> None:
+        """What was said is read."""
+        if (main := self._main) is not None:
+            main.heard()
 
     # -- looks -------------------------------------------------------------------------------------------
 
@@ -168,8 +176,7 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
             if self._detachable:
                 detach = Option("D", "let it go on without a screen", Detach())
                 ask = ask._replace(options=(detach, *ask.options))
-            main = self.screen_stack[0]
-            foresee = main.foresee if isinstance(main, MainScreen) else None
+            foresee = main.foresee if (main := self._main) is not None else None
             self.push_screen(Question(ask, self._glyphs, self._session.view, foresee), self._answered)
 
     def action_detach(self) -> None:
@@ -256,13 +263,15 @@ class Dashboard(Drawn[Leaving], inherit_bindings=False):
             if self._countdown is not None:
                 self._stays = True
             self._count_down(None)
+        if isinstance(event, _STIRRING) and (main := self._main) is not None:
+            main.stir()
         await super().on_event(event)
 
     def _count_down(self, countdown: Countdown | None) -> None:
         """Begin to count down, or stop it with None."""
         self._countdown = countdown
         words = countdown.words(self._session.view(), time.monotonic()) if countdown is not None else ""
-        if isinstance(main := self.screen_stack[0], MainScreen) and main.farewell != words:
+        if (main := self._main) is not None and main.farewell != words:
             main.farewell, main.stale = words, True
 
     def _on_frame(self) -> None:

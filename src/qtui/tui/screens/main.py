@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.timer import Timer
 
 from qtui.core.events import UnitFinished, Warned
 from qtui.core.model import FAILURES, UnitState
 from qtui.core.samples import LoadSample
 from qtui.core.session import RunSession
+from qtui.core.state import RunView
 from qtui.tui.actions import Keymap, Where, bindings
 from qtui.tui.beat import Pace
 from qtui.tui.bridge import Change
 from qtui.tui.drawn import Drawn
 from qtui.tui.format import Glyphs
-from qtui.tui.keys import FILTER_KEYS, Place, groups_for, hints_for
+from qtui.tui.keys import FILTER_KEYS, Key, Place, groups_for, hints_for
 from qtui.tui.later import import_later
 from qtui.tui.panes import Arrangement, Pane
 from qtui.tui.player import Player
 from qtui.tui.roles import Role
 from qtui.tui.screens.commanding import Commanding
 from qtui.tui.screens.copying import Copying
+from qtui.tui.screens.dialog import Dialog
 from qtui.tui.tabs.entry import Tab
 from qtui.tui.turns import Turns
 from qtui.tui.widgets.banner import Banner, alarm
@@ -33,7 +38,7 @@ from qtui.tui.widgets.events import EventsPane
 from qtui.tui.widgets.header import Header
 from qtui.tui.widgets.log import LogView
 from qtui.tui.widgets.machine import short_machine
-from qtui.tui.widgets.status import KeyLine, StatusLine, in_a_line, situation
+from qtui.tui.widgets.status import KeyLine, StatusLine, in_a_line, situation, with_silence
 from qtui.tui.widgets.timeline import TimelinePane
 from qtui.tui.widgets.tree import UnitTree
 from qtui.tui.widgets.workers import DECISIONS, WorkersPane
@@ -50,6 +55,11 @@ _STATUS_GAPS: Final = 6
 """Cells of the status line between its two parts, and beside them."""
 _FRAME_SECONDS: Final = 0.1
 _REMOTE_FRAME_SECONDS: Final = 0.2  # a network may be slow
+_REST_SECONDS: Final = 2.0
+"""After so long without a key or news, while nothing is at work, there are no frames until there is something to draw:
+ten wakes a second take a fifth of a percent of a core, as much as all that is drawn then."""
+_LOOK_SECONDS: Final = 0.25
+"""How often somebody looks for that; also while a terminal is left open over the weekend."""
 
 
 class MainScreen(Commanding, Copying, inherit_bindings=False):
@@ -75,6 +85,11 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
         self._pace = Pace()
         self._frame_seconds = _REMOTE_FRAME_SECONDS if "SSH_CONNECTION" in os.environ else _FRAME_SECONDS
         self._turns = Turns(self._frame_seconds)
+        self._frames: Timer | None = None
+        self._looks: Timer | None = None
+        self.resting = False
+        """Whether frames are drawn only once there is something to draw, and when a second is over."""
+        self._rests_from = 0.0
         self._second = -1
         self._sampled: LoadSample | None = None
         self._ended = self._lost = False
@@ -82,7 +97,16 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
         self._header = Header(session, title, self.bridge, glyphs)
         self._banner = Banner()
         self._workers = WorkersPane(self.bridge, self.sampler, glyphs, id=Pane.WORKERS)
-        self._events = EventsPane(session.plan, glyphs, number=self.number_of, keymap=keymap, id=Pane.EVENTS)
+        clustered = bool(session.options.elsewhere)
+        self._events = EventsPane(
+            session.plan,
+            glyphs,
+            number=self.number_of,
+            may_fail=lambda number: self.bridge.view.plan.table[number].allow_failure,
+            keymap=keymap,
+            clustered=clustered,
+            id=Pane.EVENTS,
+        )
         until = player.end if player is not None else 0.0
         self._timeline = TimelinePane(self.bridge, self.attempts, glyphs, keymap=keymap, until=until, id=Pane.TIMELINE)
         self._status = StatusLine(glyphs)
@@ -117,7 +141,9 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
         self.set_focus(self.tree_pane)
         self._watch_selected()
         self.call_after_refresh(self._draw_first)  # when the parts know their sizes; not only when a frame is over
-        self.set_interval(self._frame_seconds, self._tick)
+        self._frames = self.set_interval(self._frame_seconds, self._tick)
+        self._looks = self.set_interval(_LOOK_SECONDS, self._look, pause=True)
+        self.stir()
 
     def on_unmount(self) -> None:
         """Leave no thread at work."""
@@ -136,9 +162,40 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
         import_later()
         self.begin_forecasts()
 
+    def stir(self) -> None:
+        """A person has done something, or there is news: draw frames as often as ever for a while."""
+        self._rests_from = time.monotonic() + _REST_SECONDS
+        if self.resting:
+            self._rest(False)
+
+    def _rest(self, resting: bool) -> None:
+        assert self._frames is not None and self._looks is not None
+        self.resting = resting
+        (self._frames if resting else self._looks).pause()
+        (self._looks if resting else self._frames).resume()
+
     def _tick(self) -> None:
         self._turns.ticked()
         self.draw_frame()
+        if time.monotonic() >= self._rests_from and self._nothing_moves():
+            self._rest(True)
+
+    def _look(self) -> None:
+        if self._is_news() or not self._nothing_moves():
+            self.stir()
+        elif int(self.session.now()) != self._second:
+            self.draw_frame()
+        else:
+            self._on_frame()  # signals come without news
+
+    def _nothing_moves(self) -> bool:
+        """Whether neither units nor the screen itself are at something that has more to show by and by."""
+        return self.player is None and not self.bridge.holding and self.log_pane.at_rest
+
+    def _is_news(self) -> bool:
+        session, view = self.session, self.bridge.view
+        unheard = len(session.answers()) > self._heard
+        return self.stale or unheard or session.view().seq != view.seq or session.lost is not self._lost
 
     def _is_behind(self) -> bool:
         app = self.app
@@ -173,6 +230,8 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
         lost, self._lost = self._lost, self.session.lost
         stale, self.stale = self.stale or lost is not self._lost, False
         changed = bool(change.events) or second != self._second or stale
+        if change.events or stale:
+            self._rests_from = time.monotonic() + _REST_SECONDS
         self._header.update_run(now, changed=changed)
         if changed:
             # what time has changed is seen once a second
@@ -210,28 +269,49 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
     def _say(self) -> None:
         """Bring the status line and the banner up to date."""
         view = self.bridge.view
-        typing = self.has_class("-filtering")  # keys are letters then
-        self._key_line.tell(FILTER_KEYS if typing else hints_for(self.session, self.keymap, self._place()))
+        self._key_line.tell(self._hints())
         text, role = self.noted, Role.ACCENT
         if not text and self.farewell:
             text, role = self.farewell, Role.SUCCESS
         if not text:
             text = self.tree_pane.warning()
         if not text:
-            allowed, steerable = len(self.bridge.allowed), not self.session.read_only
-            lost = self._lost
-            text, role = situation(view, allowed=allowed, steerable=steerable, lost=lost, keymap=self.keymap)
-            if not text:
-                text, role = self.tree_pane.reminder(), Role.ACCENT
-        self.set_class(bool(self.noted or self.farewell or view.asked), "-saying")
+            text, role = self._situation(view, brief=False)
+            if cell_len(text) > self.size.width - 2:  # no key that it names may be cut off
+                text, role = self._situation(view, brief=True)
+        boxed = isinstance(self.app.screen, Dialog)
+        self.set_class(not boxed and bool(self.noted or self.farewell or view.asked or view.silent), "-saying")
         if self.arrangement is Arrangement.LINE:
-            text, role = in_a_line(view, self.glyphs)
+            keymap = self.keymap if not self.session.read_only else None
+            text, role = in_a_line(view, self.glyphs, allowed=len(self.bridge.allowed), keymap=keymap)
         machine = short_machine(view, self.sampler.latest, self.bridge.busy)
         right = "" if self._lost or self._workers.display else machine
+        if self.arrangement is Arrangement.MICRO:  # the sentence stands where the keys are otherwise
+            right = f"{self.key('app.help')} help"
         if not text:
             room = self.size.width - (len(right) + _STATUS_GAPS if right else 2)
             text, role = self.bridge.outlook.why_so_long(view, self.session.now(), room), Role.MUTED
         self._status.say(text, role, right)
+
+    def _situation(self, view: RunView, *, brief: bool) -> tuple[str, Role]:
+        text, role = situation(
+            view,
+            allowed=len(self.bridge.allowed),
+            steerable=not self.session.read_only,
+            lost=self._lost,
+            keymap=self.keymap,
+            brief=brief,
+        )
+        if not text:
+            text, role = self.tree_pane.reminder(), Role.ACCENT
+        return with_silence(text, role, view, self.session.now(), brief=brief)
+
+    def _hints(self) -> tuple[Key, ...]:
+        if isinstance(box := self.app.screen, Dialog):
+            return box.hints
+        if self.has_class("-filtering"):  # keys are letters then
+            return FILTER_KEYS
+        return hints_for(self.session, self.keymap, self._place())
 
     def _place(self) -> Place:
         """Where the person is, for the key line."""
@@ -244,6 +324,8 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
             asks=bool(view.asked or view.brakes),
             filtered=bool(tree.filter),
             searched=self.log_pane.finder.pattern is not None,
+            paused=view.paused,
+            zoomed=self.has_class("-zoomed"),
         )
 
     def _hear(self) -> None:
@@ -306,7 +388,7 @@ class MainScreen(Commanding, Copying, inherit_bindings=False):
     def _watch_selected(self) -> None:
         tree = self.tree_pane
         if tree.bundle is not None:
-            self.log_pane.watch_bundle(tree.bundle)
+            self.log_pane.watch_bundle(tree.bundle, tree.opening)
         elif tree.unit is not None:
             self.log_pane.watch_unit(self.bridge.view, tree.unit)
         self.log_pane.update_log(self.bridge.view, self.session.now())

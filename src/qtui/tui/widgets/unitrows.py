@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence, Set
-from typing import Final
+from typing import Final, Self
 
 from textual.geometry import Region
 from textual.message import Message
@@ -36,7 +36,7 @@ class UnitRows(ScrollView):
     """
 
     class Selected(Message, namespace="unit_tree"):
-        """Another node was selected."""
+        """Another node was selected, or the selected one was folded or unfolded."""
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class UnitRows(ScrollView):
         self._rows: list[int] = []
         self._places: dict[int, int] = {}  # of nodes among the rows
         self._painted: dict[int, tuple[int, Row]] = {}  # by line, with the width it was painted for
+        self._compared: dict[int, tuple[int, Row]] = {}  # the same of those that are to be painted, to make them once
         self._compared_at = 0.0
         self._found: list[int] | None = None  # what the filter finds, while there is one
         self._kept: set[int] = set()  # what it has found and a person has acted on
@@ -135,6 +136,7 @@ class UnitRows(ScrollView):
         top, now = int(self.scroll_offset.y), self._clock()
         self._compared_at = now
         changed: list[Region] = []
+        compared: dict[int, tuple[int, Row]] = {}
         for y in range(min(height, len(self._rows) - top)):
             if units is not None and y in self._painted and self._is_of_others(self._rows[y + top], units):
                 continue
@@ -144,8 +146,16 @@ class UnitRows(ScrollView):
                 changed.append(Region(0, y, width, 1))
             elif painted != row:
                 changed.append(Region(0, y, cells_until_same(painted, row, width), 1))
+            if changed and changed[-1].y == y:
+                compared[y] = width, row
         if changed:
             self.refresh(*changed)
+            self._compared = compared
+
+    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
+        """Textual's hook: something else is to be painted, so what was compared may not be any more."""
+        self._compared = {}
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
     def _is_of_others(self, node: int, units: Set[int]) -> bool:
         """Whether a row is that of one unit, and of none of these."""
@@ -174,7 +184,9 @@ class UnitRows(ScrollView):
             empty = (Span(self._nothing_found, Role.MUTED),) if not at and self._found is not None else ()
             return strip_of(empty, width, theme=theme)
         # as it was compared: where only the gutter is painted, the rest must be what is there
-        row = self._row(at, self._compared_at or self._clock(), width)
+        made_for, row = self._compared.pop(y, (-1, None))
+        if row is None or made_for != width:
+            row = self._row(at, self._compared_at or self._clock(), width)
         self._painted[y] = width, row
         strip = strip_of((*row.gutter, *row.body), width, theme=theme)
         if self._rows[at] == self.selected:
