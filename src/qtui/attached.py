@@ -209,8 +209,10 @@ class AttachedSession:
             return self._probe[1].sample(places)._replace(cluster=self.cluster())
 
     def cluster(self) -> tuple[ClusterWorker, ...]:
-        """The workers of the run's cluster, as the process that runs it has told them; none if nobody runs it."""
-        return read_cluster(self._directory.cluster) if self._holder is not None else ()
+        """The workers of the run's cluster, as the process that runs it has told them; none if nobody runs it, or it is
+        over."""
+        over = self._holder is None or self._view.state.ended
+        return () if over else read_cluster(self._directory.cluster)
 
     def wait(self, timeout: float | None = None) -> RunFinished | None:
         """Wait for the end of the run, whether or not its process lives on; None also if it is lost."""

@@ -144,7 +144,8 @@ class Steward:
 
     def _tell_cluster(self) -> None:
         """Others only look at it: what cannot be written is not told."""
-        if (workers := self._engine.cluster()) and self._journal.exists():
+        workers = self._engine.cluster()
+        if (workers or self._cluster.exists()) and self._journal.exists():  # also that there are none any more
             with suppress(OSError):
                 write_cluster(self._cluster, workers)
 

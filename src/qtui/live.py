@@ -18,7 +18,7 @@ from qtui.core.samples import LoadSample
 from qtui.core.session import Answer, Feed, LogChunk
 from qtui.core.state import RunView
 from qtui.core.stimuli import LateReturned, Request, RetryRequested
-from qtui.core.valuetext import value_text
+from qtui.core.valuetext import result_text
 from qtui.engine.elsewhere import Elsewhere
 from qtui.engine.engine import Engine
 from qtui.engine.notify import Notifier
@@ -142,11 +142,11 @@ class LiveSession:
         if isinstance(value, Elsewhere):
             return f"a value of {value.size:,} bytes, which is {value.place}"
         if not isinstance(value, Packed):
-            return value_text(value, self._texts)
+            return result_text(value, self._texts)
         size = sum(value.sizes) or len(value.data)
         if size > MOST_LOADED or not is_plain(value):
             return f"a value of {size:,} bytes, which a process has made"
-        return value_text(unpack(value), self._texts)
+        return result_text(unpack(value), self._texts)
 
     def sample(self) -> LoadSample:
         """What machine and running units use right now."""

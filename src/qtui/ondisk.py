@@ -16,7 +16,7 @@ from qtui.core.errors import InvalidWorkflow, QtuiError, UsageError
 from qtui.core.masking import TextMasker, masks_of
 from qtui.core.model import Call, ExecutionMode, QuantumUnit, UnitState
 from qtui.core.portable import Mask, plain_unit
-from qtui.core.session import UNUSABLE
+from qtui.core.session import EDITED, UNUSABLE
 from qtui.core.stimuli import RedefineRequested, RetryRequested, WarningRaised
 from qtui.engine.codefiles import changes_of, outdated
 from qtui.engine.engine import Engine
@@ -85,12 +85,14 @@ class OnDisk:
         self._looking: threading.Thread | None = None
         self._files: tuple[str, ...] = ()
         self._stand_ins: dict[int, tuple[QuantumUnit, QuantumUnit]] = {}
+        self._from_files: dict[int, QuantumUnit] = {}  # by `id`; kept, so that no other gets the same
 
     def follow(self, reload: Reload) -> None:
         """From now on `reload` tells what is on the disk."""
         self._files = _files_of(self._definition)
         self._found = _Found(self._signature(), {unit.id: unit for unit in self._definition.units}, "", time.time())
         plan = self._engine.plan
+        self._from_files = {id(unit): unit for unit in self._definition.units}
         for unit in self._definition.units:
             other = plan.table[plan.numbers[unit.id]]
             if other is not unit:  # a resume may have put a question before it
@@ -101,7 +103,7 @@ class OnDisk:
 
     def edited(self, number: int) -> str:
         """How the unit differs on the disk, in a few lines; empty if it does not, and `UNUSABLE` followed by the reason
-        if the disk has nothing that could be run.
+        if the disk has nothing that could be run. `EDITED` comes first if a person has edited it in the run.
 
         Takes microseconds while the files are as they were, and `PATIENCE` at most otherwise.
         """
@@ -125,7 +127,9 @@ class OnDisk:
         if new is None:
             added = any(number in units for units in self._engine.plan.added.values())
             return "" if added else f"{UNUSABLE}the workflow does not have this unit any more"
-        return "\n".join(self._told(number, new))
+        lines = "\n".join(self._told(number, new))
+        _, old = self._stand_ins.get(id(unit), (unit, unit))
+        return f"{EDITED}{lines}" if lines and id(old) not in self._from_files else lines
 
     def _told(self, number: int, new: QuantumUnit) -> Iterator[str]:
         unit = self._engine.plan.table[number]
@@ -235,6 +239,7 @@ class OnDisk:
             new = found.units.get(unit.id)
             if new is not None and any(self._told(number, new)):
                 changed.append(new)
+                self._from_files[id(new)] = new
                 self._loaded_at[new.id] = found.began
         found.modules.install()
         self._file_read_at.update(dict.fromkeys(found.files, found.began))

@@ -59,7 +59,7 @@ def qtui(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(
             [sys.executable, "-m", "qtui", *map(str, arguments)],
             cwd=tmp_path,
-            env={**os.environ, **environment},
+            env={**os.environ, "LC_ALL": "C.UTF-8", **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -119,7 +119,7 @@ def test_plain_lines_tell_hits_and_with_v_misses(called, workflow) -> None:
     second = called(path).stdout
     assert "hit   a  " in second
     assert "miss" not in second
-    assert "2 completed, 2 from the cache" in second.splitlines()[-1]
+    assert "2 completed (2 from the cache)" in second.splitlines()[-1]
     assert "miss  a  forced" in called(path, "-v", "-f").stdout
 
 

@@ -195,3 +195,16 @@ def test_modes_that_a_unit_leaves_behind_go_with_it(terminal, workflow, unit: st
 
     assert screen.exit_code() == (0 if unit == "called" else 137)
     assert screen.modes == screen.modes_before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_modes_of_a_function_that_a_signal_ends_go_with_it(
+    terminal, workflow, tmp_path: Path, number: signal.Signals
+) -> None:
+    screen = terminal("run", "--debug", workflow(RAW_FLOW, raws=RAW), "called", TMPDIR=str(tmp_path))
+    screen.wait_for("raw")
+    screen.signal(number)
+
+    assert screen.exit_code() == 128 + number
+    assert screen.modes == screen.modes_before
+    assert not list(tmp_path.glob("qtui-*"))

@@ -95,6 +95,24 @@ def test_a_killed_pager_leaves_no_mode_behind(terminal, workflow, tmp_path: Path
     assert screen.modes == screen.modes_before
 
 
+def test_a_pager_that_ends_well_leaves_no_mode_behind_either(terminal, workflow, tmp_path: Path) -> None:
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\nprintf '\\033[?6h\\033[5;10r\\033[4h\\033(0\\033[?7l'; sleep 1.1\n")
+    pager.chmod(0o700)
+    screen = terminal(workflow(TALKING), PAGER=str(pager))
+    screen.wait_for("the last line")
+    screen.press("O")
+    until(lambda: screen.text() and b"\x1b[5;10r" in screen.raw, "the pager")
+    left = screen.raw.rindex(b"\x1b[5;10r")
+    screen.wait_for("? help")
+    until(lambda: screen.text() and b"\x1b[?6l\x1b[r" in screen.raw[left:], "all rows")
+    for usual in (b"\x1b[4l", b"\x1b(B", b"\x1b[?7h"):
+        assert usual in screen.raw[left:]
+    screen.wait_for(lambda text: "RUNNING" in text.splitlines()[0] and "? help" in text.splitlines()[-1], "all of it")
+    screen.press("\x03", "\x03")
+    assert screen.exit_code() == 130
+
+
 def test_what_a_pager_prints_that_does_not_wait_can_be_read(terminal, workflow) -> None:
     screen = terminal(workflow(TALKING), columns=100, PAGER="cat")
     screen.wait_for("the last line")

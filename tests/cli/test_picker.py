@@ -36,6 +36,7 @@ def test_workflows_are_known_by_their_names_or_by_their_units(tmp_path: Path) ->
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "units"\n')
     for name in ("workflow.py", "etl.qtui.py", "other.py"):
         (tmp_path / name).write_text('from qtui import Workflow\nworkflow = Workflow("etl")\n')
+    (tmp_path / "test_it.py").write_text('from qtui import Workflow\ndef test():\n    workflow = Workflow("x")\n')
     (tmp_path / "none.qtui.py").write_text("print('no workflow')\n")
     (tmp_path / "workflows/groups.toml").write_text('[groups.g]\nmatrix = { id = ["a"] }\n')
     (tmp_path / "workflows/settings.toml").write_text('[tool]\nx = "[units.a]"\n')
@@ -43,7 +44,7 @@ def test_workflows_are_known_by_their_names_or_by_their_units(tmp_path: Path) ->
     (tmp_path / "workflows/directory.toml").mkdir()
     assert names(tmp_path) == [
         "qtui.toml", "workflow.toml", "etl.qtui.toml", "any.toml", "workflows/groups.toml", "workflows/nightly.toml",
-        "workflow.py", "etl.qtui.py",
+        "workflow.py", "etl.qtui.py", "other.py",
     ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from qtui.cli.plain import HEARTBEAT
 from qtui.core.errors import UsageError
 from qtui.core.events import (
     ConfirmRequested,
+    GovernorChanged,
     RunResumed,
     RunStopping,
     UnitReady,
@@ -24,6 +25,7 @@ from qtui.core.events import (
     WorkersChanged,
 )
 from qtui.core.model import ExecutionMode, RunState
+from qtui.core.options import RunOptions
 from qtui.core.settling import UNBEGUN
 from qtui.tui.format import time_of_day
 
@@ -76,8 +78,19 @@ def test_on_a_cluster_the_worker_is_told_and_why_the_run_cannot_go_on() -> None:
     assert words_of(Story(script.over(RunState.INTERRUPTED, 1)).in_lines()) == [
         "start far  on node-3",
         f'run   stopping: {why}; 1 unit asked to stop; not run now: 1 unit with when = "always" or "failure"',
-        f"cut   far  was cut: {why}; run it again to finish it",
+        "cut   far  was cut; run it again to finish it",
     ]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_the_cause_of_a_lost_connection_is_told_once(quiet: bool) -> None:
+    why = "the connection to the cluster was lost"
+    script = Script(command("a"), command("b")).starts("a").starts("b")
+    script.add(RunStopping(104.0, "interrupt", why), *(UnitReset(n, 2, f"cut: {why}", 105.0) for n in range(2)))
+    told = Story(script.over(RunState.INTERRUPTED, 1)).in_lines(quiet=quiet)
+
+    assert told.count(why) == 1
+    assert told.splitlines()[-1] == "flow: interrupted in 10.0s (2 interrupted)"
 
 
 def test_why_a_cluster_cannot_be_had_is_told_once_and_nothing_that_had_not_begun_was_asked_to_stop() -> None:
@@ -88,6 +101,18 @@ def test_why_a_cluster_cannot_be_had_is_told_once_and_nothing_that_had_not_begun
     script.add(UnitReset(0, 2, UNBEGUN, 105.0), UnitReset(1, 2, UNBEGUN, 105.0))
 
     assert words_of(Story(script.over(RunState.INTERRUPTED, 1)).in_lines()) == ["run   stopping: cannot connect"]
+
+
+def test_on_a_cluster_a_person_sets_how_many_units_it_is_sent_at_a_time() -> None:
+    script = Script(command("a"))
+    script.add(GovernorChanged(False, "set by you", 101.0), WorkersChanged(1, "set by you", 101.0, "", 1))
+    story = Story(script.over(RunState.COMPLETED, 0))
+    story.options = RunOptions(executor="dask")
+
+    assert words_of(story.in_lines()) == [
+        "run   the number of units at a time is fixed: set by you",
+        "run   1 unit at a time: set by you",
+    ]
 
 
 def test_a_cluster_is_told_of_when_its_workers_change_and_not_when_it_takes_more_units() -> None:

@@ -80,6 +80,27 @@ def test_a_unit_can_run_again_as_it_was(terminal, workflow, state_home) -> None:
     assert screen.exit_code() == 1
 
 
+def test_what_was_edited_on_the_screen_is_offered_first_and_a_file_that_has_changed_is_none_of_that(
+    terminal, workflow, state_home
+) -> None:
+    path = workflow(FAILING)
+    screen = failed(terminal, path)
+    screen.press(":", "set timeout 77 broken\r")
+    screen.wait_for("apply")
+    screen.press("y")
+    screen.wait_for(lambda _: sum(isinstance(each, UnitFinished) for each in events_of(state_home)) == 4, "two more")
+    wait_state(screen, "broken", "FAIL")
+    screen.press("r")
+    shown = screen.wait_for("with the edit made in this run")
+    assert shown.index("o  with the edit made in this run") < shown.index("e  as in the file now, drops that edit")
+    screen.press("e")
+    screen.wait_for(lambda _: sum(isinstance(each, UnitFinished) for each in events_of(state_home)) == 6, "two more")
+    wait_state(screen, "broken", "FAIL")
+    path.write_text(FAILING.replace("exit 3", "true"))
+    screen.press("r")
+    screen.wait_for("its edited definition")
+
+
 def test_a_file_that_is_as_it_was_is_not_asked_about(terminal, workflow) -> None:
     path = workflow(FAILING.replace("exit 3", "test -e flag"))
     screen = failed(terminal, path)

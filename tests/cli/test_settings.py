@@ -196,19 +196,35 @@ def test_faults_of_keys_are_told_with_their_lines(given: Given) -> None:
     assert 'config.toml:3: keys.unit.cancel: "r" is also the key of unit.retry' in second
 
 
-@pytest.mark.parametrize("file", ["nonsense = 1", '[keys]\nunit.retry = "x"'])
+@pytest.mark.parametrize("file", ["nonsense = 1", 'nonsense = 1\n[keys]\nunit.retry = "x"'])
 def test_a_faulty_file_stops_a_run_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: str
 ) -> None:
-    config = tmp_path / "config" / "qtui" / "config.toml"
-    config.parent.mkdir(parents=True)
-    config.write_text(file)
+    configure(tmp_path, file)
     monkeypatch.chdir(tmp_path)
     Path("flow.toml").write_text('[units.a]\nrun = "touch ran"\n')
 
     assert main(["run", "flow.toml", "--ui", "plain"]) == 2
     assert "config.toml:" in capsys.readouterr().err and not Path("ran").exists()
     assert main(["check", "flow.toml"]) == 0
+
+
+def test_faulty_keys_stop_only_what_draws_a_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    configure(tmp_path, '[keys]\nunit.retry = "x"')
+    monkeypatch.chdir(tmp_path)
+    Path("flow.toml").write_text('[units.a]\nrun = "touch ran"\n')
+
+    assert main(["run", "flow.toml", "--ui", "plain"]) == 0 and Path("ran").exists()
+    assert "unit.cancel (cancel" in (told := capfd.readouterr().err)
+    assert "this is ignored where no screen is drawn" in told
+
+
+def configure(tmp_path: Path, file: str) -> None:
+    config = tmp_path / "config" / "qtui" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(file)
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,13 @@ def test_needs_without_a_result_are_named(tmp_path: Path, look: Look, state_home
     assert "missing  the result of a: exit 3" in err
 
 
+def test_needs_that_have_not_ended_are_named(tmp_path: Path, look: Look, state_home: Path) -> None:
+    Told(command("a"), command("b", "a", cwd=str(tmp_path))).starts("a").recorded(state_home)
+    _, out, err = look("b", "cat $QTUI_NEEDS")
+    assert out == "{}\n"
+    assert "missing  the result of a: it has not ended" in err
+
+
 def test_what_cannot_be_opened_is_refused(tmp_path: Path, look: Look, state_home: Path, monkeypatch, capfd) -> None:
     Told(command("gone", cwd=str(tmp_path / "nowhere")), command("a", cwd=str(tmp_path))).recorded(state_home)
     code, _, err = look("gone", "true")

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from told import Told, command
 
 from qtui.attached import AttachedSession
-from qtui.cli.rundata import Starts
+from qtui.cli.rundata import Starts, run_data
 from qtui.cli.status import MOST_ROWS, cluster_words, status_lines, unit_lines
 from qtui.cli.why import scene_of
 from qtui.core.events import (
@@ -24,6 +24,7 @@ from qtui.core.events import (
     UnitReady,
     UnitReset,
     UnitRetrying,
+    UnitSilent,
     UnitStale,
     UnitStarted,
     UnitSubmitted,
@@ -72,6 +73,20 @@ def test_the_end_has_the_exit_code_and_failures_stand_before_successes() -> None
     assert lines[4].endswith("exit 3")
 
 
+def test_an_allowed_failure_is_counted_apart_and_stands_behind_what_waits() -> None:
+    told = Told(command("bad"), command("lint", allow_failure=True), command("below", "bad"))
+    told.fails("lint").fails("bad")
+    lines = lines_of(told)
+
+    assert lines[2] == "3 units: 1 pending, 1 failed, 1 failed (allowed)"
+    assert [line.split()[:3] for line in lines[4:]] == [
+        ["✗", "FAIL", "bad"],
+        ["∙", "wait", "below"],
+        ["×", "fail", "lint"],
+    ]
+    assert "allowed" in lines[-1]
+
+
 def test_a_run_whose_process_is_gone_says_so_and_what_helps() -> None:
     told = Told(command("cut"), command("later", "cut")).starts("cut")
     lines = lines_of(told, now=9e9, lost=True)
@@ -103,6 +118,20 @@ def test_what_waited_for_another_try_or_a_worker_when_its_run_was_lost_is_interr
         "⊘ cut   next          was about to run when its process was lost",
     ]
     assert "1 ready, 1 retrying" in lines_of(told)[2], "while it goes on, they are what they are"
+
+
+def test_a_unit_that_is_silent_for_longer_than_it_may_says_so_and_comes_first(state_home: Path) -> None:
+    told = Told(command("quick"), command("stuck", stall=15.0)).starts("quick").starts("stuck", at=102.0)
+    told.add(UnitSilent(1, 1, 102.0, 117.0))
+    assert [line.split() for line in lines_of(told, now=163.0)[4:]] == [
+        ["▸", "run", "stuck", "1:01", "silent", "1:01"],
+        ["▸", "run", "quick", "1:02"],
+    ]
+    assert "silent" not in str(lines_of(told, now=163.0, lost=True)), "it runs no more"
+    assert "  silent      and idle for 1:01 (stall = 15 s)" in why(told, state_home, "stuck")
+    assert run_data("r", told.view, 163.0)["units"][1]["silent"] == 61.0
+    told.add(UnitSilent(1, 1, None, 163.0))
+    assert "silent" not in str(lines_of(told, now=164.0))
 
 
 def test_a_unit_that_asks_is_counted_as_one_that_asks() -> None:
@@ -276,11 +305,17 @@ def test_as_json_units_that_are_named_have_what_is_in_their_way_and_when_they_st
 def test_of_a_cluster_its_workers_and_threads_are_told_below_the_counts() -> None:
     told = Told(command("prepare"))
     told.starts("prepare")
-    workers = [ClusterWorker(f"w{n}", f"tcp://10.0.0.{n}:1", 4, 0.0, 0, 0, (n,), seen=n < 3) for n in range(4)]
+    workers = [ClusterWorker(f"w{n}", f"tcp://10.0.0.{n}:1", 4, 0.0, 0, 0, (n,)) for n in range(3)]
     words = cluster_words(workers, "tcp://10.0.0.1:8786\x1b[2J")
 
     assert words == "cluster tcp://10.0.0.1:8786: 3 workers, 12 threads, 3 units there"
     assert cluster_words(workers[:1], None) == "cluster: 1 worker, 4 threads, 1 unit there"
     assert cluster_words((), "tcp://10.0.0.1:8786") == ""
+    silent = [worker._replace(age=40.2) for worker in workers[:2]]
+    assert cluster_words(silent, "tcp://10.0.0.1:8786") == (
+        "cluster tcp://10.0.0.1:8786: has not answered for 40 s; 2 workers, 8 threads, 2 units there before that"
+    )
+    without = "cluster tcp://10.0.0.1:8786: has had no workers for 34 s; its units wait until one comes"
+    assert cluster_words(workers, "tcp://10.0.0.1:8786", 34.2) == without, "what it had before is old"
     lines = list(status_lines("r", told.view, reasons_of(told), 163.0, UNICODE, cluster=words))
     assert lines[2:4] == ["1 unit: 1 running", words]

@@ -163,8 +163,21 @@ def test_fallbacks_and_failures_that_may_be_are_no_plain_success() -> None:
 
     assert "FAIL lint: exit 3 (allowed)" in lines
     assert "went on with their fallbacks: a" in lines
-    assert lines[-1].endswith("(2 completed, 1 failed, 1 from the cache, 1 by fallback, 1 allowed to fail)")
+    assert lines[-1].endswith("(2 completed (1 from the cache, 1 by fallback), 1 failed (allowed))")
     assert not any("qtui resume" in line for line in lines)
+
+
+def test_what_a_person_has_set_aside_is_no_fallback_and_the_counts_add_up() -> None:
+    lint = command("lint", allow_failure=True)
+    script = Script(command("a", fallback=Fallback(1)), command("stuck"), command("b"), lint)
+    script.starts("a").ends("a", fallback=True).ends("stuck", fallback=True, cause="marked as done by you")
+    script.ends("b", UnitState.SKIPPED, cause="skipped by you").starts("lint").fails_now("lint")
+    lines = summary_lines(Story(script.over(RunState.COMPLETED, 0)).to_its_end())
+
+    assert "went on with their fallbacks: a" in lines
+    assert "marked as done by you: stuck" in lines
+    assert "skipped by you: b" in lines
+    assert lines[-1].endswith("(2 completed (1 by fallback, 1 marked as done), 1 failed (allowed), 1 skipped)")
 
 
 def test_allowed_failures_come_behind_those_that_count() -> None:

@@ -34,7 +34,7 @@ from qtui.core.stimuli import (
     UnitReturned,
     WarningRaised,
 )
-from qtui.core.valuetext import value_text
+from qtui.core.valuetext import result_text
 
 START = 1_700_000_000.0
 
@@ -128,7 +128,7 @@ class ScriptedSession:
 
     def result_text(self, unit: int) -> str:
         value = self.results.get(self.plan.table[unit].id)
-        return "" if value is None else value_text(value, TextMasker(self.facts.masks))
+        return "" if value is None else result_text(value, TextMasker(self.facts.masks))
 
     def sample(self) -> LoadSample:
         if self.load is None:

@@ -36,7 +36,8 @@ PARTS = {
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.id)
 def test_every_action_is_carried_out_by_its_part_of_the_screen(action: Action) -> None:
     name = action.does.partition("(")[0]
-    part, name = (Dashboard, name.removeprefix("app.")) if name.startswith("app.") else (PARTS[action.where], name)
+    namespace, _, name = name.rpartition(".")
+    part = {"app": Dashboard, "screen": MainScreen}.get(namespace, PARTS[action.where])
     assert callable(getattr(part, f"action_{name}"))
 
 

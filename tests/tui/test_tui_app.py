@@ -164,6 +164,31 @@ async def test_a_family_unfolds_and_folds() -> None:
         await stage.shows("extract[7]")
 
 
+async def test_a_family_that_a_filter_finds_unfolds_and_folds_as_it_does_without_one() -> None:
+    async with staged(fan_out(8)) as stage:
+        await stage.press("slash", *"extract", "enter")
+        await stage.shows("8 found", "enter unfolds")
+        await stage.hides("extract[7]")
+        await stage.press("l")
+        await stage.shows("extract[7]", "enter folds")
+        await stage.press("n")
+        await stage.until(lambda: stage.main.tree_pane.label == "extract[0]", "the first one that was found")
+        await stage.press("h", "enter")
+        await stage.shows("enter unfolds")
+        await stage.hides("extract[7]")
+        await stage.press("enter", "escape")
+        await stage.shows("merge", "extract[7]", "enter folds")
+
+
+async def test_of_a_family_that_a_filter_finds_in_part_those_are_on_show_that_it_finds() -> None:
+    async with staged(fan_out(8)) as stage:
+        await stage.press("slash", *"extract[3", "enter", "k")
+        await stage.shows("enter goes to the first that is found", "extract[3]")
+        await stage.press("enter")
+        await stage.until(lambda: stage.main.tree_pane.label == "extract[3]", "the one that was found")
+        await stage.hides("extract[2]")
+
+
 async def test_a_failed_member_stays_in_sight_of_a_folded_family() -> None:
     session = fan_out(8)
     async with staged(session) as stage:

@@ -163,10 +163,10 @@ async def test_in_a_lost_run_nothing_runs_until_somebody_goes_on_with_it() -> No
 async def test_a_lost_run_asks_for_nothing_and_takes_nothing() -> None:
     session = attached(ScriptedSession([unit("publish", confirm="Publish?")]))
     async with staged(session, SMALL) as stage:
-        await stage.shows("1 unit asks for your yes")
+        await stage.shows("1 unit asks you")
         session.lost, session.trouble = True, "the process that ran it is gone: qtui resume test-run"
         await stage.shows("LOST", "at least 0:0", "this is the last on record; q quits")
-        assert "asks for your yes" not in stage.text()
+        assert "asks you" not in stage.text()
         assert "workers" not in stage.lines()[-2]
         for key in ("a", "x", "p", "X"):
             await stage.press(key)
@@ -227,6 +227,16 @@ async def test_the_selection_follows_its_unit_into_another_plan() -> None:
         await stage.shows("0/4", "the workflow has 4 units from here on")
         session._record([UnitStarted(3, 1, ExecutionMode.COMMAND, 1, 77, START)])
         await stage.until(lambda: "run" in stage.line_with("merge"), "the unit with the new number runs")
+
+
+async def test_the_list_has_the_names_of_another_plan() -> None:
+    session = attached(ScriptedSession([unit("old"), unit("older")]))
+    async with staged(session, MEDIUM) as stage:
+        await stage.press("t", "t")
+        await stage.shows("Units by state", "older")
+        session._record([PlanReplaced((unit("newer"), unit("new"), unit("newest")), MODE, START)])
+        await stage.hides("older")
+        await stage.shows("newer", "new", "newest")
 
 
 async def test_the_log_follows_its_unit_into_another_plan() -> None:

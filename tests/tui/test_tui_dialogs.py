@@ -10,6 +10,7 @@ from textual import events
 from qtui.core.model import Shell
 from qtui.core.stimuli import CancelRequested, EditRequested, PauseRequested, RetryRequested
 from qtui.tui.commands import Complaint, parse
+from qtui.tui.editing import Field, Kind, difference, told
 from qtui.tui.screens.commandline import History
 from qtui.tui.wrapping import wrapped
 
@@ -95,8 +96,10 @@ async def test_the_palette_narrows_as_one_types_and_does_what_was_chosen() -> No
         await stage.press("ctrl+p", *"workers", "down")
         await stage.press(*" percent")
         await stage.shows("nothing matches")
-        burst(stage, "enter", "escape", "escape", "x")
-        await stage.until(lambda: stage.app.screen is stage.main, "the palette closed")
+        burst(stage, "enter", "escape", "escape", "x")  # what is typed behind the line is for what is below
+        await stage.shows("cancel fetch; 4 dependents will")
+        await stage.press("n")
+        await stage.until(lambda: stage.app.screen is stage.main, "the question closed")
         await stage.press("j")
         await stage.press("ctrl+p")
         burst(stage, *"goto", "enter")
@@ -130,9 +133,13 @@ async def test_a_unit_is_edited_in_a_form_and_runs_again() -> None:
         await stage.press("backspace", "m", "tab", "tab", "tab", "tab", "tab")
         await typed(stage, "DEBUG=1")
         await stage.press("enter")
-        await stage.shows("enter applies: runs again")
-        await stage.press("escape", "enter")
-        burst(stage, "enter", "enter", "x")
+        await stage.shows("build: command make -> make", "all, timeout 1m -> 5m, env", "runs again", "y  apply")
+        await stage.press("n")
+        await stage.hides("y  apply")
+        burst(stage, "enter", "y", "x")
+        await stage.shows("y  apply")
+        assert not session.requests, "what was typed ahead has not seen the question"
+        await stage.press("y")
         await stage.until(lambda: session.requests, "the edit")
         await stage.until(lambda: stage.app.screen is stage.main, "the form closed")
         await stage.shows("edited build")
@@ -148,13 +155,11 @@ async def test_a_consequence_that_has_become_another_one_is_told_before_the_edit
     async with staged(session, SMALL) as stage:
         await stage.select("build")
         await stage.press("e", *"5m", "enter")
-        await stage.shows("enter applies: starts with that; timeout none -> 5m")
+        await stage.shows("build: timeout none -> 5m", "starts with that")
         session.completes("first")
         session.completes("build")
-        await stage.press("enter")
-        await stage.shows("enter applies: runs again; takes about 1s, runs build, keeps 1 result")
-        assert not session.requests
-        await stage.press("enter")
+        await stage.shows("runs again", "takes about 1s, runs build, keeps 1 result")
+        await stage.press("y")
         await stage.until(lambda: session.requests, "the edit")
 
 
@@ -166,7 +171,7 @@ async def test_what_is_typed_takes_the_place_of_a_number_or_of_none() -> None:
         await stage.shows("Edit build", "timeout  none")
         await stage.press(*"5m", "tab")
         await stage.press(*"2G", "tab", *"4", "tab", *"7", "enter")
-        await stage.shows("enter applies: runs again; runs build; timeout none -> 5m", "cpus 0 -> 4, priority 0 -> 7")
+        await stage.shows("build: timeout none -> 5m, memory none -> 2G, cpus 0 -> 4, priority 0", "-> 7", "runs again")
 
 
 async def test_a_secret_is_neither_shown_nor_edited() -> None:
@@ -188,9 +193,9 @@ async def test_a_form_that_others_were_faster_than_changes_nothing() -> None:
     async with staged(session, SMALL) as stage:
         await stage.select("build")
         await stage.press("e", *" all", "enter")
-        await stage.shows("enter applies: ")
+        await stage.shows("y  apply")
         session.post(RetryRequested((0,)))
-        await stage.press("enter")
+        await stage.press("y")
         await stage.shows("too late")
         await stage.press("escape")
     assert not session.requests
@@ -230,6 +235,30 @@ def test_lines_that_may_hold_a_secret_are_not_remembered() -> None:
     for line in ("retry", "set env A=geheim x", "cancel", " retry ", "", ":set args k=geheim"):
         history.add(line)
     assert history.lines() == ("cancel", "retry")
+
+
+def test_of_a_change_in_a_long_text_what_is_another_is_told() -> None:
+    before = "python3 -m pipeline.load --table prices --region eu --output /data/prices"
+    after = before.replace("--region eu", "--region us")
+    assert difference(before, after, 200) == (before, after)
+    assert difference(before, after, 80) == ("...es --region eu --output /d...", "...es --region us --output /d...")
+    assert difference("make", f"make {'x' * 90} THE END", 40)[1] == f"make {'x' * 12}...{'x' * 8} THE END"
+    fields = [Field(Kind.COMMAND, "", before), Field(Kind.ENV, "A", "1")]
+    typed = [(Kind.COMMAND, "", f"{before} --verbose"), (Kind.ENV, "A", "2")]
+    assert told(fields, typed, 60) == "command .../data/prices -> .../data/prices --verbose, env A"
+
+
+async def test_the_form_is_as_wide_as_the_screen_and_shows_what_was_changed_of_a_long_text() -> None:
+    command = f"python3 -m pipeline.load {' '.join(f'--table prices_{number}' for number in range(9))}"
+    session = ScriptedSession([unit("build", action=Shell((command,)))])
+    session.fails("build")
+    for size in ((80, 24), (120, 40), (40, 12)):
+        async with staged(session, size) as stage:
+            await stage.press("e", *"; echo A")
+            await stage.shows("prices_8; echo A")
+            await stage.press("enter")
+            await stage.shows("y  apply", "-> ...")
+            assert "prices_8; echo A" in " ".join(line.strip("│ ") for line in stage.lines())
 
 
 def test_text_is_wrapped_by_cells_and_nothing_is_lost() -> None:

@@ -11,10 +11,12 @@ from qtui.core.events import (
     Event,
     JournalChanged,
     RunPaused,
+    UnitCanceling,
     UnitFinished,
     UnitRetrying,
     UnitsAdded,
     UnitStarted,
+    UnitSubmitted,
     Warned,
 )
 from qtui.core.model import ExecutionMode, RetryPolicy, UnitError, UnitState
@@ -23,7 +25,7 @@ from qtui.core.plan import ExecutionPlan
 from qtui.tui.eventlist import MOST_A_SECOND, MOST_EVENTS, EventList, Others
 from qtui.tui.eventnames import EventNames
 from qtui.tui.format import UNICODE, Look
-from qtui.tui.happenings import is_problem, others_line
+from qtui.tui.happenings import event_line, is_problem, others_line
 from qtui.tui.widgets.events import EventsPane
 
 ERROR = UnitError("ValueError", "bad row 17")
@@ -85,6 +87,23 @@ def test_what_looks_different_is_counted_apart() -> None:
     states = (UnitState.COMPLETED, UnitState.SKIPPED)
     records = [ended(number, 5.0, states[number % 2]) for number in range(100)]
     assert listed(*records)[MOST_A_SECOND:] == ["u98 ok 45", "u99 skip 45"]
+
+
+def test_a_unit_that_had_not_begun_is_taken_back_and_one_that_had_is_asked_to_stop() -> None:
+    handed = [UnitSubmitted(number, 1, ExecutionMode.CUSTOM, 1 + number, 1.0) for number in range(2)]
+    began = UnitStarted(0, 1, ExecutionMode.CUSTOM, 1, 7, 2.0, "node-0")
+    stops = [UnitCanceling(number, 1, "interrupt", "the cluster is gone", False, 3.0) for number in range(2)]
+    again = UnitSubmitted(0, 2, ExecutionMode.CUSTOM, 1, 4.0)
+    events = EventList(ExecutionPlan.build([unit("runs"), unit("waits")]))
+    events.add([*handed, began])
+    events.add([*stops, again, stops[0]._replace(attempt=2, at=5.0)])
+
+    lines = [event_line(line.event, line.unit, UNICODE, begun=line.begun) for line in events.all]
+    assert ["".join(span.text for span in spans)[9:] for spans in lines] == [
+        "⊗ runs  asked to stop: the cluster is gone",
+        "⊗ waits  taken back before it has begun: the cluster is gone",
+        "⊗ runs  taken back before it has begun: the cluster is gone",
+    ]
 
 
 def test_a_line_that_counts_tells_so_in_few_words() -> None:

@@ -19,12 +19,13 @@ from stage import SMALL, Stage, staged
 from qtui.core.blast import Blast
 from qtui.core.forecast import CRITICAL_PATH, WAITING, WORKERS, Part
 from qtui.core.gains import Gain, gains
-from qtui.core.model import QuantumUnit
+from qtui.core.model import ExecutionMode, QuantumUnit
 from qtui.core.options import RunOptions
 from qtui.core.stimuli import (
     CancelRequested,
     CancelRunRequested,
     EditRequested,
+    LaneWorkersRequested,
     PauseRequested,
     RetryRequested,
     WorkersRequested,
@@ -331,6 +332,33 @@ def test_an_end_that_waits_for_a_person_says_so_and_comes_no_nearer() -> None:
     assert left_words(told, session.view(), session.now()).endswith("if resumed now")
 
 
+def test_an_end_that_waits_for_a_worker_of_the_cluster_says_so() -> None:
+    units = [unit("fetch", mode=ExecutionMode.CUSTOM), unit("clean", "fetch", mode=ExecutionMode.CUSTOM)]
+    session = ScriptedSession(units, RunOptions(workers=2, executor="dask"))
+    session.post(LaneWorkersRequested(ExecutionMode.CUSTOM, 0, "wait: the cluster has no workers"))
+    told, view, now = told_of(session), session.view(), session.now()
+    assert told.left(now) == told.left(now + 60), "it comes no nearer"
+    assert all(text.endswith(" if a worker comes") for text in eta_texts(told, 0, view, now))
+    assert left_words(told, view, now).endswith(" if a worker comes")
+    outlook = Outlook()
+    outlook.told = told
+    why = outlook.why_so_long(view, now + 40, 80)
+    assert why == "the cluster has had no workers for 40 s: its units wait until one comes"
+    assert not outlook.soon(view.plan.numbers["clean"], view, now), "nobody knows when that is"
+
+
+def test_where_there_is_little_room_an_end_that_waits_for_a_person_keeps_its_condition() -> None:
+    session = chain()
+    session.post(PauseRequested())
+    *_, short, shortest = eta_texts(told_of(session), 0, session.view(), session.now())
+    assert re.fullmatch(r"\d+-\d+m if resumed", short)
+    assert re.fullmatch(r"~\d+m if resumed", shortest)
+    told, view = told_of(session), replace(session.view(), asked=1)
+    *_, first, second, _, shortest = eta_texts(told, 0, view, session.now())
+    assert first.endswith("if resumed and answered now") and second.endswith("if resumed and answered now")
+    assert re.fullmatch(r"~\d+m if answered", shortest), "that it is paused stands beside it"
+
+
 def test_a_run_that_never_ends_by_itself_is_told_as_that() -> None:
     session = chain()
     told = told_of(session)
@@ -389,8 +417,8 @@ def telling(past: Past) -> Callable[[object], Past]:
 
 async def test_the_screen_tells_when_and_why_and_marks_what_it_waits_for() -> None:
     async with staged(chain(), (120, 40), ask_past=telling(PAST)) as stage:
-        await seen(stage)
-        assert re.search(r"0:00:00  eta ([A-Z][a-z]{2} )?\d\d:\d\d \(\d+-\d+m\)", stage.lines()[0])
+        end = re.compile(r"0:00:00  eta ([A-Z][a-z]{2} )?\d\d:\d\d \(\d+-\d+m\)")
+        await stage.until(lambda: end.search(stage.lines()[0]), "the end, from more than one sample")
         for name in ("fetch", "clean", "report"):
             assert f"{name}  !" in row_of(stage, name), stage.text()
         assert "!" not in row_of(stage, "lint")
@@ -405,7 +433,7 @@ async def test_a_queued_row_tells_when_it_starts_and_its_reason_is_cut_for_that(
     async with staged(session, (120, 40)) as stage:
         await show_for_good(stage, {each.id: [60.0] * 9 for each in units})
         row = row_of(stage, "train_the_model_c")
-        assert re.search(r"train_the_model_c  (! )?held by train.*…  in ~2m", row), row
+        assert re.search(r"train_the_model_c  (! )?held by.*…  +in ~2m│", row), row
 
 
 async def test_a_path_mark_goes_when_its_unit_has_ended() -> None:
@@ -490,7 +518,7 @@ def test_answers_are_told_with_what_they_cost() -> None:
 
 def test_short_of_room_an_answer_is_told_with_numbers_instead_of_names() -> None:
     blast = Blast(again=(0,), skipped=(1, 2, 3), kept=5, late=0, left=100.0, added=-10.0)
-    texts = told(blast, RetryRequested((0,)), chain().view())
+    texts = told(blast, RetryRequested((0,)), chain().view(), 0.0)
     assert texts == (
         "ends about 10s earlier, skips clean and 2 more, runs fetch, keeps 5 results",
         "ends about 10s earlier, skips 3, runs 1, keeps 5",
@@ -542,7 +570,7 @@ async def test_the_form_to_edit_tells_it_before_it_is_applied() -> None:
         await stage.press("e")
         await stage.shows("Edit lint")
         await stage.press("9", "0", "s", "enter")
-        await stage.shows("runs again; adds no time, runs lint")
+        await stage.shows("runs again", "adds no time, runs lint")
 
 
 async def test_on_a_low_screen_the_answers_come_first() -> None:

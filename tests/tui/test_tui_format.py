@@ -24,6 +24,7 @@ from qtui.core.stimuli import (
     ReleaseRequested,
     RetryRequested,
 )
+from qtui.tui.actions import USUAL
 from qtui.tui.bridge import Bridge
 from qtui.tui.details import after_output, before_output
 from qtui.tui.format import (
@@ -34,7 +35,6 @@ from qtui.tui.format import (
     cause_of,
     clock,
     look_of,
-    prefers_ascii,
     run_word,
     short_clock,
     size_of,
@@ -44,7 +44,7 @@ from qtui.tui.panes import Arrangement, Pane, arrangement_for, panes_shown
 from qtui.tui.rows import bundle_look
 from qtui.tui.widgets.header import counts_line, look_counts, progress_line
 from qtui.tui.widgets.lines import Line
-from qtui.tui.widgets.status import situation
+from qtui.tui.widgets.status import in_a_line, situation
 
 
 def seen(session: ScriptedSession, name: str) -> tuple[Look, str]:
@@ -125,7 +125,12 @@ def test_an_item_of_a_group_is_named_as_the_holder_of_what_it_holds() -> None:
 def test_a_unit_that_asks_shows_its_question() -> None:
     session = ScriptedSession([unit("publish", confirm="Publish 2026-11-21?")])
     assert seen(session, "publish") == (Look.ASK, "Publish 2026-11-21?")
-    assert situation(session.view())[0] == "1 unit asks for your yes; a answers"
+    assert situation(session.view())[0] == "1 unit asks you; a answers"
+    session.post(PauseRequested())
+    assert situation(session.view())[0] == "paused, p goes on; 1 unit asks you, a answers"
+    assert situation(session.view(), steerable=False)[0] == "paused; 1 unit asks for an answer"
+    assert in_a_line(session.view(), UNICODE, keymap=USUAL)[0] == "0/1 PAUSED, p goes on"
+    assert in_a_line(session.view(), UNICODE)[0] == "0/1 PAUSED"
     assert look_counts(session.view())[Look.ASK] == 1
 
 
@@ -150,7 +155,7 @@ def test_a_brake_of_the_whole_run_is_told_in_the_header_and_all_that_is_ready_is
 def test_a_failed_command_says_what_it_printed_last() -> None:
     session = ScriptedSession([unit("a", allow_failure=True)])
     session.fails("a", UnitError("exit", "exit 28", exit_code=28, last_line="disk quota \x1b[1mexceeded"))
-    assert seen(session, "a") == (Look.FAIL, "exit 28 allowed: disk quota exceeded")
+    assert seen(session, "a") == (Look.ALLOWED, "exit 28 allowed: disk quota exceeded")
 
 
 def test_an_earlier_result_says_why_it_could_be_used() -> None:
@@ -384,24 +389,6 @@ def test_zero_counts_go_before_words_do() -> None:
     assert "retry" not in narrow
     assert "FAIL 1" in narrow
     assert "FAIL" not in written(counts_line(counts, 0, 40, UNICODE))
-
-
-@pytest.mark.parametrize(
-    ("environ", "encoding", "expected"),
-    [
-        ({"TERM": "xterm-256color"}, "utf-8", False),
-        ({"TERM": "xterm"}, "UTF8", False),
-        ({"TERM": "linux"}, "utf-8", True),
-        ({"TERM": "vt220"}, "utf-8", True),
-        ({"TERM": "dumb"}, "utf-8", True),
-        ({"TERM": "xterm"}, "latin-1", True),
-        ({}, "ascii", True),
-    ],
-)
-def test_ascii_is_for_terminals_that_show_no_more(
-    environ: dict[str, str], encoding: str | None, expected: bool
-) -> None:
-    assert prefers_ascii(environ, encoding) is expected
 
 
 @pytest.mark.parametrize(

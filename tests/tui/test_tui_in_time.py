@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from scenes import unit
@@ -10,7 +11,7 @@ from scripted import ScriptedSession
 from qtui.core.gains import gains
 from qtui.core.model import QuantumUnit
 from qtui.core.options import RunOptions
-from qtui.core.stimuli import PauseRequested, RetryRequested
+from qtui.core.stimuli import EditRequested, PauseRequested, RetryRequested
 from qtui.tui.forecaster import Told, told_at_once
 from qtui.tui.foresight import Foresight
 from qtui.tui.outlook import Outlook, eta_texts, left_words
@@ -87,3 +88,26 @@ def test_an_answer_that_leaves_others_no_time_says_so() -> None:
     (texts,) = foresight.texts
     assert texts is not None
     assert texts[0].startswith("1 will not complete in time, runs u0")
+
+
+def never_run() -> ScriptedSession:
+    """Of `drop` nothing is known: it is taken for as long as `load`, which is longer than it may take."""
+    return run_of(unit("load", estimate=20.0), unit("drop", timeout=3.0), unit("report", "drop", estimate=1.0))
+
+
+def test_of_what_has_never_run_it_is_not_told_as_a_fact_that_its_time_runs_out() -> None:
+    session = never_run()
+    told = told_of(session)
+    assert re.fullmatch(r"2 of 3 units may not complete in time( \(in \d of 10 cases\))?", status_line(session, 120))
+    assert left_words(told, session.view(), session.now()).endswith(status_line(session, 120))
+    assert ", 2 perhaps incomplete" in eta(session)[0]
+    for name in ("drop", "report"):
+        assert told.out_of_time(session.number(name)).startswith("may not complete in time")
+
+
+def test_an_answer_that_is_guessed_to_leave_no_time_says_may() -> None:
+    session = run_of(unit("load", estimate=20.0), unit("drop", "load"))
+    edit = EditRequested((session.number("drop"),), timeout=3.0)
+    foresight = Foresight(session, [edit], dict)
+    foresight._run()
+    assert foresight.texts[0] == ("1 may not complete in time",)

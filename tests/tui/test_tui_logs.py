@@ -21,9 +21,11 @@ from stage import GENEROUS, MEDIUM, SMALL, Stage, staged
 from test_tui_text import HOSTILE
 
 from qtui.core.logtimes import LogTimes
-from qtui.core.model import RetryPolicy
+from qtui.core.model import RetryPolicy, UnitError
 from qtui.core.session import LogChunk
-from qtui.tui import clipboard
+from qtui.engine.files import RunFiles
+from qtui.engine.logs import LogStore
+from qtui.tui import clipboard, loglines
 from qtui.tui.clipboard import (
     MOST_BYTES,
     SCREEN_BYTES,
@@ -33,6 +35,7 @@ from qtui.tui.clipboard import (
     last_part,
     new_file,
 )
+from qtui.tui.drawn import Drawn
 from qtui.tui.failing import failing_line
 from qtui.tui.gutter import UNKNOWN, WIDTH, Gutter, gutter_text, gutter_width
 from qtui.tui.loglines import LINE_BYTES, PIECE, LogLines
@@ -184,6 +187,39 @@ def test_a_search_goes_on_where_the_log_has_grown() -> None:
     assert gone_on() == [0, 9, 26]
     assert gone_on() == [0, 9, 26]
     search.stop()
+
+
+@pytest.mark.parametrize("from_the_begin", [True, False])
+async def test_lines_that_are_dropped_while_one_looks_leave_a_line_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, from_the_begin: bool
+) -> None:
+    monkeypatch.setattr(loglines, "TAIL", 5000)
+    session = ScriptedSession([unit("a", log_max=4000)])
+    session.log_files[(0, 1)] = "/somewhere/a.1.log"
+    store = LogStore(RunFiles(tmp_path), session.view().plan)
+    session.read_log = store.read  # type: ignore[method-assign]
+    writer, lines = store.writer(0, 1), LogLines(session, 0, 1)
+    for count in range(0, 5000, 100):  # the file is shortened after each 8,000 bytes
+        writer.write(b"".join(b"line %06d\n" % number for number in range(count, count + 100)))
+        if from_the_begin or count > 500:
+            lines.advance()
+            texts = [lines.text(at) for at in range(len(lines))]
+            assert "" not in texts
+            assert sum("bytes of output were dropped here" in text for text in texts) <= from_the_begin
+            assert (texts[0], texts[-1]) == ("line 000000" if from_the_begin else texts[0], f"line {count + 99:06}")
+    assert lines.dropped and lines.skipped is not from_the_begin
+    assert ("bytes of output were dropped here" in "".join(texts)) is from_the_begin
+    async with staged(session, (200, 24)) as stage:
+        await stage.press("2", "z", "g")
+        await stage.shows("earlier output is not shown; its beginning and its end: /somewhere/a.1.log")
+
+
+async def test_a_long_search_stays_in_the_title_of_a_narrow_log() -> None:
+    session = ScriptedSession([unit("a-unit-with-a-name-of-some-length")])
+    session.prints("a-unit-with-a-name-of-some-length", "here: the-seventeenth-shard\n")
+    async with staged(session, MEDIUM) as stage:
+        await stage.press("2", "slash", *"the-seventeenth-shard", "enter")
+        await stage.shows("1/1 /")
 
 
 def test_logs_of_failed_units_are_searched_first_and_earlier_attempts_last() -> None:
@@ -374,9 +410,15 @@ def test_a_path_is_one_word_for_the_pager_and_one_that_is_missing_is_told(tmp_pa
 # -- failures ---------------------------------------------------------------------------------------------------
 
 
-def test_the_line_that_a_failure_begins_with_is_the_last_traceback_or_error() -> None:
+def test_the_line_that_tells_of_a_failure_is_the_last_error_and_of_a_traceback_its_end() -> None:
     assert failing_line(["fine", "error: a", "then", "error: b", "bye"]) == 3
-    assert failing_line(["Traceback (most recent call last):", "  File", "ValueError: error"]) == 0
+    begin = "Traceback (most recent call last):"
+    assert failing_line([begin, "  File", "ValueError: error"]) == 2
+    frames = [begin, '  File "errors.py", line 1', '    raise Odd("fatal error")']
+    assert failing_line([*frames, "Odd: the column is missing", "bye"]) == 3
+    assert failing_line([*frames, "Odd: a", "", "During handling of the above exception", *frames, "Odd: b"]) == 9
+    assert failing_line([*frames, "Odd: a", "exit after error: b"]) == 4
+    assert failing_line(frames) == 2
     assert failing_line(["all is well", "terrors"]) is None
 
 
@@ -397,7 +439,7 @@ async def test_the_log_is_searched_from_where_one_looks_on_and_goes_round() -> N
         session.prints("fetch", "one more needle\n")
         await stage.shows("3/4 /NEEDLE")
         await stage.press("y")
-        await stage.shows('copied the line "line 90 needle"')
+        await stage.shows("copied to ", 'the line "line 90 needle"')
         await stage.press("escape")
         await stage.hides("/NEEDLE")
         await stage.press("slash", "~", "(", "enter")
@@ -469,7 +511,7 @@ async def test_what_a_unit_died_of_is_searched_too_and_its_long_lines_are_wrappe
         await stage.press("2", "slash", *"bad", "enter")
         await stage.shows("1/1 /bad")
         await stage.press("y")
-        await stage.shows('copied the line "ValueError: bad row 17"')
+        await stage.shows("copied to ", 'the line "ValueError: bad row 17"')
         await stage.press("W")
         await stage.shows("THE END")
 
@@ -487,6 +529,46 @@ async def test_the_log_of_what_has_failed_stands_where_its_output_tells_of_the_f
         await stage.hides("error: bad row 17")
         await stage.press("f")
         await stage.shows("error: bad row 17", "cause 1/1")
+
+
+async def test_a_failure_is_shown_at_the_end_of_its_traceback_where_the_message_is() -> None:
+    chained = ""
+    for level in range(6):
+        frames = "".join(f'  File "load.py", line {at}, in load\n    error = load({at})\n' for at in range(5))
+        chained += (
+            f"Traceback (most recent call last):\n{frames}RuntimeError: level {level} {'of the table ' * 8}END\n\n"
+        )
+    session = diamond()
+    session.completes("fetch")
+    session.prints("clean", f"reading\n{chained.rstrip()}\n")
+    session.fails("clean", exit_code=1)
+    session.fails("features", UnitError("KeyError", "'price'", traceback=TRACEBACK * 9 + "KeyError: 'price'"))
+    async with staged(session, SMALL) as stage:
+        stage.main.tree_pane.select_unit(session.number("fetch"))
+        for name, message in (("clean", "RuntimeError: level 5"), ("features", "KeyError: 'price'")):
+            await stage.press("f")
+            await stage.until(lambda name=name: stage.main.tree_pane.unit == session.number(name), name)
+            await stage.until(lambda message=message: message in log_text(stage), message)
+            assert stage.main.log_pane.following
+        assert "RuntimeError: level 5" not in log_text(stage)
+
+
+async def test_a_message_behind_which_much_was_printed_is_on_the_screen_as_a_whole() -> None:
+    session = diamond()
+    session.prints("fetch", f"error: {'x' * 300} THE END\n" + "".join(f"tidy {at}\n" for at in range(40)))
+    session.fails("fetch", exit_code=1)
+    async with staged(session, SMALL) as stage:
+        await stage.press("2", "G")
+        await stage.until(lambda: "tidy 39" in log_text(stage), "the end")
+        await stage.press("f")
+        await stage.until(lambda: "error: xxx" in log_text(stage) and "THE END" in log_text(stage), "the message")
+        assert "tidy 0" in log_text(stage)
+
+
+def log_text(stage: Stage) -> str:
+    """What stands in the pane of the log."""
+    log = stage.main.log_pane
+    return "\n".join("".join(span.text for span in row) for _, row in log._screen_rows())
 
 
 async def test_beside_the_lines_stands_when_they_were_written() -> None:
@@ -523,21 +605,21 @@ async def test_in_the_log_of_a_failed_unit_the_error_is_copied_wherever_one_look
     async with staged(session, MEDIUM) as stage:
         await stage.select("features")
         await stage.press("2", "y")
-        await stage.shows('copied the error "features: ValueError: bad row 17"')
+        await stage.shows("copied to ", 'the error (6 lines) "features: ValueError: bad row 17"')
         await stage.press("slash", *"shard", "enter")
         await stage.shows("1/1 /shard")
         await stage.press("y")
-        await stage.shows('copied the line "shard 22: reading s3"')
+        await stage.shows("copied to ", 'the line "shard 22: reading s3"')
 
 
 async def test_the_error_is_copied_with_the_name_of_its_unit_and_its_last_lines(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("TMUX", "")
     session = failed()
-    async with staged(session, (120, 24)) as stage:
+    async with staged(session, (200, 24)) as stage:
         await stage.select("features")
         await stage.press("y")
-        await stage.shows('copied the error "features: ValueError: bad row 17" and ')
+        await stage.shows(f"copied to {tmp_path / 'qtui' / 'copied'} and the clipboard: the error (")
         lines = (tmp_path / "qtui" / "copied").read_text().splitlines()
     assert lines[0] == "features: ValueError: bad row 17"
     assert lines[1:] == TRACEBACK.splitlines()
@@ -553,28 +635,51 @@ async def test_of_a_command_the_last_lines_it_printed_are_copied(tmp_path: Path,
     async with staged(session, (160, 24)) as stage:
         await stage.select("fetch")
         await stage.press("y")
-        await stage.shows("tmux did not take the copy: No such file or directory; also in ")
+        await stage.shows("qtui/copied; tmux may not have it: No such file or directory")
         lines = (tmp_path / "qtui" / "copied").read_text().splitlines()
     assert lines == ["fetch: exit 3: exit code 3", *(f"line {number}" for number in range(990, 1000))]
+
+
+async def test_in_tmux_a_copy_is_made_once(tmp_path: Path, monkeypatch) -> None:
+    """A sequence as well as the command would make two equal buffers."""
+    given: list[str] = []
+    monkeypatch.setattr(Drawn, "to_terminal", lambda _, sequence: given.append(sequence))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("TMUX", "/nowhere,1,0")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    tmux = tmp_path / "tmux"
+    tmux.write_text(f"#!/bin/sh\necho $* >> {tmp_path}/asked; cat > {tmp_path}/taken\n")
+    tmux.chmod(0o755)
+    async with staged(diamond()) as stage:
+        await stage.press("y")
+        await stage.until((tmp_path / "taken").exists, "tmux asked")
+        await stage.until(lambda: (tmp_path / "taken").read_text() == "fetch", "the copy")
+        assert (tmp_path / "asked").read_text() == "load-buffer -w -\n"
+        assert not given
+        tmux.write_text("#!/bin/sh\necho unknown flag -w >&2; exit 1\n")
+        await stage.press("y")
+        await stage.until(lambda: given, "the terminal written to")
+    assert given == [clipboard_sequence(b"fetch", {"TMUX": "/nowhere,1,0"})]
 
 
 async def test_copies_and_saved_logs_say_where_they_are(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("HOME", str(tmp_path))  # or the path would fill the line
     monkeypatch.setenv("PAGER", "no-such-pager")
     monkeypatch.setattr(clipboard, "MOST_BYTES", MOST_BYTES)
     session = diamond()
     session.prints("fetch", "one \x1b[31mred\x1b[0m line\n" * 10_000)
     session.log_files[(session.number("fetch"), 1)] = "/somewhere/fetch.1.log"
-    async with staged(session, (120, 24)) as stage:
+    async with staged(session, (200, 24)) as stage:
         written: list[str] = []
         monkeypatch.setattr(stage.app, "to_terminal", written.append)
         await stage.press("y")
-        await stage.shows('copied the name "fetch"')
+        await stage.shows("copied to ", 'the name "fetch"')
         await stage.press("2", "y")
-        await stage.shows('copied the last line "one red line"')
+        await stage.shows("copied to ", 'the last line "one')
         await stage.press("Y")
-        await stage.shows("copied the last", "also in ")
+        await stage.shows("copied to ", "copied and the clipboard: the last ", "(s saves all)")
         assert (tmp_path / "state" / "qtui" / "copied").read_text().startswith("one red line\n")
         assert len(written) == 3
         await stage.press("s")
@@ -591,3 +696,16 @@ async def test_a_log_that_cannot_be_read_is_told_in_its_place() -> None:
         await stage.shows("the log cannot be read: Is a directory: /x")
         await stage.press("Y")
         await stage.shows("the log cannot be read")
+
+
+async def test_a_log_that_ends_in_a_long_progress_line_is_copied_whole(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.delenv("TMUX", raising=False)
+    session = diamond()
+    session.prints("fetch", "".join(f"important {number}\n" for number in range(200)))
+    session.prints("fetch", "".join(f"\rstep {number}" for number in range(60_000)))
+    async with staged(session, (160, 24)) as stage:
+        await stage.press("2", "Y")
+        await stage.shows("201 lines of the log")
+        lines = (tmp_path / "qtui" / "copied").read_text().splitlines()
+    assert lines == [*(f"important {number}" for number in range(200)), "step 59999"]

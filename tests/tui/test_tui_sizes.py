@@ -154,6 +154,15 @@ async def test_a_low_terminal_says_notes_in_place_of_the_keys() -> None:
         await stage.until(lambda: stage.lines()[-1].rstrip().endswith("? help"), "the keys again")
 
 
+async def test_at_every_size_a_paused_run_says_how_to_go_on() -> None:
+    session = ScriptedSession([unit("publish", confirm="Publish?"), unit("a"), unit("b", "a")])
+    async with staged(session, SMALL) as stage:
+        await stage.press("p")
+        for size in (SMALL, MEDIUM, (200, 60), (40, 12), (24, 3)):
+            await stage.pilot.resize_terminal(*size)
+            await stage.until(lambda: "PAUSED" in stage.text() and "p go" in stage.text(), f"p goes on, at {size}")
+
+
 async def test_a_timer_that_is_late_goes_off_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """As beside units that keep the interpreter busy: whole milliseconds pass between two lines of the timer."""
     now = 0.0

@@ -6,9 +6,9 @@ import pytest
 from scenes import diamond, failed, fan_out, finished, unit
 from scripted import ScriptedSession
 
-from qtui.core.model import Fallback, RetryPolicy, UnitError, UnitState
+from qtui.core.model import ExecutionMode, Fallback, RetryPolicy, UnitError, UnitState
 from qtui.core.options import Brake, RunOptions
-from qtui.core.session import UNUSABLE
+from qtui.core.session import EDITED, UNUSABLE
 from qtui.core.stimuli import (
     ApproveRequested,
     CancelRequested,
@@ -17,6 +17,7 @@ from qtui.core.stimuli import (
     PauseRequested,
     ReleaseRequested,
     RetryRequested,
+    RunRequested,
     SetAsideRequested,
     UnpauseRequested,
     WorkersStepRequested,
@@ -98,6 +99,15 @@ def test_a_unit_that_is_stopping_is_killed_after_a_question_that_says_so() -> No
     assert steering.cancel(session.view(), [0], "") == Note("fetch is being killed already")
 
 
+def test_questions_do_not_say_that_what_only_waits_in_a_cluster_runs_or_was_asked_to_stop() -> None:
+    session = ScriptedSession([unit("load", mode=ExecutionMode.CUSTOM)], start=False)
+    session.clustered = True
+    session.post(RunRequested("demo"))
+    assert asked(steering.cancel_run(session.view())).text == "0 units running, 1 not started yet."
+    session.post(CancelRequested((0,)))
+    assert asked(steering.cancel(session.view(), [0], "")).text == "kill load, which had not begun"
+
+
 def test_a_kill_stops_what_runs_by_force_at_once() -> None:
     session = fan_out(10)
     session.completes("list_files")
@@ -177,6 +187,23 @@ def test_a_unit_that_is_another_on_the_disk_asks_which_it_is_to_be() -> None:
     assert "as it was" in old.cause
 
 
+def test_one_that_was_edited_in_the_run_offers_first_to_keep_that() -> None:
+    session = failed()
+    number = session.number("features")
+    difference = f"{EDITED}timeout: 50 -> 5"
+    one = retrying.retry_unit(session.view(), number, {number: difference}.get)
+    several = retrying.retry_units(session.view(), range(5), "x", lambda n: difference if n == number else "")
+    for answer in (one, several):
+        assert "On the disk now:\ntimeout: 50 -> 5" in asked(answer).text
+        assert [(option.key, option.label) for option in asked(answer).options] == [
+            ("o", "with the edit made in this run"),
+            ("e", "as in the file now, drops that edit"),
+        ]
+        old, new = chosen(answer, "o"), chosen(answer, "e")
+        assert isinstance(old, RetryRequested) and not old.fresh
+        assert isinstance(new, RetryRequested) and new.fresh
+
+
 def test_one_with_results_below_it_asks_for_those_too() -> None:
     session = finished()
     number = session.number("clean")
@@ -203,6 +230,9 @@ def test_of_several_that_have_changed_alike_it_is_told_once_and_else_they_are_co
     assert asked(alike).text.endswith("On the disk now for 2 of 3:\nthe file was written")
     different = retrying.retry_units(session.view(), range(3), "x", lambda n: f"timeout: 5 -> {n}" if n < 2 else "")
     assert asked(different).text.endswith("On the disk 2 of them have changed.")
+    changes = {0: "the file was written", 1: f"{UNUSABLE}the workflow does not have this unit any more"}
+    fewer = retrying.retry_units(session.view(), range(3), "x", lambda number: changes.get(number, ""))
+    assert asked(fewer).text.endswith("the file was written\n1 of them is not there any more.")
 
 
 def test_what_is_on_the_disk_is_not_offered_if_it_cannot_be_run() -> None:

@@ -32,7 +32,7 @@ from qtui.core.options import RunOptions
 from qtui.core.plan import ExecutionPlan
 from qtui.core.state import RunView
 from qtui.core.stimuli import CancelRequested, PauseRequested, RetryRequested, RunRequested, UnitBegan
-from qtui.core.valuetext import MOST_CHARACTERS, value_text
+from qtui.core.valuetext import MOST_CHARACTERS, result_text, value_text
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import UNICODE, Look
 from qtui.tui.laying import lay_out
@@ -316,6 +316,8 @@ def test_what_has_not_begun_on_a_cluster_waits_for_it_and_for_no_worker_here() -
     session.post(RunRequested("demo"))
     assert "waits for the cluster: it begins when a worker there has room for it" in why(session, "load")
     assert "has 1, takes 1 at a time" in why(session, "late")
+    session.post(CancelRequested((0,)))
+    assert "was taken back 0:00 ago, and had not begun" in why(session, "load")
 
 
 def test_attempts_of_before_one_has_looked_are_on_record() -> None:
@@ -348,6 +350,15 @@ def test_attempts_of_before_the_plan_was_replaced_stay_with_their_unit() -> None
     attempts.take([began, PlanReplaced(tuple(after.table), ExecutionMode.THREAD, 2.0), began._replace(attempt=2)])
     numbers = [[each.number for each in attempts.of(RunView.initial(before), number)] for number in (0, 1)]
     assert numbers == [[1], [2]]
+
+
+def test_attempts_are_in_order_however_many_events_pass() -> None:
+    plan = ExecutionPlan.build([unit(f"u{number}") for number in range(5_000)])
+    attempts = Attempts(plan)
+    for attempt in range(1, 8):
+        attempts.take([UnitStarted(number, attempt, ExecutionMode.THREAD, 1, 0, 1.0) for number in range(5_000)])
+    view = RunView.initial(plan)
+    assert [[each.number for each in attempts.of(view, number)] for number in (0, 4_999)] == [list(range(1, 8))] * 2
 
 
 def test_a_unit_that_was_never_tried_says_so() -> None:
@@ -510,6 +521,15 @@ def test_a_result_that_is_cut_is_not_cut_inside_of_a_secret() -> None:
     for count in range(1, 40):
         assert "hush" not in value_text([["y" * 150] * count, SECRET, SECRET], hide)
     assert "hush" not in value_text("z" * (65_536 - 5) + SECRET, hide)
+
+
+def test_a_text_and_what_a_command_has_printed_are_told_in_their_own_lines() -> None:
+    assert result_text("one\ntwo", NOTHING_HIDDEN) == "one\ntwo"
+    assert result_text({"exit_code": 3, "stdout": "one\ntwo\n"}, NOTHING_HIDDEN) == "exit code 3\none\ntwo"
+    assert result_text({"exit_code": 0, "stdout": ""}, NOTHING_HIDDEN) == "exit code 0"
+    assert result_text({"stdout": "one\ntwo"}, NOTHING_HIDDEN) == '{"stdout": "one\\ntwo"}'
+    long = result_text({"exit_code": 0, "stdout": "z" * (65_536 - 5) + SECRET}, TextMasker(masks_of([SECRET])))
+    assert long.endswith("characters)") and "hush" not in long and len(long) < 1_100
 
 
 def test_what_only_becomes_a_secret_once_it_is_clean_is_hidden_too() -> None:

@@ -19,7 +19,7 @@ def colours(theme: Theme) -> set[str]:
 
 
 def name_of(style: Style) -> str:
-    return style.color.name if style.color is not None else ""
+    return style.color.name if style.color is not None and not style.color.is_default else ""
 
 
 def test_themes_are_offered_by_their_names() -> None:
@@ -44,6 +44,12 @@ def test_bad_news_do_not_look_like_good_ones(theme: Theme) -> None:
     for bad in (Role.ERROR, Role.TIMEOUT, Role.LOUD_ERROR, Role.LOUD_TIMEOUT, Role.LOUD_STOPPING):
         for good in (Role.SUCCESS, Role.CACHED, Role.PRIMARY, Role.TEXT):
             assert theme.style(bad) != theme.style(good) or (theme.name == "mono" and good is Role.PRIMARY)
+
+
+@EVERY
+def test_what_waits_for_a_person_does_not_look_like_a_failure(theme: Theme) -> None:
+    ask, fail = theme.style(Role.WARNING), theme.style(Role.ERROR)
+    assert name_of(ask) != name_of(fail) or (theme.name in ("cvd", "mono") and ask != fail)
 
 
 PALETTES = {
@@ -125,6 +131,8 @@ async def test_t_goes_to_the_next_theme_and_paints_everything_anew() -> None:
                 lambda colour=colour: all(name_of(style) == colour for style in styles_of(stage, "run")),  # type: ignore[misc]
                 f"run in {colour or 'no colour'}",
             )
+            drawn = {name_of(segment.style) for segment in stage.segments() if segment.style}
+            assert (drawn <= {""}) == (name == "mono")  # borders, too
 
 
 async def test_without_colours_there_are_no_themes() -> None:

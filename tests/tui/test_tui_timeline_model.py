@@ -95,14 +95,14 @@ def retried() -> ScriptedSession:
 def test_each_attempt_is_a_bar_and_a_failure_has_its_sign() -> None:
     drawn = Drawn(retried())
     assert drawn.bars("fetch") == [(0, 3, Texture.DONE, Look.FAIL), (5, 9, Texture.RUNNING, None)]
-    assert drawn.cells("fetch") == "==X  ####|"
+    assert drawn.cells("fetch") == "%%X  ####|"
     assert drawn.cells("fetch", glyphs=UNICODE) == "▓▓✗  ████╎"
     assert drawn.cells("clean") == "         |"
 
 
 def test_what_is_expected_stands_behind_the_line_of_now() -> None:
     drawn = Drawn(retried(), looks_ahead=True)
-    assert drawn.cells("fetch") == "==X  ####|-"
+    assert drawn.cells("fetch") == "%%X  ####|-"
     assert drawn.cells("clean") == "         | ------"
     assert drawn.cells("docs") == "         |       ---"
 
@@ -120,7 +120,7 @@ def test_the_wait_for_the_next_try_is_told_while_it_lasts() -> None:
     session = retried()
     session.fails("fetch", exit_code=7)
     session.after(1)
-    assert Drawn(session).cells("fetch") == "==X  ===X.|"
+    assert Drawn(session).cells("fetch") == "%%X  %%%X.|"
 
 
 def test_what_was_not_run_has_a_sign_where_that_was_decided() -> None:
@@ -131,9 +131,9 @@ def test_what_was_not_run_has_a_sign_where_that_was_decided() -> None:
     session.fails("features", UnitError("ValueError", "bad row 17"))
     session.completes("clean")
     drawn = Drawn(session)
-    assert drawn.cells("features") == "  =X"
+    assert drawn.cells("features") == "  %X"
     assert drawn.cells("train") == "    -", "skipped"
-    assert drawn.cells("fetch") == "==", "and a run that is over has no line of now"
+    assert drawn.cells("fetch") == "%%", "and a run that is over has no line of now"
 
 
 def test_a_short_attempt_has_a_cell_and_none_hides_the_sign_of_another() -> None:
@@ -356,15 +356,22 @@ def test_the_title_says_what_would_help_and_is_cut_from_the_right() -> None:
 
 @pytest.mark.parametrize("over", [False, True])
 def test_the_legend_names_all_textures_and_fits(over: bool) -> None:
-    words = ["done"] if over else ["done", "running", "queued", "forecast", "critical", "now"]
+    words = ["done"] if over else ["done", "running", "queued", "forecast", "critical", "now", "stopping"]
     assert all(
-        word in text_of(legend(UNICODE, 200, over=over, ahead=not over, folds=True)) for word in [*words, "failed"]
+        word in text_of(legend(UNICODE, 200, over=over, ahead=not over, folds=True))
+        for word in [*words, "failed", "skipped", "canceled"]
     )
     assert ("now" in text_of(legend(UNICODE, 200, over=over, ahead=not over, folds=True))) is not over
     assert text_of(legend(ASCII, 200, over=over, ahead=not over, folds=True)).isascii()
     assert "forecast" not in text_of(legend(UNICODE, 200, over=over, ahead=False, folds=False))
     for width in range(20, 120):
         assert len(text_of(legend(UNICODE, width, over=over, ahead=not over, folds=True))) <= width
+
+
+@pytest.mark.parametrize("glyphs", [UNICODE, ASCII])
+def test_no_sign_of_what_was_means_two_things(glyphs: Glyphs) -> None:
+    signs = [span.text for span in legend(glyphs, 300, over=True, ahead=False, folds=True)[::2]]
+    assert len(set(signs)) == len(signs)
 
 
 def test_textures_differ_without_colour() -> None:

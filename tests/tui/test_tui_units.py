@@ -67,6 +67,27 @@ async def test_space_and_star_mark_and_escape_unmarks() -> None:
         await stage.hides("marked")
 
 
+@pytest.mark.parametrize(("size", "keys"), [((40, 12), ""), (SMALL, "51"), (SMALL, "5"), ((200, 60), "z")])
+async def test_f_has_the_log_on_the_screen_wherever_one_comes_from(size: tuple[int, int], keys: str) -> None:
+    session = troubled()
+    async with staged(session, size) as stage:
+        await stage.press("1", *keys)
+        await stage.until(lambda: not stage.main.log_pane.display, "no log")
+        await stage.press("f")
+        await stage.until(lambda: stage.main.log_pane.display, "a log")
+        selected = stage.main.tree_pane.unit
+        assert stage.main.log_pane.shown == (selected, 1)
+        assert stage.main.tree_pane.display is (size != (40, 12)), "the units stand beside it where there is room"
+        await stage.press("f")
+        await stage.until(lambda: stage.main.log_pane.shown not in (None, (selected, 1)), "the log of the next one")
+
+
+async def test_f_leaves_the_tab_that_is_open() -> None:
+    async with staged(troubled(), SMALL) as stage:
+        await stage.press("w", "f")
+        await stage.shows("[Why]")
+
+
 async def test_f_goes_to_one_of_each_cause_then_to_the_next_and_says_how_many_there_are() -> None:
     async with staged(troubled(), SMALL) as stage:
         seen = []

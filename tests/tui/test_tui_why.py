@@ -10,9 +10,9 @@ from scripted import ScriptedSession
 
 from qtui.core.forecast import forecast
 from qtui.core.masking import TextMasker
-from qtui.core.model import EMPTY, CachePolicy, UnitError
+from qtui.core.model import EMPTY, CachePolicy, UnitError, UnitState
 from qtui.core.options import RunOptions
-from qtui.core.stimuli import PauseRequested
+from qtui.core.stimuli import PauseRequested, RetryRequested
 from qtui.tui.bridge import Bridge
 from qtui.tui.forecaster import Told
 from qtui.tui.format import UNICODE
@@ -148,7 +148,7 @@ def test_of_a_unit_for_which_time_runs_out_it_says_so_and_why() -> None:
     session = out_of_time()
     session.after(1)
     assert why(session, "cook", EMPTY)[1:3] == [
-        "is cut      in about 2s",
+        "times out   in about 2s",
         "expected    will not complete in time: timed out after 3 s",
     ]
     told = why(session, "train[2]", EMPTY)
@@ -164,3 +164,49 @@ def test_of_needs_for_which_time_runs_out_none_is_told_to_be_the_last() -> None:
     assert told[0] == "expected    will not complete in time: the run timed out after 16 s"
     assert re.search(r"time runs out for train\[[12]\], in about 15s", "\n".join(told))
     assert "is expected to be the last" not in "\n".join(told)
+
+
+def two_failures_in_the_way() -> ScriptedSession:
+    """convert needs prices and rates, publish needs convert; both needs have failed, prices first."""
+    units = [unit("prices"), unit("rates"), unit("convert", "prices", "rates"), unit("publish", "convert")]
+    session = ScriptedSession(units, RunOptions(workers=2))
+    session.fails("prices", UnitError("RuntimeError", "column missing"))
+    session.fails("rates", UnitError("OSError", "no route"))
+    return session
+
+
+def test_a_skipped_unit_names_what_is_still_in_its_way_when_the_first_failure_was_repaired() -> None:
+    session = two_failures_in_the_way()
+    assert session.view().unit(session.number("publish")).cause == "because prices"
+    session.post(RetryRequested((session.number("prices"),)))
+    for _ in range(2):  # while prices runs again, and when it has completed
+        for name in ("convert", "publish"):
+            lens = session.view().unit(session.number(name))
+            assert (lens.cause, lens.because) == ("because rates", session.number("rates"))
+            lines = why(session, name)
+            assert "because rates" in lines[0]
+            assert any("OSError: no route" in line for line in lines)
+            assert not any("prices" in line for line in lines)
+        if session.view().states[session.number("prices")] is UnitState.RUNNING:
+            session.completes("prices")
+    assert any("2 units did not run because of it" in line for line in why(session, "rates"))
+
+
+def test_a_skipped_unit_names_the_first_failure_again_when_that_has_failed_again() -> None:
+    session = two_failures_in_the_way()
+    session.post(RetryRequested((session.number("prices"),)))
+    session.fails("prices")
+    assert session.view().unit(session.number("publish")).cause == "because prices"
+
+
+def test_what_a_chain_of_skipped_units_was_skipped_for_is_looked_for_once() -> None:
+    count = 3_000
+    chain = [unit("step0", "a", "b"), *(unit(f"step{at}", f"step{at - 1}") for at in range(1, count))]
+    session = ScriptedSession([unit("a"), unit("b"), *chain], RunOptions(workers=2))
+    session.fails("a")
+    session.fails("b")
+    session.post(RetryRequested((session.number("a"),)))
+    view = session.view()
+    last = view.unit(session.number(f"step{count - 1}"))
+    assert last.cause == "because b"
+    assert len(view._blamed) == count

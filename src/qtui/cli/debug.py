@@ -6,10 +6,13 @@ import argparse
 import asyncio
 import os
 import select
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
+from types import FrameType
 from typing import Any, Final
 
 from qtui.cli.adjust import environment_of, overrides_of
@@ -42,6 +45,7 @@ MOST_RUNS: Final = 20
 """The latest runs that are looked through for results."""
 
 MOST_SHOWN: Final = 500
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 EXIT_PIPE: Final = 141
 """128 and SIGPIPE: the reader has gone."""
 
@@ -194,9 +198,11 @@ class _Called:
             raise UsageError(f"{self._unit.id} cannot run in {directory}: {error.strerror}") from None
         token = current_context.set(self._context)
         try:
-            with kept_terminal():
+            with kept_terminal(), _signals_raised():
                 value = self._value()
             sys.stdout.flush()
+        except _Ended as end:
+            return 128 + end.number
         except KeyboardInterrupt:
             tell(f"{self._unit.id} was interrupted")
             return EXIT_CANCELED
@@ -236,6 +242,34 @@ class _Called:
         print(user_traceback(error), file=sys.stderr)
         tell(f"{self._unit.id} has failed: {type(error).__name__}")
         return EXIT_FAILED
+
+
+class _Ended(BaseException):
+    """A signal has come that ends programs."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def _signals_raised() -> Iterator[None]:
+    """While this holds, the first signal that would end this process raises `_Ended`, so that the terminal and the disk
+    are left as they were found; the next one ends it."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise _Ended(number)
+
+    ending = [each for each in _ENDING if signal.getsignal(each) is signal.SIG_DFL]  # others belong to somebody
+    for number in ending:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ending:
+            if signal.getsignal(number) is end:
+                signal.signal(number, signal.SIG_DFL)
 
 
 def _reader_has_gone() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 import time
@@ -27,7 +26,8 @@ from qtui.core.regress import Regressions, regressions
 from qtui.listing import KnownRun, known_runs
 from qtui.store.journal import JournalReader
 from qtui.store.rundir import RunDirectory
-from qtui.tui.format import ASCII, UNICODE, prefers_ascii, short_clock
+from qtui.tui.charset import ascii_only
+from qtui.tui.format import ASCII, UNICODE, short_clock
 from qtui.tui.text import clean, cut_end, pad
 
 NAME_CELLS: Final = 16
@@ -42,7 +42,7 @@ def history(options: argparse.Namespace) -> int:
     runs = known_runs(state_dir, options.workflow, options.limit)
     on_screen = sys.stdout.isatty()
     width = max(shutil.get_terminal_size((USUAL_WIDTH, 24)).columns, NARROWEST) if on_screen else UNCUT
-    ellipsis = (ASCII if prefers_ascii(os.environ, sys.stdout.encoding) else UNICODE).ellipsis
+    ellipsis = (ASCII if ascii_only(sys.stdout) else UNICODE).ellipsis
     for line in history_lines(runs, time.time()):
         print(cut_end(line, width, ellipsis))
     for line in _worse_lines(state_dir, runs, width):

@@ -23,7 +23,8 @@ from qtui.core.targets import WorkerTargets
 from qtui.definition.options import Overrides
 from qtui.definition.schema import workflow_schema
 from qtui.services import open_services
-from qtui.tui.format import ASCII, UNICODE, prefers_ascii
+from qtui.tui.charset import ascii_only
+from qtui.tui.format import ASCII, UNICODE
 from qtui.tui.laying import lay_out
 from qtui.tui.layout import further_needs
 from qtui.tui.text import clean
@@ -82,7 +83,7 @@ def _load(options: argparse.Namespace) -> tuple[WorkflowDefinition, ExecutionPla
 
 def _tree_lines(plan: ExecutionPlan) -> Iterator[str]:
     """The tree that the dashboard shows: each unit once, families of six and more folded to one line."""
-    glyphs = ASCII if prefers_ascii(os.environ, sys.stdout.encoding) else UNICODE
+    glyphs = ASCII if ascii_only(sys.stdout) else UNICODE
     layout = lay_out(plan, times=glyphs.times, dots=glyphs.range)
     for node in layout.rows(unfolded=layout.opened, closed=(), exposed=()):
         name = layout.label(node)

@@ -13,7 +13,7 @@ from qtui.cli.settings import config_file
 from qtui.cli.telling import tell
 from qtui.core.errors import EXIT_OK, UsageError
 from qtui.tui.actions import ACTIONS, Keymap, Where, keys_of
-from qtui.tui.format import prefers_ascii
+from qtui.tui.charset import ascii_only
 from qtui.tui.keys import shown, text_of
 
 _PLACES = {
@@ -34,7 +34,7 @@ def keys(options: argparse.Namespace) -> int:
         keymap = {}
     if options.press:
         return _press(keymap)
-    name = str if prefers_ascii(os.environ, sys.stdout.encoding) else shown
+    name = str if ascii_only(sys.stdout) else shown
     bold = sys.stdout.isatty() and wants_color(getattr(options, "color", "auto"), os.environ, is_terminal=True)
     for line in table(keymap, name):
         print(f"\x1b[1m{line}\x1b[0m" if bold and not line.startswith(" ") else line)

@@ -141,14 +141,25 @@ def _heed(options: Namespace) -> None:
     if settings.keys:
         from qtui.cli.keymap import keymap_of  # only who has chosen keys pays for what knows them
 
-        keymap_of(settings)
+        try:
+            keymap_of(settings)
+        except UsageError as error:
+            if settings.problems or _draws(options):
+                raise
+            for fault in str(error).splitlines():
+                _complain(f"qtui: {fault}; this is ignored where no screen is drawn")
     settings.check()
+
+
+def _draws(options: Namespace) -> bool:
+    """Whether the command draws a screen here."""
+    idle = any(getattr(options, flag, False) for flag in ("dry_run", "detach", "debug"))
+    return options.command in _DRAWING and not idle and choose_ui(getattr(options, "ui", "auto"), os.environ) == "tui"
 
 
 def _stand_by(options: Namespace) -> bool:
     """Where a screen will be drawn, leave a process in front of the shell; False where none will be."""
-    idle = any(getattr(options, flag, False) for flag in ("dry_run", "detach", "debug"))
-    if options.command not in _DRAWING or idle or choose_ui(getattr(options, "ui", "auto"), os.environ) != "tui":
+    if not _draws(options):
         return False
     from qtui.cli.shepherd import stand_by
 

@@ -37,13 +37,17 @@ _WITH_UNITS: Final = ("*.toml", "workflows/*.toml")
 """Files that are workflows if they have units or groups."""
 
 _BUILDERS: Final = ("workflow.py", "*.qtui.py")
-"""Files that are workflows if they make one. Other Python files are not looked into: most are no workflows."""
+"""Files that are workflows if they make one."""
+
+_MODULES: Final = ("*.py",)
+"""Files that are workflows if they make one at their top: what a test or a function makes is nothing to run."""
 
 _MOST_FILES: Final = 200
 """So many files are looked into for each pattern, as a directory may hold any number of them."""
 
 _UNITS: Final = re.compile(rb"^\s*\[+\s*(units|groups)\b", re.MULTILINE)
 _WORKFLOW: Final = re.compile(rb"\bWorkflow\s*\(")
+_WORKFLOW_AT_TOP: Final = re.compile(rb"^\w+[^\n=]*=\s*(\w+\.)*Workflow\s*\(", re.MULTILINE)
 _LOOKED_AT: Final = 1 << 20
 
 _WHEN_CELLS: Final = len("began 10 days ago")
@@ -129,7 +133,8 @@ def _first(live: Sequence[KnownRun], own: Sequence[tuple[Path, KnownRun | None]]
 def workflows_in(directory: Path) -> Iterator[Path]:
     """The files there that say that they are workflows; those that cannot be read are left out."""
     found: dict[Path, None] = {}
-    for patterns, wanted in ((_ALWAYS, None), (_WITH_UNITS, _UNITS), (_BUILDERS, _WORKFLOW)):
+    kinds = ((_ALWAYS, None), (_WITH_UNITS, _UNITS), (_BUILDERS, _WORKFLOW), (_MODULES, _WORKFLOW_AT_TOP))
+    for patterns, wanted in kinds:
         for pattern in patterns:
             with suppress(OSError):
                 paths = sorted(islice(directory.glob(pattern), _MOST_FILES))

@@ -47,7 +47,7 @@ from qtui.core.holding import governor_words, room_words, workers_words
 from qtui.core.model import FAILURES, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.session import Record, RunSession
-from qtui.core.settling import CUT
+from qtui.core.settling import CUT, CUT_FOR
 from qtui.core.state import RunView, UnitView, stalled_by
 from qtui.tui.format import clock
 from qtui.tui.text import clean, clean_lines
@@ -89,7 +89,9 @@ class PlainLines:
         self._ask_past = ask_past
         self._past: Pasts | None = None
         self._past_of: ExecutionPlan | None = None
+        self._clustered = bool(session.options.elsewhere)
         self._resizes: dict[str, str] = {}
+        self._interrupted = ""  # by what, which has been told then
         # a view of its own, exactly as far as the record that was printed
         self._view = session.opening
 
@@ -109,7 +111,7 @@ class PlainLines:
                 quiet_since = self._session.now()
                 self._heartbeat()
         if self._session.view().finished is not None or self._session.lost:
-            for line in summary(self._session, self._ask_past, brief=self._manner.quiet):
+            for line in summary(self._session, self._ask_past, brief=self._manner.quiet, told=self._interrupted):
                 self._page.line(line)
         if rings(self._bell, self._session.view()):
             self._page.bell()
@@ -130,11 +132,10 @@ class PlainLines:
     def _tell(self, event: Event) -> None:
         match event:
             case RunStarted():
-                units, workers = counted(len(self._view.plan), "unit"), room_words(event.workers, event.lane_workers)
-                self._page.line(f"{clean(event.name)}: {units}, {workers}, run {self._session.run}")
+                units = counted(len(self._view.plan), "unit")
+                self._page.line(f"{clean(event.name)}: {units}, {self._room(event)}, run {self._session.run}")
             case RunResumed():
-                workers = room_words(event.workers, event.lane_workers)
-                self._page.line(f"{clean(self._view.name)}: goes on, {workers}, run {self._session.run}")
+                self._page.line(f"{clean(self._view.name)}: goes on, {self._room(event)}, run {self._session.run}")
             case UnitStarted():
                 again = f"  (try {self._try(event.unit)})" if self._try(event.unit) > 1 else ""
                 where = f"  on {event.place}" if event.place else ""
@@ -155,7 +156,8 @@ class PlainLines:
                 self._line("brake", f"{scope_name(event.scope)}: {words}", event.at)
                 self._spare(event)
             case UnitReset() if says_cut(event):
-                cut = "cut by the signal" if event.cause == CUT else event.cause
+                known = {CUT: "cut by the signal", f"{CUT_FOR}{self._interrupted}": "cut"}
+                cut = known.get(event.cause, event.cause)
                 why = f"  was {cut}; run it again to finish it"
                 self._attempt_line("cut", event.unit, self._view.attempts[event.unit], why, event.at)
             case UnitStale():
@@ -171,6 +173,7 @@ class PlainLines:
                 self._warned(event)
             case RunStopping():
                 self._line("run", f"stopping: {event.cause}{_stopping_words(event, self._view)}", event.at)
+                self._interrupted = event.cause if event.how == "interrupt" else ""
             case RunPaused() | RunUnpaused() | RunReopened():
                 self._line("run", f"{type(event).__name__.removeprefix('Run').lower()}: {event.cause}", event.at)
             case UnitsAdded():
@@ -178,7 +181,7 @@ class PlainLines:
             case WorkersChanged():
                 self._resized(event)
             case GovernorChanged():
-                self._line("run", governor_words(event), event.at)
+                self._line("run", governor_words(event, cluster=self._clustered), event.at)
             case RunFinished():
                 pass  # the summary says it
 
@@ -192,9 +195,12 @@ class PlainLines:
         if hint:
             self._page.line(f"{INDENT}{NOBODY}; {hint}")
 
+    def _room(self, event: RunStarted | RunResumed) -> str:
+        return room_words(event.workers, event.lane_workers, cluster=self._clustered)
+
     def _resized(self, event: WorkersChanged) -> None:
         """A cluster is sent more or fewer units than before, too, where its workers are the same."""
-        words = workers_words(event)
+        words = workers_words(event, cluster=self._clustered)
         if self._resizes.get(event.lane) != words:
             self._resizes[event.lane] = words
             self._line("run", words, event.at)
@@ -206,7 +212,7 @@ class PlainLines:
 
     def _end(self, event: UnitFinished) -> None:
         detail = f"  {duration(event.duration)}" if event.attempt else ""
-        if event.fallback:
+        if event.fallback and not event.set_aside:
             detail += "  fallback"
         if event.state in FAILURES and self._view.plan.table[event.unit].allow_failure:
             detail += "  allowed"

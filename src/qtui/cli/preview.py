@@ -69,10 +69,10 @@ def head_of(definition: WorkflowDefinition, outlook: Outlook) -> Iterator[str]:
         if told.times_out:
             limit = definition.options.timeout or told.p50
             end = f", and ends after {duration(told.p50)}" if told.p50 > limit * (1 + _APART) else ""
-            yield f"expected: stops at its timeout after {duration(limit)}{end}; {told.shortfall()}"
+            yield f"expected: stops at its timeout after {duration(limit)}{end}; {clean(told.shortfall(planned.plan))}"
         else:
             yield f"expected: {attribution(told.parts)}"
-            if short := told.shortfall():
+            if short := clean(told.shortfall(planned.plan)):
                 yield short
         least, most = duration(told.p10), duration(told.p90)
         if least != most:

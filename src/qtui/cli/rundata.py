@@ -130,10 +130,11 @@ def unit_data(run: str, unit: UnitView, now: float, lost: bool, starts: Starts) 
     cluster that the latest attempt ran on, or empty), ``started``, ``duration`` (null if it never ran, and the least
     that it can have been if it ran when its run was lost), ``cause``, ``error`` (``type``,
     ``message``, ``exit_code``, or null), and what must not be overlooked: ``cached``, ``fallback``, ``abandoned``,
-    ``allowed``, ``stale`` (why, or empty), ``asks`` (the ``question`` that it waits for a yes to, and the ``command``
+    ``allowed``, ``stale`` (why, or empty), ``silent`` (for how many seconds it has been silent and idle, if that is
+    longer than its ``stall``, else null), ``asks`` (the ``question`` that it waits for a yes to, and the ``command``
     that says it, or null)."""
     end, error, seconds = unit.finished, unit.error, seconds_of(unit, now, starts)
-    start = starts.get(unit.number)
+    start, silent = starts.get(unit.number), unit.silent_for(now)
     return {
         "id": unit.id,
         "family": unit.unit.name,
@@ -153,6 +154,7 @@ def unit_data(run: str, unit: UnitView, now: float, lost: bool, starts: Starts) 
         "abandoned": end is not None and end.abandoned,
         "allowed": is_allowed(unit),
         "stale": unit.view.stale.get(unit.number, ""),
+        "silent": round(silent, 3) if silent is not None and not lost else None,
         "asks": _asks(run, unit) if not lost else None,
     }
 

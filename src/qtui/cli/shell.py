@@ -86,9 +86,9 @@ def about(run: str, unit: UnitView, command: str, around: Alone, given: Mapping[
         yield f'           eval "${COMMAND}" does that here'
     if "QTUI_NEEDS" in given:
         yield "  needs    $QTUI_NEEDS is a file with the results, a copy"
-    for number, end in around.known.items():
-        if end.cause:
-            yield f"  missing  the result of {around.plan.table[number].id}: {end.cause}"
+    for number in around.plan.needs[unit.number]:
+        if cause := around.cause_of(number):
+            yield f"  missing  the result of {around.plan.table[number].id}: {cause}"
     for name in around.missing(unit.number):
         yield f"  missing  ${name} holds a secret, which is not recorded: set it"
     if HIDDEN in command:

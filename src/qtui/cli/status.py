@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -32,9 +31,10 @@ from qtui.cli.telling import tell
 from qtui.cli.words import counted
 from qtui.core.cutting import is_cut, shown, told_counts
 from qtui.core.errors import EXIT_INTERNAL, EXIT_OK
-from qtui.core.samples import ClusterWorker
+from qtui.core.samples import ClusterWorker, silence, unmanned_for
 from qtui.core.state import RunView, UnitView
 from qtui.core.why import Reasons
+from qtui.tui.charset import ascii_only
 from qtui.tui.format import (
     ASCII,
     UNICODE,
@@ -44,7 +44,6 @@ from qtui.tui.format import (
     cause_of,
     clock,
     look_of,
-    prefers_ascii,
     short_clock,
 )
 from qtui.tui.text import clean, cut_end, cut_middle, pad
@@ -76,6 +75,7 @@ _ORDER: Final = (
     Look.QUEUE,
     Look.READY,
     Look.WAIT,
+    Look.ALLOWED,
     Look.CANC,
     Look.SKIP,
     Look.OK,
@@ -100,7 +100,7 @@ def status(options: argparse.Namespace) -> int:
         starts, told = cut_starts(session, view), _told(session, options)
         if session.trouble and not lost:
             tell(session.trouble)
-        glyphs = ASCII if prefers_ascii(os.environ, sys.stdout.encoding) else UNICODE
+        glyphs = ASCII if ascii_only(sys.stdout) else UNICODE
         columns = shutil.get_terminal_size((USUAL_WIDTH, 24)).columns if sys.stdout.isatty() else UNCUT
         width = max(columns, NARROWEST)
         if options.json:
@@ -122,7 +122,8 @@ def status(options: argparse.Namespace) -> int:
         else:
             text = _left(told, now)["text"] if told is not None else ""
             reasons = _reasons(session, view)
-            cluster = cluster_words(session.cluster(), session.options.address)
+            without = _without_workers(view, now) if not lost else None
+            cluster = cluster_words(session.cluster(), session.options.address, without)
             lines = status_lines(
                 session.run, view, reasons, now, glyphs, width, lost=lost, starts=starts, left=text, cluster=cluster
             )
@@ -205,7 +206,7 @@ def status_lines(
     at = moment_of(view, now, lost)
     for line in (*_head(run, view, at, lost, left), *filter(None, (cluster,))):
         yield cut_end(line, width, glyphs.ellipsis)
-    units = sorted(view.units, key=lambda unit: _ORDER.index(_rank(unit, lost)))
+    units = sorted(view.units, key=lambda unit: (_ORDER.index(_rank(unit, lost)), unit.number not in view.silent))
     told = units[:MOST_ROWS]
     ids = min(max((cell_len(clean(unit.id)) for unit in told), default=0), max(12, width * 2 // 5))
     if told:
@@ -257,15 +258,24 @@ def _head(run: str, view: RunView, at: float, lost: bool, left: str) -> Iterator
     yield f"{counted(len(view.plan), 'unit')}: {counts}" if counts else "no units"
 
 
-def cluster_words(workers: Sequence[ClusterWorker], address: str | None) -> str:
-    """``cluster tcp://10.0.0.1:8786: 4 workers, 16 threads, 9 units there``; empty without workers. A cluster that was
-    made for the run has no `address` that anybody needs."""
+def _without_workers(view: RunView, now: float) -> float | None:
+    return now - view.unmanned_at if view.unmanned_at is not None and not view.state.ended else None
+
+
+def cluster_words(workers: Sequence[ClusterWorker], address: str | None, without: float | None = None) -> str:
+    """``cluster tcp://10.0.0.1:8786: 4 workers, 16 threads, 9 units there``, or that it ``has not answered for 40 s``
+    and what was there before, or has been `without` workers for so many seconds; empty if it is not known. A cluster
+    that was made for the run has no `address` that anybody needs."""
+    name = f"cluster {clean(address)}" if address else "cluster"
+    if without is not None:
+        return f"{name}: {unmanned_for(without)}; its units wait until one comes"
     if not workers:
         return ""
-    there = [worker for worker in workers if worker.seen]
-    threads, units = sum(worker.threads for worker in there), sum(len(worker.units) for worker in there)
-    counts = ", ".join((counted(len(there), "worker"), counted(threads, "thread"), counted(units, "unit")))
-    return f"{f'cluster {clean(address)}' if address else 'cluster'}: {counts} there"
+    threads, units = sum(worker.threads for worker in workers), sum(len(worker.units) for worker in workers)
+    counts = ", ".join((counted(len(workers), "worker"), counted(threads, "thread"), counted(units, "unit")))
+    silent = silence(workers)
+    told = f"{silent}; {counts} there before that" if silent else f"{counts} there"
+    return f"{name}: {told}"
 
 
 def _cluster_data(workers: Sequence[ClusterWorker], view: RunView) -> list[dict[str, Any]]:

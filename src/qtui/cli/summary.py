@@ -19,10 +19,11 @@ from qtui.cli.rundata import LOST, run_state, took
 from qtui.cli.streams import painted
 from qtui.cli.words import STATE_WORDS, counted, duration, few
 from qtui.core.cutting import told_counts
-from qtui.core.model import EMPTY, FAILURES, RunState, UnitState
+from qtui.core.model import EMPTY, RunState, UnitState
 from qtui.core.regress import Pasts, Regressions, regressions
 from qtui.core.session import RunSession
 from qtui.core.state import RunView, UnitView
+from qtui.core.stimuli import LEFT_OUT_BY
 from qtui.tui.text import clean, clean_lines, cut_end, cut_middle
 
 SCREEN: Final = 24
@@ -47,26 +48,32 @@ _TELLING_SECONDS: Final = 1.0
 """What took less is not worth a word."""
 
 
-def summary(session: RunSession, ask_past: AskPast | None = None, *, brief: bool = False) -> list[str]:
+def summary(session: RunSession, ask_past: AskPast | None = None, *, brief: bool = False, told: str = "") -> list[str]:
     """The lines for standard output: no more than the terminal has, or some pages where it is none. `ask_past` tells
     what units took in earlier runs."""
     pasts = ask_past(session) if ask_past is not None else EMPTY
     if not sys.stdout.isatty():
-        return summary_lines(session, PAGES, brief=brief, pasts=pasts)
+        return summary_lines(session, PAGES, brief=brief, pasts=pasts, told=told)
     size = shutil.get_terminal_size((80, SCREEN))
     rows = max(LOWEST, size.lines - 1)  # the prompt comes below
-    return summary_lines(session, rows, size.columns, brief=brief, pasts=pasts)
+    return summary_lines(session, rows, size.columns, brief=brief, pasts=pasts, told=told)
 
 
 def summary_lines(
-    session: RunSession, rows: int = SCREEN, width: int = LONGEST_LINE, *, brief: bool = False, pasts: Pasts = EMPTY
+    session: RunSession,
+    rows: int = SCREEN,
+    width: int = LONGEST_LINE,
+    *,
+    brief: bool = False,
+    pasts: Pasts = EMPTY,
+    told: str = "",
 ) -> list[str]:
     """The end of the run in at most `rows` rows of `width` cells: failures by cause, each with the last lines of the
     first unit, then what else there is to know, and last of all the counts. What units wrote is cut; paths, commands
     and counts are whole, and may take several rows.
 
-    `brief` leaves out what took longest, and what is worse than in the runs that `pasts` tells of. Only as many logs
-    are read as are shown.
+    `brief` leaves out what took longest, and what is worse than in the runs that `pasts` tells of, and what ended the
+    run is left out if it is what has been `told` already. Only as many logs are read as are shown.
     """
     view = session.view()
     units = [unit for unit in view.units if unit.number not in view.plan.dropped]
@@ -74,7 +81,7 @@ def summary_lines(
     worse = regressed_lines(Regressions(killed=found.killed) if brief else found, _most(rows), width)
     slowest = () if brief else _slowest(units, width)
     notes = [*slowest, *worse, *_notes(units, width), *_resume(session, view)]
-    end = ["", *notes, *([""] if notes else []), _counts(session, view, units)]
+    end = ["", *notes, *([""] if notes else []), _counts(session, view, units, told)]
     return [harmless(line) for line in (*_failures(session, view, rows - _rows(end, width), width), *end)]
 
 
@@ -171,9 +178,16 @@ def _slowest(units: Sequence[UnitView], width: int) -> Iterator[str]:
 
 def _notes(units: Sequence[UnitView], width: int) -> Iterator[str]:
     """What must not be taken for plain success."""
-    fallbacks = [clean(unit.id) for unit in units if unit.finished is not None and unit.finished.fallback]
+    ends = [(clean(unit.id), unit.finished) for unit in units if unit.finished is not None]
+    fallbacks = [name for name, end in ends if end.fallback and not end.set_aside]
     if fallbacks:
         yield cut_end(f"went on with their fallbacks: {few(fallbacks, len(fallbacks))}", width)
+    by_hand: dict[str, list[str]] = {}
+    for name, end in ends:
+        if end.set_aside or (end.state is UnitState.SKIPPED and end.cause.startswith(LEFT_OUT_BY)):
+            by_hand.setdefault(clean(end.cause), []).append(name)
+    for cause, names in by_hand.items():
+        yield cut_end(f"{cause}: {few(names, len(names))}", width)
     stale = [clean(unit.id) for unit in units if unit.number in unit.view.stale]
     if stale:
         yield cut_end(f"stale, kept from before: {few(stale, len(stale))}", width)
@@ -190,20 +204,23 @@ def _resume(session: RunSession, view: RunView) -> Iterator[str]:
             yield f"qtui resume {quote(session.run)} --address ADDRESS does so on another cluster"
 
 
-def _counts(session: RunSession, view: RunView, units: Sequence[UnitView]) -> str:
+def _counts(session: RunSession, view: RunView, units: Sequence[UnitView], told: str) -> str:
     end = view.finished
     ends = [unit.finished for unit in units if unit.finished is not None]
-    allowed = sum(unit.unit.allow_failure for unit in units if unit.state in FAILURES)
-    badges = (
+    completed = (
         (sum(each.cached for each in ends), "from the cache"),
-        (sum(each.fallback for each in ends), "by fallback"),
-        (allowed, "allowed to fail"),
-        (view.abandoned, "abandoned, which end with qtui"),
+        (sum(each.fallback and not each.set_aside for each in ends), "by fallback"),
+        (sum(each.set_aside for each in ends), "marked as done"),
     )
-    counts = [f"{count} {state}" for state, count in told_counts(view, session.lost).items()]
-    counts += [f"{count} {words}" for count, words in badges if count]
+    how = ", ".join(f"{count} {words}" for count, words in completed if count)
+    counts = {state: f"{count} {state}" for state, count in told_counts(view, session.lost).items()}
+    if how:
+        counts[UnitState.COMPLETED] += f" ({how})"
+    told_units = ", ".join(counts.values())
+    if view.abandoned:
+        told_units += f"; {view.abandoned} abandoned, which end with qtui"
     state = run_state(view, session.lost) if end is not None or session.lost else "unfinished"
     ended_so = view.state in (RunState.FAILED, RunState.INTERRUPTED)
-    why = f": {clean(view.ended_by)}" if view.ended_by and ended_so else ""
+    why = f": {clean(view.ended_by)}" if ended_so and view.ended_by not in ("", told) else ""
     lasted = took(view, session.now(), session.lost, duration)
-    return f"{clean(view.name)}: {state} {'after' if state == LOST else 'in'} {lasted}{why} ({', '.join(counts)})"
+    return f"{clean(view.name)}: {state} {'after' if state == LOST else 'in'} {lasted}{why} ({told_units})"

@@ -81,7 +81,7 @@ class Recorded:
         return ResultStore(self._directory, load_key(self._state_dir), None, pack)
 
 
-_NOT_RUN: Final = Known(UnitState.PENDING, "it has not run")
+_NOT_RUN: Final = Known(UnitState.PENDING, "it has not ended")
 
 
 @dataclass(kw_only=True)

@@ -20,7 +20,7 @@ CHUNK: Final = 5_000
 MOST_FAULTS: Final = 20
 """Of one kind so many are told; whoever mends a journal needs no more."""
 
-_DERIVED: Final = frozenset(RunView.__slots__) - {"plan", "states"}
+_DERIVED: Final = frozenset(RunView.__slots__) - {"plan", "states", "_blamed"}
 
 
 class Check(NamedTuple):

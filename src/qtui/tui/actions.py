@@ -66,7 +66,7 @@ ACTIONS: Final = (
     Action("move.page_up", _T, "pageup", "move_pages(-1)", "Move"),
     Action("move.half_down", _T, "ctrl+d", "move_pages(0.5)", "Move", "half a page"),
     Action("move.half_up", _T, "ctrl+u", "move_pages(-0.5)", "Move"),
-    Action("move.unfold", _T, "l,right", "unfold", "Move", "unfold / fold, or go to the row above"),
+    Action("move.unfold", _T, "l,right", "unfold", "Move", "unfold, or its log / fold, or go up"),
     Action("move.fold", _T, "h,left", "fold", "Move"),
     Action("unit.open", _T, "enter", "open", "Move", "open the unit's log; {screen.back} goes back", "log", 4),
     Action("tab.info", _S, "d", "tab('info')", "Tabs", "what it is, what became of it", "info", 18),
@@ -134,7 +134,7 @@ ACTIONS: Final = (
     Action("log.follow", _S, "F", "follow", "Log", "follow the end, on and off", "follow", 16),
     Action("log.wrap", _S, "W", "wrap", "Log", "wrap long lines, on and off", "wrap", 19),
     Action("log.gutter", _S, "number_sign", "gutter", "Log", "time of each line: none, clock, elapsed"),
-    Action("search.begin", _L, "slash", "search", "Log", "in the log: search it", "search", 8),
+    Action("search.begin", _L, "slash", "screen.search", "Log", "in the log: search it", "search", 8),
     Action("search.next", _L, "n", "next_found(1)", "Log", "in the log: next, previous match", "next match",
            17),
     Action("search.previous", _L, "N", "next_found(-1)", "Log"),
@@ -157,7 +157,7 @@ ACTIONS: Final = (
     Action("command.palette", _S, "ctrl+p", "palette", "Screen", "choose from all that can be done"),
     Action("app.theme", _A, "T", "theme", "Screen", "the next theme: dark, light, cvd, mono"),
     Action("app.help", _S, "question_mark,f1", "help", "Screen", "this help", "help", 1),
-    Action("screen.back", _S, "escape", "back"),
+    Action("screen.back", _S, "escape", "back", hint="back", rank=1),
 )  # fmt: skip
 """In the order of the help."""
 
@@ -170,7 +170,7 @@ ALONE: Final[Mapping[str, str]] = {
     "move.page_up": "a page up",
     "move.half_down": "half a page down",
     "move.half_up": "half a page up",
-    "move.unfold": "unfold",
+    "move.unfold": "unfold, or open the log of a unit",
     "move.fold": "fold, or go to the row above",
     "tab.next": "the next tab",
     "tab.previous": "the tab before",
@@ -217,6 +217,19 @@ ALONE: Final[Mapping[str, str]] = {
 """What one of several actions does that the help tells together."""
 
 BY_ID: Final = {action.id: action for action in ACTIONS}
+
+ON_A_CLUSTER: Final = {
+    "run.workers_up": BY_ID["run.workers_up"]._replace(
+        text="more, fewer units at a time; automatic", hint="units at a time"
+    )
+}
+"""What is said of an action in a run on a cluster, whose workers are not its own."""
+
+ALONE_ON_A_CLUSTER: Final[Mapping[str, str]] = {
+    "run.workers_up": "one unit more at a time",
+    "run.workers_down": "one unit fewer at a time",
+    "run.workers_auto": "have the number of units at a time adapt",
+}
 
 
 def bindings(where: Where) -> list[BindingType]:

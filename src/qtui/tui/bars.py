@@ -10,8 +10,11 @@ from qtui.tui.roles import Role
 from qtui.tui.text import Span
 
 
-def bar_of(counts: Mapping[UnitState, int], total: int, width: int, glyphs: Glyphs, *, cached: int = 0) -> list[Span]:
-    """A bar of exactly `width` cells for `total` units; no part that is not empty vanishes, while there is room."""
+def bar_of(
+    counts: Mapping[UnitState, int], total: int, width: int, glyphs: Glyphs, *, cached: int = 0, allowed: int = 0
+) -> list[Span]:
+    """A bar of exactly `width` cells for `total` units, of which `allowed` have failed as they may; no part that is not
+    empty vanishes, while there is room."""
 
     def count(*states: UnitState) -> int:
         return sum(counts.get(state, 0) for state in states)
@@ -19,8 +22,8 @@ def bar_of(counts: Mapping[UnitState, int], total: int, width: int, glyphs: Glyp
     parts = [
         (glyphs.full, count(UnitState.COMPLETED) - cached, Role.SUCCESS),
         (glyphs.cached, cached, Role.CACHED),
-        (glyphs.failed, count(UnitState.FAILED, UnitState.TIMEOUT), Role.ERROR),
-        (glyphs.left_out, count(UnitState.SKIPPED, UnitState.CANCELED), Role.MUTED),
+        (glyphs.failed, count(UnitState.FAILED, UnitState.TIMEOUT) - allowed, Role.ERROR),
+        (glyphs.left_out, count(UnitState.SKIPPED, UnitState.CANCELED) + allowed, Role.MUTED),
         (glyphs.running, count(UnitState.RUNNING, UnitState.CANCELING), Role.PRIMARY),
     ]
     cells = [max(1, number * width // max(1, total)) if number else 0 for _, number, _ in parts]

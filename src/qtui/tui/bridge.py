@@ -30,6 +30,7 @@ from qtui.tui.format import Look, look_of
 from qtui.tui.laying import lay_out
 from qtui.tui.layout import TreeLayout, add_names
 from qtui.tui.outlook import Outlook
+from qtui.tui.shortnames import ShortNames
 from qtui.tui.tally import Tally
 
 _OF_UNITS: Final = frozenset(get_args(UNIT_EVENTS))
@@ -70,10 +71,11 @@ class Bridge:
     It begins with `view`, by default the session's latest.
 
     `tree` counts by the bundles of the layout, `levels` by those of the layout by level once that is wanted (see
-    `by_level`). `holding` are the units that hold a worker, `failed` those that failed or timed out, `fallbacks` and
-    `cached` the completed ones that used one or were not run, `allowed` those whose failure is allowed, `asking` those
-    that wait for an answer. `outlook` has what is expected of the run, which somebody else finds out. Never waits for
-    the engine.
+    `by_level`). `holding` are the units that hold a worker, `failed` those that failed or timed out, `allowed` those
+    of them whose failure is allowed, `asking` those that wait for an answer. `fallbacks`, `cached` and `aside` are the
+    completed ones that used one, were not run, or were marked as done by a person. `outlook` has what is expected of
+    the run, which somebody else finds out, `short` the names of units where there is little room. Never waits for the
+    engine.
 
     The plan may grow. The view, the names and the indexes of units follow at once; what is counted by bundle knows only
     the units of the layout until there is a new one: see `outgrown` and `grow`. When the plan is another one, for which
@@ -100,6 +102,7 @@ class Bridge:
         self.failed: set[int] = set()
         self.fallbacks: set[int] = set()
         self.cached: set[int] = set()
+        self.aside: set[int] = set()
         self.allowed: set[int] = set()
         self.asking: set[int] = set()
         self.outlook = Outlook()
@@ -107,6 +110,7 @@ class Bridge:
         self._causes: tuple[FailureCause, ...] | None = None
         add_names(layout.names, self.view.plan)
         self.tree = Tally(layout, self._states, self.view)
+        self.short = ShortNames(layout.plan, layout.names)
         self._index_all()
 
     def advance(self) -> Change:
@@ -160,7 +164,8 @@ class Bridge:
             add_names(self.layout.names, view.plan)
             for tally in filter(None, (self.tree, self.levels)):
                 tally.count_anew(self._states, view)
-        for index in (self.holding, self.failed, self.fallbacks, self.cached, self.allowed, self.asking):
+        kept = (self.holding, self.failed, self.fallbacks, self.cached, self.aside, self.allowed, self.asking)
+        for index in kept:
             index.clear()
         self._held_at, self._causes = -1, None
         self._index_all()
@@ -180,6 +185,7 @@ class Bridge:
     def grow(self, layout: TreeLayout, levels: TreeLayout | None = None) -> None:
         """Count by the bundles of new layouts from now on."""
         self.tree = Tally(layout, self._states, self.view)
+        self.short = ShortNames(layout.plan, layout.names)
         self.levels = Tally(levels, self._states, self.view) if levels is not None else None
 
     def by_level(self) -> Tally:
@@ -193,12 +199,18 @@ class Bridge:
     def causes(self) -> tuple[FailureCause, ...]:
         """The failures by cause; grouped anew only when there are others."""
         if self._causes is None:
-            self._causes = causes_of(self.view, sorted(self.failed))
+            counting, allowed = sorted(self.failed - self.allowed), sorted(self.allowed)
+            self._causes = (*causes_of(self.view, counting), *causes_of(self.view, allowed))
         return self._causes
 
     def waits_for(self, number: int, now: float) -> str:
         """What is in the way of a unit that waits, first of all, in a few words; empty for one that does not wait."""
         return self.reasons.words(number, now) if self.view.states[number] in WAITING else ""
+
+    @property
+    def clustered(self) -> bool:
+        """Whether the run may send units to a cluster."""
+        return bool(self._session.options.elsewhere)
 
     @property
     def busy(self) -> int:
@@ -260,12 +272,15 @@ class Bridge:
         last, table = self.view.last, self.view.plan.table
         failed: Sequence[int] = units if state in FAILURES else ()
         holding: Sequence[int] = units if state in _AT_WORK else ()
-        asking, fallbacks, cached = [], [], []
+        asking: list[int] = []
+        fallbacks: list[int] = []
+        cached: list[int] = []
+        aside: list[int] = []
         if state.ended:
             for unit in units:
                 end = last[unit]
                 if type(end) is UnitFinished and (end.fallback or end.cached):
-                    fallbacks += [unit] if end.fallback else []
+                    (aside if end.set_aside else fallbacks).extend([unit] if end.fallback else [])
                     cached += [unit] if end.cached else []
         elif state is UnitState.READY:
             holding = [unit for unit in units if type(last[unit]) is UnitSubmitted]
@@ -277,6 +292,7 @@ class Bridge:
             (self.failed, failed),
             (self.fallbacks, fallbacks),
             (self.cached, cached),
+            (self.aside, aside),
             (self.allowed, [unit for unit in failed if table[unit].allow_failure]),
             (self.asking, asking),
         ):

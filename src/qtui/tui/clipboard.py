@@ -28,8 +28,9 @@ _MOST_NAME: Final = 80
 def clipboard_sequence(data: bytes, environ: Mapping[str, str]) -> str:
     """What to write to the terminal so that `data` gets into its clipboard (OSC 52).
 
-    tmux gets it twice: it takes what is for itself with `set-clipboard on` alone, and hands on what is for the terminal
-    with `allow-passthrough on` alone, which it does not have by default since 3.3.
+    tmux, where `give_to_tmux` did not work, gets it twice: it takes what is for itself with `set-clipboard on` alone,
+    and hands on what is for the terminal with `allow-passthrough on` alone, which it does not have by default since
+    3.3. Only of the former it makes a buffer.
     """
     sequence = f"\x1b]52;c;{base64.b64encode(data).decode()}\a"
     if environ.get("TMUX"):
@@ -43,8 +44,8 @@ def clipboard_sequence(data: bytes, environ: Mapping[str, str]) -> str:
 def give_to_tmux(data: bytes, environ: Mapping[str, str]) -> str:
     """Have the tmux around take `data` into its buffer and its terminal's clipboard; what went wrong, or nothing.
 
-    This is what works with `set-clipboard external`, its default: what programs in it write is ignored then. It waits
-    for tmux, `TMUX_SECONDS` at most: not for the thread that draws.
+    This is what works with each setting of `set-clipboard`: with `external`, its default, what programs in it write is
+    ignored. It waits for tmux, `TMUX_SECONDS` at most: not for the thread that draws.
     """
     command = ["tmux", "load-buffer", "-w", "-"]  # -w: since 3.2
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Final, NamedTuple
 
 from qtui.core.errors import did_you_mean
@@ -256,9 +257,9 @@ def _units(scene: Scene, words: Sequence[str]) -> tuple[tuple[int, ...], str]:
 
 
 def _workers(scene: Scene, text: str) -> Answer:
-    view = scene.view
+    view, cluster = scene.view, bool(scene.options.elsewhere)
     if text == "auto":
-        return steering.adapt_workers(view, scene.keymap)
+        return steering.adapt_workers(view, scene.keymap, cluster=cluster)
     try:
         number = int(text)
     except ValueError:
@@ -266,8 +267,8 @@ def _workers(scene: Scene, text: str) -> Answer:
     if abs(number) > 1024 or number == 0:
         raise _Wrong("workers are from 1 to 1024")
     if text.startswith(("+", "-")):
-        return steering.more_workers(view, number, scene.keymap)
-    return steering.set_workers(view, number, scene.options.max_workers)
+        return steering.more_workers(view, number, scene.keymap, cluster=cluster)
+    return steering.set_workers(view, number, scene.options.max_workers, cluster=cluster)
 
 
 def _end_run(view: RunView, how: str) -> Answer:
@@ -339,7 +340,8 @@ def _set(scene: Scene, rest: str) -> Answer:
     units, label = _units(scene, words[2:])
     view, typed = scene.view, [(Kind(kind), name, value)]
     request = request_of(view, units, typed)
-    changes = told(fields_of([view.plan.table[unit] for unit in units], scene.mask) if units else [], typed)
+    fields = fields_of([view.plan.table[unit] for unit in units], scene.mask) if units else []
+    changes = partial(told, fields, typed)
     return edit(view, scene.options, request, label, changes, scene.keymap)
 
 

@@ -87,6 +87,8 @@ def after_output(unit: UnitView, now: float, waits_for: str = "") -> list[Detail
             lines += _message(unit)
         case _:
             pass
+    if (end := unit.finished) is not None and end.set_aside:
+        lines.append(Detail(f"{clean(end.cause)}: its fallback value, or none, is used as its result", Role.WARNING))
     if found := badges(unit):
         left = unit.view.left_behind.get((unit.number, unit.attempt))
         on = f"and is still running, for {short_clock(now - left.at)} now" if left else "and ended by itself later"
@@ -110,10 +112,10 @@ def about_bundle(bundle: Bundle, bridge: Bridge, now: float, glyphs: Glyphs, *, 
     lines = [Detail(text, Role.MUTED) for text in (*_headings(bundle, view), keys, "")]
     if bundle.kind is Kind.ITEM:
         return lines + _unit_lines(bundle.units, bridge, now, glyphs)
-    by_name: dict[str, Counter[UnitState]] = {}
+    by_name: dict[str, Counter[tuple[UnitState, bool]]] = {}
     for number in bundle.units:
         name = bundle.name if bundle.kind is Kind.FAMILY else family_name(view.plan.table[number])
-        by_name.setdefault(name, Counter())[view.states[number]] += 1
+        by_name.setdefault(name, Counter())[view.states[number], view.plan.table[number].allow_failure] += 1
     width = min(30, max(len(clean(name)) for name in by_name))
     for name, counts in list(by_name.items())[:_MOST_UNITS]:
         lines.append(Detail(f"{clean(name):<{width}}  {_counted(counts, view, glyphs)}", Role.TEXT))
@@ -134,10 +136,10 @@ def _headings(bundle: Bundle, view: RunView) -> Iterator[str]:
     yield f"{ended:,} of {len(bundle.units):,} units have ended"
 
 
-def _counted(counts: Counter[UnitState], view: RunView, glyphs: Glyphs) -> str:
+def _counted(counts: Counter[tuple[UnitState, bool]], view: RunView, glyphs: Glyphs) -> str:
     looks: Counter[Look] = Counter()
-    for state, count in counts.items():
-        looks[look_of_state(state, view)] += count
+    for (state, allowed), count in counts.items():
+        looks[look_of_state(state, view, allowed=allowed)] += count
     return "  ".join(f"{glyphs.sign(look)} {look.value} {looks[look]:,}" for look in COUNT_ORDER if looks[look])
 
 

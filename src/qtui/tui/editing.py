@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from rich.cells import cell_len
+
 from qtui.core.editing import argument
 from qtui.core.editing import edited as redefined
 from qtui.core.masking import MASK
@@ -22,7 +24,7 @@ from qtui.tui.actions import USUAL, Keymap
 from qtui.tui.format import counted
 from qtui.tui.keys import key_for
 from qtui.tui.steering import Answer, Ask, Do, Note, Option, as_seen, at_work, named
-from qtui.tui.text import clean
+from qtui.tui.text import begin_of_all, clean, cut_middle
 
 Mask = Callable[[str], str]
 """Hides what is secret in a text."""
@@ -39,6 +41,11 @@ _RESULT: Final = "it is the result of another unit"
 _LINES: Final = "it has line breaks or control characters: edit it in the workflow's file"
 _PLAIN: Final = "it is no plain value: edit it in the workflow's file"
 _DIFFERENT: Final = "(different)"
+_LEFT_OUT: Final = "..."
+_AROUND: Final = 12
+"""Characters that are shown on either side of what is another."""
+_IN_A_BOX, _IN_A_LINE = 120, 40
+"""Cells for what was and what is to be."""
 
 
 class Kind(StrEnum):
@@ -238,8 +245,9 @@ def _step(view: RunView, numbers: Sequence[int], wanted: int) -> int:
     return wanted - present.pop() if present else 0
 
 
-def told(fields: Sequence[Field], typed: Sequence[Typing]) -> str:
-    """The changes in words: ``timeout 1m -> 5m, env A``. Of variables, which may be secret, only the names."""
+def told(fields: Sequence[Field], typed: Sequence[Typing], most: int) -> str:
+    """The changes in words: ``timeout 1m -> 5m, env A``. Of variables, which may be secret, only the names; of a change
+    with more than `most` cells, what is another: ``command ...prices.py -> ...prices.py --verbose``."""
     present = {(field.kind, field.name): field.text for field in fields}
     parts = []
     for kind, name, text in typed:
@@ -247,24 +255,52 @@ def told(fields: Sequence[Field], typed: Sequence[Typing]) -> str:
         if kind is Kind.ENV:
             parts.append(label)
         elif before := present.get((kind, name)):
-            parts.append(f"{label} {before} -> {value or NONE}")
+            old, new = difference(before, value or NONE, most)
+            parts.append(f"{label} {old} -> {new}")
         else:
-            parts.append(f"{label} {value}")
+            parts.append(f"{label} {cut_middle(value, most, _LEFT_OUT)}")
     return ", ".join(parts)
 
 
+def difference(before: str, after: str, most: int) -> tuple[str, str]:
+    """Both texts, if they have no more than `most` cells together; else without what they share, but for a few
+    characters around what they do not."""
+    if cell_len(before) + cell_len(after) <= most:
+        return before, after
+    begin = len(begin_of_all((before, after)))
+    end = len(begin_of_all((before[begin:][::-1], after[begin:][::-1])))
+    first = max(0, begin - _AROUND)
+
+    def part(text: str) -> str:
+        last = min(len(text), len(text) - end + _AROUND)
+        shown = (_LEFT_OUT if first else "") + text[first:last] + (_LEFT_OUT if last < len(text) else "")
+        return cut_middle(shown, max(most // 2, 3 * _AROUND), _LEFT_OUT)
+
+    return part(before), part(after)
+
+
 def edit(
-    view: RunView, options: RunOptions, request: EditRequested, what: str, changes: str, keymap: Keymap = USUAL
+    view: RunView,
+    options: RunOptions,
+    request: EditRequested,
+    what: str,
+    changes: Callable[[int], str],
+    keymap: Keymap = USUAL,
 ) -> Answer:
-    """Let units be what `request` says, after a question, unless that cannot be; `changes` tells it in words."""
+    """Let units be what `request` says, after a question, unless that cannot be; `changes` tells it in words, as
+    `told` does."""
     numbers = request.units
     if refused := not_editable(view, numbers, what, keymap):
         return Note(refused)
-    do = edited(view, options, request, what, changes, keymap)
+    do = _edited(view, options, request, changes)
     if isinstance(do, Note):
         return do
-    text = f"{named(view, numbers, what)}: {changes}\n{consequence(view, numbers)}"
-    return Ask("Edit", text, (Option("y", "apply", do),), still=as_seen(view, numbers))
+    text = f"{named(view, numbers, what)}: {changes(_IN_A_BOX)}\n"
+
+    def anew(now: RunView) -> str:
+        return text + consequence(now, numbers)
+
+    return Ask("Edit", anew(view), (Option("y", "apply", do),), still=as_seen(view, numbers), anew=anew)
 
 
 def not_editable(view: RunView, numbers: Sequence[int], what: str, keymap: Keymap = USUAL) -> str:
@@ -288,12 +324,8 @@ def _editable(view: RunView, numbers: Sequence[int]) -> tuple[int, ...]:
     )
 
 
-def edited(
-    view: RunView, options: RunOptions, request: EditRequested, what: str, changes: str, keymap: Keymap = USUAL
-) -> Do | Note:
+def _edited(view: RunView, options: RunOptions, request: EditRequested, changes: Callable[[int], str]) -> Do | Note:
     """The same without a question, for those of the units that can be edited now."""
-    if refused := not_editable(view, request.units, what, keymap):
-        return Note(refused)
     idle = _editable(view, request.units)
     same = 0
     for number in idle:
@@ -305,7 +337,8 @@ def edited(
         same += new is unit
     if same == len(idle):
         return Note("there is nothing to change: it is so already")
-    return Do(request._replace(units=idle), said=f"edited {named(view, idle, counted(len(idle), 'unit'))}: {changes}")
+    said = f"edited {named(view, idle, counted(len(idle), 'unit'))}: {changes(_IN_A_LINE)}"
+    return Do(request._replace(units=idle), said=said)
 
 
 def consequence(view: RunView, numbers: Sequence[int]) -> str:

@@ -22,19 +22,21 @@ _SILENT: Final = frozenset({UnitReady, UnitSubmitted, UnitStarted, UnitProgress}
 
 
 class Happened(NamedTuple):
-    """An event, and the id of the unit that it is about; empty if it is about the whole run."""
+    """An event, and the id of the unit that it is about; empty if it is about the whole run. `begun` is False for a
+    unit that a lane has, and has not begun."""
 
     event: Event
     unit: str
+    begun: bool
 
 
 class Others:
     """So many further events that look alike; the last of them, and the id of its unit."""
 
-    __slots__ = ("count", "event", "look", "unit")
+    __slots__ = ("begun", "count", "event", "look", "unit")
 
-    def __init__(self, look: Look, event: Event, unit: str) -> None:
-        self.look, self.event, self.unit, self.count = look, event, unit, 1
+    def __init__(self, look: Look, event: Event, begun: bool) -> None:
+        self.look, self.event, self.unit, self.begun, self.count = look, event, "", begun, 1
 
 
 class EventList:
@@ -50,6 +52,7 @@ class EventList:
         self.all: deque[Happened | Others] = deque(maxlen=MOST_EVENTS)
         self.problems: deque[Happened | Others] = deque(maxlen=MOST_EVENTS)
         self._counting: dict[Look, Others] = {}  # the lines at the end that count
+        self._unbegun: set[int] = set()
         self._times: deque[float] = deque([float("-inf")] * MOST_A_SECOND, maxlen=MOST_A_SECOND)
         self.added = self.problems_added = 0
         """How many lines there have ever been."""
@@ -64,7 +67,10 @@ class EventList:
     def add(self, events: Iterable[Event]) -> None:
         """Take what people care about of `events`."""
         times, counting = self._times, self._counting
-        for event in [event for event in events if type(event) not in _SILENT]:
+        for event in events:
+            if type(event) in _SILENT:
+                self._note_begin(event)
+                continue
             look = _ordinary(event)
             if look is None:
                 self._add_other(event)
@@ -74,9 +80,9 @@ class EventList:
             others = counting.get(look)
             if not flood:
                 self._name_last()
-                self._append(Happened(event, self._names.id_of(event)))
+                self._append(self._happened(event))
             elif others is None:
-                others = Others(look, event, "")
+                others = Others(look, event, self._has_begun(event))
                 self._append(others, counts=True)
                 counting[look] = others
             else:
@@ -88,14 +94,25 @@ class EventList:
     def _add_other(self, event: Event) -> None:
         """Take what does not come in numbers, or is a problem."""
         self._name_last()
-        unit = self._names.id_of(event)
+        happened = self._happened(event)
         if not event_text(event):
             return
-        happened = Happened(event, unit)
         self._append(happened)
         if is_problem(event):
             self.problems.append(happened)
             self.problems_added += 1
+
+    def _happened(self, event: Event) -> Happened:
+        return Happened(event, self._names.id_of(event), self._has_begun(event))
+
+    def _note_begin(self, event: Event) -> None:
+        if type(event) is UnitSubmitted:
+            self._unbegun.add(event.unit)
+        elif type(event) is UnitStarted:
+            self._unbegun.discard(event.unit)
+
+    def _has_begun(self, event: Event) -> bool:
+        return getattr(event, "unit", -1) not in self._unbegun
 
     def _name_last(self) -> None:
         """Find the units of the lines that count, which have gone on: of a flood only the last one is named, but before

@@ -11,13 +11,13 @@ from typing import Final
 
 from qtui.core.forecast import CRITICAL_PATH, Forecast, Part, forecasts, summed
 from qtui.core.gains import Gain, gains
-from qtui.core.model import EMPTY
+from qtui.core.model import EMPTY, UnitState
 from qtui.core.plan import ExecutionPlan
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
 
-SHARE: Final = 0.05
-"""Of a core, at most, in the long run."""
+SHARE: Final = 0.04
+"""Of a core, at most, in the long run; what else the thread does adds a little to that."""
 
 BUDGET: Final = 1.0
 """Seconds of CPU for one forecast; one from fewer samples does where that is used up, as of very many units."""
@@ -69,7 +69,7 @@ class Told:
 
     def until_end(self, number: int, now: float) -> float:
         """Seconds until a unit ends, in the middle of all cases; infinity if it does not, or is not known of."""
-        return self.forecast.end_of(number) - self._gone(now) if number < len(self.view.plan) else inf
+        return self.forecast.end_of(number) - self._since(number, now) if number < len(self.view.plan) else inf
 
     def end_within(self, number: int, now: float) -> tuple[float, float]:
         """From when to when a unit ends in four of five cases, as seconds from now; infinity if it does not, or is not
@@ -77,16 +77,19 @@ class Told:
         if number >= len(self.view.plan):
             return inf, inf
         least, most = self.forecast.ends_within(number)
-        return max(0.0, least - self._gone(now)), max(0.0, most - self._gone(now))
+        return max(0.0, least - self._since(number, now)), max(0.0, most - self._since(number, now))
 
     def out_of_time(self, number: int) -> str:
-        """That time runs out for a unit, or for one that it needs, and as far as that is known, why; empty if it is
-        not expected to."""
+        """That time runs out for a unit, or for one that it needs, or that it may, and as far as that is known, why;
+        empty if it is not expected to."""
         if not self.forecast.runs_out_for(number):
             return ""
         end = self.forecast.typical.otherwise.get(number)
         cause = (end.cause or str(end.error or "")) if end is not None else ""
-        return f"will not complete in time{f': {cause}' if cause else ''}"
+        will = "may" if self.forecast.may_run_out_for(number) else "will"
+        tenths = round(10 * self.forecast.late[number] / self.forecast.samples)
+        cases = f" (in {tenths} of 10 cases)" if tenths < 10 else ""
+        return f"{will} not complete in time{cases}{f': {cause}' if cause else ''}"
 
     def parts(self, now: float) -> tuple[Part, ...]:
         """What the time until the end is made of, longest first."""
@@ -101,8 +104,14 @@ class Told:
         return tuple(gain for gain in worth if gain.would or gain.seconds >= max(LEAST_TOLD, WORTH * whole))
 
     def _gone(self, now: float) -> float:
-        """The time since the forecast; what waits for a person comes no nearer while time passes."""
-        return 0.0 if self.forecast.assumed else max(0.0, now - self.forecast.at)
+        """The time since the forecast; what waits for a person, or for what nobody knows the end of, comes no nearer
+        while time passes."""
+        return 0.0 if self.forecast.assumed or self.forecast.stands else max(0.0, now - self.forecast.at)
+
+    def _since(self, number: int, now: float) -> float:
+        """The time that has come nearer to the end of a unit: all of it, if it runs."""
+        runs = self.view.states[number] is UnitState.RUNNING
+        return max(0.0, now - self.forecast.at) if runs else self._gone(now)
 
 
 class Forecaster:

@@ -11,7 +11,7 @@ from qtui.core.session import RunSession
 from qtui.core.state import RunView
 from qtui.core.stimuli import CancelRunRequested, Request
 from qtui.tui.format import counted
-from qtui.tui.outlook import rounded
+from qtui.tui.outlook import MOMENT, about, end_of, rounded, until_timeout
 from qtui.tui.text import clean
 
 Shorter = tuple[str, ...]
@@ -20,6 +20,13 @@ Shorter = tuple[str, ...]
 _PAUSE: Final = 0.002
 """Seconds between two steps, of one or two milliseconds each: half of a core is left to the screen."""
 _MOST_NAMED: Final = 2
+_IN_TIME: Final = {
+    (True, False): "will not complete",
+    (True, True): "may not complete",
+    (False, False): "more complete",
+    (False, True): "more may complete",
+}
+"""What is said of units by whether time runs out for them, and whether that is guessed."""
 _SAME: Final = 0.02
 """Of the time left: what is no more than that adds no time."""
 
@@ -57,7 +64,7 @@ class Foresight:
             past, now = self._ask_past(), self._session.now()
             for blast in blasts(view, self._session.options, self._requests, past, now=now):
                 if blast is not None:
-                    self.texts[at] = told(blast, self._requests[at], view)
+                    self.texts[at] = told(blast, self._requests[at], view, now)
                     at += 1
                 if self._stopped.wait(_PAUSE):
                     return
@@ -65,28 +72,39 @@ class Foresight:
             self.texts[at:] = [()] * (len(self.texts) - at)
 
 
-def told(blast: Blast, request: Request, view: RunView) -> Shorter:
+def told(blast: Blast, request: Request, view: RunView, now: float) -> Shorter:
     """``adds about 3m, skips merge and 12 more, keeps 40 results``, ``adds about 3m, skips 13, keeps 40``."""
     ends = isinstance(request, CancelRunRequested)
-    time = ""
+    time = limit = ""
     if blast.late:
-        time = f"{abs(blast.late):,} {'will not' if blast.late > 0 else 'more'} complete in time"
+        time = f"{abs(blast.late):,} {_IN_TIME[blast.late > 0, blast.guessed]} in time"
     elif blast.left is not None and blast.added is not None:
         time = _time(blast.left, blast.added, ends=ends or view.state.ended)
+        if ends and blast.awaited:
+            time, limit = _awaiting(blast.left, blast.awaited, view, now)
     elif does_other_work(request):
         time = "how long it takes is not known"
     skips, runs = () if ends else blast.skipped, blast.again
     kept = blast.kept if blast.skipped or runs else 0
     units = [(word, numbers) for word, numbers in (("skips", skips), ("runs", runs)) if numbers]
     named = [f"{word} {_named(numbers, view)}" for word, numbers in units]
-    long = (time, *named, f"keeps {counted(kept, 'result')}" if kept else "")
-    short = (time, *(f"{word} {len(numbers):,}" for word, numbers in units), f"keeps {kept:,}" if kept else "")
-    return tuple(dict.fromkeys(text for parts in (long, short) if (text := ", ".join(filter(None, parts)))))
+    long = (f"{time}{limit}", *named, f"keeps {counted(kept, 'result')}" if kept else "")
+    short = (*(f"{word} {len(numbers):,}" for word, numbers in units), f"keeps {kept:,}" if kept else "")
+    shorter = (long, (f"{time}{limit}", *short), (time, *short))
+    return tuple(dict.fromkeys(text for parts in shorter if (text := ", ".join(filter(None, parts)))))
 
 
 def _named(numbers: Sequence[int], view: RunView) -> str:
     names = [clean(view.plan.table[number].id) for number in numbers[:_MOST_NAMED]]
     return " and ".join(names) if len(names) == len(numbers) else f"{names[0]} and {len(numbers) - 1:,} more"
+
+
+def _awaiting(left: float, awaited: Sequence[int], view: RunView, now: float) -> tuple[str, str]:
+    """``takes about 20s if stuck ends``, and if that has a timeout, `` (times out in ~12m)``."""
+    end = end_of(awaited, view)
+    time = f"takes about {rounded(left)} if {end}" if left > MOMENT else f"ends when {end}"
+    until = until_timeout(awaited[0], view, now) if len(awaited) == 1 else 0.0
+    return time, f" (times out in {about(until)})" if until > 0 else ""
 
 
 def _time(left: float, added: float, *, ends: bool) -> str:

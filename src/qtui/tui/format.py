@@ -32,6 +32,7 @@ class Look(StrEnum):
     STOP = "stop"
     FAIL = "FAIL"
     TIME = "TIME"
+    ALLOWED = "fail"
     SKIP = "skip"
     CANC = "CANC"
 
@@ -54,9 +55,13 @@ SIGNS: Final[Mapping[Look, _Sign]] = {
     Look.STOP: _Sign("⊗", "s", Role.STOPPING),
     Look.FAIL: _Sign("✗", "X", Role.ERROR),
     Look.TIME: _Sign("◷", "T", Role.TIMEOUT),
+    Look.ALLOWED: _Sign("×", "x", Role.WARNING),
     Look.SKIP: _Sign("↷", "-", Role.MUTED),
     Look.CANC: _Sign("⊘", "c", Role.SECONDARY),
 }
+
+NONE_ALLOWED: Final[Mapping[UnitState, int]] = {}
+"""Where no failure is allowed: how many are, by state."""
 
 COUNT_ORDER: Final = (
     Look.OK,
@@ -68,6 +73,7 @@ COUNT_ORDER: Final = (
     Look.WAIT,
     Look.FAIL,
     Look.TIME,
+    Look.ALLOWED,
     Look.RETRY,
     Look.STOP,
     Look.SKIP,
@@ -144,7 +150,7 @@ ASCII: Final = Glyphs(
     member=":  ",
     space="   ",
     ellipsis="~",
-    cursor=">",
+    cursor="@",  # ">" is the sign of what runs
     up="^",
     times="x",
     range="..",
@@ -158,21 +164,14 @@ ASCII: Final = Glyphs(
 )
 
 
-def prefers_ascii(environ: Mapping[str, str], encoding: str | None) -> bool:
-    """True for a terminal that may not show more than ASCII: by its TERM, or because it is not written in UTF-8."""
-    term = environ.get("TERM", "")
-    plain_terminal = term in ("linux", "dumb") or term.startswith("vt")
-    return plain_terminal or (encoding or "").lower().replace("-", "").replace("_", "") != "utf8"
-
-
-def look_of_state(state: UnitState, view: RunView) -> Look:
-    """How units in `state` are shown while the run is as in `view`.
+def look_of_state(state: UnitState, view: RunView, *, allowed: bool = False) -> Look:
+    """How units in `state` are shown while the run is as in `view`; `allowed` says that they may fail.
 
     A unit that could start is started at once: those that are ready for longer wait for what others hold.
     """
     if state is UnitState.READY and (view.paused or view.active or view.stuck or is_held(view)):
         return Look.QUEUE
-    return _LOOKS[state]
+    return Look.ALLOWED if allowed and state in FAILURES else _LOOKS[state]
 
 
 def is_held(view: RunView) -> bool:
@@ -192,7 +191,7 @@ def look_of(unit: UnitView, waits_for: str | None = None) -> Look:
         return Look.ASK
     if state is UnitState.READY and waits_for is not None:
         return Look.QUEUE if waits_for else Look.READY
-    return look_of_state(state, unit.view)
+    return look_of_state(state, unit.view, allowed=unit.unit.allow_failure)
 
 
 def run_word(view: RunView) -> tuple[str, Role]:
@@ -271,13 +270,14 @@ def tries(unit: UnitView) -> str:
 
 def badges(unit: UnitView) -> str:
     """What must not be overlooked about a unit that ended: its result could be another one now, a fallback was used, an
-    attempt was left behind, its failure is allowed."""
+    attempt was left behind, its failure is allowed. That a person has set it aside is its cause."""
     end = unit.finished
     if end is None:
         return ""
     allowed = unit.unit.allow_failure and end.state in FAILURES
     stale = unit.number in unit.view.stale
-    found = (("stale", stale), ("fallback", end.fallback), ("abandoned", end.abandoned), ("allowed", allowed))
+    fallback = end.fallback and not end.set_aside
+    found = (("stale", stale), ("fallback", fallback), ("abandoned", end.abandoned), ("allowed", allowed))
     return " ".join(word for word, on in found if on)
 
 
@@ -290,7 +290,7 @@ def cause_of(unit: UnitView, now: float, waits_for: str = "") -> str:
         case UnitState.PENDING | UnitState.READY | UnitState.RETRYING:
             return clean(waits_for)
         case UnitState.RUNNING:
-            return " ".join(filter(None, (_progress(unit), tries(unit))))
+            return " ".join(filter(None, (silence_of(unit, now), _progress(unit), tries(unit))))
         case UnitState.CANCELING:
             return _stopping(unit, now)
         case UnitState.FAILED | UnitState.TIMEOUT:
@@ -299,12 +299,18 @@ def cause_of(unit: UnitView, now: float, waits_for: str = "") -> str:
         case UnitState.CANCELED:
             return " ".join(filter(None, (clean(unit.cause).removeprefix("canceled "), badges(unit))))
         case UnitState.COMPLETED:
-            if (end := unit.finished) is not None and end.cached:
+            if (end := unit.finished) is not None and (end.cached or end.set_aside):
                 return " ".join(filter(None, (badges(unit), clean(end.cause))))
             used = unit.error
             return " ".join(filter(None, (badges(unit), f"after {short_error(unit)}" if used else tries(unit))))
         case _:
             return clean(unit.cause)
+
+
+def silence_of(unit: UnitView, now: float) -> str:
+    """``silent 1:01`` of a unit that is silent and idle for longer than its `stall`; else empty."""
+    seconds = unit.silent_for(now)
+    return "" if seconds is None else f"silent {short_clock(seconds)}"
 
 
 def short_error(unit: UnitView) -> str:

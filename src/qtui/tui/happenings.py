@@ -29,6 +29,7 @@ from qtui.core.events import (
     UnitRedefined,
     UnitReset,
     UnitRetrying,
+    UnitSilent,
     UnitStale,
     Warned,
     WorkersChanged,
@@ -61,17 +62,24 @@ def is_problem(event: Event) -> bool:
             return isinstance(event, UnitRetrying | UnitAbandoned | ConfirmRequested | UnitStale | Warned)
 
 
-def event_line(event: Event, name: str, glyphs: Glyphs) -> tuple[Span, ...]:
-    """Time of day, sign, the unit's name if it is about one, and a short text."""
+def event_line(
+    event: Event, name: str, glyphs: Glyphs, *, begun: bool = True, cluster: bool = False, allowed: bool = False
+) -> tuple[Span, ...]:
+    """Time of day, sign, the unit's name if it is about one, and a short text, as in `event_text`; `allowed` says that
+    the unit may fail."""
     look = sign_of(event)
+    allowed = allowed and isinstance(event, UnitFinished) and event.state in FAILURES
+    if allowed:
+        look = Look.ALLOWED
     warns = isinstance(event, Warned | UnitStale) or (isinstance(event, JournalChanged) and bool(event.cause))
     role = SIGNS[look].role if look else Role.WARNING if warns else Role.ACCENT
     sign = glyphs.sign(look) if look else "!" if warns else " "
+    text = f"{'allowed, ' if allowed else ''}{event_text(event, begun=begun, cluster=cluster)}"
     return (
         Span(f"{_time_of_day(event.at)} ", Role.MUTED),
         Span(f"{sign} ", role),
         Span(f"{name}  " if name else "", Role.TEXT),
-        Span(event_text(event), role if not name or look in _LOUD else Role.MUTED),
+        Span(text, role if not name or look in _LOUD else Role.MUTED),
     )
 
 
@@ -109,15 +117,17 @@ def sign_of(event: Event) -> Look | None:
             return None
 
 
-def event_text(event: Event) -> str:
-    """What happened, in a few words."""
+def event_text(event: Event, *, begun: bool = True, cluster: bool = False) -> str:
+    """What happened, in a few words, to a unit that has `begun` or that a lane only had, in a run here or on a
+    `cluster`."""
     match event:
         case UnitFinished():
             return _end_text(event)
         case UnitRetrying():
             return f"{clean(str(event.error))}; tried again in {event.delay:g} s"
         case UnitCanceling():
-            return f"{'being killed' if event.killing else 'asked to stop'}: {clean(event.cause)}"
+            asked = "being killed" if event.killing else "asked to stop"
+            return f"{asked if begun else 'taken back before it has begun'}: {clean(event.cause)}"
         case UnitAbandoned():
             return "could not be stopped: goes on by itself, its result will be dropped"
         case LateResult():
@@ -145,7 +155,7 @@ def event_text(event: Event) -> str:
         case BrakeChanged():
             return _brake_text(event)
         case RunStarted():
-            return f"run started with {room_words(event.workers, event.lane_workers)}"
+            return f"run started with {room_words(event.workers, event.lane_workers, cluster=cluster)}"
         case RunPaused() | RunUnpaused():
             return clean(event.cause)
         case RunStopping():
@@ -155,9 +165,11 @@ def event_text(event: Event) -> str:
         case RunFinished():
             return f"run {event.state.value} after {short_clock(event.duration)}"
         case WorkersChanged():
-            return clean(workers_words(event))
+            return clean(workers_words(event, cluster=cluster))
         case GovernorChanged():
-            return clean(governor_words(event))
+            return clean(governor_words(event, cluster=cluster))
+        case UnitSilent():
+            return "prints or computes again" if event.since is None else ""  # that it does not is a warning
         case Warned():
             return clean(event.message)
         case _:
@@ -176,6 +188,8 @@ def _end_text(event: UnitFinished) -> str:
     if event.state is UnitState.COMPLETED:
         if event.cached:
             return f"hit: {clean(event.cause)}"
+        if event.set_aside:
+            return clean(event.cause)
         used = f" by fallback: {clean(str(event.error))}" if event.fallback else ""
         return f"ok {short_clock(event.duration)}{used}"
     if event.error is not None:

@@ -32,6 +32,7 @@ _MEANINGS: Final = {
     Look.STOP: "asked to stop",
     Look.FAIL: "failed",
     Look.TIME: "ran out of time",
+    Look.ALLOWED: "failed, as it may (allow_failure)",
     Look.SKIP: "not run: a need failed, or if says no",
     Look.ASK: "waits for your yes",
     Look.CANC: "canceled",

@@ -9,7 +9,19 @@ from itertools import chain, zip_longest
 from typing import Final, NamedTuple
 
 from qtui.core.session import RunSession
-from qtui.tui.actions import ACTIONS, ALONE, BY_ID, INNER, USUAL, Action, Keymap, Where, keys_of
+from qtui.tui.actions import (
+    ACTIONS,
+    ALONE,
+    ALONE_ON_A_CLUSTER,
+    BY_ID,
+    INNER,
+    ON_A_CLUSTER,
+    USUAL,
+    Action,
+    Keymap,
+    Where,
+    keys_of,
+)
 
 
 class Key(NamedTuple):
@@ -37,6 +49,9 @@ _AFTER_THE_END: Final = frozenset({"unit.retry", "unit.retry_all", "unit.edit"})
 """What is asked of a run that has ended, too: it goes on then."""
 
 _OF_A_SELECTION: Final = frozenset({"unit.open", "unit.retry", "unit.cancel", "unit.edit", "units.mark"})
+_GO_ON: Final = BY_ID["run.pause"]._replace(hint="go on", rank=0)
+"""How to go on is what people need first in a run that is paused."""
+
 _OF_FAILURES: Final = frozenset({"unit.next_failed", "unit.retry_all"})
 
 _PARTS: Final = {
@@ -53,7 +68,7 @@ class Place(NamedTuple):
     """Where a person is: what decides which keys are worth a hint.
 
     `pane` is the one with the focus. Keys act on something if it is `selected` or marked; the run has `ended`, has
-    `failed` units, or `asks`; units are `filtered`, and the log is `searched`.
+    `failed` units, `asks`, or is `paused`; units are `filtered`, the log is `searched`, and the pane is `zoomed`.
     """
 
     pane: str = "units"
@@ -63,6 +78,8 @@ class Place(NamedTuple):
     asks: bool = True
     filtered: bool = False
     searched: bool = False
+    zoomed: bool = False
+    paused: bool = False
 
 
 def shown(key: str) -> str:
@@ -80,9 +97,10 @@ def key_for(action: str, keymap: Keymap) -> str:
     return next(map(shown, keys_of(BY_ID[action], keymap)), f":{action}")
 
 
-def text_of(action: Action, keymap: Keymap = USUAL) -> str:
-    """What an action does, told alone."""
-    return _with_keys(ALONE.get(action.id) or action.text, keymap)
+def text_of(action: Action, keymap: Keymap = USUAL, *, cluster: bool = False) -> str:
+    """What an action does, told alone, in a run here or on a `cluster`."""
+    there = ALONE_ON_A_CLUSTER.get(action.id) if cluster else None
+    return _with_keys(there or ALONE.get(action.id) or action.text, keymap)
 
 
 def _with_keys(text: str, keymap: Keymap) -> str:
@@ -91,12 +109,12 @@ def _with_keys(text: str, keymap: Keymap) -> str:
 
 def actions_for(session: RunSession) -> list[Action]:
     """What can be done on this screen."""
-    return _possible(session.kind, session.read_only)
+    return _possible(session.kind, session.read_only, bool(session.options.elsewhere))
 
 
-def _possible(kind: str, read_only: bool) -> list[Action]:
+def _possible(kind: str, read_only: bool, cluster: bool) -> list[Action]:
     return [
-        action
+        ON_A_CLUSTER.get(action.id, action) if cluster else action
         for action in ACTIONS
         if not (action.steers and read_only)
         and (action.where is not Where.REPLAY or kind == "replay")
@@ -131,21 +149,30 @@ FILTER_KEYS: Final = (Key("enter", "keep the filter"), Key("esc", "drop it"), Ke
 
 def hints_for(session: RunSession, keymap: Keymap, place: Place = Place()) -> tuple[Key, ...]:  # noqa: B008  - a value
     """What the key line says: the keys that do something here and now, most needed first."""
-    return _hints(session.kind, session.read_only, frozenset(keymap.items()), place)
+    return _hints(session.kind, session.read_only, bool(session.options.elsewhere), frozenset(keymap.items()), place)
 
 
 @lru_cache(256)
-def _hints(kind: str, read_only: bool, keymap: frozenset[tuple[str, str]], place: Place) -> tuple[Key, ...]:
+def _hints(
+    kind: str, read_only: bool, cluster: bool, keymap: frozenset[tuple[str, str]], place: Place
+) -> tuple[Key, ...]:
     chosen = dict(keymap)
     parts = _PARTS.get(place.pane, frozenset({Where.LINES}))
-    actions = [action for action in _possible(kind, read_only) if action.where not in INNER - parts]
+    actions = [
+        _GO_ON if place.paused and action.id == _GO_ON.id else action
+        for action in _possible(kind, read_only, cluster)
+        if action.where not in INNER - parts
+    ]
     inner = {key for action in actions if action.where in parts for key in keys_of(action, chosen)}
 
     def is_meant(action: Action) -> bool:
         keys = keys_of(action, chosen)  # what the pane does with a key is what the key does
         return bool(keys) and (action.where in parts or keys[0] not in inner) and _acts(action, place)
 
-    hinted = sorted((action.rank, at) for at, action in enumerate(actions) if action.hint and is_meant(action))
+    def need(action: Action) -> tuple[bool, int]:
+        return action.id != "screen.back" and not (place.pane == "log" and action.group == "Log"), action.rank
+
+    hinted = sorted((need(action), at) for at, action in enumerate(actions) if action.hint and is_meant(action))
     return tuple(_hint(actions[at:], chosen) for _, at in hinted)
 
 
@@ -159,6 +186,7 @@ def _acts(action: Action, place: Place) -> bool:
         and (place.asks or action.id != "unit.answer")
         and (place.filtered or action.id != "filter.next")
         and (place.searched or action.id != "search.next")
+        and (place.zoomed or action.id != "screen.back")
     )
 
 

@@ -188,10 +188,13 @@ class TreeLayout:
         walk(0, len(self.units))
         return rows
 
-    def matching(self, found: Collection[int], *, exposed: Collection[int] = ()) -> tuple[list[int], set[int]]:
+    def matching(
+        self, found: Collection[int], *, unfolded: Collection[int] = (), exposed: Collection[int] = ()
+    ) -> tuple[list[int], set[int]]:
         """The rows for units that were found: their nodes and those above them; and the former. O(nodes).
 
-        A family, item or group all of whose units were found stands for them, but for the nodes in `exposed`.
+        A family, item or group all of whose units were found stands for them unless it is `unfolded`, but for the nodes
+        in `exposed`. Both are node numbers.
         """
         inside = [0] * len(self.bundles)
         found = [unit for unit in found if unit < len(self.node_of)]
@@ -203,7 +206,7 @@ class TreeLayout:
         hits: set[int] = set()
         standing: set[int] = set()
         for count, bundle, node in zip(inside, self.bundles, self.bundle_nodes, strict=True):
-            if count < len(bundle.units) or bundle.kind is Kind.WORKFLOW:
+            if count < len(bundle.units) or bundle.kind is Kind.WORKFLOW or node in unfolded:
                 continue
             # what is around comes first among the bundles
             for_it = bundle.around >= 0 and self.bundle_nodes[bundle.around] in standing

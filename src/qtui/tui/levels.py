@@ -13,7 +13,7 @@ from qtui.tui.bridge import Bridge
 from qtui.tui.format import SIGNS, Glyphs
 from qtui.tui.layout import Bundle
 from qtui.tui.roles import Role
-from qtui.tui.rows import Drawing, Row, RowPainter, most_urgent, step_name
+from qtui.tui.rows import Content, Drawing, Row, RowPainter, most_urgent, step_name
 from qtui.tui.scopes import Kind
 from qtui.tui.tally import Tally
 from qtui.tui.text import PLAIN, Span, cut_end, pad
@@ -68,8 +68,8 @@ class LevelPainter(RowPainter):
             sign = Span(" ", PLAIN) if look is None else Span(self._glyphs.sign(look), SIGNS[look].role)
             cells += [sign, Span(" " * (columns.width - 1), PLAIN)]
         cause = self._item_cause(bundle, looks, drawing.now)
-        causes = [*self._marks_of(node), cause]
-        body = self._body(node, cells, self._item_name(bundle, self._counts(node)), causes, drawing)
+        told = Content(self._item_name(bundle, self._counts(node)), self._marks_of(node), cause)
+        body = self._body(node, cells, told, drawing)
         return Row(self._bundle_gutter(node, bundle, drawing), body)
 
     def _lead(self, node: int, signs: list[Span], drawing: Drawing) -> list[Span]:
@@ -114,7 +114,9 @@ class LevelPainter(RowPainter):
             return []
         if bundle is None:
             return [Span(" " * (BAR + 1), PLAIN)]
-        return [*bar_of(self._counts(node), len(bundle.units), BAR, self._glyphs), Span(" ", PLAIN)]
+        counts = self._counts(node)
+        allowed = sum(self._allowed(bundle, counts).values())
+        return [*bar_of(counts, len(bundle.units), BAR, self._glyphs, allowed=allowed), Span(" ", PLAIN)]
 
     def _columns(self, node: int, drawing: Drawing) -> Columns | None:
         """The columns of the group that a row is of, or is in."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import Final
 
 from qtui.core.session import RunSession
@@ -33,8 +33,11 @@ class LogLines:
         self._starts: array[int] = array("Q", [0])
         self._read = 0
         self._opened = False
+        self._resumes = 0
         self.skipped = False
         """True if the first lines were left out."""
+        self.renumbered = 0
+        """How often lines that stood there have gone, so that others have other numbers."""
         self.trouble = ""
         """Why the output cannot be read, if it cannot."""
         self.unread = 0
@@ -67,7 +70,35 @@ class LogLines:
         if len(self._starts) > MOST_LINES:
             del self._starts[: MOST_LINES // 2]
             self.skipped = True
+            self.renumbered += 1
+        if grown:
+            self._leave_out_dropped(chunk.size)
         return grown
+
+    @property
+    def dropped(self) -> bool:
+        """Whether some of the output is nowhere any more."""
+        return self._resumes > 0
+
+    def _leave_out_dropped(self, size: int) -> None:
+        """Forget the lines that were dropped since they were found, but for the one that says so.
+
+        Of an output that is longer than its limit the middle goes, again and again while it grows.
+        """
+        half = self._session.plan.table[self.unit].log_max // 2
+        if size <= 2 * half or self._read <= half:
+            return
+        gap = self._session.read_log(self.unit, self.attempt, half, 1)
+        if gap.next in (self._resumes, half + len(gap.data)):
+            return
+        self._resumes = gap.next
+        self._read = max(self._read, self._resumes)  # what lies between is nowhere
+        known, gone = self._starts, slice(bisect_right(self._starts, half), bisect_left(self._starts, self._resumes))
+        told = [half + 1] if known[0] <= half else []
+        self.skipped |= not told
+        rest = known[gone.stop :] or array("Q", [self._resumes])
+        self._starts = known[: gone.start] + array("Q", told) + rest
+        self.renumbered += 1
 
     def text(self, line: int) -> str:
         """A line's text, as `shown_text` has it."""

@@ -4,7 +4,7 @@ units it waits for. Pure."""
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from math import ceil, inf
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +12,7 @@ from qtui.core.attribution import attribution
 from qtui.core.brakes import HELD
 from qtui.core.events import (
     BrakeChanged,
+    ConfirmRequested,
     PlanReplaced,
     RunPaused,
     RunReopened,
@@ -26,8 +27,12 @@ from qtui.core.events import (
     UnitsAdded,
     WorkersChanged,
 )
-from qtui.core.model import UnitState
+from qtui.core.expecting import worth_a_word
+from qtui.core.model import ExecutionMode, UnitState
+from qtui.core.plan import reached
+from qtui.core.samples import unmanned_for
 from qtui.core.state import RunView
+from qtui.tui.text import clean
 from qtui.tui.timeaxis import span_of
 
 if TYPE_CHECKING:
@@ -48,7 +53,7 @@ PATH_MARK: Final = "!"
 
 _AT_WORK: Final = (UnitState.RUNNING, UnitState.CANCELING)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-_MOMENT: Final = 1.0
+MOMENT: Final = 1.0
 """Seconds; who has no more left ends any moment."""
 _LEAST_TOLD: Final = 0.5
 """Seconds; less is none."""
@@ -67,6 +72,7 @@ class Outlook:
         """The units that the end waits for, first to last."""
         self._marked: frozenset[int] = frozenset()
         self._seen: tuple[Told | None, ExecutionPlan] | None = None
+        self._seen_open: tuple[Told, int, Set[int]] | None = None
 
     def take(self, forecaster: Forecaster, view: RunView) -> bool:
         """Take the latest forecast for what is drawn of `view`; True if it is another one.
@@ -97,14 +103,19 @@ class Outlook:
         cells; empty if that is not known."""
         if self.told is None or view.state.ended:
             return ""
+        if view.awaits_cluster and view.unmanned_at is not None:
+            return f"the cluster {unmanned_for(now - view.unmanned_at)}: its units wait until one comes"
         parts, forecast = self.told.parts(now), self.told.forecast
         if forecast.endless or forecast.incomplete:
             return _what_helps(self.told, now, room)
+        if forecast.stands and (whom := _open_ends(self.told, view)):
+            why = "" if len(whom) > 1 else f": {forecast.unforeseen[whom[0]]}"
+            return f"nobody knows when {_who(whom, view)} end{'' if len(whom) > 1 else 's'}{why}"
         left = sum(part.seconds for part in parts)
         if left < _LEAST_TOLD:
             return ""
         text = attribution(parts, finest=1.0, whole="left", room=room)
-        more = [forecast.shortfall()] if forecast.risk else []
+        more = [forecast.shortfall(self.told.view.plan)] if forecast.risk else []
         saves = [gain for gain in self.told.advice(now) if not gain.would]
         more += [gain_words(max(saves, key=lambda gain: gain.seconds))] if saves else []
         for each in more:
@@ -112,17 +123,46 @@ class Outlook:
         return text
 
     def soon(self, number: int, view: RunView, now: float) -> str:
-        """When a unit is expected to start, or to end if it runs: ``in ~3m``, ``~40s left``; ``cut in ~40s`` if time
-        runs out for it before. Empty if nobody knows."""
+        """When a unit is expected to start, to ask or, if it runs, to end: ``in ~3m``, ``asks in ~3m``, ``~40s left``;
+        ``times out in ~40s`` if time runs out for it before. Empty if nobody knows: of what people are asked now, and
+        of what waits for that, or for a unit of which nobody knows when it ends."""
         if self.told is None or view.states[number].ended:
             return ""
         if view.states[number] in _AT_WORK:
+            if self.unforeseen(number, view):
+                left = until_timeout(number, view, now)
+                return f"times out in {about(left)}" if left > 0 else ""
             left = self.told.until_end(number, now)
-            if self.told.forecast.runs_out_for(number):
-                return f"cut in {about(left)}" if 0 < left < inf else ""
-            return f"{about(left)} left" if 0 < left < inf else ""
+            told = f"times out in {about(left)}" if self.told.forecast.runs_out_for(number) else f"{about(left)} left"
+            return told if 0 < left < inf else ""
+        if isinstance(view.last[number], ConfirmRequested) or number in self._without_start(self.told, view):
+            return ""
+        if view.unmanned_at is not None and view.plan.lanes[number] is ExecutionMode.CUSTOM:
+            return ""
         begins = self.told.until_start(number, now)
-        return f"in {about(begins)}" if 0 < begins < inf else ""
+        asks = "asks " if number in self.told.forecast.asking else ""
+        return f"{asks}in {about(begins)}" if 0 < begins < inf else ""
+
+    def unforeseen(self, number: int, view: RunView) -> str:
+        """Why nobody knows when a running unit ends; empty if that is known."""
+        if self.told is None or view.states[number] is not UnitState.RUNNING:
+            return ""
+        return self.told.forecast.unforeseen.get(number, "")
+
+    def waits_for_end_of(self, number: int, view: RunView) -> int:
+        """A running unit that another one waits for in the end, and of which nobody knows when it ends; -1 if there is
+        none."""
+        whom = _open_ends(self.told, view) if self.told is not None else []
+        return next((each for each in whom if number in reached(view.plan.feeds, each)), -1)
+
+    def _without_start(self, told: Told, view: RunView) -> Set[int]:
+        """The units of which nobody knows when they start. Looked for once for each forecast, and again when as many
+        ask as did not: a question may come before its forecast."""
+        if self._seen_open is None or self._seen_open[0] is not told or self._seen_open[1] != view.asked:
+            asked = [number for number in told.forecast.asking if isinstance(view.last[number], ConfirmRequested)]
+            open_ = {*asked, *reached(view.plan.feeds, *asked, *told.forecast.unforeseen)}
+            self._seen_open = told, view.asked, open_
+        return self._seen_open[2]
 
 
 def _is_of(told: Told, plan: ExecutionPlan) -> bool:
@@ -138,7 +178,8 @@ def _is_of(told: Told, plan: ExecutionPlan) -> bool:
 
 def eta_texts(told: Told | None, unknown: int, view: RunView, now: float) -> tuple[str, ...]:
     """When the run ends, in words that become shorter: ``eta 12:41 (6-8m)``, ``6-8m``, ``~7m``; with ``timeout`` before
-    them if it will not be done by then. Empty if there is nothing to tell."""
+    them if it will not be done by then; in the end ``~7m at best`` if that waits for what nobody knows the end of.
+    Empty if there is nothing to tell."""
     if view.state.ended or view.started_at is None:
         return ()
     if told is None:
@@ -147,34 +188,89 @@ def eta_texts(told: Told | None, unknown: int, view: RunView, now: float) -> tup
     if endless := told.forecast.endless:
         return (f"no end in sight for {endless:,} unit{'' if endless == 1 else 's'}", "no end in sight")
     p10, p50, p90 = told.left(now)
-    within = span(p10, p90) if told.forecast.samples > 1 or p90 <= _MOMENT else about(p50)
+    within = span(p10, p90) if told.forecast.samples > 1 or p90 <= MOMENT else about(p50)
     at = time.strftime("%H:%M" if p50 < _FAR else "%a %H:%M", time.localtime(now + p50))
     word, lacks = "timeout " if told.forecast.times_out else "", told.forecast.incomplete
     whole, short = f"{word or 'eta '}{at} ({within})", (f"{word}{within}", f"{word}{about(p50)}")
-    longer = [f"{whole}, {lacks:,} incomplete"] if lacks else []
-    if condition := _condition(told, view):
-        return *(f"{text} {condition}" for text in (*longer, whole, short[0])), *short
-    return *longer, whole, *short
+    perhaps = "perhaps " if lacks and told.forecast.may_complete else ""
+    condition, incomplete = _condition(told, view), f", {lacks:,} {perhaps}incomplete" if lacks else ""
+    if condition:
+        if told.forecast.stands and p90 <= MOMENT:
+            return f"ends {condition.replace('if', 'when', 1)}", "eta unknown"
+        # what is waited for adds to it, but for a timeout, which comes all the same
+        at_best = _ends_awaited(told, view) and not word
+        briefly, shortest = _briefly(told, view), [f"{short[1]} at best"] if at_best else []
+        longer = [f"{whole} {condition}{incomplete}"] if lacks else []
+        longer += [f"{text} {condition}" for text in (whole, short[0])]
+        return *longer, *(f"{text} {briefly}" for text in short), *shortest
+    return *([f"{whole}{incomplete}"] if lacks else []), whole, *short
 
 
 def _what_helps(told: Told, now: float, room: int) -> str:
     """That not all units will complete, and with more of what more would, as far as there is room for it."""
     forecast, said = told.forecast, [gain.would for gain in told.advice(now) if gain.would]
     if forecast.incomplete:
-        said.insert(0, f"{'stops at its timeout: ' if forecast.times_out else ''}{forecast.shortfall()}")
+        stops = "may stop" if forecast.may_complete else "stops"
+        cut = f"{stops} at its timeout: " if forecast.times_out else ""
+        said.insert(0, f"{cut}{forecast.shortfall(told.view.plan)}")
     while len(said) > 1 and len("; ".join(said)) > room:
         said.pop()
     return "; ".join(said)
 
 
-def _condition(told: Told, view: RunView) -> str:
-    """What people would have to do for the run to end then."""
+def _deeds(told: Told, view: RunView) -> tuple[list[str], bool]:
+    """What people would have to do now for the run to end then, and whether they would have to answer later, too."""
     held, later = any(brake.state == HELD for brake in view.brakes.values()), told.forecast.questions > 0
     asked = view.asked and not later
     deeds = {"saved again": view.unsaved, "resumed": view.paused, "answered": asked, "let go": held}
-    wanted = [deed for deed, is_wanted in deeds.items() if is_wanted]
+    return [deed for deed, is_wanted in deeds.items() if is_wanted], later
+
+
+def _briefly(told: Told, view: RunView) -> str:
+    """The condition in few words, beside that of the run's state, which says by itself that a run is to be resumed."""
+    wanted, later = _deeds(told, view)
+    deeds = [*wanted, *(["answered"] if later else []), *_worker_awaited(view), *_ends_awaited(told, view)]
+    return f"if {' and '.join([deed for deed in deeds if deed != 'resumed'] or deeds)}"
+
+
+def _condition(told: Told, view: RunView) -> str:
+    """What people would have to do for the run to end then, and what has to end of which nobody knows when it does."""
+    wanted, later = _deeds(told, view)
     conditions = [*([f"{' and '.join(wanted)} now"] if wanted else []), *(["answered at once"] if later else [])]
+    conditions += [*_worker_awaited(view), *_ends_awaited(told, view)]
     return f"if {' and '.join(conditions)}" if conditions else ""
+
+
+def _worker_awaited(view: RunView) -> list[str]:
+    return ["a worker comes"] if view.awaits_cluster else []
+
+
+def _open_ends(told: Told, view: RunView) -> list[int]:
+    """The units that still run and of which nobody knows when they end."""
+    return [number for number in told.forecast.unforeseen if view.states[number] is UnitState.RUNNING]
+
+
+def _ends_awaited(told: Told, view: RunView) -> list[str]:
+    """``stuck ends``, ``3 units end``; nothing if the end waits for none of which nobody knows when it ends."""
+    forecast = told.forecast
+    still = {number: forecast.unforeseen[number] for number in _open_ends(told, view)}
+    return [end_of(whom, view)] if (whom := worth_a_word(still, stands=forecast.stands)) else []
+
+
+def end_of(numbers: Sequence[int], view: RunView) -> str:
+    """``stuck ends``, ``3 units end``."""
+    return f"{_who(numbers, view)} end{'' if len(numbers) > 1 else 's'}"
+
+
+def _who(numbers: Sequence[int], view: RunView) -> str:
+    """``stuck``, ``3 units``."""
+    return f"{len(numbers):,} units" if len(numbers) > 1 else clean(view.plan.table[numbers[0]].id)
+
+
+def until_timeout(number: int, view: RunView, now: float) -> float:
+    """Seconds until the timeout of a running unit; not above 0 if it has none."""
+    limit, began = view.plan.table[number].timeout, view.unit(number).started_at
+    return 0.0 if limit is None or began is None else began + limit - now
 
 
 def left_words(told: Told, view: RunView, now: float) -> str:
@@ -185,15 +281,18 @@ def left_words(told: Told, view: RunView, now: float) -> str:
     p10, p50, p90 = told.left(now)
     within, middle = span(p10, p90), rounded(p50)
     if forecast.times_out:
-        left = f"its timeout stops it, ends in about {middle}"
-    elif p90 <= _MOMENT:
+        left = f"its timeout {'may stop' if forecast.may_complete else 'stops'} it, ends in about {middle}"
+    elif p90 <= MOMENT:
         left = "ends any moment"
     elif within == f"<{middle}":
         left = f"less than {middle} left"
     else:
         left = f"about {middle} left" + (f" ({within})" if forecast.samples > 1 and within != middle else "")
-    text = " ".join(filter(None, (left, _condition(told, view))))
-    return f"{text}; {short}" if (short := forecast.shortfall()) else text
+    condition = _condition(told, view)
+    text = " ".join(filter(None, (left, condition)))
+    if condition and forecast.stands and p90 <= MOMENT:
+        text = f"ends {condition.replace('if', 'when', 1)}"
+    return f"{text}; {short}" if (short := clean(forecast.shortfall(told.view.plan))) else text
 
 
 def gain_words(gain: Gain) -> str:
@@ -214,7 +313,7 @@ def rounded(seconds: float) -> str:
 
 def span(least: float, most: float) -> str:
     """``6-8m``, ``40-55s``, ``1h05m-1h20m``, ``<2m``: from `least` to `most` seconds, rounded away from each other."""
-    if most <= _MOMENT:
+    if most <= MOMENT:
         return "any moment"
     step = _step(most)
     low, high = int(least // step) * step, ceil(most / step) * step

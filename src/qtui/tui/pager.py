@@ -30,8 +30,15 @@ POLL_SECONDS: Final = 0.2
 _ANY_KEY: Final = b"\r\nqtui: any key goes back to the screen"
 _LOCAL, _CHARACTERS = 3, 6
 _BLOCKED: Final = (signal.SIGTTOU,)
-_LEFT_ON: Final = b"\x1b[?1l\x1b>\x1b[0m\x1b[?1049l\x1b[?25h"
-"""Switches off what a pager has switched on that was killed."""
+_USUAL: Final = b"\x1b[4l\x1b(B\x0f\x1b[?7h\x1b[?1l\x1b>\x1b[0m\x1b[?25h"
+"""Switches off what a pager may have left on: a script may end well although what it has called was killed. Nothing in
+it moves the cursor."""
+_ON_TOP: Final = b"\x1b[?1049l"
+"""Leaves the other screen, where a pager was killed on it."""
+_OF_SHELLS: Final = 128
+"""A shell ends with more than this if what it ran was killed."""
+WHOLE_SCREEN: Final = "\x1b[?6l\x1b[r"
+"""Draws on all rows again. This moves the cursor, so it is for a screen that is painted anew."""
 
 
 def pager_command(environ: Mapping[str, str], path: str) -> list[str] | str:
@@ -105,8 +112,7 @@ class Pager:
                 _take_back(terminal, process.pid, front, modes)
             self._lend(0)
         process.returncode = code = os.waitstatus_to_exitcode(status)
-        if code < 0:
-            os.write(terminal, _LEFT_ON)
+        os.write(terminal, _USUAL + (_ON_TOP if code < 0 or code > _OF_SHELLS else b""))
         return code
 
     def _waited(self, process: int, terminal: int) -> int:

@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 def entries_for(scene: Scene, keymap: Keymap) -> list[Entry]:
     """All that makes sense now: keys first, then what only a command can do."""
     entries = [
-        _of_action(action, keymap)
+        _of_action(action, keymap, bool(scene.options.elsewhere))
         for action in scene.actions
         if not action.id.startswith(_MOVING) and action.id not in _UNNEEDED
     ]
@@ -36,8 +36,9 @@ def entries_for(scene: Scene, keymap: Keymap) -> list[Entry]:
     return entries + [Entry(verb.name, ":", verb.text, _goes_on(verb)) for verb in verbs]
 
 
-def _of_action(action: Action, keymap: Keymap) -> Entry:
-    return Entry(action.id, " ".join(shown(key) for key in keys_of(action, keymap)[:1]), text_of(action, keymap))
+def _of_action(action: Action, keymap: Keymap, cluster: bool) -> Entry:
+    keys = " ".join(shown(key) for key in keys_of(action, keymap)[:1])
+    return Entry(action.id, keys, text_of(action, keymap, cluster=cluster))
 
 
 def _goes_on(verb: Verb) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from qtui.core.model import FAILURES, UnitState
-from qtui.core.session import UNUSABLE
+from qtui.core.session import EDITED, UNUSABLE
 from qtui.core.state import RunView
 from qtui.core.stimuli import RetryRequested
 from qtui.tui.actions import USUAL, Keymap
@@ -18,6 +18,8 @@ from qtui.tui.text import clean
 
 _RERUN: Final = FAILURES | {UnitState.CANCELED}
 _MOST_NAMED: Final = 2
+_KEEPING: Final = "with the edit made in this run"
+_DROPPING: Final = "as in the file now, drops that edit"
 
 
 def as_ever(_number: int) -> str:
@@ -94,9 +96,11 @@ def _retry_edited(view: RunView, number: int, redone: str, difference: str) -> A
     its own."""
     again, unit = RetryRequested((number,)), view.unit(number)
     usable = not difference.startswith(UNUSABLE)
-    options = _new_or_old(again, "its edited definition" if usable else "", "as it was")
+    mine = difference.startswith(EDITED)
+    options = _new_or_old(again, "its edited definition" if usable else "", "as it was", mine=mine)
     if redone:
-        below = _new_or_old(again._replace(scope="dependents"), "edited definitions" if usable else "", "as it was")
+        both = again._replace(scope="dependents")
+        below = _new_or_old(both, "edited definitions" if usable else "", "as it was", mine=mine)
         options += [Option(each.key.upper(), f"{each.label}, and {redone} after it", each.action) for each in below]
     how = "" if usable else " as it was"
     careful = _careful(view, (number,))
@@ -108,13 +112,16 @@ def _on_disk(difference: str, of: str = "") -> str:
     """What a session says of edited units, as a sentence; `of` tells which of several."""
     if difference.startswith(UNUSABLE):
         return f"What is on the disk{of} cannot be run:\n{difference.removeprefix(UNUSABLE)}"
-    return f"On the disk now{of}:\n{difference}"
+    return f"On the disk now{of}:\n{difference.removeprefix(EDITED)}"
 
 
-def _new_or_old(again: RetryRequested, new: str, old: str) -> list[Option]:
-    """The two ways to run again, or only the old one if the label `new` is empty."""
+def _new_or_old(again: RetryRequested, new: str, old: str, *, mine: bool = False) -> list[Option]:
+    """The two ways to run again, or only the old one if the label `new` is empty. What a person has edited in the run
+    (`mine`) comes first: to go on with it is what they expect."""
     fresh = Do(again._replace(fresh=True, cause="retried with what is on the disk by you"))
     was = Do(again._replace(cause="retried as it was by you"))
+    if mine and new:
+        return [Option("o", _KEEPING, was), Option("e", _DROPPING, fresh)]
     return [*([Option("e", new, fresh)] if new else []), Option("o", old, was)]
 
 
@@ -171,14 +178,18 @@ def retry_units(view: RunView, numbers: Iterable[int], what: str, edited: Callab
         text += f"\n{_on_disk(alike.pop(), which)}"
     else:
         text += f"\nOn the disk {len(usable or others):,} of them have changed."
+    if usable and (gone := len(others) - len(usable)):
+        text += f"\n{gone:,} of them {'is' if gone == 1 else 'are'} not there any more."
     new, old = ("its edited definition", "as it was") if len(bad) == 1 else ("edited definitions", "as they were")
-    return Ask("Retry", text, tuple(_new_or_old(RetryRequested(bad), new if usable else "", old)), still=still)
+    mine = any(difference.startswith(EDITED) for difference in usable)
+    options = _new_or_old(RetryRequested(bad), new if usable else "", old, mine=mine)
+    return Ask("Retry", text, tuple(options), still=still)
 
 
 def _nothing_to_rerun(view: RunView, numbers: Iterable[int], what: str) -> str:
     """Why nothing can be run again; what was skipped comes with the unit that it was skipped for."""
-    ends = (view.unit(number).finished for number in numbers if view.states[number] is UnitState.SKIPPED)
-    because = next((end.because for end in ends if end is not None and end.because >= 0), None)
+    skipped = (view.unit(number) for number in numbers if view.states[number] is UnitState.SKIPPED)
+    because = next((unit.because for unit in skipped if unit.because >= 0), None)
     if because is None:
         return f"nothing failed, timed out or was canceled in {what}"
     return f"{what} was skipped because of {clean(view.unit(because).id)}: run that again"

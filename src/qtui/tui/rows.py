@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
-from qtui.core.model import UnitState
+from qtui.core.model import FAILURES, UnitState
 from qtui.core.state import RunView, UnitView
 from qtui.tui.bridge import Bridge
-from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, cause_of, look_of_state, short_clock
+from qtui.tui.format import COUNT_ORDER, NONE_ALLOWED, SIGNS, Glyphs, Look, cause_of, look_of_state, short_clock
 from qtui.tui.layout import Bundle, family_name, further_needs
 from qtui.tui.outlook import PATH_MARK
 from qtui.tui.roles import Role, loud
@@ -30,8 +31,13 @@ PART_MARK: Final = "'"
 """In front of a row whose units are marked, all or some of them."""
 _MIN_NAME: Final = 12
 _MIN_CAUSE: Final = 16
+"""Cells that a badge or bad news get of a name that is too long for both."""
 _LEAST_CAUSE: Final = 8
-"""What is left of a cause for what is soon."""
+"""Less of a reason tells nothing."""
+_SOON: Final = 13
+"""Cells of the column on the right edge, for ``~1h20m left`` and a gap."""
+_SOON_FROM: Final = 36
+"""Cells behind the lines of the tree from which that column is kept free, however long name and reason are."""
 _WELL: Final = frozenset({Look.OK, Look.HIT})
 _MARKED: Final = Span(PATH_MARK, Role.WARNING)
 
@@ -54,6 +60,17 @@ def cells_until_same(before: Row, after: Row, width: int) -> int:
             break
         total -= cell_len(now.text)
     return min(total, width)
+
+
+class Content(NamedTuple):
+    """What a row tells behind its lines: `badges` are counts and marks, which go before what is left of the name and
+    before the `reason`; `unit` is that whose name it is, or -1; `soon` is what is expected of it."""
+
+    name: Span
+    badges: list[Span]
+    reason: Span
+    unit: int = -1
+    soon: str = ""
 
 
 class Drawing(NamedTuple):
@@ -102,16 +119,16 @@ class RowPainter:
         bundle = self._layout.bundle(node)
         if bundle is not None:
             return self._bundle_row(node, bundle, drawing)
-        gutter, name, causes, soon = self._unit_parts(self._layout.units[node], drawing)
-        return Row(gutter, self._body(node, [], name, causes, drawing, soon))
+        gutter, told = self._unit_parts(self._layout.units[node], drawing)
+        return Row(gutter, self._body(node, [], told, drawing))
 
     def flat_row(self, unit: int, value: str, drawing: Drawing) -> Row:
         """The row of a unit in a list, with a `value` before its name."""
-        gutter, name, causes, soon = self._unit_parts(unit, drawing)
-        return Row(gutter, self._fitted([Span(value, Role.MUTED)], name, causes, "", drawing.room, soon))
+        gutter, told = self._unit_parts(unit, drawing)
+        return Row(gutter, self._fitted([Span(value, Role.MUTED)], told, "", drawing.room))
 
-    def _unit_parts(self, number: int, drawing: Drawing) -> tuple[tuple[Span, ...], Span, list[Span], str]:
-        """The gutter, the name and the cause of a unit, with the mark of the critical path, and what is soon."""
+    def _unit_parts(self, number: int, drawing: Drawing) -> tuple[tuple[Span, ...], Content]:
+        """The gutter, and what is told of a unit, with the mark of the critical path."""
         unit = self._bridge.view.unit(number)
         waits_for, look = self._bridge.waits_for(number, drawing.now), self._bridge.look_of(number)
         elapsed = unit.elapsed(drawing.now)
@@ -119,19 +136,23 @@ class RowPainter:
         style = SIGNS[look].role if look in (Look.RUN, Look.FAIL, Look.TIME) else Role.TEXT
         if look in (Look.SKIP, Look.WAIT):
             style = Role.MUTED
-        cause = Span(cause_of(unit, drawing.now, waits_for), _cause_role(look))
         view, outlook = self._bridge.view, self._bridge.outlook
-        causes = [_MARKED, cause] if outlook.is_on_path(number, view) else [cause]
-        return gutter, Span(self._layout.names[number], style), causes, outlook.soon(number, view, drawing.now)
+        cause = Span(cause_of(unit, drawing.now, waits_for), _cause_role(look, silent=number in view.silent))
+        if number not in view.silent and (unforeseen := outlook.unforeseen(number, view)):
+            cause = cause._replace(text=f"{cause.text} {unforeseen}".strip())
+        marks = [_MARKED] if outlook.is_on_path(number, view) else []
+        soon = outlook.soon(number, view, drawing.now)
+        return gutter, Content(Span(self._layout.names[number], style), marks, cause, number, soon)
 
     def _bundle_row(self, node: int, bundle: Bundle, drawing: Drawing) -> Row:
         counts, gutter = self._counts(node), self._bundle_gutter(node, bundle, drawing)
         if bundle.kind is Kind.ITEM and len(bundle.units) <= MAX_SIGNS:
             signs, cause = self._signs(bundle, drawing.now)
-            causes = [*self._marks_of(node), cause]
-            return Row(gutter, self._body(node, signs, self._item_name(bundle, counts), causes, drawing))
+            told = Content(self._item_name(bundle, counts), self._marks_of(node), cause)
+            return Row(gutter, self._body(node, signs, told, drawing))
         badges = [*self._marks_of(node), *self._badges(node, drawing)]
-        return Row(gutter, self._body(node, [], Span(bundle.label, Role.TITLE), badges, drawing))
+        told = Content(Span(bundle.label, Role.TITLE), badges, Span("", PLAIN))
+        return Row(gutter, self._body(node, [], told, drawing))
 
     def _marks_of(self, node: int) -> list[Span]:
         """The mark of the critical path, if the end waits for anything inside of a bundle."""
@@ -154,28 +175,46 @@ class RowPainter:
     def _counts(self, node: int) -> Mapping[UnitState, int]:
         return self._tally.counts[self._layout.bundle_at[node]]
 
+    def _allowed(self, bundle: Bundle, counts: Mapping[UnitState, int]) -> Mapping[UnitState, int]:
+        """By state, how many units of a bundle have failed as they may. O(units of the bundle) where there are any."""
+        view, allowed = self._bridge.view, self._bridge.allowed
+        if not allowed or not any(counts.get(state) for state in FAILURES):
+            return NONE_ALLOWED
+        return Counter(view.states[number] for number in allowed.intersection(bundle.units))
+
     def _bundle_gutter(self, node: int, bundle: Bundle, drawing: Drawing) -> tuple[Span, ...]:
         counts = self._counts(node)
         done = sum(count for state, count in counts.items() if state.ended)
-        look = bundle_look(counts, self._bridge.view)
+        look = bundle_look(counts, self._bridge.view, self._allowed(bundle, counts))
         # 100 % beside a failure would look like a success
         share = f"{100 * done // len(bundle.units)}%" if done < len(bundle.units) or look in _WELL else ""
         return self._gutter(look, share, len(bundle.units), drawing)
 
     def _item_name(self, bundle: Bundle, counts: Mapping[UnitState, int]) -> Span:
-        look = bundle_look(counts, self._bridge.view)
+        look = bundle_look(counts, self._bridge.view, self._allowed(bundle, counts))
         return Span(bundle.label, Role.MUTED if look in (Look.SKIP, Look.WAIT) else Role.TEXT)
 
     def _badges(self, node: int, drawing: Drawing) -> list[Span]:
         """The counts of a bundle, and what of it is in trouble or marked without being on show."""
         at = self._layout.bundle_at[node]
-        looks = bundle_looks(self._tally.counts[at], self._bridge.view)
+        counts, bundle = self._tally.counts[at], self._layout.bundles[at]
+        looks = bundle_looks(counts, self._bridge.view, self._allowed(bundle, counts))
         badges = [Span(f"{count}{self._glyphs.sign(look)}", SIGNS[look].role) for look, count in looks]
+        if silent := sum(self._is_inside(number, at) for number in self._bridge.view.silent):
+            badges.append(Span(f"{silent} silent", Role.WARNING))
         if drawing.marked and drawing.marked < len(self._layout.bundles[at].units):
             badges.append(Span(f"{drawing.marked}{MARK}", Role.KEY))
         if not drawing.unfolded and (hidden := self._tally.hidden(at)):
             badges.append(Span(f"(+{hidden} more)", Role.ACCENT))
         return badges
+
+    def _is_inside(self, number: int, bundle: int) -> bool:
+        """Whether a unit belongs to a bundle, or to one inside of it."""
+        bundle_of, bundles = self._layout.bundle_of, self._layout.bundles
+        at = bundle_of[number] if number < len(bundle_of) else -1
+        while at >= 0 and at != bundle:
+            at = bundles[at].around
+        return at == bundle
 
     def _signs(self, bundle: Bundle, now: float) -> tuple[list[Span], Span]:
         """A sign for each unit of an item, and what there is to say about the one that matters most."""
@@ -188,10 +227,12 @@ class RowPainter:
         look = most_urgent(looks)
         if look not in _URGENCY:
             return Span("", PLAIN)
-        unit = self._bridge.view.unit(bundle.units[looks.index(look)])
+        alike = [number for number, each in zip(bundle.units, looks, strict=True) if each is look]
+        silent = self._bridge.view.silent
+        unit = self._bridge.view.unit(next((number for number in alike if number in silent), alike[0]))
         cause = cause_of(unit, now, self._bridge.waits_for(unit.number, now))
         step = "" if look in (Look.CANC, Look.SKIP) else step_name(unit)  # that is about the rest of the item, too
-        return Span(f"{step} {cause}".strip(), _cause_role(look))
+        return Span(f"{step} {cause}".strip(), _cause_role(look, silent=unit.number in silent))
 
     def _gutter(self, look: Look, clock: str, units: int, drawing: Drawing) -> tuple[Span, ...]:
         glyphs, role = self._glyphs, SIGNS[look].role
@@ -205,12 +246,10 @@ class RowPainter:
         spans.append(Span(f"{clock:>5} ", Role.MUTED if clock else PLAIN))
         return tuple(spans)
 
-    def _body(
-        self, node: int, signs: list[Span], name: Span, causes: list[Span], drawing: Drawing, soon: str = ""
-    ) -> tuple[Span, ...]:
+    def _body(self, node: int, signs: list[Span], told: Content, drawing: Drawing) -> tuple[Span, ...]:
         if drawing.closed:
-            causes = [Span(self._folded(node), Role.ACCENT), *causes]
-        return self._fitted(self._lead(node, signs, drawing), name, causes, self._note(node), drawing.room, soon)
+            told = told._replace(badges=[Span(self._folded(node), Role.ACCENT), *told.badges])
+        return self._fitted(self._lead(node, signs, drawing), told, self._note(node), drawing.room)
 
     def _note(self, node: int) -> str:
         """What the row needs besides what it stands below."""
@@ -221,39 +260,49 @@ class RowPainter:
         """What stands before the name: here the lines of the tree."""
         return [Span(self._guides(node), Role.MUTED), *signs]
 
-    def _fitted(
-        self, lead: list[Span], name: Span, causes: list[Span], note: str, room: int, soon: str = ""
-    ) -> tuple[Span, ...]:
-        """`lead` and as much of the rest as fits in `room` cells. Of the name and a cause, the cause is cut first, down
-        to where it still tells something; of the name and counts the name. What is `soon` stands there whole or not;
-        the cause, which the tab that tells why has in full, is cut for it."""
+    def _fitted(self, lead: list[Span], told: Content, note: str, room: int) -> tuple[Span, ...]:
+        """`lead` and as much of the rest as fits in `room` cells. Badges go first, then the name, then the reason,
+        which the tab that tells why has in full. Bad news has some room still: for that a name is cut, but not what
+        tells it apart from its family. What is soon stands in a column on the right edge."""
+        ellipsis = self._glyphs.ellipsis
         room = max(0, room - sum(cell_len(span.text) for span in lead))
-        causes = [cause for cause in causes if cause.text]
-        wanted = sum(min(cell_len(cause.text), _MIN_CAUSE) + 1 for cause in causes) + bool(causes)
-        least = max(
-            _MIN_NAME, cell_len(name.text) if len(lead) > 1 else 0
-        )  # beside its signs an item's cause is no news
-        name_room = max(min(least, room), room - wanted)
-        text = cut_middle(name.text, name_room, self._glyphs.ellipsis)
-        spans = [*lead, Span(text, name.style)]
-        left, gap, kept = room - cell_len(text), "  ", len(soon) + 2 if soon else 0
-        for cause in causes:
-            if left <= len(gap) + 1:
-                break
+        column = max(_SOON, cell_len(told.soon) + 2) if told.soon else 0
+        kept = column if room >= _SOON_FROM else 0
+        text = self._name_within(told, room - kept, whole=len(lead) > 1)
+        spans, left, gap = [*lead, Span(text, told.name.style)], room - kept - cell_len(text), "  "
+        for part in (*told.badges, told.reason):
             most = left - len(gap)
-            if most - kept >= min(_LEAST_CAUSE, cell_len(cause.text)):
-                most -= kept
-            shown = cut_end(cause.text, most, self._glyphs.ellipsis)
-            spans += [Span(gap, PLAIN), Span(shown, cause.style)]
-            left, gap = left - len(gap) - cell_len(shown), " "
-        if soon and left >= kept:
-            spans.append(Span(f"  {soon}", Role.MUTED))
-            left -= kept
+            if not part.text or most < (min(_LEAST_CAUSE, cell_len(part.text)) if part is told.reason else 2):
+                continue
+            shown = cut_end(part.text, most, ellipsis)
+            spans += [Span(gap, PLAIN), Span(shown, part.style)]
+            left, gap = most - cell_len(shown), " "
         if note and left > 8:
-            note = cut_end(f"  {note}", left, self._glyphs.ellipsis)
+            note = cut_end(f"  {note}", left, ellipsis)
             spans.append(Span(note, Role.MUTED))
             left -= cell_len(note)
+        if told.soon and left + kept >= column:
+            left += kept - cell_len(told.soon)
+            return (*spans, Span(" " * left, PLAIN), Span(told.soon, Role.MUTED))
         return (*spans, Span(" " * max(0, left), PLAIN))
+
+    def _name_within(self, told: Content, room: int, *, whole: bool) -> str:
+        """As much of the name as leaves room for the rest; all of it where the row wants it `whole`."""
+        name, ellipsis = told.name.text, self._glyphs.ellipsis
+        reason = cell_len(told.reason.text)
+        is_bad = told.reason.style not in (Role.ACCENT, Role.MUTED)
+        others = [cell_len(badge.text) for badge in told.badges]
+        others += [reason] if reason and (is_bad or reason <= _LEAST_CAUSE) else []
+        wanted = sum(min(cells, _MIN_CAUSE) + 1 for cells in others) + bool(others)
+        if cell_len(name) <= room - wanted:
+            return name
+        if told.unit < 0:
+            # beside its signs an item's cause is no news
+            least = cell_len(name) if whole else _MIN_NAME
+            return cut_middle(name, max(min(least, room), room - wanted), ellipsis)
+        short = self._bridge.short
+        least = max(_MIN_NAME, short.least(told.unit, ellipsis))
+        return short.within(told.unit, max(min(least, room), room - wanted), ellipsis)
 
     def _folded(self, node: int) -> str:
         """What hides under a closed node: how many units, and how many of them failed."""
@@ -280,7 +329,8 @@ class RowPainter:
         return "".join(reversed(parts))
 
 
-_URGENCY: Final = (Look.FAIL, Look.TIME, Look.RETRY, Look.STOP, Look.ASK, Look.RUN, Look.QUEUE, Look.CANC, Look.SKIP)
+_URGENCY: Final = (Look.FAIL, Look.TIME, Look.RETRY, Look.STOP, Look.ASK, Look.RUN, Look.QUEUE, Look.ALLOWED,
+                   Look.CANC, Look.SKIP)  # fmt: skip
 
 
 def most_urgent(looks: Iterable[Look]) -> Look:
@@ -294,13 +344,18 @@ def step_name(unit: UnitView) -> str:
     return clean(family_name(unit.unit).removeprefix(prefix))
 
 
-def bundle_looks(counts: Mapping[UnitState, int], view: RunView) -> list[tuple[Look, int]]:
-    """The looks of a bundle's units with their counts, without zeros, in the order of the screen."""
+def bundle_looks(
+    counts: Mapping[UnitState, int], view: RunView, allowed: Mapping[UnitState, int] = NONE_ALLOWED
+) -> list[tuple[Look, int]]:
+    """The looks of a bundle's units with their counts, without zeros, in the order of the screen; `allowed` of them
+    have failed as they may."""
     found: dict[Look, int] = {}
     for state, count in counts.items():
-        if count:
+        if count > allowed.get(state, 0):
             look = look_of_state(state, view)
-            found[look] = found.get(look, 0) + count
+            found[look] = found.get(look, 0) + count - allowed.get(state, 0)
+    if allowed:
+        found[Look.ALLOWED] = sum(allowed.values())
     return [(look, found[look]) for look in COUNT_ORDER if look in found]
 
 
@@ -315,21 +370,28 @@ _BUNDLE_LOOKS: Final = (
 )
 
 
-def bundle_look(counts: Mapping[UnitState, int], view: RunView) -> Look:
-    """One look for a whole bundle: what goes on in it, else the worst that happened, else what most of it is.
+def bundle_look(
+    counts: Mapping[UnitState, int], view: RunView, allowed: Mapping[UnitState, int] = NONE_ALLOWED
+) -> Look:
+    """One look for a whole bundle: what goes on in it, else the worst that happened, else what most of it is; `allowed`
+    of its units have failed as they may.
 
     Units that were skipped may well be all right, so they count only where they are most.
     """
     for state, look in _BUNDLE_LOOKS:
-        if counts.get(state):
+        if counts.get(state, 0) > allowed.get(state, 0):
             return look_of_state(state, view) if look is Look.QUEUE else look
     if counts.get(UnitState.PENDING):
         return Look.WAIT
+    if allowed:
+        return Look.ALLOWED
     return look_of_state(max(counts, key=lambda state: counts[state]), view)
 
 
-def _cause_role(look: Look) -> Role:
+def _cause_role(look: Look, *, silent: bool) -> Role:
     """Bad news is coloured, the rest stays in the background."""
+    if silent:
+        return Role.WARNING
     if look in (Look.FAIL, Look.TIME, Look.RETRY, Look.STOP, Look.CANC, Look.ASK):
         return SIGNS[look].role
     return Role.ACCENT if look is Look.QUEUE else Role.MUTED

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from qtui.core.brakes import HELD, PROBING
 from qtui.core.editing import HIGHEST, LOWEST
 from qtui.core.events import BrakeChanged, ConfirmRequested, UnitCanceling
-from qtui.core.holding import brake_words
+from qtui.core.holding import bounded, brake_words
 from qtui.core.model import RunState, UnitState
 from qtui.core.state import RunView
 from qtui.core.stimuli import (
@@ -108,7 +108,8 @@ def cancel(view: RunView, numbers: Sequence[int], what: str, keymap: Keymap = US
         return _ask_to_stop(view, hit, "Cancel", text, Option("y", "cancel", Do(cancels)))
     if _is_killed(view, number):
         return Note(f"{name} is being killed already")
-    text = f"kill {name}, which has been asked to stop{_skips(view, hit)}"
+    asked = "has been asked to stop" if view.unit(number).started_at is not None else "had not begun"
+    text = f"kill {name}, which {asked}{_skips(view, hit)}"
     return _ask_to_stop(view, hit, "Kill", text, Option("y", "kill", Do(cancels)))
 
 
@@ -357,33 +358,35 @@ def _with_cause(brake: BrakeChanged) -> str:
     return f"{brake_words(brake)}: {brake.signature}" if brake.signature else brake_words(brake)
 
 
-def more_workers(view: RunView, step: int, keymap: Keymap = USUAL) -> Answer:
+def more_workers(view: RunView, step: int, keymap: Keymap = USUAL, *, cluster: bool = False) -> Answer:
     """Let more (`step` 1) or fewer (-1) units run at a time."""
     if view.state.ended:
         return Note("the run has finished")
     if view.workers + step < 1:
-        return Note(f"one worker is the least; {key_for('run.pause', keymap)} pauses the run")
+        least = "unit at a time" if cluster else "worker"
+        return Note(f"one {least} is the least; {key_for('run.pause', keymap)} pauses the run")
     return Do(WorkersStepRequested(step))
 
 
-def set_workers(view: RunView, count: int, most: int) -> Answer:
+def set_workers(view: RunView, count: int, most: int, *, cluster: bool = False) -> Answer:
     """Let `count` units run at a time; the run has `most` at the most."""
     if view.state.ended:
         return Note("the run has finished")
-    said = f"workers: {count}" if count <= most else f"workers: {most}, which is max_workers"
+    said = f"{bounded(cluster)}: {count if count <= most else f'{most}, which is max_workers'}"
     return Do(WorkersRequested(count), said=said)
 
 
-def adapt_workers(view: RunView, keymap: Keymap = USUAL) -> Answer:
-    """Let the number of workers follow the machine."""
+def adapt_workers(view: RunView, keymap: Keymap = USUAL, *, cluster: bool = False) -> Answer:
+    """Let the number of workers follow the machine, or a cluster."""
     if view.state.ended:
         return Note("the run has finished")
     if view.governed:
         steps = f"{key_for('run.workers_up', keymap)} {key_for('run.workers_down', keymap)}"
-        return Note(f"the number of workers follows the machine already; {steps} fix it")
+        follows = "adapts" if cluster else "follows the machine"
+        return Note(f"the number of {bounded(cluster)} {follows} already; {steps} fix it")
     return Do(GovernorRequested(True, "chosen by you"))
 
 
 def _run_text(view: RunView) -> str:
-    still = len(view.plan) - view.ended
-    return f"{counted(view.active, 'unit')} running, {still - view.active} not started yet."
+    begun = view.active - view.submitted
+    return f"{counted(begun, 'unit')} running, {len(view.plan) - view.ended - begun} not started yet."

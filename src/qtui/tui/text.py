@@ -196,6 +196,13 @@ def cut_middle(text: str, width: int, ellipsis: str = "…") -> str:
     return f"{head}{ellipsis}{tail}"
 
 
+def begin_of_all(texts: Sequence[str]) -> str:
+    """The characters that all of these begin with."""
+    first, last = min(texts), max(texts)  # the two that have least in common
+    same = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    return first[:same]
+
+
 def pad(text: str, width: int) -> str:
     """`text` in exactly `width` cells: filled up with spaces or cut."""
     return set_cell_size(text, width)

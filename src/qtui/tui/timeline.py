@@ -53,13 +53,22 @@ class _Look(NamedTuple):
 
 
 _LOOKS: Final = {
-    Texture.DONE: _Look("▓", "=", Role.SUCCESS),
+    Texture.DONE: _Look("▓", "%", Role.SUCCESS),  # "=" is the sign of what was unchanged
     Texture.RUNNING: _Look("█", "#", Role.PRIMARY),
     Texture.QUEUED: _Look(".", ".", Role.ACCENT),
     Texture.FORECAST: _Look("┈", "-", Role.MUTED),
 }
 _NOW: Final = _Look("╎", "|", Role.ACCENT)
 _BEFORE, _BEHIND = _Look("‹", "<", Role.MUTED), _Look("›", ">", Role.MUTED)
+_ENDS: Final = {
+    Look.FAIL: "failed",
+    Look.TIME: "timeout",
+    Look.SKIP: "skipped",
+    Look.CANC: "canceled",
+    Look.ALLOWED: "allowed",
+    Look.HIT: "unchanged",
+}
+"""The signs of ends besides a good one, with their words in the legend."""
 _GAP: Final = 3
 """Cells between names and bars; the sign of the critical path stands in the middle one."""
 _LEAST_NAME, _MOST_NAME, _NAME_SHARE = 8, 24, 5
@@ -379,12 +388,12 @@ def legend(glyphs: Glyphs, width: int, *, over: bool, ahead: bool, folds: bool) 
     parts = [(_sign(_LOOKS[each], glyphs), _LOOKS[each].role, each.value) for each in textures]
     parts += [(PATH_MARK, Role.WARNING, "critical")] if ahead else []
     parts += [(_sign(_NOW, glyphs), _NOW.role, "now")] if not over else []
-    parts += [(glyphs.sign(look), SIGNS[look].role, "failed" if look is Look.FAIL else "timeout")
-              for look in (Look.FAIL, Look.TIME)]  # fmt: skip
+    parts += [(glyphs.sign(look), SIGNS[look].role, word) for look, word in _ENDS.items()]
+    parts += [(glyphs.sign(Look.STOP), SIGNS[Look.STOP].role, "stopping")] if not over else []
     if folds:
         parts.append((f"{glyphs.spark[0]}{glyphs.spark[-1]}", Role.SUCCESS, "few, many at a time"))
-    spans = [Span(" " * (name_width(width) + _GAP), PLAIN)]
-    left = width - name_width(width) - _GAP
+    spans: list[Span] = []
+    left = width
     for sign, role, word in parts:
         left -= len(sign) + len(word) + 3
         if left < 0:

@@ -95,6 +95,13 @@ class Arranging(RunScreen):
         if not self.focus_of(pane).display:
             self.focus_pane(pane)
 
+    def show_log(self) -> None:
+        """Have the log, or the tab in its place, on the screen, beside the pane one is in where there is room."""
+        if self.focus_of(Pane.LOG).display:
+            return
+        self.leave_zoom()
+        self.show_pane(Pane.LOG)
+
     def widgets_of(self, pane: Pane) -> Iterator[tuple[Widget, bool]]:
         """What can stand in the place of a pane, and which of it does."""
         yield self.query_one(f"#{pane}", Widget), True

@@ -71,13 +71,21 @@ class RunScreen(Screen[None], inherit_bindings=False):
         self._note, self._note_until = text, time.monotonic() + NOTE_SECONDS
         self.stale = True
 
+    def on_screen_suspend(self) -> None:
+        """Textual's hook: a box is over the screen, and has the keys."""
+        self.stale = True
+
+    def on_screen_resume(self) -> None:
+        """Textual's hook: the box has gone."""
+        self.stale = True
+
     @property
     def noted(self) -> str:
         """What is being said; empty if nothing is."""
         return self._note if time.monotonic() < self._note_until else ""
 
-    def on_key(self) -> None:
-        """Textual's hook, before what the key does: what was said is read, and may not be true any more."""
+    def heard(self) -> None:
+        """A key has come, of which nothing has been done yet: what was said is read, and may not be true any more."""
         self._note_until = 0.0
         self.stale = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from textual.containers import Container
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from qtui.tui.editing import Typing
     from qtui.tui.palette import Entry
     from qtui.tui.screens.commandline import History
-    from qtui.tui.steering import Do, Note
+    from qtui.tui.steering import Answer, Do
 
 _CHOICES: Final = {
     "view": tuple(map(str, ViewKind)),
@@ -101,9 +102,9 @@ class Commanding(Finding, Steered):
 
     def action_edit(self) -> None:
         """Edit the units in a form, and run again those that have ended."""
-        from qtui.tui.editing import Bad, consequence, edited, fields_of, not_editable, request_of, told
+        from qtui.tui.editing import Bad, edit, fields_of, not_editable, request_of, told
         from qtui.tui.screens.edit import Edit
-        from qtui.tui.screens.question import TOO_LATE
+        from qtui.tui.screens.question import TOO_LATE, Question
         from qtui.tui.steering import Note, as_seen, named
 
         scene = self.scene()
@@ -113,13 +114,13 @@ class Commanding(Finding, Steered):
             return
         unchanged = as_seen(view, units)
 
-        def judge(typed: Sequence[Typing]) -> Do | Note:
+        def judge(typed: Sequence[Typing]) -> Answer:
             now = self.session.view()
             if not unchanged(now):
                 return Note(TOO_LATE)
             try:
                 request = request_of(now, units, typed)
-                return edited(now, scene.options, request, label, told(fields, typed), self.keymap)
+                return edit(now, scene.options, request, label, partial(told, fields, typed), self.keymap)
             except Bad as bad:
                 return Note(str(bad))
 
@@ -129,8 +130,7 @@ class Commanding(Finding, Steered):
             named(view, units, label),
             fields,
             judge,
-            lambda: consequence(self.session.view(), units),
-            self.foresee,
+            lambda ask: Question(ask, self.glyphs, self.session.view, self.foresee),
         )
         self.app.push_screen(form, self._apply)
 

@@ -47,7 +47,7 @@ class CommandLine(Dialog[Deed | None], inherit_bindings=False):
     `scene` tells what the line is about at the moment: units may come while it is typed.
     """
 
-    typed_ahead = frozenset({"enter", "escape", "tab", "up", "down"})
+    typed_ahead = True
 
     def __init__(self, glyphs: Glyphs, scene: Callable[[], Scene], history: History, text: str = "") -> None:
         super().__init__(glyphs)

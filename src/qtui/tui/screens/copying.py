@@ -23,13 +23,14 @@ from qtui.tui.clipboard import (
 from qtui.tui.drawn import Drawn
 from qtui.tui.format import counted
 from qtui.tui.loglines import PIECE
-from qtui.tui.pager import pager_command
+from qtui.tui.pager import WHOLE_SCREEN, pager_command
 from qtui.tui.screens.logged import NO_LOG, Logged
-from qtui.tui.text import clean, cut_end, plain_lines
+from qtui.tui.text import clean, plain_lines
 
-_MOST_QUOTED: Final = 40
-"""Cells of what was copied that are shown."""
 _ERROR_LINES: Final = 10
+_READ: Final = (4, 16, 64)
+"""How many times what a clipboard takes is read of a log: colours go, and of a progress bar all but its last state. The
+most, 5 MB, takes 0.2 s."""
 _ERROR_BYTES: Final = 4096
 """How much of the end of an error is copied with it: what fits into a message to somebody."""
 
@@ -45,9 +46,8 @@ class Copying(Logged):
         text, what = self._worth_copying()
         if text:
             first, *more = text.splitlines()
-            quoted = f'"{cut_end(first, _MOST_QUOTED, self.glyphs.ellipsis)}"'
-            and_more = f" and {counted(len(more), 'line')}" if more else ""
-            self._copy(text.encode("utf-8", "replace"), f"{what} {quoted}{and_more}")
+            lines = f" ({counted(len(more) + 1, 'line')})" if more else ""
+            self._copy(text.encode("utf-8", "replace"), f'{what}{lines} "{clean(first)}"')
         else:
             self.note("there is nothing to copy here")
 
@@ -84,12 +84,14 @@ class Copying(Logged):
         if shown is None:
             self.note(NO_LOG)
             return
-        # colours go, and of a progress bar all but its last state: a few times what fits is enough
-        chunk = self.session.read_log(*shown, -4 * MOST_BYTES, 4 * MOST_BYTES)
+        for times in _READ:
+            chunk = self.session.read_log(*shown, -times * MOST_BYTES, times * MOST_BYTES)
+            text = plain_lines(chunk.data.decode("utf-8", "replace")).encode("utf-8")
+            if len(text) > MOST_BYTES or chunk.size <= len(chunk.data):
+                break
         if not chunk.data:
             self.note(chunk.trouble or "this log is empty")
             return
-        text = plain_lines(chunk.data.decode("utf-8", "replace")).encode("utf-8")
         part = last_part(text)
         whole = part == text and chunk.size <= len(chunk.data)
         lines = part.count(b"\n") + (not part.endswith(b"\n"))
@@ -97,25 +99,34 @@ class Copying(Logged):
         if whole:
             self._copy(part, f"{counted(lines, 'line')} of the log, {size}")
         else:
-            saves = f"{self.key('log.save')} saves all of it"
-            self._copy(part, f"the last {counted(lines, 'line')}, {size}", f"; a clipboard takes no more, {saves}")
+            saves = f"{self.key('log.save')} saves all"
+            more = "a clipboard takes no more" if part != text else "what is before is mostly redrawn lines"
+            self._copy(part, f"the last {counted(lines, 'line')} ({saves}), {size}; {more}")
 
-    def _copy(self, data: bytes, what: str, more: str = "") -> None:
-        if isinstance(self.app, Drawn):
-            self.app.to_terminal(clipboard_sequence(data, os.environ))
+    def _copy(self, data: bytes, what: str) -> None:
+        """The file is told first: its path is the way out where the clipboard cannot be reached."""
         try:
-            kept = f"; also in {short_path(keep_copy(data, os.environ))}"
+            kept = f"copied to {short_path(keep_copy(data, os.environ))}"
+            told = f"{kept} and the clipboard: {what}"
         except OSError as error:
-            kept = f"; no file could be written: {error.strerror}"
-        self.note(f"copied {what}{kept}{more}")
+            kept = f"no file could be written: {error.strerror}"
+            told = f"copied to the clipboard, but {kept}: {what}"
+        self.note(told)
         if os.environ.get("TMUX"):
             threading.Thread(target=self._give_to_tmux, args=(data, kept), name="qtui-tmux", daemon=True).start()
+        else:
+            self._give_to_terminal(data)
+
+    def _give_to_terminal(self, data: bytes) -> None:
+        if isinstance(self.app, Drawn):
+            self.app.to_terminal(clipboard_sequence(data, os.environ))
 
     def _give_to_tmux(self, data: bytes, kept: str) -> None:
-        """On a thread: tmux may be slow, or hang."""
+        """On a thread: tmux may be slow, or hang. Where its command fails, as before 3.2, what is written may work."""
         trouble = give_to_tmux(data, os.environ)
         if trouble and self.is_running:
-            self.app.call_later(self.note, f"tmux did not take the copy: {clean(trouble)}{kept}")
+            self.app.call_later(self._give_to_terminal, data)
+            self.app.call_later(self.note, f"{kept}; tmux may not have it: {clean(trouble)}")
 
     # -- a file ------------------------------------------------------------------------------------------
 
@@ -172,6 +183,8 @@ def _paged(app: Drawn[Any], command: list[str]) -> str:
     """Have a pager in the place of the screen; what went wrong, if anything."""
     try:
         with app.suspend():
-            return app.pager.show(command)
+            trouble = app.pager.show(command)
+        app.to_terminal(WHOLE_SCREEN)
+        return trouble
     except SuspendNotSupported:
         return "the screen cannot be left for a while here"

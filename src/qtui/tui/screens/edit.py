@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.cells import cell_len
 from rich.style import Style
@@ -11,60 +11,52 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from qtui.core.stimuli import Request
-from qtui.tui.editing import NUMBERS, Bad, Field, Kind, Typing, changes_of, told
+from qtui.tui.editing import NUMBERS, Bad, Field, Kind, Typing, changes_of, difference
 from qtui.tui.format import Glyphs
+from qtui.tui.keys import Key
 from qtui.tui.roles import Role
 from qtui.tui.screens.dialog import Dialog
+from qtui.tui.screens.question import Question
 from qtui.tui.screens.typing import Typed
-from qtui.tui.steering import Do, Note
-from qtui.tui.text import PLAIN, Span, cut_end, cut_middle, longest_that_fits, pad
+from qtui.tui.steering import Answer, Ask, Detach, Do, Note
+from qtui.tui.text import PLAIN, Span, cut_end, cut_middle, pad
 from qtui.tui.widgets.lines import Line, Lines, set_title, theme_of
 from qtui.tui.wrapping import wrapped
 
-if TYPE_CHECKING:
-    from qtui.tui.foresight import Foresight
-
 _WIDTH: Final = 76
-_LOOK_SECONDS: Final = 0.05
+"""Where the screen is wider than that, the box leaves a margin."""
+_MARGIN: Final = 4
 _NOTES: Final = 2
-_OF_CHANGES: Final = 16
-"""Cells that are left for the beginning of what was typed."""
 _STEPS: Final = {"down": 1, "tab": 1, "up": -1, "shift+tab": -1}
 _NEW: Final = Field(Kind.ENV, "", "", hint="NAME=value sets another variable")
 
 
 class Edit(Dialog[Do | None], inherit_bindings=False):
-    """Answers with what to ask of the run, or None. Enter shows what would change, and enter again applies it.
+    """Answers with what to ask of the run, or None. Enter asks whether to apply what was typed, as all other boxes do;
+    who does not want that goes on typing.
 
-    `judge` makes a request of what was typed, or a word why that cannot be; `consequence` tells what becomes of the
-    units then. Both are asked at the end again, as the run goes on meanwhile. `foresee` works out what the request
-    would come to, which is told when it is known.
+    `judge` makes a question of what was typed, or a word why that cannot be, and `box` the box that asks it.
     """
+
+    hints = (Key("tab", "next"), Key("esc", "close"))
 
     def __init__(
         self,
         glyphs: Glyphs,
         title: str,
         fields: Sequence[Field],
-        judge: Callable[[Sequence[Typing]], Do | Note],
-        consequence: Callable[[], str],
-        foresee: Callable[[Sequence[Request]], Foresight],
+        judge: Callable[[Sequence[Typing]], Answer],
+        box: Callable[[Ask], Question],
     ) -> None:
         super().__init__(glyphs)
         self._title = title
         self._fields = [*fields, _NEW]
         self._texts = [field.text for field in self._fields]
-        self._judge = judge
-        self._consequence, self._foresee = consequence, foresee
-        self._foresight: Foresight | None = None
+        self._judge, self._box = judge, box
         self._at = next((at for at, field in enumerate(self._fields) if not field.locked), 0)
         self._said: tuple[str, Role] | None = None
-        self._sure = False
-        self._agreed = ""
-        """The consequence that was told last."""
-        self._changes = ""
-        """What was to be changed then."""
+        self._asks = False
+        """True while the question is open, or about to be."""
 
     def compose(self) -> ComposeResult:
         """Textual's hook: the list, the line, and what there is to say."""
@@ -77,56 +69,39 @@ class Edit(Dialog[Do | None], inherit_bindings=False):
         """Begin with the first thing that can be edited."""
         if self.children:
             self._select(self._at)
-        self.set_interval(_LOOK_SECONDS, self._look)
         super().on_mount()
-
-    def on_unmount(self) -> None:
-        """Nobody wants to know any more."""
-        if self._foresight is not None:
-            self._foresight.stop()
-
-    def _look(self) -> None:
-        """Tell what applying would come to, once that is known and if it is still asked."""
-        if self._foresight is None or not self._foresight.done:
-            return
-        (texts,), self._foresight = self._foresight.texts, None
-        if texts and self._sure and self._said is not None:
-            room = _NOTES * self._inside - cell_len(self._question()) + cell_len(self._changes)
-            self._said = (self._question(longest_that_fits(texts, room - _OF_CHANGES)), Role.WARNING)
-            self.draw()
-
-    def _question(self, foreseen: str = "") -> str:
-        """What enter does; what was typed, which stands in the list too, comes last."""
-        return "; ".join(filter(None, (f"enter applies: {self._agreed}", foreseen, self._changes)))
 
     @property
     def _inside(self) -> int:
         """The cells of a line in the box."""
-        return max(1, min(_WIDTH, self.app.size.width) - 4)
+        return max(1, self._width - 4)
+
+    @property
+    def _width(self) -> int:
+        """All that there is: a command is long, and what is wrong in it is to be seen."""
+        width = self.app.size.width
+        return max(min(_WIDTH, width), width - _MARGIN)
 
     @property
     def _line(self) -> Typed:
         return self.query_one(Typed)
 
     def pressed(self, key: str, character: str | None) -> bool:
-        """Enter, escape, tab and the arrows; all else is typed into the line, unless that is locked."""
-        sure, self._sure = self._sure, False
+        """Enter, escape, tab and the arrows; all else is typed into the line, unless that is locked. What comes right
+        behind an enter was meant for neither: the question has to be read first."""
+        if self._asks:
+            return True
         if key == "escape":
-            if not sure:
-                self.close(None)
+            self.close(None)
         elif key == "enter":
             self._keep()
-            self._apply(sure)
+            self._ask()
         elif key in _STEPS:
             self._keep()
             self._select(self._at + _STEPS[key])
         elif key in ("pagedown", "pageup"):
             self._keep()
             self._select(self._at + (5 if key == "pagedown" else -5))
-        elif sure:
-            self._said = None
-            self.draw()
-            return self._line.take(character)
         else:
             return self._line.take(character)
         self.draw()
@@ -136,7 +111,7 @@ class Edit(Dialog[Do | None], inherit_bindings=False):
         """What was said of the former text is not true any more."""
         if self._line.value != self._texts[self._at] or self._said is None:
             self._keep()
-            self._said, self._sure = None, False
+            self._said = None
             self.draw()
 
     def on_click(self, event: events.Click) -> None:
@@ -173,28 +148,38 @@ class Edit(Dialog[Do | None], inherit_bindings=False):
                 found.append((field.kind, field.name, text))
         return found
 
-    def _apply(self, sure: bool) -> None:
+    def _ask(self) -> None:
+        """Ask whether to apply what was typed."""
         typed = self.typed()
         if not typed:
             self._said = ("nothing is changed; esc closes", Role.WARNING)
             return
-        answer = self._judge(typed)
-        if isinstance(answer, Note):
-            self._said = (answer.text, Role.ERROR)
-        elif sure and self._consequence() == self._agreed:
-            self.close(answer)
-        else:  # or it has become another one since it was told
-            self._sure, self._agreed = True, self._consequence()
-            self._changes = told(self._fields, typed)
-            self._said = (self._question(), Role.WARNING)
-            self._foresight = self._foresee([answer.request])
+        match self._judge(typed):
+            case Ask() as ask:
+                self._asks = True
+                self.app.push_screen(self._box(ask), self._answered)
+            case Note(text):
+                self._said = (text, Role.ERROR)
+            case Do() as do:
+                self.close(do)
+
+    def _answered(self, answer: Do | Detach | Note | None) -> None:
+        self._asks = False
+        match answer:
+            case Do():
+                self.close(answer)
+            case Note(text):
+                self._said = (text, Role.ERROR)
+                self.draw()
+            case _:
+                pass
 
     def draw(self) -> None:
         """The list around the selected thing, and what there is to say of that."""
-        screen_width, screen_height = self.app.size
+        screen_height = self.app.size.height
         box, listed = self.query_one("#edit", Vertical), self.query_one("#edit-list", Lines)
         inside = self._inside
-        box.styles.width = min(_WIDTH, screen_width)
+        box.styles.width = self._width
         height = min(screen_height, len(self._fields) + 3 + _NOTES)
         box.styles.height = height
         hint = "  tab next, esc closes" if inside >= 50 else ""
@@ -239,7 +224,10 @@ class Edit(Dialog[Do | None], inherit_bindings=False):
         sign = "!" if self._wrong(at) else "*" if text != field.text else " "
         label = "env +" if field is _NEW else field.label
         label = pad(cut_middle(label, column, self.glyphs.ellipsis), column)
-        value = pad(cut_end(text or field.hint, width - column - 4, self.glyphs.ellipsis), max(0, width - column - 4))
+        room = max(0, width - column - 4)
+        if cell_len(text) > room and text != field.text:
+            text = difference(field.text, text, 0)[1]  # what was changed may stand at the end
+        value = pad(cut_end(text or field.hint, room, self.glyphs.ellipsis), room)
         if style is not None:
             return (Span(f"{self.glyphs.cursor}{sign} {label} {value}", style),)
         role = Role.MUTED if field.locked or not text else PLAIN

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 
 from qtui.core.plan import ExecutionPlan
 from qtui.tui.format import Glyphs, counted
+from qtui.tui.keys import Key
 from qtui.tui.logsearch import MOST_HITS_OF_ONE, AllLogsSearch, Hit
 from qtui.tui.patterns import highlighted
 from qtui.tui.roles import Role
@@ -55,6 +56,7 @@ class FoundLines(Lines):
 class FoundList(Dialog[Hit | None], inherit_bindings=False):
     """Answers with the line that one wants to go to, or None. Lines come while it is open."""
 
+    hints = (Key("enter", "go there"), Key("up down", "choose"), Key("esc", "close"))
     DEFAULT_CSS: ClassVar[str] = """
     FoundList { align: center middle; background: transparent; }
     #found {

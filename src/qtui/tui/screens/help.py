@@ -12,7 +12,7 @@ from textual.screen import Screen
 from qtui.tui.actions import BY_ID, USUAL, Keymap, keys_of
 from qtui.tui.format import Glyphs
 from qtui.tui.helptext import COLUMN, help_lines
-from qtui.tui.keys import Group, key_for
+from qtui.tui.keys import Group, Key, key_for
 from qtui.tui.screens.dialog import Dialog
 from qtui.tui.widgets.lines import Lines, set_title
 
@@ -42,6 +42,7 @@ class Help(Dialog[None], inherit_bindings=False):
         super().__init__(glyphs)
         self._closing_keys = _CLOSING.union(keys_of(BY_ID["app.help"], keymap))
         self._scrolling = " ".join(key_for(action, keymap) for action in ("lines.down", "lines.up"))
+        self.hints = (Key("esc", "close"), Key(self._scrolling, "scroll"))
         self._groups = groups
         self._first = first
         self._with_states = states

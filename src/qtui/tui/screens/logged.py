@@ -64,8 +64,9 @@ class Logged(Detailed):
 
     # -- search ------------------------------------------------------------------------------------------
 
-    def on_log_view_search_wanted(self) -> None:
-        """Type what to search for in the log."""
+    def action_search(self) -> None:
+        """Type what to search for in the log. An action of the screen and no message of the pane: the line has to be
+        there before the keys that were typed right behind the one that asks for it."""
         if self.log_pane.shown is None:
             self.note(NO_LOG)
             return

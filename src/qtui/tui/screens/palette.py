@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from qtui.tui.format import Glyphs
+from qtui.tui.keys import Key
 from qtui.tui.palette import Entry, narrowed, row
 from qtui.tui.roles import Role
 from qtui.tui.screens.dialog import Dialog
@@ -26,7 +27,8 @@ _STEPS: Final = {"down": 1, "ctrl+n": 1, "tab": 1, "up": -1, "ctrl+p": -1, "shif
 class Palette(Dialog[Entry | None], inherit_bindings=False):
     """Answers with the chosen entry, or None."""
 
-    typed_ahead = frozenset({"enter", "escape", *_STEPS})
+    hints = (Key("enter", "do it"), Key("up down", "choose"), Key("esc", "close"))
+    typed_ahead = True
 
     def __init__(self, glyphs: Glyphs, entries: Sequence[Entry]) -> None:
         super().__init__(glyphs)

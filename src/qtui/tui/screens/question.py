@@ -19,6 +19,7 @@ from qtui.core.stimuli import (
     SetAsideRequested,
 )
 from qtui.tui.format import Glyphs
+from qtui.tui.keys import Key
 from qtui.tui.roles import Role
 from qtui.tui.screens.dialog import Dialog, paragraph
 from qtui.tui.steering import Ask, Detach, Do, Note, Option
@@ -60,6 +61,7 @@ class Question(Dialog[Do | Detach | Note | None], inherit_bindings=False):
         self._ask = ask
         self._view = view
         self._foresee = foresee
+        self._heading = ask.title
         self._text = ask.text
         self._foresight: Foresight | None = None
         self._later: Foresight | None = None  # which is not known yet, and takes its place
@@ -67,6 +69,7 @@ class Question(Dialog[Do | Detach | Note | None], inherit_bindings=False):
         self._begun = self._again = 0.0
         self._seen: list[Shorter | None] = []
         self.moot_when_ended = ask.moot_when_ended
+        self.hints = (Key(" ".join(option.key for option in ask.options), "answer"), Key("n", "back"))
 
     def compose(self) -> ComposeResult:
         """Textual's hook: one box."""
@@ -115,8 +118,9 @@ class Question(Dialog[Do | Detach | Note | None], inherit_bindings=False):
             return True
         if character is not None and character.isprintable():
             keys = ", ".join(option.key for option in self._ask.options)
+            self._heading = f"press {keys} or n"  # also when what answers would come to is known only now
             for box in self.query(Lines):  # none yet, if the key came before it
-                set_title(box, f"press {keys} or n")
+                set_title(box, self._heading)
         return False
 
     def draw(self) -> None:
@@ -140,7 +144,7 @@ class Question(Dialog[Do | Detach | Note | None], inherit_bindings=False):
         lines: list[Line] = [(), *text, (), *answers] if airy else [*text, *answers]
         box.styles.width = width
         box.styles.height = min(screen_height, len(lines) + 2)
-        set_title(box, self._ask.title)
+        set_title(box, self._heading)
         box.show(lines)
 
     def _answers(self, width: int, foreseen: Sequence[Shorter | None]) -> list[Line]:
@@ -153,10 +157,11 @@ class Question(Dialog[Do | Detach | Note | None], inherit_bindings=False):
             lines.append((Span(f" {option.key} ", Role.KEY), Span(f" {label[0]}", PLAIN)))
             lines += [(Span(f"    {rest}", PLAIN),) for rest in label[1:]]
             if foreseen and _weighed(option) is not None:
-                room = max(0, width - 4)
+                begin = f"    {self.glyphs.last}"  # of this answer, also where it is the only one that is told
+                room = max(0, width - cell_len(begin))
                 told = next(texts)
                 text = cut_end(longest_that_fits(told or (), room), room, self.glyphs.ellipsis)
-                lines.append((Span(f"    {text}", Role.MUTED),))
+                lines.append((Span(f"{begin}{text}" if text else "", Role.MUTED),))
         return lines
 
 

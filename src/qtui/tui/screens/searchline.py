@@ -22,7 +22,7 @@ class SearchLine(Dialog[Pattern | None], inherit_bindings=False):
     `what` says what will be searched, and `again` is what enter alone searches for.
     """
 
-    typed_ahead = frozenset({"enter", "escape"})
+    typed_ahead = True
 
     DEFAULT_CSS: ClassVar[str] = """
     SearchLine { align: left bottom; background: transparent; }

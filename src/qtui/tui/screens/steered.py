@@ -128,10 +128,10 @@ class Steered(Foreseeing):
         """More or fewer workers."""
         from qtui.tui import steering
 
-        self.carry_out(steering.more_workers(self.session.view(), step, self.keymap))
+        self.carry_out(steering.more_workers(self.session.view(), step, self.keymap, cluster=self.bridge.clustered))
 
     def action_adapt_workers(self) -> None:
         """Let the number of workers follow the machine."""
         from qtui.tui import steering
 
-        self.carry_out(steering.adapt_workers(self.session.view(), self.keymap))
+        self.carry_out(steering.adapt_workers(self.session.view(), self.keymap, cluster=self.bridge.clustered))

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 from rich.cells import cell_len
 
 from qtui.core.masking import TextMasker
-from qtui.tui.format import SIGNS, Glyphs, Look
+from qtui.core.state import UnitView
+from qtui.tui.format import SIGNS, Glyphs, Look, short_clock
 from qtui.tui.roles import Role, loud
 from qtui.tui.text import PLAIN, Span, clean, clean_lines, cut_end, cut_middle, pad
 from qtui.tui.wrapping import broken
@@ -68,6 +69,13 @@ def heading(text: str) -> Entry:
 
 
 BLANK: Final = Entry("")
+
+
+def silence_entry(unit: UnitView, now: float) -> Iterator[Entry]:
+    """That a running unit is silent and idle, if it is for longer than its `stall`."""
+    seconds = unit.silent_for(now)
+    if seconds is not None and unit.unit.stall is not None:
+        yield Entry(f"and idle for {short_clock(seconds)} (stall = {unit.unit.stall:g} s)", Role.WARNING, "silent")
 
 
 def rows_of(entries: Iterable[Entry], width: int, glyphs: Glyphs, texts: TextMasker) -> list[Row]:

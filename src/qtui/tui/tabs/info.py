@@ -16,7 +16,7 @@ from qtui.tui.format import counted, short_clock, size_of
 from qtui.tui.layout import Bundle, family_name
 from qtui.tui.roles import Role
 from qtui.tui.scopes import Kind
-from qtui.tui.tabs.entry import BLANK, Entry, heading
+from qtui.tui.tabs.entry import BLANK, Entry, heading, silence_entry
 from qtui.tui.tabs.scene import Scene
 
 _SILENT: Final = QuantumUnit(id="silent")
@@ -69,6 +69,7 @@ def info_bundle(scene: Scene, bundle: Bundle) -> list[Entry]:
 
 def _state(scene: Scene, unit: UnitView) -> Iterator[Entry]:
     yield scene.unit(unit.number)._replace(goal=None)
+    yield from silence_entry(unit, scene.now)
     if unit.unit.description:
         yield Entry(unit.unit.description, label="about")
     if unit.attempt:

@@ -77,9 +77,10 @@ class Scene:
         groups: dict[tuple[str, Look], list[int]] = {}
         # why a ready one has not started is not asked for each: there may be ten thousands
         states, looks = self.view.states, {state: look_of_state(state, self.view) for state in UnitState}
-        cached, asking = self.bridge.cached, self.bridge.asking
+        bridge = self.bridge
+        own = ((bridge.cached, Look.HIT), (bridge.asking, Look.ASK), (bridge.allowed, Look.ALLOWED))
         for number in numbers:
-            look = Look.HIT if number in cached else Look.ASK if number in asking else looks[states[number]]
+            look = next((look for those, look in own if number in those), None) or looks[states[number]]
             groups.setdefault((self._family(number), look), []).append(number)
         ordered = sorted(groups.items(), key=lambda group: _PLACE[group[0][1]])
         entries = []
@@ -105,6 +106,6 @@ class Scene:
 
 _ORDER = (
     *(Look.FAIL, Look.TIME, Look.STOP, Look.RETRY, Look.ASK, Look.RUN, Look.QUEUE, Look.READY, Look.WAIT),
-    *(Look.SKIP, Look.CANC, Look.OK, Look.HIT),
+    *(Look.ALLOWED, Look.SKIP, Look.CANC, Look.OK, Look.HIT),
 )
 _PLACE = {look: place for place, look in enumerate(_ORDER)}

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
-from qtui.core.events import UnitCanceling, UnitFinished
+from qtui.core.events import UnitCanceling
+from qtui.core.expecting import NEVER
 from qtui.core.failures import causes_of
 from qtui.core.holding import Share
 from qtui.core.model import FAILURES, UnitState
@@ -34,7 +35,7 @@ from qtui.tui.format import badges, counted, most_active, short_clock, time_of_d
 from qtui.tui.keys import key_for
 from qtui.tui.outlook import rounded, span
 from qtui.tui.roles import Role
-from qtui.tui.tabs.entry import BLANK, Entry, Goal, heading
+from qtui.tui.tabs.entry import BLANK, Entry, Goal, heading, silence_entry
 from qtui.tui.tabs.scene import MOST_TOLD, Scene
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def why_units(scene: Scene, units: Sequence[int]) -> list[Entry]:
         open_needs = sorted(need for need in needs if not view.states[need].ended)
         entries += [BLANK, heading(f"{counted(len(pending), 'unit')} wait{'s' if len(pending) == 1 else ''} for")]
         entries += scene.units(open_needs) or [Entry("each other", Role.MUTED)]
-    skipped = Counter(_because(view.last[number]) for number in units if view.states[number] is UnitState.SKIPPED)
+    skipped = Counter(view.unit(number).because for number in units if view.states[number] is UnitState.SKIPPED)
     for because, count in skipped.most_common(MOST_TOLD):
         told = [scene.unit(because)] if because >= 0 else [Entry("reasons of their own", Role.MUTED)]
         entries += _under("skipped because of", told, count)
@@ -83,10 +84,6 @@ def why_units(scene: Scene, units: Sequence[int]) -> list[Entry]:
 
 def _under(word: str, entries: list[Entry], count: int) -> list[Entry]:
     return [BLANK, heading(f"{counted(count, 'unit')} {word}"), *entries]
-
-
-def _because(last: object) -> int:
-    return last.because if isinstance(last, UnitFinished) else -1
 
 
 def _told(scene: Scene, unit: UnitView) -> Iterator[Entry]:
@@ -136,12 +133,24 @@ def _start(scene: Scene, number: int) -> Iterator[Entry]:
     told = scene.bridge.outlook.told
     if told is not None and (lacks := told.out_of_time(number)):
         yield Entry(lacks, Role.WARNING, "expected")
+    outlook = scene.bridge.outlook
+    if (awaited := outlook.waits_for_end_of(number, scene.view)) >= 0:
+        why = f"{scene.view.plan.table[awaited].id}: {outlook.unforeseen(awaited, scene.view)}"
+        yield Entry(f"nobody knows when: waits for {why}", Role.PRIMARY, "starts", goal=Goal(awaited))
+        return
     if told is None or not 0 < (begins := told.until_start(number, scene.now)) < inf:
         return
     text = _in_about(told, begins, told.start_within(number, scene.now))
     if told.forecast.assumed:
         text += f", with {' and '.join(told.forecast.assumed)}"
     yield Entry(text, Role.PRIMARY, "starts")
+    yield from _guessed(told, number)
+
+
+def _guessed(told: Told, number: int) -> Iterator[Entry]:
+    """That nothing is known of how long it takes."""
+    if number in told.forecast.guessed:
+        yield Entry(f"a typical unit: {NEVER}", Role.MUTED, "taken for")
 
 
 def _in_about(told: Told, seconds: float, within: tuple[float, float]) -> str:
@@ -190,11 +199,17 @@ def _last(scene: Scene, units: Sequence[int]) -> Iterator[Entry]:
     told = scene.bridge.outlook.told
     if told is None or len(units) < 2:
         return
+    outlook = scene.bridge.outlook
+    for number in units:
+        if outlook.unforeseen(number, scene.view):
+            yield Entry(f"nobody knows when {scene.view.plan.table[number].id} ends", Role.MUTED, goal=Goal(number))
+            return
     left, slowest = max((told.until_end(number, scene.now), number) for number in units)
     if 0 < left < inf:
         name = scene.view.plan.table[slowest].id
         cut = told.forecast.runs_out_for(slowest)
-        ends = f"time runs out for {name}" if cut else f"{name} is expected to be the last"
+        runs = "may run" if cut and told.forecast.may_run_out_for(slowest) else "runs"
+        ends = f"time {runs} out for {name}" if cut else f"{name} is expected to be the last"
         yield Entry(f"{ends}, in about {rounded(left)}", Role.MUTED, goal=Goal(slowest))
 
 
@@ -203,6 +218,8 @@ def _other(scene: Scene, unit: UnitView, cause: Cause) -> Iterator[Entry]:
     match cause:
         case Handed(batch=True):
             yield Entry("a worker process has it, and begins it after what came before it of its batch", Role.ACCENT)
+        case Handed(cluster=True, unmanned=True):
+            yield Entry("waits for the cluster, which has no workers: it begins when one comes", Role.ACCENT)
         case Handed(cluster=True):
             yield Entry("waits for the cluster: it begins when a worker there has room for it", Role.ACCENT)
         case Handed(worker):
@@ -264,12 +281,19 @@ def _running(scene: Scene, unit: UnitView) -> Iterator[Entry]:
     elapsed = unit.elapsed(scene.now)
     if unit.started_at is not None and elapsed is not None:
         yield Entry(f"{time_of_day(unit.started_at)}, for {short_clock(elapsed)}", Role.PRIMARY, "runs since")
-    told = scene.bridge.outlook.told
-    if told is not None and 0 < (left := told.until_end(unit.number, scene.now)) < inf:
+    yield from silence_entry(unit, scene.now)
+    outlook = scene.bridge.outlook
+    told = outlook.told
+    if unforeseen := outlook.unforeseen(unit.number, scene.view):
+        yield Entry(f"nobody knows when: {unforeseen}", Role.PRIMARY, "ends")
+        if limit := outlook.soon(unit.number, scene.view, scene.now):
+            yield Entry(f"{limit}, if it goes on until then", label="at most")
+    elif told is not None and 0 < (left := told.until_end(unit.number, scene.now)) < inf:
         text, lacks = _in_about(told, left, told.end_within(unit.number, scene.now)), told.out_of_time(unit.number)
-        yield Entry(text, Role.PRIMARY, "is cut" if lacks else "ends")
+        yield Entry(text, Role.PRIMARY, "times out" if lacks else "ends")
         if lacks:
             yield Entry(lacks, Role.WARNING, "expected")
+        yield from _guessed(told, unit.number)
     yield Entry(f"{unit.place or unit.worker} ({unit.lane})", label="worker")
     if tried := tries(unit):
         yield Entry(tried, label="try")
@@ -282,8 +306,9 @@ def _running(scene: Scene, unit: UnitView) -> Iterator[Entry]:
 def _stopping(scene: Scene, unit: UnitView) -> Iterator[Entry]:
     last = scene.view.last[unit.number]
     if isinstance(last, UnitCanceling):
-        asked = "is being killed" if last.killing else "was asked to stop"
-        yield Entry(f"{asked} {short_clock(scene.now - last.at)} ago", Role.WARNING)
+        since = f"{short_clock(scene.now - last.at)} ago"
+        asked = f"{'is being killed' if last.killing else 'was asked to stop'} {since}"
+        yield Entry(f"was taken back {since}, and had not begun" if unit.started_at is None else asked, Role.WARNING)
         yield Entry(last.cause, label="because")
 
 
@@ -294,11 +319,14 @@ def _completed(scene: Scene, unit: UnitView) -> Iterator[Entry]:
     if end.cached:
         yield Entry("an earlier result is used", Role.CACHED, "not run")
         yield Entry(end.cause, label="because")
+    elif end.set_aside:
+        yield Entry(end.cause, Role.WARNING)
+        yield Entry("its fallback value, or none, is used as its result", Role.WARNING)
     else:
         yield Entry(f"completed in {short_clock(end.duration)}", Role.SUCCESS)
         if reason := scene.attempts.missed(unit.id):
             yield Entry(f"no earlier result could be used: {reason}", Role.MUTED, "ran because")
-    if end.fallback:
+    if end.fallback and not end.set_aside:
         yield Entry("its fallback is used instead of a result", Role.WARNING)
         if end.error is not None:
             yield Entry(str(end.error), Role.ERROR, "after")
@@ -326,7 +354,7 @@ def _failed(scene: Scene, unit: UnitView) -> Iterator[Entry]:
         yield from _by_name(scene, others)
     below = sorted(reached(scene.view.plan.feeds, unit.number))
     skipped = [number for number in below if scene.view.states[number] is UnitState.SKIPPED]
-    alone = [number for number in skipped if _because(scene.view.last[number]) == unit.number]
+    alone = [number for number in skipped if scene.view.unit(number).because == unit.number]
     for_others = sorted(set(skipped) - set(alone))
     if alone:
         yield BLANK
@@ -342,7 +370,7 @@ def _not_done(scene: Scene, unit: UnitView) -> Iterator[Entry]:
     """Down the chain to what failed."""
     skipped = unit.state is UnitState.SKIPPED
     yield Entry(unit.cause, Role.TEXT, "skipped" if skipped else "canceled")
-    because = _because(scene.view.last[unit.number])
+    because = unit.because
     if because < 0:
         return
     chain = _chain(scene, unit.number, because)
@@ -376,7 +404,7 @@ def _chain(scene: Scene, number: int, because: int) -> list[int]:
         if because in needs:
             number = because
         else:
-            fits = (need for need in needs if need not in seen and _because(view.last[need]) == because)
+            fits = (need for need in needs if need not in seen and view.unit(need).because == because)
             number = next(fits, because)
         seen.add(number)
         chain.append(number)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from qtui.core.events import ConfirmRequested, UnitFinished
-from qtui.core.model import UnitState
+from qtui.core.model import FAILURES, UnitState
 from qtui.core.state import RunView
 from qtui.tui.bridge import Bridge
 from qtui.tui.format import Glyphs, short_clock, size_of
@@ -76,9 +76,12 @@ def in_order(view: RunView, by: SortKey, names: Sequence[str], now: float) -> li
 
 
 def _urgency(view: RunView, unit: int) -> int:
-    """What asks a person waits for them as what failed does."""
-    asks = view.asked and isinstance(view.last[unit], ConfirmRequested)
-    return _URGENCY[UnitState.RETRYING if asks else view.states[unit]]
+    """What asks a person waits for them as what failed does; for what failed as it may nobody has to do anything."""
+    if view.asked and isinstance(view.last[unit], ConfirmRequested):
+        return _URGENCY[UnitState.RETRYING]
+    state: UnitState = view.states[unit]
+    allowed = state in FAILURES and view.plan.table[unit].allow_failure
+    return _URGENCY[UnitState.CANCELED if allowed else state]
 
 
 def peak_of(view: RunView, unit: int) -> int:
@@ -108,6 +111,7 @@ class FlatView(UnitsView):
 
     def __init__(self, bridge: Bridge, glyphs: Glyphs, clock: Callable[[], float]) -> None:
         self._bridge = bridge
+        self._glyphs = glyphs
         self._clock = clock
         self._painter = RowPainter(bridge.tree, bridge, glyphs)
         self._plan = bridge.view.plan
@@ -189,6 +193,7 @@ class FlatView(UnitsView):
 
     def follow(self, *, replaced: bool) -> Callable[[int], int]:
         before = self._plan
+        self._painter = RowPainter(self._bridge.tree, self._bridge, self._glyphs)
         self.sort()
         if not replaced:
             return lambda node: node

@@ -79,7 +79,7 @@ class DependencyView(UnitsView):
         return layout.rows(unfolded=self._unfolded, closed=self._shut, exposed=exposed, without=without)
 
     def matching(self, found: Collection[int]) -> Found:
-        return Found(*self._layout.matching(found, exposed=self._exposed()))
+        return Found(*self._layout.matching(found, unfolded=self._unfolded, exposed=self._exposed()))
 
     def _exposed(self) -> set[int]:
         return {self._layout.exposing(unit) for unit in self._tally.exposed}

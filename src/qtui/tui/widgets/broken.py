@@ -160,6 +160,14 @@ class BrokenLines(Lines, can_focus=False):
         if not self._place <= Place(at) <= last:
             self._move_to(moved(Place(at), -(self.size.height // 3), self._height_of, self._end))
 
+    def show_end_with(self, at: int) -> None:
+        """Scroll to the end, or where line `at` is further up than that, so that all of it is on the screen, with what
+        comes behind it."""
+        self._settle()
+        room = self.size.height - self._height_of(at)
+        above = 0 if room < 0 else min(room, self.size.height // 3)
+        self._move_to(self._end if self._end <= Place(at) else moved(Place(at), -above, self._height_of, self._end))
+
     def _move_to(self, place: Place) -> None:
         place = min(place, self._end)
         self.following = place >= self._end

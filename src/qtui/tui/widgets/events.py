@@ -25,8 +25,9 @@ from qtui.tui.widgets.lines import set_row_count, set_title
 class EventsPane(CursorLines):
     """Keeps the last few thousand events; follows the end until one goes up. Enter opens the unit of an event.
 
-    `plan` is the one that holds before the first event; `number` finds a unit by its id, if it is there. A painting
-    that scrolls costs the whole pane: there are two a second at most.
+    `plan` is the one that holds before the first event; `number` finds a unit by its id, if it is there; the run
+    is `clustered` if it may send units to a cluster. A painting that scrolls costs the whole pane: there are two a
+    second at most.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Where.EVENTS)
@@ -37,12 +38,16 @@ class EventsPane(CursorLines):
         glyphs: Glyphs,
         *,
         number: Callable[[str], int | None] = lambda _: None,
+        may_fail: Callable[[int], bool] = lambda _: False,
         keymap: Keymap = USUAL,
+        clustered: bool = False,
         id: str | None = None,  # noqa: A002
     ) -> None:
         super().__init__(glyphs, keymap=keymap, id=id)
         self._list = EventList(plan)
         self._number = number
+        self._may_fail = may_fail
+        self._clustered = clustered
         self.ellipsis = glyphs.ellipsis
         self._only_problems = False
         self._following = True
@@ -104,11 +109,12 @@ class EventsPane(CursorLines):
         line = self._events[at]
         event, unit = line.event, line.unit
         name = clean(unit) or "?" if unit else ""
+        number = self._number(unit) if unit else None
         if isinstance(line, Others) and line.count > 1:
             spans = others_line(line.look, line.count, event.at, name, self._glyphs)
         else:
-            spans = event_line(event, name, self._glyphs)
-        number = self._number(unit) if unit else None
+            allowed = number is not None and self._may_fail(number)
+            spans = event_line(event, name, self._glyphs, begun=line.begun, cluster=self._clustered, allowed=allowed)
         return Row(spans, Goal(number) if number is not None else None)
 
     def go_to(self, at: int) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.cells import cell_len
 
+from qtui.core.model import UnitState
 from qtui.core.session import RunSession
 from qtui.core.state import RunView
 from qtui.tui.bars import bar_of
 from qtui.tui.beat import Beat
 from qtui.tui.bridge import Bridge
-from qtui.tui.format import COUNT_ORDER, SIGNS, Glyphs, Look, clock, look_of_state, run_word
+from qtui.tui.format import COUNT_ORDER, NONE_ALLOWED, SIGNS, Glyphs, Look, clock, look_of_state, run_word
 from qtui.tui.outlook import eta_texts
 from qtui.tui.roles import Role, loud
 from qtui.tui.text import PLAIN, Span, clean, cut_middle
@@ -60,7 +62,8 @@ class Header(Lines):
         if width:
             view = self._bridge.view
             cached = len(self._bridge.cached)
-            counts = look_counts(view, cached=cached)
+            allowed = Counter(view.states[number] for number in self._bridge.allowed)
+            counts = look_counts(view, cached=cached, allowed=allowed)
             lost, kind = self._session.lost, self._kind_word()
             # nobody knows how long a lost run went on after its last event
             at, state = (view.updated_at, ("LOST", Role.WARNING)) if lost else (now, run_word(view))
@@ -74,12 +77,20 @@ class Header(Lines):
                         width,
                         self._glyphs,
                         cached=cached,
+                        allowed=len(self._bridge.allowed),
                         kind=kind,
                         state=state,
                         least=lost,
                         eta=eta,
                     ),
-                    counts_line(counts, len(self._bridge.fallbacks), width, self._glyphs, stale=len(view.stale)),
+                    counts_line(
+                        counts,
+                        len(self._bridge.fallbacks),
+                        width,
+                        self._glyphs,
+                        stale=len(view.stale),
+                        aside=len(self._bridge.aside),
+                    ),
                 ]
             )
 
@@ -105,8 +116,9 @@ class Header(Lines):
         return self._kind
 
 
-def look_counts(view: RunView, *, cached: int = 0) -> dict[Look, int]:
-    """How many units there are of each look."""
+def look_counts(view: RunView, *, cached: int = 0, allowed: Mapping[UnitState, int] = NONE_ALLOWED) -> dict[Look, int]:
+    """How many units there are of each look; `cached` of them have used an earlier result, and `allowed` ones, by
+    state, have failed as they may."""
     counts = dict.fromkeys(COUNT_ORDER, 0)
     for state, count in view.counts.items():
         counts[look_of_state(state, view)] += count
@@ -115,6 +127,9 @@ def look_counts(view: RunView, *, cached: int = 0) -> dict[Look, int]:
     counts[Look.ASK] += view.asked
     counts[Look.OK] -= cached
     counts[Look.HIT] += cached
+    for state, count in allowed.items():
+        counts[look_of_state(state, view)] -= count
+        counts[Look.ALLOWED] += count
     return counts
 
 
@@ -126,6 +141,7 @@ def progress_line(
     glyphs: Glyphs,
     *,
     cached: int = 0,
+    allowed: int = 0,
     kind: str = "",
     state: tuple[str, Role] | None = None,
     least: bool = False,
@@ -148,7 +164,7 @@ def progress_line(
     bar = max(0, room - cell_len(name))
     spans = [Span(f" {name}  ", Role.TITLE), Span(kind, Role.MUTED)]
     spans += [Span(word, loud(role)), Span(" " * (filled - len(word) + 1), PLAIN)]
-    spans += progress_bar(view, bar, glyphs, cached=cached) if bar >= 5 else [Span(" " * bar, PLAIN)]
+    spans += progress_bar(view, bar, glyphs, cached=cached, allowed=allowed) if bar >= 5 else [Span(" " * bar, PLAIN)]
     return (*spans, Span(tail, Role.TEXT))
 
 
@@ -167,12 +183,14 @@ def eta_that_fits(texts: Sequence[str], room: int) -> str:
     return ""
 
 
-def progress_bar(view: RunView, width: int, glyphs: Glyphs, *, cached: int = 0) -> list[Span]:
+def progress_bar(view: RunView, width: int, glyphs: Glyphs, *, cached: int = 0, allowed: int = 0) -> list[Span]:
     """One cell per share of the units; parts differ by texture, and none that is not empty vanishes."""
-    return bar_of(view.counts, len(view.plan), width, glyphs, cached=cached)
+    return bar_of(view.counts, len(view.plan), width, glyphs, cached=cached, allowed=allowed)
 
 
 _ALWAYS = (Look.OK, Look.RUN, Look.QUEUE, Look.WAIT, Look.FAIL)
+_WORDS: Final = {Look.ALLOWED: "allowed"}
+"""What is told of a look where no name stands beside it that says more."""
 _MERGED: Final = {
     Look.HIT: Look.OK,
     Look.STOP: Look.RUN,
@@ -182,20 +200,23 @@ _MERGED: Final = {
     Look.ASK: Look.WAIT,
     Look.TIME: Look.FAIL,
     Look.CANC: Look.SKIP,
+    Look.ALLOWED: Look.SKIP,
 }
 """What counts together where there is no room for more: by what has to happen still."""
 
 
-def counts_line(counts: dict[Look, int], fallbacks: int, width: int, glyphs: Glyphs, *, stale: int = 0) -> Line:
-    """The units by look, and what to know besides.
+def counts_line(
+    counts: dict[Look, int], fallbacks: int, width: int, glyphs: Glyphs, *, stale: int = 0, aside: int = 0
+) -> Line:
+    """The units by look, and what to know besides: how many have used their `fallbacks`, are `stale`, or were set
+    `aside` by a person.
 
     Counts are never cut: zeros go first, then gaps, then words; at last alike ones are added up.
     """
     merged = dict(counts)
-    if not merged[Look.HIT]:
-        merged.pop(Look.HIT)
-    if not merged[Look.ASK]:
-        merged.pop(Look.ASK)
+    for look in (Look.HIT, Look.ASK, Look.ALLOWED):
+        if not merged[look]:
+            merged.pop(look)
     if not merged[Look.READY]:
         merged.pop(Look.READY)
     elif not merged[Look.QUEUE]:
@@ -216,13 +237,16 @@ def counts_line(counts: dict[Look, int], fallbacks: int, width: int, glyphs: Gly
     ):
         spans: list[Span] = []
         for look, count in chosen.items():
-            word = f" {look.value} " if words else ""
+            word = f" {_WORDS.get(look, look.value)} " if words else ""
             sign = Span(f"{glyphs.sign(look)}{word}{count}", (SIGNS[look].role if count else Role.MUTED))
             spans += [Span(gap if spans else " ", PLAIN), sign]
-        for count, long, short in ((fallbacks, "fallback", "fb"), (stale, "stale", "st")):
+        for count, what in (
+            (fallbacks, " fallback" if len(gap) > 1 else "fb"),
+            (stale, " stale" if len(gap) > 1 else "st"),
+            (aside, " set aside" if words else " aside"),
+        ):
             if count:
-                text = f"{count} {long}" if len(gap) > 1 else f"{count}{short}"
-                spans += [Span(gap, PLAIN), Span(text, Role.WARNING)]
+                spans += [Span(gap, PLAIN), Span(f"{count}{what}", Role.WARNING)]
         if sum(cell_len(span.text) for span in spans) <= width:
             break
     return tuple(spans)

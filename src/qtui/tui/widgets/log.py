@@ -25,7 +25,7 @@ from qtui.tui.layout import Bundle
 from qtui.tui.loglines import LogLines
 from qtui.tui.patterns import Pattern, highlighted
 from qtui.tui.roles import Role
-from qtui.tui.text import Span, clean, cut_middle, parse_line
+from qtui.tui.text import Span, clean, parse_line
 from qtui.tui.widgets.broken import BrokenLines
 from qtui.tui.widgets.lines import Line, Lines, set_title, strip_of, theme_of
 from qtui.tui.wrapped import Place
@@ -34,6 +34,7 @@ _SIDE_STEP = 8
 _CACHED_LINES = 2_000
 _MANY_UNITS = 1_000
 _LEAST_NAME = 8
+_TITLE_ENDS = 2
 _TITLE_GAPS = 8
 """Cells of a title between its parts, and beside them."""
 
@@ -46,9 +47,6 @@ class LogView(BrokenLines, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*Lines.SCROLL_KEYS, *bindings(Where.LOG)]
-
-    class SearchWanted(Message):
-        """Somebody wants to type what to search for."""
 
     class Said(Message):
         """There is something to say about the log."""
@@ -77,6 +75,7 @@ class LogView(BrokenLines, can_focus=True):
         self._log: LogLines | None = None
         self._pinned = False  # an attempt was asked for
         self._bundle: Bundle | None = None
+        self._opening = ""
         self._told_at = 0
         self._before: list[Detail] = []
         self._after: list[Detail] = []
@@ -98,8 +97,9 @@ class LogView(BrokenLines, can_focus=True):
         """The unit and the attempt whose output is shown, if there is one."""
         return (self._log.unit, self._log.attempt) if self._log is not None and self._log.attempt else None
 
-    def watch_bundle(self, bundle: Bundle) -> None:
-        """Show what there is to know about a bundle from now on."""
+    def watch_bundle(self, bundle: Bundle, opening: str) -> None:
+        """Show what there is to know about a bundle from now on; `opening` says what the key does that opens it."""
+        self._opening = opening
         if self._bundle is None or self._bundle.key != bundle.key:
             self._show_anew()
             self._go(Place())
@@ -121,6 +121,11 @@ class LogView(BrokenLines, can_focus=True):
         """Numbers of units or the outputs mean something else from now on: what is watched next is read anew."""
         self._log = self._bundle = None
         self._pinned = False
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether all that is there has been read, and nothing is being looked for."""
+        return not (self._log is not None and self._log.unread) and self.finder.pattern is None
 
     def _show_anew(self) -> None:
         self._parsed.clear()
@@ -146,12 +151,12 @@ class LogView(BrokenLines, can_focus=True):
         if failed is not self._failed:
             self._failed = failed
             self.changed()
-        lines_before = len(self._log)
+        lines_before, renumbered = len(self._log), self._log.renumbered
         grown = bool(self._log.attempt) and self._log.advance()
         if grown:
-            # the last line of before may have gone on; after a cut all lines have other numbers
-            fewer = len(self._log) < lines_before
-            self._parsed = {} if fewer else {k: v for k, v in self._parsed.items() if k < lines_before - 1}
+            # the last line of before may have gone on
+            anew = self._log.renumbered != renumbered
+            self._parsed = {} if anew else {k: v for k, v in self._parsed.items() if k < lines_before - 1}
         if not (changed or grown or self.unsettled or self.finder.pattern is not None):
             return
         self._take_times(unit, now)
@@ -186,14 +191,16 @@ class LogView(BrokenLines, can_focus=True):
         return [Detail(f"this was try {self._log.attempt}; {latest}", Role.MUTED)]
 
     def _left_out(self) -> str:
-        path = self._log and self._session.log_path(self._log.unit, self._log.attempt)
-        return "earlier output is not shown" + (f"; all of it: {clean(path)}" if path else "")
+        assert self._log is not None
+        path = self._session.log_path(self._log.unit, self._log.attempt)
+        held = "its beginning and its end" if self._log.dropped else "all of it"
+        return "earlier output is not shown" + (f"; {held}: {clean(path)}" if path else "")
 
     def _tell_bundle(self, bundle: Bundle, now: float) -> None:
         """Say how a bundle is; to count many units takes milliseconds, so that is done once a second."""
         if self._told_at != int(now) or len(bundle.units) < _MANY_UNITS:
             self._told_at = int(now)
-            keys = f"{self._key_for('unit.open')} unfolds"
+            keys = f"{self._key_for('unit.open')} {self._opening}"
             if not self._session.read_only:
                 keys += f"; {self._key_for('unit.cancel')} cancels, {self._key_for('unit.retry')} retries all of them"
             lines = about_bundle(bundle, self._bridge, now, self._glyphs, keys=keys)
@@ -212,19 +219,23 @@ class LogView(BrokenLines, can_focus=True):
         assert log is not None
         place = "" if unit.state.ended else "following"
         if not self.following:
-            place = f"{self._percent()}%  {self._key_for('log.follow')} follows"
+            place = f"{self._percent()}%"
         tried = f"{log.attempt}/{unit.attempt}" if self._pinned else tries(unit)
         word = self._bridge.look_of(unit.number).value
         room = self.size.width - cell_len(f"{self.prefix}{word}{self.finder.told}") - _TITLE_GAPS
         parts = [
-            cut_middle(clean(unit.id), max(_LEAST_NAME, room), self._glyphs.ellipsis),
-            self.finder.told,  # before the word: in a narrow pane the end of the title is cut off
+            self._bridge.short.within(unit.number, max(_LEAST_NAME, room), self._glyphs.ellipsis),
+            self.finder.told,  # before the word: in a narrow pane the end of the title is left out
             word,
             tried and f"try {tried}",
             f"reading {100 * log.end // (log.end + log.unread)}%" if log.unread else "",
             place if len(log) else "",
+            f"{self._key_for('log.follow')} follows" if len(log) and not self.following else "",
         ]
-        set_title(self, f"{self.prefix} {'  '.join(filter(None, parts))}")
+        parts, least = list(filter(None, parts)), 2 if self.finder.told else 1  # what is searched for is cut at most
+        while len(parts) > least and cell_len(f"{self.prefix} {'  '.join(parts)}") > self.size.width - _TITLE_ENDS:
+            parts.pop()
+        set_title(self, f"{self.prefix} {'  '.join(parts)}")
 
     def _percent(self) -> int:
         return min(100, 100 * (self._place.line + self.size.height) // max(1, self.count))
@@ -323,21 +334,21 @@ class LogView(BrokenLines, can_focus=True):
         self.finder.go_to(offset)
 
     def show_failure(self) -> None:
-        """Scroll to the first line of what the unit has died of, as soon as all of its output has been read."""
+        """Scroll to the end, or so that one sees what the unit has died of, as soon as all of its output has been
+        read."""
         self._failure_wanted = True
 
     def _go_to_failure(self, log: LogLines) -> None:
-        """To the traceback behind the output; without one to where the output tells of a failure; else to the error."""
+        """To the end with the error that has a traceback behind the output; without one with the line of the output
+        that tells of a failure, else with the error."""
         first, output = len(self._before), len(log)
         error = next((at for at, detail in enumerate(self._after) if detail.role is Role.ERROR), None)
-        traceback = error is not None and any(detail.role is Role.MUTED for detail in self._after[:error])
-        if not traceback:
+        telling = self.count - 1 if error is None else first + output + error
+        if not error:  # nothing, or no traceback, stands before it
             last = range(max(0, output - MOST_LOOKED_AT), output)
             found = failing_line([self.text(first + at) for at in last])
-            if found is not None:
-                self.show_line(first + last[found])
-                return
-        self.show_line(first + output if error is not None else max(0, self.count - 1))
+            telling = first + last[found] if found is not None else telling
+        self.show_end_with(max(0, telling))
 
     def action_scroll_side(self, step: int) -> None:
         """Move the text sideways, to read long lines."""
@@ -378,10 +389,6 @@ class LogView(BrokenLines, can_focus=True):
         self.finder.begin(pattern, start)
         self.changed()
         self.refresh()
-
-    def action_search(self) -> None:
-        """Search this log."""
-        self.post_message(self.SearchWanted())
 
     def action_next_found(self, step: int) -> None:
         """Go to the next (1) or previous (-1) line that was found."""

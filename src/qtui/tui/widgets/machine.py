@@ -8,7 +8,7 @@ from typing import Final
 from rich.cells import cell_len
 
 from qtui.core.events import GovernorChanged, WorkersChanged
-from qtui.core.holding import workers_words
+from qtui.core.holding import bounded, workers_words
 from qtui.core.model import ExecutionMode
 from qtui.core.samples import LoadSample
 from qtui.core.state import RunView
@@ -47,10 +47,11 @@ def machine_lines(
     width: int,
     count: int,
     glyphs: Glyphs,
+    clustered: bool = False,
 ) -> list[Line]:
     """The machine in `count` lines, as `lines_for` allows, of up to `width` cells; what there is no room for is left
     out. `busy` is how many workers have units. With a cluster it is said which machine is meant."""
-    words = cut_end(f" {decision_words(view, decision, glyphs)}", width, glyphs.ellipsis)
+    words = cut_end(f" {decision_words(view, decision, glyphs, clustered)}", width, glyphs.ellipsis)
     said = Span(words, Role.MUTED)
     if sample is None:
         measuring = (Span(" measuring the machine", Role.MUTED),)
@@ -85,8 +86,8 @@ def short_machine(view: RunView, sample: LoadSample | None, busy: int) -> str:
     return f"{here}cpu {sample.cpu:.0f}%  mem {_memory_percent(sample):.0f}%  {workers}"
 
 
-def decision_words(view: RunView, decision: Decision, glyphs: Glyphs) -> str:
-    """Who decides on the number of workers, and why it is what it is."""
+def decision_words(view: RunView, decision: Decision, glyphs: Glyphs, clustered: bool = False) -> str:
+    """Who decides on the number of workers, or of units that a cluster is sent, and why it is what it is."""
     match decision:
         case WorkersChanged(lane=ExecutionMode.CUSTOM) if view.governed:
             words = f"auto: {workers_words(decision)}"
@@ -95,11 +96,11 @@ def decision_words(view: RunView, decision: Decision, glyphs: Glyphs) -> str:
         case GovernorChanged() if view.governed:
             words = f"auto: {decision.cause}"
         case WorkersChanged():
-            words = workers_words(decision)
+            words = workers_words(decision, cluster=clustered)
         case GovernorChanged():
             words = decision.cause
         case None:
-            words = "auto: as at the start" if view.governed else "a fixed number of workers"
+            words = "auto: as at the start" if view.governed else f"a fixed number of {bounded(clustered)}"
     return clean(words if glyphs.unicode else words.replace("→", "->"))
 
 

@@ -11,16 +11,18 @@ from qtui.core.holding import held_brakes
 from qtui.core.model import RunState, UnitState
 from qtui.core.state import RunView
 from qtui.tui.actions import USUAL, Keymap
-from qtui.tui.format import Glyphs, Look, run_word
+from qtui.tui.format import Glyphs, Look, run_word, short_clock
 from qtui.tui.keys import Key, key_for
 from qtui.tui.roles import Role
-from qtui.tui.text import PLAIN, Span, clean, cut_end
+from qtui.tui.text import PLAIN, Span, clean, cut_end, cut_middle
 from qtui.tui.widgets.lines import Line, Lines
 
 HELP: Final = "help"
 """What the hint of the key says that leads to all others."""
 
 _GAP: Final = "  "
+_MOST_SILENT: Final = 24
+"""Cells of the name of a unit that is silent: what is to be done has to fit beside it."""
 
 
 class StatusLine(Lines):
@@ -85,18 +87,42 @@ def _cells(hint: Key) -> int:
     return cell_len(hint.keys) + 1 + cell_len(hint.text)
 
 
-def in_a_line(view: RunView, glyphs: Glyphs) -> tuple[str, Role]:
-    """A run where there is room for no more than a line: how far it is, then bad news, then its state."""
-    failed = view.counts[UnitState.FAILED] + view.counts[UnitState.TIMEOUT]
+def in_a_line(view: RunView, glyphs: Glyphs, *, allowed: int = 0, keymap: Keymap | None = None) -> tuple[str, Role]:
+    """A run where there is room for no more than a line: how far it is, then bad news, which `allowed` failures are
+    not, then its state; with a `keymap` which key lets it go on, if it is paused."""
+    failed = view.counts[UnitState.FAILED] + view.counts[UnitState.TIMEOUT] - allowed
     word, role = run_word(view)
+    if word == "PAUSED" and keymap is not None:
+        word += f", {key_for('run.pause', keymap)} goes on"
     bad = f"{glyphs.sign(Look.FAIL)}{failed}" if failed else ""
-    return " ".join(filter(None, (f"{view.ended}/{len(view.plan)}", bad, word))), Role.ERROR if failed else role
+    silent = f"{len(view.silent)} silent" if view.silent else ""
+    role = Role.ERROR if failed else Role.WARNING if silent else role
+    return " ".join(filter(None, (f"{view.ended}/{len(view.plan)}", bad, silent, word))), role
+
+
+def with_silence(text: str, role: Role, view: RunView, now: float, *, brief: bool = False) -> tuple[str, Role]:
+    """What is said of the run behind what it says of units that are silent for longer than they may: ``stuck silent
+    1:01; 1 unit asks you; a answers``; before it if that is to be `brief`, for the end may be cut off."""
+    if not view.silent or view.state.ended:
+        return text, role
+    (number, since), *others = view.silent.items()
+    who = f"{len(view.silent)} units" if others else cut_middle(clean(view.plan.table[number].id), _MOST_SILENT, "..")
+    told = f"{who} silent{'' if others else f' {short_clock(max(0.0, now - since))}'}"
+    parts = filter(None, (text, told) if brief else (told, text))
+    return "; ".join(parts), role if role is Role.ERROR else Role.WARNING
 
 
 def situation(
-    view: RunView, *, allowed: int = 0, steerable: bool = True, lost: bool = False, keymap: Keymap = USUAL
+    view: RunView,
+    *,
+    allowed: int = 0,
+    steerable: bool = True,
+    lost: bool = False,
+    keymap: Keymap = USUAL,
+    brief: bool = False,
 ) -> tuple[str, Role]:
-    """What is worth saying about the run when nothing else is, and its role; `allowed` failures are no bad news.
+    """What is worth saying about the run when nothing else is, and its role; `allowed` failures are no bad news. What
+    asks is told in fewer words if that is to be `brief`.
 
     Keys that ask something of the run are named only if it is `steerable`, and nobody is told to wait if it is `lost`.
     """
@@ -125,7 +151,12 @@ def situation(
         return say(f"stopping, {left}", f"{key('run.cancel')} s kills"), Role.WARNING
     if view.asked:
         who = f"{view.asked} units ask" if view.asked > 1 else "1 unit asks"
-        return say(f"{who} for {'your' if steerable else 'a'} yes", f"{key('unit.answer')} answers"), Role.WARNING
+        whom = "you" if steerable else "for an answer"
+        asks = f"{view.asked} ask{'' if view.asked > 1 else 's'}" if brief else f"{who} {whom}"
+        answers = f"{key('unit.answer')} answers"
+        if view.paused and steerable:
+            return f"paused, {key('run.pause')} goes on; {asks}, {answers}", Role.WARNING
+        return say(f"paused; {asks}" if view.paused else asks, answers), Role.WARNING
     if view.paused:
         return say("paused: nothing new starts", f"{key('run.pause')} goes on"), Role.WARNING
     if held := held_brakes(view):

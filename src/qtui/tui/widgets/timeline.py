@@ -31,6 +31,7 @@ from qtui.tui.timeline import (
     folded_line,
     legend,
     line_of,
+    name_width,
     row_of,
     rows_of,
     span_of_run,
@@ -318,6 +319,7 @@ class TimelinePane(CursorLines):
             )
             return Row(line, Goal(units[0]))
         unit = units[0]
+        name = self._bridge.short.within(unit, name_width(width), self._glyphs.ellipsis)
         bars = bars_of(view, unit, self._attempts.of(view, unit), forecast, self._now)
         line = line_of(name, bars, self._window, now, self._glyphs, width=width, critical=critical)
         return Row(line, Goal(unit))

@@ -12,6 +12,7 @@ from textual.message import Message
 from qtui.tui.actions import Where, bindings
 from qtui.tui.format import counted
 from qtui.tui.keys import key_for
+from qtui.tui.scopes import Kind
 from qtui.tui.text import clean
 from qtui.tui.views.base import ViewKind
 from qtui.tui.views.flat import FlatView, SortKey
@@ -266,10 +267,27 @@ class UnitTree(UnitRows, can_focus=True):
         self.mark(self.units)
         self.action_move(1)
 
+    @property
+    def _foldable(self) -> bool:
+        """Whether the selected row may be folded and unfolded: with a filter if it is that of a bundle that stands for
+        all it holds, as of any other just what is found is on show."""
+        bundle = self.bundle
+        if self._found is None or bundle is None or bundle.kind is Kind.WORKFLOW:
+            return self._found is None
+        return set(bundle.units).issubset(self._found)
+
+    @property
+    def opening(self) -> str:
+        """What opening the row of the selected bundle does, in words."""
+        if not self._foldable:
+            return "goes to the first that is found"
+        return "unfolds" if self._view.folded(self.selected) else "folds"
+
     def action_fold(self) -> None:
         """Fold the selected row; if there is nothing to fold, select the row above it in the tree."""
-        if self._found is None and self._view.fold(self.selected):
+        if self._foldable and self._view.fold(self.selected):
             self._lay_out_rows()
+            self.post_message(self.Selected())
             return
         above = self._view.above(self.selected)
         if above is not None:
@@ -281,11 +299,9 @@ class UnitTree(UnitRows, can_focus=True):
 
     def action_unfold(self) -> None:
         """Unfold the selected row, or go to the first that is inside; a row without anything to unfold is opened."""
-        if self._found is not None and self.bundle is not None:
-            back, unfold = self._key("screen.back"), self._key("move.unfold")
-            self.post_message(self.Told(f"{back} clears the filter; then {unfold} unfolds"))
-        elif self._view.unfold(self.selected):
+        if self._foldable and self._view.unfold(self.selected):
             self._lay_out_rows()
+            self.post_message(self.Selected())
         elif self.bundle is not None:
             self.action_move(1)
         else:
@@ -295,7 +311,7 @@ class UnitTree(UnitRows, can_focus=True):
         """Open the selected unit, or unfold and fold the selected bundle."""
         if self.bundle is None:
             self.post_message(self.Opened())
-        elif self._view.folded(self.selected):
+        elif self._view.folded(self.selected) or not self._foldable:
             self.action_unfold()
         else:
             self.action_fold()

@@ -26,13 +26,17 @@ from qtui.tui.bridge import Bridge
 from qtui.tui.format import SIGNS, Glyphs, look_of, most_active, short_clock, size_of
 from qtui.tui.roles import Role
 from qtui.tui.sampler import Sampler
-from qtui.tui.text import Span, clean, cut_end, cut_middle
+from qtui.tui.shortnames import ShortNames
+from qtui.tui.text import Span, clean, cut_end
 from qtui.tui.widgets.cluster import Cluster, Columns, cluster_line, summary_line
 from qtui.tui.widgets.lines import Line, Lines, set_row_count, set_title, strip_of, theme_of
 from qtui.tui.widgets.machine import Decision, lines_for, machine_lines
 
 MOST_HOLDERS: Final = 8
 """Holders of a pool that are named."""
+
+LANE_FROM: Final = 56
+"""Cells of a row from which it names the lane of its unit."""
 
 DECISIONS: Final = frozenset({WorkersChanged, GovernorChanged})
 """The events that say how many workers there are to be."""
@@ -131,11 +135,12 @@ class WorkersPane(Vertical):
 
     def _show_workers(self, view: RunView, held: Sequence[UnitView], now: float) -> None:
         lines = self.query_one(WorkerLines)
-        width, glyphs = lines.size.width, self._glyphs
+        width, glyphs, short = lines.size.width, self._glyphs, self._bridge.short
         cluster = self._cluster
         far = cluster.rows or self._bridge.holders.cluster
         here = [unit for unit in held if unit.lane is not ExecutionMode.CUSTOM] if far else held
-        rows: list[Callable[[], Line]] = [partial(worker_line, unit, now, self._shown, width, glyphs) for unit in here]
+        painted = partial(worker_line, now=now, sample=self._shown, width=width, glyphs=glyphs, short=short)
+        rows: list[Callable[[], Line]] = [partial(painted, unit) for unit in here]
         if cluster.rows or (far and cluster.waiting):
             columns = Columns.of(cluster.rows, width)
             rows.append(partial(summary_line, cluster, width, glyphs))
@@ -159,7 +164,8 @@ class WorkersPane(Vertical):
         else:
             width = machine.size.width
             busy, history = self._bridge.busy, sampler.history
-            shown = machine_lines(view, self._shown, history, self._decision, busy, width, count, self._glyphs)
+            far = self._bridge.clustered
+            shown = machine_lines(view, self._shown, history, self._decision, busy, width, count, self._glyphs, far)
         if machine.styles.height is None or machine.styles.height.value != len(shown):
             machine.styles.height = len(shown)
         machine.show(shown)
@@ -213,15 +219,20 @@ def pane_title(
     return title
 
 
-def worker_line(unit: UnitView, now: float, sample: LoadSample | None, width: int, glyphs: Glyphs) -> Line:
-    """``w3   1:58  97%   1.2G command    embed[shard=3]``; what changes stands on the left."""
+def worker_line(
+    unit: UnitView, now: float, sample: LoadSample | None, width: int, glyphs: Glyphs, short: ShortNames
+) -> Line:
+    """``w3   1:58  97%   1.2G command    embed[shard=3]``; what changes stands on the left. Where there is little room
+    the lane is left out: it stands in the tab that tells what the unit is."""
     look = look_of(unit)
     elapsed = unit.elapsed(now)
     usage = usage_words(sample.units.get(unit.number)) if sample is not None else ""
     start = f" w{unit.worker or 0:<3}"
     clock = short_clock(elapsed) if elapsed is not None else ""
-    middle = f" {clock:>5} {usage:>12} {unit.lane.value:<10} "
-    name = cut_middle(clean(unit.id), max(0, width - len(start) - len(middle) - 1), glyphs.ellipsis)
+    lane = f"{unit.lane.value:<10} " if width >= LANE_FROM else ""
+    middle = f" {clock:>5} {usage:>12} {lane}"
+    room = max(0, width - len(start) - len(middle) - 1)
+    name = short.within(unit.number, room, glyphs.ellipsis)
     return (
         Span(start, Role.MUTED),
         Span(glyphs.sign(look), SIGNS[look].role),
